@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Bring up a Kubernetes cluster on AWS, or go on where the last run stopped: the steps of kube-up.sh, in its order.
+
+Everything is set by environment variables: `python kube_up.py --help` lists them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+try:
+    from lib import (
+        address,
+        api,
+        bucket,
+        dhcp,
+        disk,
+        gateway,
+        iam,
+        interface,
+        kubeconfig,
+        kubeenv,
+        master,
+        minions,
+        pki,
+        plan,
+        preflight,
+        routetable,
+        script,
+        securitygroups,
+        sshkey,
+        subnet,
+        summary,
+        userdata,
+        vpc,
+    )
+    from lib.aws import Aws, Clock
+    from lib.config import Layers
+    from lib.plan import Plan
+except ModuleNotFoundError as missing:
+    if (missing.name or "").startswith("lib"):
+        raise
+    sys.exit(f"the Python package {missing.name} is not installed: python3 -m pip install -r requirements.txt")
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the machines are put into, by id."""
+
+    vpc_id: str
+    subnet_id: str
+    route_table_id: str
+    master_group: str
+    minion_group: str
+
+
+@dataclass(frozen=True)
+class Master:
+    """The master as the rest of the cluster knows it."""
+
+    instance_id: str
+    public_ip: str
+
+
+def kube_up(aws: Aws, layers: Layers, flags: script.Flags) -> None:
+    """The whole way up. Every step looks before it makes, so that a rerun goes on where the last one stopped."""
+    step = aws.console.step
+    p = plan.read_plan(aws, layers)
+
+    step("Staging bucket")
+    staging = bucket.ensure_bucket(aws, p.config, p.bucket)
+    plan.remember(aws, staging, p)
+
+    step("Roles and instance profiles")
+    profiles = {
+        role: iam.ensure_profile(aws, p.config, role, plan.iam_values(aws, p.config, staging)) for role in iam.ROLES
+    }
+
+    step("SSH key")
+    key_name = sshkey.ensure_key_pair(aws, p.config)
+
+    p, network = ensure_network(aws, p, staging)
+
+    step("Certificates")
+    authority = pki.ensure_pki(aws, staging)
+    token = pki.ensure_join_token(aws, staging)
+    facts = kubeenv.Facts(
+        bucket=staging,
+        vpc_id=network.vpc_id,
+        subnet_id=network.subnet_id,
+        route_table_id=network.route_table_id,
+        ca_cert_hash=authority.ca_cert_hash(),
+        group_name=plan.group_name(p, subnet_id=network.subnet_id),
+    )
+    the_master = (
+        existing_master(aws, p)
+        if p.config.kube_use_existing_master
+        else ensure_master(aws, p, network, facts, profile=profiles["master"], key_name=key_name)
+    )
+
+    step("Minions")
+    data = userdata.render("minion", kubeenv.minion_env(aws, p.config, facts, join_token=token))
+    template = minions.template_data(
+        p.config,
+        image=p.images.node,
+        profile=profiles["minion"],
+        key_name=key_name,
+        group_id=network.minion_group,
+        user_data=data,
+    )
+    template_id = minions.ensure_template(aws, p.config, facts.group_name, template)
+    minions.ensure_group(aws, p.config, facts.group_name, template_id=template_id, subnet_id=network.subnet_id)
+
+    step("kubeconfig")
+    server = api.server_url(p.config, the_master.public_ip)
+    client = kubeconfig.ensure_kubeconfig(aws, p.config, pki=authority, server=server)
+
+    step("Waiting for the cluster")
+    master.wait_running(aws, p.config, the_master.instance_id)
+    minions.wait_in_service(aws, p.config, facts.group_name)
+    summary.validate_cluster(aws, p.config, client, master_id=the_master.instance_id)
+    summary.say_done(aws, p.config, client)
+
+
+def ensure_network(aws: Aws, p: Plan, staging: bucket.Bucket) -> tuple[Plan, Network]:
+    """VPC, DHCP options, subnet, gateway, route table, security groups; and the plan with the subnet as it is."""
+    step = aws.console.step
+
+    step("VPC")
+    the_vpc = vpc.ensure_vpc(aws, p.config)
+    dhcp.ensure_dhcp_options(aws, p.config, the_vpc)
+    vpc_id = the_vpc["VpcId"]
+
+    step("Subnet")
+    the_subnet = subnet.ensure_subnet(aws, p.config, the_vpc)
+    subnet_id = the_subnet["SubnetId"]
+    moved = preflight.settle_address(p.config, cidr=the_subnet["CidrBlock"], master=p.master, given=p.address_given)
+    if moved != p.config:
+        p = plan.moved(p, moved)
+        plan.remember(aws, staging, p)
+
+    step("Gateway and routes")
+    gateway_id = "" if p.config.subnet_id else gateway.ensure_gateway(aws, p.config, vpc_id=vpc_id)
+    table_id = routetable.ensure_route_table(aws, p.config, vpc_id=vpc_id, subnet_id=subnet_id, gateway_id=gateway_id)
+
+    step("Security groups")
+    master_group, minion_group = securitygroups.ensure_security_groups(aws, p.config, vpc_id=vpc_id)
+    return p, Network(vpc_id, subnet_id, table_id, master_group, minion_group)
+
+
+def ensure_master(aws: Aws, p: Plan, network: Network, facts: kubeenv.Facts, *, profile: str, key_name: str) -> Master:
+    """The fixed address, the elastic IP and the disk, which stay; and the instance, which can be replaced."""
+    step, config = aws.console.step, p.config
+    tags = {"Name": config.master_name, "Role": config.master_name, bucket.TAG: facts.bucket.name, **config.tags}
+
+    step("Master's address and disk")
+    the_interface = interface.ensure_interface(
+        aws, config, p.master, subnet_id=network.subnet_id, group_id=network.master_group, tags=tags
+    )
+    interface_id = the_interface["NetworkInterfaceId"]
+    public_ip = address.ensure_address(aws, config, interface_id=interface_id, tags=tags)
+    disk_id = disk.ensure_disk(aws, config, public_ip=public_ip, tags=tags)
+
+    step("Master")
+    data = userdata.render("master", kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id))
+    instance_id = master.ensure_master(
+        aws,
+        config,
+        image=p.images.master,
+        profile=profile,
+        key_name=key_name,
+        interface_id=interface_id,
+        user_data=data,
+    )
+    return Master(instance_id, public_ip)
+
+
+def existing_master(aws: Aws, p: Plan) -> Master:
+    """The master that KUBE_USE_EXISTING_MASTER means: found, not made."""
+    found = p.master or {}
+    aws.console.step("Master")
+    aws.console.found(f"interface {found['NetworkInterfaceId']} {found['PrivateIpAddress']}")
+    attached = found.get("Attachment", {}).get("InstanceId", "")
+    if not attached:
+        raise master.no_instance(p.config)
+    return Master(attached, found.get("Association", {}).get("PublicIp", ""))
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time) -> int:
+    """Run the script; returns its exit status, see docs/design in README.md: 0, 1, 2, 3, 130 or 143."""
+    return script.run("kube_up.py", kube_up, argv=argv, environ=environ, clock=clock, show=plan.show_settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,122 @@
+"""The master's elastic IP: MASTER_RESERVED_IP, or the cluster's own (the original's assign-elastic-ip)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.aws import Aws, Planned, one, tag_filters, tag_specification, tags_of
+from lib.errors import SettingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import AddressTypeDef
+
+    from lib.config import Config
+
+
+def find_address(aws: Aws, config: Config) -> AddressTypeDef | None:
+    """The cluster's own elastic IP, None if there is none. Raises Ambiguous for two."""
+    filters = tag_filters({"Name": config.master_name, "KubernetesCluster": config.cluster_id})
+    found = aws.ec2.describe_addresses(Filters=filters)["Addresses"]
+    return one("elastic IP", found, lambda a: f"{a['AllocationId']} {a['PublicIp']}")
+
+
+def reserved_address(aws: Aws, config: Config) -> AddressTypeDef:
+    """The address that the user brought. Raises SettingError when the account has it not in this region."""
+    found = aws.ec2.describe_addresses(Filters=[{"Name": "public-ip", "Values": [config.master_reserved_ip]}])[
+        "Addresses"
+    ]
+    if not found:
+        raise SettingError(
+            "MASTER_RESERVED_IP",
+            f"account {aws.account} has no elastic IP {config.master_reserved_ip} in {aws.region}",
+            "give one of its own there, or leave it empty",
+        )
+    return found[0]
+
+
+def check_free(config: Config, address: AddressTypeDef, *, interface_id: str) -> None:
+    """Raises SettingError when the brought address serves something that is not the master."""
+    user = address.get("NetworkInterfaceId") or address.get("InstanceId")
+    if user and user != interface_id:
+        raise SettingError(
+            "MASTER_RESERVED_IP",
+            f"{config.master_reserved_ip} is in use by {user}",
+            "give one that is free, or disassociate it first",
+        )
+
+
+def ensure_address(aws: Aws, config: Config, *, interface_id: str, tags: dict[str, str]) -> str:
+    """The master's public address, associated with its interface; '' with KUBE_ENABLE_MASTER_PUBLIC_IP=false."""
+    if not config.kube_enable_master_public_ip:
+        aws.console.say("the master has no public address (KUBE_ENABLE_MASTER_PUBLIC_IP=false)")
+        return ""
+    address = _brought_or_own(aws, config, tags=tags)
+    if address.get("NetworkInterfaceId") != interface_id:
+        _associate(aws, config, address, interface_id=interface_id)
+    return address["PublicIp"]
+
+
+def _brought_or_own(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressTypeDef:
+    if config.master_reserved_ip:
+        address = reserved_address(aws, config)
+        aws.console.found(f"elastic IP {address['PublicIp']}, yours")
+        return address
+    found = find_address(aws, config)
+    if found:
+        aws.console.found(f"elastic IP {found['PublicIp']}")
+        aws.repair_tags(found["AllocationId"], tags_of(found), tags)
+        return found
+    return _make_address(aws, config, tags=tags)
+
+
+def _make_address(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressTypeDef:
+    made: dict[str, AddressTypeDef] = {}
+
+    def create() -> str:
+        answer = aws.ec2.allocate_address(Domain="vpc", TagSpecifications=tag_specification("elastic-ip", tags))
+        made["address"] = {"AllocationId": answer["AllocationId"], "PublicIp": answer["PublicIp"]}
+        return answer["PublicIp"]
+
+    def look() -> str | None:
+        again = find_address(aws, config)
+        if again:
+            made["address"] = again
+        return again["PublicIp"] if again else None
+
+    public_ip = aws.make("elastic IP", create, look=look)
+    return made.get("address", {"AllocationId": Planned("(new)"), "PublicIp": public_ip})
+
+
+def _associate(aws: Aws, config: Config, address: AddressTypeDef, *, interface_id: str) -> None:
+    """Ours may be taken back from wherever someone put it; a brought one is never taken from another."""
+    if config.master_reserved_ip:
+        check_free(config, address, interface_id=interface_id)
+    aws.change(
+        "attach",
+        f"{address['PublicIp']} to {interface_id}",
+        lambda: aws.ec2.associate_address(
+            AllocationId=address["AllocationId"],
+            NetworkInterfaceId=interface_id,
+            AllowReassociation=not config.master_reserved_ip,
+        ),
+    )
+
+
+def disassociate(aws: Aws, address: AddressTypeDef) -> None:
+    """Take the address off its interface."""
+    if association := address.get("AssociationId"):
+        aws.change(
+            "detach",
+            f"{address['PublicIp']} from {address.get('NetworkInterfaceId', '?')}",
+            lambda: aws.ec2.disassociate_address(AssociationId=association),
+        )
+
+
+def delete_address(aws: Aws, address: AddressTypeDef) -> None:
+    """Release an address that up allocated. One that the user brought is never passed here."""
+    disassociate(aws, address)
+    aws.change(
+        "release",
+        f"elastic IP {address['PublicIp']}",
+        lambda: aws.ec2.release_address(AllocationId=address["AllocationId"]),
+    )

@@ -1,0 +1,216 @@
+"""The cluster's API as the client sees it: wait for it, wait for the nodes, validate (the original's validate-cluster.sh).
+
+It is asked with the client certificate from kubeconfig, so kubectl is a convenience and not a requirement.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lib.errors import KubeError, WaitExpired
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.config import Config
+    from lib.kubeconfig import Client
+
+_TIMEOUT = 5.0  # seconds for one answer
+# A master without a public address may be out of this computer's reach for good; that shows soon.
+_PRIVATE_SECONDS = 60
+
+
+class Unreachable(Exception):
+    """No answer came; the text says why, in the network's own words."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node as the API reports it."""
+
+    name: str
+    ready: bool
+    version: str
+    reason: str = ""
+
+
+class Api:
+    """GETs of one API server."""
+
+    def __init__(self, client: Client) -> None:
+        url = urlsplit(client.server)
+        self.server = client.server
+        self._host, self._port = url.hostname or "", url.port or 443
+        self._context = _tls(client)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body. Raises Unreachable."""
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT, context=self._context)
+        try:
+            connection.request("GET", path, headers={"Accept": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
+        finally:
+            connection.close()
+
+    def get_json(self, path: str) -> dict[str, Any]:
+        """The object at the path. Raises Unreachable, also for an answer that is a refusal."""
+        status, body = self.get(path)
+        if status != http.HTTPStatus.OK:
+            raise Unreachable(f"{path}: HTTP {status}")
+        loaded: dict[str, Any] = json.loads(body)
+        return loaded
+
+    def nodes(self) -> list[Node]:
+        """The nodes by name. Raises Unreachable."""
+        return sorted((_node(item) for item in self.get_json("/api/v1/nodes")["items"]), key=lambda node: node.name)
+
+
+def _tls(client: Client) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=client.ca_cert.decode())
+    # OpenSSL takes a client's key from a file only: one that is nobody else's to read, for this moment.
+    handle, path = tempfile.mkstemp(prefix="kube-up-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(client.cert + client.key)
+        context.load_cert_chain(path)
+    finally:
+        os.unlink(path)
+    return context
+
+
+def _node(item: dict[str, Any]) -> Node:
+    status = item.get("status", {})
+    ready: dict[str, Any] = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+    return Node(
+        name=item["metadata"]["name"],
+        ready=ready.get("status") == "True",
+        version=status.get("nodeInfo", {}).get("kubeletVersion", "?"),
+        reason=" ".join(ready.get("message", "").split()),
+    )
+
+
+def server_url(config: Config, public_ip: str) -> str:
+    """The API's address: the elastic IP, or the internal address where there is none."""
+    host = public_ip or config.master_internal_ip
+    return f"https://{host}" if config.kube_api_port == 443 else f"https://{host}:{config.kube_api_port}"
+
+
+def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], str]) -> bool:
+    """True once /healthz says ok. False for a private master that this computer cannot reach.
+
+    Raises WaitExpired with the last answer and with what `known` tells of the master.
+    """
+    last = {"answer": "no answer yet", "heard": ""}
+
+    def healthy() -> bool | None:
+        try:
+            status, body = api.get("/healthz")
+        except Unreachable as error:
+            last["answer"] = str(error)
+            return None
+        last["heard"], last["answer"] = "yes", f"HTTP {status} {body.strip()[:60]}"
+        return True if body.strip() == "ok" else None
+
+    private = not config.kube_enable_master_public_ip
+    seconds = min(_PRIVATE_SECONDS, config.kube_wait_api_seconds) if private else config.kube_wait_api_seconds
+    try:
+        return aws.wait(
+            f"the API at {api.server}",
+            healthy,
+            seconds=seconds,
+            progress=lambda: last["answer"],
+            at_end=lambda: f"last answer: {last['answer']}\n{known()}",
+        )
+    except WaitExpired:
+        if private and not last["heard"]:
+            return False
+        raise
+
+
+def wait_nodes(aws: Aws, config: Config, api: Api, *, expected: int, known: Callable[[], str]) -> list[Node]:
+    """The nodes, once `expected` of them, less ALLOWED_NOTREADY_NODES, are Ready.
+
+    Those allowed to be late get CLUSTER_READY_ADDITIONAL_TIME_SECONDS more. Raises WaitExpired.
+    """
+    seen: dict[str, Any] = {"nodes": [], "answer": ""}
+
+    def ready(enough: int) -> bool | None:
+        try:
+            seen["nodes"] = api.nodes()
+        except Unreachable as error:
+            seen["answer"] = str(error)
+            return None
+        seen["answer"] = f"{_ready(seen['nodes'])} of {expected} Ready"
+        return True if _ready(seen["nodes"]) >= enough else None
+
+    aws.wait(
+        f"{expected} nodes to be Ready",
+        lambda: ready(expected - config.allowed_notready_nodes),
+        seconds=config.kube_wait_nodes_seconds,
+        progress=lambda: str(seen["answer"]),
+        at_end=lambda: f"{seen['answer']}; {_not_ready(seen['nodes'])}\n{known()}",
+    )
+    if _ready(seen["nodes"]) < expected:
+        try:
+            aws.wait(
+                "the last nodes",
+                lambda: ready(expected),
+                seconds=config.cluster_ready_additional_time_seconds,
+                progress=lambda: str(seen["answer"]),
+            )
+        except WaitExpired:
+            aws.console.warn(f"{seen['answer']}; {_not_ready(seen['nodes'])}: allowed by ALLOWED_NOTREADY_NODES")
+    nodes: list[Node] = seen["nodes"]
+    return nodes
+
+
+def _ready(nodes: Sequence[Node]) -> int:
+    return sum(node.ready for node in nodes)
+
+
+def _not_ready(nodes: Sequence[Node]) -> str:
+    late = [f"{node.name} ({node.reason or 'no word from its kubelet'})" for node in nodes if not node.ready]
+    return f"not Ready: {', '.join(late)}" if late else "the others have not joined"
+
+
+def validate(api: Api) -> None:
+    """Raises KubeError with the failing checks when the API server does not call itself ready."""
+    try:
+        status, body = api.get("/readyz?verbose")
+    except Unreachable as error:
+        raise KubeError(f"the API at {api.server} no longer answers: {error}") from error
+    failing = [line[3:].strip() for line in body.splitlines() if line.startswith("[-]")]
+    if status != http.HTTPStatus.OK:
+        raise KubeError(f"the API server is not ready: {', '.join(failing) or f'HTTP {status}'}")
+
+
+def services(api: Api) -> list[tuple[str, str]]:
+    """The cluster's own services and their addresses, as kubectl cluster-info lists them; none where they are not yet there."""
+    try:
+        found = api.get_json(
+            "/api/v1/namespaces/kube-system/services?labelSelector=kubernetes.io%2Fcluster-service%3Dtrue"
+        )
+    except Unreachable:
+        return []
+    listed = []
+    for item in found.get("items", []):
+        name, labels = item["metadata"]["name"], item["metadata"].get("labels", {})
+        port = next((p.get("name", "") for p in item["spec"].get("ports", [])), "")
+        target = f"{name}:{port}" if port else name
+        listed.append(
+            (
+                labels.get("kubernetes.io/name", name),
+                f"{api.server}/api/v1/namespaces/kube-system/services/{target}/proxy",
+            )
+        )
+    return listed

@@ -1,0 +1,462 @@
+"""The one way to AWS: clients made once, retries in one place, and the helper through which every changing call goes.
+
+Reads are repeated by botocore's own loop when AWS throttles or fails. A changing call is repeated there only when AWS
+throttled it, since then nothing was done; when its answer is lost, `Aws.make` looks before it makes again.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import boto3
+import botocore.config
+import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from lib.errors import Ambiguous, AwsRefusal, KubeError, WaitExpired
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling.client import AutoScalingClient
+    from mypy_boto3_cloudwatch.client import CloudWatchClient
+    from mypy_boto3_ec2.client import EC2Client
+    from mypy_boto3_elb.client import ElasticLoadBalancingClient
+    from mypy_boto3_elbv2.client import ElasticLoadBalancingv2Client
+    from mypy_boto3_iam.client import IAMClient
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_service_quotas.client import ServiceQuotasClient
+    from mypy_boto3_ssm.client import SSMClient
+    from mypy_boto3_sts.client import STSClient
+
+    from lib.console import Console
+
+T = TypeVar("T")
+Retry = Callable[[BaseException], bool]
+
+
+def never(error: BaseException) -> bool:  # noqa: ARG001
+    """The `retry_if` that knows no refusal worth waiting out."""
+    return False
+
+
+# AWS refused to look at the call at all, so it was not done. The list is botocore's standard mode's, plus EC2's own.
+THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+FAILED = frozenset(
+    {"InternalError", "InternalFailure", "InternalServerError", "RequestTimeout", "ServiceUnavailable", "Unavailable"}
+)
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "AuthFailure", "InvalidClientTokenId"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+# What an id answers while AWS has not yet spread word of it; the same codes as for an id that never was.
+NOT_FOUND = frozenset({"NoSuchEntity", "NoSuchBucket", "NoSuchKey", "404", "InvalidPermission.NotFound"})
+
+_ATTEMPTS = 12
+_READING = ("Describe", "Get", "List", "Head", "Simulate")
+_LOOKS = (0.0, 1.0, 2.0)  # seconds before each look after a lost answer: what was made may show late
+
+
+class Clock(Protocol):
+    """Time, passed in so that tests need not sleep. `time` itself fits."""
+
+    def monotonic(self) -> float:
+        """Seconds, from any start."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Return `seconds` later."""
+
+
+class Planned(str):
+    """The id of something that a dry run would make. Nothing is to be found below it, so no find asks AWS."""
+
+    __slots__ = ()
+
+
+def error_code(error: BaseException) -> str:
+    """AWS's error code of a ClientError, '' for anything else."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def is_not_found(error: BaseException) -> bool:
+    """Whether AWS says that what the call names is not there. Every EC2 code of that kind ends alike."""
+    code = error_code(error)
+    return code in NOT_FOUND or code.endswith((".NotFound", ".NotFoundException"))
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether the call may have been done although no good answer came."""
+    if isinstance(error, ClientError):
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        code = error_code(error)
+        return code not in THROTTLED and (code in FAILED or status >= 500)
+    return isinstance(error, HTTPClientError)
+
+
+def backoff(attempt: int) -> float:
+    """Seconds before attempt `attempt` + 1: doubling to 10, with jitter so that two runs do not march in step."""
+    return float(min(10.0, 0.25 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
+
+
+def tag_list(tags: Mapping[str, str]) -> list[Any]:
+    """Tags in the form that EC2, IAM and S3 take them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a described resource, {} where it has none."""
+    return {tag["Key"]: tag["Value"] for tag in resource.get("Tags") or resource.get("TagSet") or ()}
+
+
+def tag_filters(tags: Mapping[str, str]) -> list[Any]:
+    """Describe filters that match resources carrying all of `tags`."""
+    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+
+
+def tag_specification(resource_type: str, tags: Mapping[str, str]) -> list[Any]:
+    """TagSpecifications of a create call, so that nothing is ever there without its tags."""
+    return [{"ResourceType": resource_type, "Tags": tag_list(tags)}]
+
+
+def one(what: str, found: Sequence[T], id_of: Callable[[T], str], *, hint: str = "") -> T | None:
+    """None or the one of `found`. Raises Ambiguous, with their ids, for two."""
+    if len(found) > 1:
+        raise Ambiguous(what, [id_of(item) for item in found], hint=hint or "remove the one that is not the cluster's")
+    return found[0] if found else None
+
+
+class Aws:
+    """Clients of one region, and the words, waits and retries that all calls share. Made once, passed on.
+
+    `account`, `partition` and `user` are known after `identify`.
+    """
+
+    def __init__(
+        self, region: str, *, console: Console, clock: Clock, wait_seconds: int, dry_run: bool = False
+    ) -> None:
+        self.region = region
+        self.console = console
+        self.clock = clock
+        self.wait_seconds = wait_seconds  # KUBE_WAIT_AWS_SECONDS: how long AWS may take to see what was just made
+        self.dry_run = dry_run
+        self.changes = 0
+        self.made: list[str] = []
+        self.retries = 0
+        self.account = self.partition = self.user = ""
+        self._core = botocore.session.get_session()
+        self._session = boto3.Session(region_name=region, botocore_session=self._core)
+
+    @cached_property
+    def ec2(self) -> EC2Client:
+        """Instances and their network."""
+        client: EC2Client = self._client("ec2")
+        return client
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        """Roles and instance profiles, global in a partition."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @cached_property
+    def autoscaling(self) -> AutoScalingClient:
+        """The minions' group."""
+        client: AutoScalingClient = self._client("autoscaling")
+        return client
+
+    @cached_property
+    def elb(self) -> ElasticLoadBalancingClient:
+        """Classic load balancers."""
+        client: ElasticLoadBalancingClient = self._client("elb")
+        return client
+
+    @cached_property
+    def elbv2(self) -> ElasticLoadBalancingv2Client:
+        """Network and application load balancers."""
+        client: ElasticLoadBalancingv2Client = self._client("elbv2")
+        return client
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        """The master's alarms."""
+        client: CloudWatchClient = self._client("cloudwatch")
+        return client
+
+    @cached_property
+    def ssm(self) -> SSMClient:
+        """Public parameters: the newest images."""
+        client: SSMClient = self._client("ssm")
+        return client
+
+    @cached_property
+    def quotas(self) -> ServiceQuotasClient:
+        """What the account may have."""
+        client: ServiceQuotasClient = self._client("service-quotas")
+        return client
+
+    @cached_property
+    def sts(self) -> STSClient:
+        """Who we are."""
+        client: STSClient = self._client("sts")
+        return client
+
+    def s3(self, region: str = "") -> S3Client:
+        """The bucket's own region signs for it (default: the cluster's)."""
+        return self._s3_clients.setdefault(region or self.region, self._client("s3", region=region or self.region))
+
+    @cached_property
+    def _s3_clients(self) -> dict[str, S3Client]:
+        return {}
+
+    def _client(self, service: str, *, region: str = "") -> Any:
+        config = botocore.config.Config(
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=10,
+            read_timeout=60,
+            user_agent_extra="kube-up",
+        )
+        client = self._session.client(service, region_name=region or self.region, config=config)  # type: ignore[call-overload]
+        client.meta.events.register("needs-retry", self._needs_retry)
+        return client
+
+    def _needs_retry(
+        self, operation: Any, attempts: int, response: Any, caught_exception: BaseException | None, **_: Any
+    ) -> int | None:
+        """What botocore's loop asks after each try: a number for another try, None for none. Sleeps by our clock."""
+        if attempts >= _ATTEMPTS or not self._may_repeat(operation.name, response, caught_exception):
+            return None
+        self.retries += 1
+        self.clock.sleep(backoff(attempts))
+        return 0
+
+    def _may_repeat(self, operation: str, response: Any, caught: BaseException | None) -> bool:
+        code = response[1].get("Error", {}).get("Code", "") if response else ""
+        if code in THROTTLED:
+            return True
+        if not operation.startswith(_READING):
+            return False
+        return (
+            isinstance(caught, HTTPClientError) or code in FAILED or bool(response and response[0].status_code >= 500)
+        )
+
+    def identify(self) -> None:
+        """Ask AWS who we are: fills `account`, `partition` and `user`."""
+        answer = self.sts.get_caller_identity()
+        self.account, self.user = answer["Account"], answer["Arn"]
+        self.partition = self.user.split(":")[1]
+
+    @property
+    def dns_suffix(self) -> str:
+        """The partition's domain: amazonaws.com, amazonaws.com.cn."""
+        partitions = self._core.get_data("partitions")["partitions"]
+        return str(next(p["outputs"]["dnsSuffix"] for p in partitions if p["id"] == self.partition))
+
+    def make(
+        self,
+        words: str,
+        call: Callable[[], str],
+        *,
+        look: Callable[[], str | None] | None = None,
+        retry_if: Retry = never,
+    ) -> str:
+        """Make one thing and return its id; a Planned id in a dry run.
+
+        `call` makes it. When the answer is lost, `look` says whether it is there before `call` is repeated; leave it
+        out where `call` carries a client token of its own or AWS refuses a second one of that name. `retry_if` knows the
+        refusals that mean that AWS is not ready yet.
+        Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
+        """
+        if not self._announce("create", words):
+            return Planned(f"(new {words})")
+        made = self._persist(words, call, look, retry_if=retry_if)
+        self.made.append(made)
+        self.console.done(made)
+        return made
+
+    def change(
+        self,
+        verb: str,
+        words: str,
+        call: Callable[[], object],
+        *,
+        done_on: Sequence[str] = (),
+        retry_on: Sequence[str] = (),
+        retry_if: Retry = never,
+        seconds: int = 0,
+    ) -> None:
+        """Do one thing that may be repeated without harm: a change, or a removal.
+
+        Codes in `done_on` mean that it was done before; those in `retry_on` that AWS is not ready yet, and the call
+        is repeated for `seconds` (KUBE_WAIT_AWS_SECONDS if 0); so do the refusals that `retry_if` knows. A removal of what
+        is gone is done.
+        Raises AwsRefusal.
+        """
+        if not self._announce(verb, words):
+            return
+
+        def again(error: BaseException) -> bool:
+            return error_code(error) in retry_on or retry_if(error)
+
+        removal = verb in ("delete", "remove", "detach", "release", "empty")
+        try:
+            self._persist(
+                words, lambda: (call(), "ok")[1], None, retry_if=lambda e: error_code(e) in retry_on, removal=removal
+            )
+        except AwsRefusal as refused:
+            if refused.code not in done_on:
+                raise
+        self.console.done("")
+
+    def _announce(self, verb: str, words: str) -> bool:
+        """Say what is about to be changed. False in a dry run: then it is said, and not done."""
+        self.changes += 1
+        if self.dry_run:
+            self.console.planned(verb, words)
+            return False
+        self.console.doing(verb, words)
+        return True
+
+    def _persist(
+        self,
+        words: str,
+        call: Callable[[], str],
+        look: Callable[[], str | None] | None,
+        *,
+        retry_if: Retry,
+        seconds: int = 0,
+        removal: bool = False,
+    ) -> str:
+        deadline = self.clock.monotonic() + (seconds or self.wait_seconds)
+        for attempt in _count():
+            try:
+                return call()
+            except (ClientError, HTTPClientError) as error:
+                if removal and is_not_found(error):
+                    return "gone already"
+                late = bool(self.made) and not removal and is_not_found(error)
+                again = _is_lost(error) or late or retry_if(error)
+                if not again or self.clock.monotonic() > deadline:
+                    raise refusal(error, words) from error
+                self.retries += 1
+                found = self._look(look) if _is_lost(error) and look else None
+                if found:
+                    return found
+                self.clock.sleep(backoff(attempt))
+        raise AssertionError("unreachable")
+
+    def _look(self, look: Callable[[], str | None]) -> str | None:
+        for pause in _LOOKS:
+            self.clock.sleep(pause)
+            if found := look():
+                return found
+        return None
+
+    def token(self) -> str:
+        """A client token for one decision to make: the same for the repeats of that call, never for another."""
+        return uuid.uuid4().hex
+
+    def repair_tags(self, resource_id: str, actual: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        """Put back the tags of ours that an EC2 resource has lost or that someone changed."""
+        missing = {key: value for key, value in wanted.items() if actual.get(key) != value}
+        if missing:
+            self.change(
+                "tag",
+                f"{resource_id} with {', '.join(f'{k}={v}' for k, v in missing.items())}",
+                lambda: self.ec2.create_tags(Resources=[resource_id], Tags=tag_list(missing)),
+            )
+
+    def wait(
+        self,
+        what: str,
+        check: Callable[[], T | None],
+        *,
+        seconds: int,
+        progress: Callable[[], str] = lambda: "",
+        at_end: Callable[[], str] = lambda: "",
+        interval: float = 2.0,
+    ) -> T:
+        """What `check` returns once it is not None, asked at once and then every `interval` seconds.
+
+        Raises WaitExpired after `seconds`, with what `at_end` knows as its hint.
+        """
+        start = self.clock.monotonic()
+        with self.console.waiting(what, seconds=seconds) as tell:
+            while True:
+                found = check()
+                if found is not None:
+                    return found
+                if self.clock.monotonic() - start >= seconds:
+                    raise WaitExpired(what, seconds=seconds, hint=at_end())
+                tell(progress())
+                self.clock.sleep(interval)
+
+
+def _count() -> Iterator[int]:
+    attempt = 0
+    while True:
+        attempt += 1
+        yield attempt
+
+
+def refusal(error: BaseException, words: str = "") -> KubeError:
+    """One line for what AWS refused: the action, the resource, AWS's own words; and what to do, as its hint."""
+    if not isinstance(error, ClientError):
+        return KubeError(_no_answer(error), hint="check the network, then run the same command again")
+    code, text = error_code(error), " ".join(str(error.response["Error"].get("Message", "")).split())
+    return AwsRefusal(
+        action=error.operation_name,
+        resource=words or "reading",
+        code=code,
+        words=text.split(" Encoded authorization failure message:")[0],
+        hint=_what_to_do(code, error.operation_name),
+    )
+
+
+def _no_answer(error: BaseException) -> str:
+    return f"AWS did not answer: {' '.join(str(error).split())}"
+
+
+def _what_to_do(code: str, operation: str) -> str:
+    if code in DENIED:
+        return f"ask for the permission to call {operation}; README.md, Permissions, has the whole policy"
+    if code in EXPIRED or code in ("UnrecognizedClientException", "SignatureDoesNotMatch"):
+        return "the credentials are wrong or have expired: renew them (aws sso login, aws configure), then run the same command again"
+    if code == "OptInRequired":
+        return "this account may not use the region or the service yet: enable it in the AWS console"
+    if "LimitExceeded" in code or code == "LimitExceeded" or code.endswith("QuotaExceeded"):
+        return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
+    if code == "InsufficientInstanceCapacity":
+        return "AWS has no such machine free in this zone now: try again later, or another MASTER_SIZE or NODE_SIZE"
+    return "run the same command again once that is mended: it goes on where it stopped"
+
+
+def explain(error: BotoCoreError | ClientError) -> KubeError:
+    """The KubeError for anything that boto3 raised and no step caught.
+
+    Credentials that are missing or not whole, a profile that is not there, a region that is not known: one line each.
+    """
+    name = type(error).__name__
+    if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
+        return KubeError(
+            f"AWS credentials: {' '.join(str(error).split())}",
+            hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure",
+        )
+    if isinstance(error, (ClientError, HTTPClientError)):
+        return refusal(error)
+    return KubeError(f"AWS: {' '.join(str(error).split())}", hint="check the AWS_* variables and ~/.aws/config")

@@ -1,0 +1,305 @@
+"""The staging bucket: private, encrypted, under <region>/<cluster id>/ what a rerun and the master need.
+
+Every call carries ExpectedBucketOwner, since strangers can compute the bucket's name and could have taken it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from lib.aws import Aws, Planned, error_code, tag_list, tags_of
+from lib.errors import KubeError, SettingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+    from lib.config import Config
+
+TAG = "KubernetesStagingBucket"  # on the master's interface and disk: where this cluster's state is
+PRIVATE = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket and the cluster's place in it.
+
+    `ours`: up made it, so down may remove it. `computed`: its name follows from account, region and cluster.
+    """
+
+    name: str
+    region: str
+    prefix: str
+    owner: str
+    ours: bool
+    computed: bool
+    planned: bool = False
+
+    def key(self, name: str) -> str:
+        """The object's whole key."""
+        return self.prefix + name
+
+
+def default_name(aws: Aws, config: Config) -> str:
+    """kubernetes-staging-<md5 of account, region, cluster id>: the same on every machine with this account's rights."""
+    seed = f"{aws.account} {aws.region} {config.cluster_id}"
+    return "kubernetes-staging-" + hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
+
+
+def find_bucket(aws: Aws, config: Config, *, tagged: str = "") -> Bucket | None:
+    """The cluster's bucket: AWS_S3_BUCKET, else the one tagged on its master, else the computed name. None if not there.
+
+    Raises SettingError when it is another account's.
+    """
+    name = config.aws_s3_bucket or tagged or default_name(aws, config)
+    try:
+        answer = aws.s3(config.aws_s3_region).head_bucket(Bucket=name, ExpectedBucketOwner=aws.account)
+        region = answer.get("BucketRegion") or config.aws_s3_region
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status == 404:
+            return None
+        if status != 301:
+            raise _refused(error, name, aws.account) from error
+        region = error.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"]
+    return _bucket(aws, config, name=name, region=region)
+
+
+def _bucket(aws: Aws, config: Config, *, name: str, region: str) -> Bucket:
+    computed = name == default_name(aws, config)
+    prefix = f"{aws.region}/{config.cluster_id}/"
+    found = Bucket(name=name, region=region, prefix=prefix, owner=aws.account, ours=True, computed=computed)
+    if computed or _tags(aws, found).get(f"kubernetes.io/cluster/{config.cluster_id}") == "owned":
+        return found
+    return dataclasses.replace(found, ours=False)
+
+
+def _refused(error: ClientError, name: str, account: str) -> Exception:
+    if error_code(error) in ("403", "AccessDenied"):
+        return SettingError(
+            "AWS_S3_BUCKET",
+            f"the bucket {name} is not account {account}'s, or this user may not use it",
+            "name a bucket of your own, or ask for s3:ListBucket on it",
+        )
+    return error
+
+
+def ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
+    """The bucket, made where `find_bucket` found none; ours is kept private, encrypted and tagged, a brought one as it is."""
+    if found and not found.ours:
+        aws.console.found(f"bucket {found.name}, yours")
+        return found
+    if found:
+        aws.console.found(f"bucket {found.name}")
+    bucket = found or _make_bucket(aws, config)
+    _repair(aws, config, bucket, fresh=not found)
+    return bucket
+
+
+def _make_bucket(aws: Aws, config: Config) -> Bucket:
+    name, region = config.aws_s3_bucket or default_name(aws, config), config.aws_s3_region
+    configuration: dict[str, Any] = {"Tags": tag_list(config.tags)}
+    if region != "us-east-1":  # the one region that is said by saying nothing
+        configuration["LocationConstraint"] = region
+    s3 = aws.s3(region)
+
+    def create() -> str:
+        try:
+            s3.create_bucket(Bucket=name, CreateBucketConfiguration=configuration)  # type: ignore[arg-type]
+        except s3.exceptions.BucketAlreadyOwnedByYou:
+            pass
+        return name
+
+    made = aws.make(f"bucket {name} in {region}", create)
+    return Bucket(
+        name=name,
+        region=region,
+        prefix=f"{aws.region}/{config.cluster_id}/",
+        owner=aws.account,
+        ours=True,
+        computed=name == default_name(aws, config),
+        planned=isinstance(made, Planned),
+    )
+
+
+def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
+    """Keep our bucket private, encrypted and tagged; a fresh one is private before anything is put into it."""
+    s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
+    if fresh or _public_access(s3, bucket) != PRIVATE:
+        private: Any = PRIVATE
+        aws.change(
+            "set",
+            f"{name} private",
+            lambda: s3.put_public_access_block(
+                Bucket=name, PublicAccessBlockConfiguration=private, ExpectedBucketOwner=owner
+            ),
+        )
+    if bucket.planned:
+        return
+    if not _encrypted(s3, bucket):
+        rules: Any = ENCRYPTION
+        aws.change(
+            "set",
+            f"{name} encrypted",
+            lambda: s3.put_bucket_encryption(
+                Bucket=name, ServerSideEncryptionConfiguration=rules, ExpectedBucketOwner=owner
+            ),
+        )
+    tags = _tags(aws, bucket)
+    if not config.tags.items() <= tags.items():
+        wanted: Any = {"TagSet": tag_list({**tags, **config.tags})}
+        aws.change(
+            "tag",
+            f"bucket {name}",
+            lambda: s3.put_bucket_tagging(Bucket=name, Tagging=wanted, ExpectedBucketOwner=owner),
+        )
+
+
+def _public_access(s3: S3Client, bucket: Bucket) -> Any:
+    return _unless(
+        "NoSuchPublicAccessBlockConfiguration",
+        lambda: s3.get_public_access_block(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner)[
+            "PublicAccessBlockConfiguration"
+        ],
+    )
+
+
+def _encrypted(s3: S3Client, bucket: Bucket) -> bool:
+    answer = _unless(
+        "ServerSideEncryptionConfigurationNotFoundError",
+        lambda: s3.get_bucket_encryption(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),
+    )
+    return answer is not None
+
+
+def _tags(aws: Aws, bucket: Bucket) -> dict[str, str]:
+    answer = _unless(
+        "NoSuchTagSet",
+        lambda: aws.s3(bucket.region).get_bucket_tagging(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),
+    )
+    return tags_of(answer or {})
+
+
+def _unless(code: str, call: Any) -> Any:
+    """What the call answers, None where S3 says by `code` that there is no such thing on the bucket."""
+    try:
+        return call()
+    except ClientError as error:
+        if error_code(error) != code:
+            raise
+        return None
+
+
+def read_object(aws: Aws, bucket: Bucket, name: str) -> bytes | None:
+    """The object's content, None if it is not there."""
+    if bucket.planned:
+        return None
+    try:
+        answer = aws.s3(bucket.region).get_object(
+            Bucket=bucket.name, Key=bucket.key(name), ExpectedBucketOwner=bucket.owner
+        )
+    except ClientError as error:
+        if error_code(error) in ("NoSuchKey", "NoSuchBucket"):
+            return None
+        raise
+    return answer["Body"].read()
+
+
+def put_object(aws: Aws, bucket: Bucket, name: str, content: bytes, *, words: str) -> None:
+    """Write the object, encrypted, over what is there."""
+    aws.change("put", f"{words} into {bucket.name}", lambda: _put(aws, bucket, name, content))
+
+
+def _put(aws: Aws, bucket: Bucket, name: str, content: bytes, **more: Any) -> None:
+    aws.s3(bucket.region).put_object(
+        Bucket=bucket.name,
+        Key=bucket.key(name),
+        Body=content,
+        ServerSideEncryption="AES256",
+        ExpectedBucketOwner=bucket.owner,
+        **more,
+    )
+
+
+def make_object(aws: Aws, bucket: Bucket, name: str, content: bytes, *, words: str) -> bytes:
+    """Write the object unless it is there; returns what is there afterwards: ours, or that of whoever was first.
+
+    This is what keeps two runs from making two CAs: S3 decides (IfNoneMatch), not a look beforehand.
+    """
+
+    def create() -> str:
+        try:
+            _put(aws, bucket, name, content, IfNoneMatch="*")
+        except ClientError as error:
+            if error_code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+        return bucket.key(name)
+
+    if isinstance(aws.make(words, create), Planned):
+        return content
+    there = read_object(aws, bucket, name)
+    if there is None:
+        raise KubeError(f"{bucket.key(name)} was put into {bucket.name} and is not there")
+    return there
+
+
+def object_keys(aws: Aws, bucket: Bucket) -> Iterator[dict[str, str]]:
+    """Every object of the cluster, with all its versions, as delete_objects takes them."""
+    pages = (
+        aws.s3(bucket.region)
+        .get_paginator("list_object_versions")
+        .paginate(Bucket=bucket.name, Prefix=bucket.prefix, ExpectedBucketOwner=bucket.owner)
+    )
+    for page in pages:
+        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            yield {"Key": version["Key"], "VersionId": version["VersionId"]}
+
+
+def empty_bucket(aws: Aws, bucket: Bucket) -> None:
+    """Remove the cluster's objects, all versions of them, and nobody else's."""
+    keys = list(object_keys(aws, bucket))
+    for start in range(0, len(keys), 1000):
+        some = keys[start : start + 1000]
+        aws.change(
+            "empty",
+            f"{bucket.name}/{bucket.prefix} of {len(some)} objects",
+            functools.partial(_delete_objects, aws, bucket, some),
+        )
+
+
+def _delete_objects(aws: Aws, bucket: Bucket, some: list[Any]) -> None:
+    answer = aws.s3(bucket.region).delete_objects(
+        Bucket=bucket.name, Delete={"Objects": some, "Quiet": True}, ExpectedBucketOwner=bucket.owner
+    )
+    for failed in answer.get("Errors", []):  # S3 answers 200 although it refused some of them
+        raise KubeError(
+            f"{bucket.name}/{failed.get('Key')} cannot be removed: {failed.get('Code')} {failed.get('Message')}"
+        )
+
+
+def delete_bucket(aws: Aws, bucket: Bucket) -> None:
+    """Remove our bucket; one that still holds another cluster's objects stays, and is said. A brought one stays."""
+    if not bucket.ours:
+        return
+    try:
+        aws.change(
+            "delete",
+            f"bucket {bucket.name}",
+            lambda: aws.s3(bucket.region).delete_bucket(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),
+        )
+    except KubeError as refused:
+        if getattr(refused, "code", "") != "BucketNotEmpty":
+            raise
+        aws.console.warn(f"bucket {bucket.name} holds objects of others and stays")

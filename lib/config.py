@@ -1,0 +1,553 @@
+"""From four layers of settings to one frozen, typed Config. No other module reads the environment.
+
+The layers, of which the first that has a name wins: the environment, the file that KUBE_CONFIG_FILE names, what is
+remembered of the cluster (settings.env in its bucket), and config-default.env. A name that is there but empty takes the
+default, as in shell.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import os
+import pwd
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+
+from lib import limits, rules, sizes
+from lib.errors import SettingError
+
+DEFAULTS = Path(__file__).resolve().parent.parent / "config-default.env"
+
+Source = Literal["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
+
+# What is of one run or one person, not of the cluster. (AWS's own variables are no options and never get this far.)
+NEVER_REMEMBERED = frozenset({"KUBE_USE_EXISTING_MASTER", "KUBE_CONFIG_FILE", "KUBECONFIG", "AWS_SSH_KEY"})
+
+# What is remembered even if nobody set it: a new default must not change a cluster that is there.
+REMEMBERED_AS_RESOLVED = (
+    "KUBERNETES_VERSION",
+    "AWS_IMAGE",
+    "KUBE_NODE_IMAGE",
+    "KUBE_VPC_CIDR_BASE",
+    "KUBE_SUBNET_CIDR",
+    "MASTER_INTERNAL_IP",
+    "CLUSTER_IP_RANGE",
+    "SERVICE_CLUSTER_IP_RANGE",
+    "NON_MASQUERADE_CIDR",
+    "DNS_SERVER_IP",
+)
+
+
+# --- layers
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Where settings come from, each name with its text. `environment` is the whole environment, so never printed."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    file: Mapping[str, str]
+    defaults: Mapping[str, str]
+    remembered: Mapping[str, str] = field(default_factory=dict)
+
+    def with_remembered(self, values: Mapping[str, str]) -> Layers:
+        """The same layers with what is remembered of the cluster; names that never are remembered are left out."""
+        kept = {name: text for name, text in values.items() if name in self.defaults and name not in NEVER_REMEMBERED}
+        return replace(self, remembered=kept)
+
+    def source(self, name: str) -> Source:
+        """The layer that an option's value comes from."""
+        return self._find(name)[0]
+
+    def value(self, name: str) -> str:
+        """The text of an option, '' if it is computed. KeyError for a name that is no option."""
+        return self._find(name)[1]
+
+    def asked(self, name: str) -> str | None:
+        """What environment or file say of an option now, '' for the default; None if they are silent."""
+        for layer in (self.environment, self.file):
+            if name in layer:
+                return layer[name].strip()
+        return None
+
+    def user_set(self) -> dict[str, str]:
+        """What environment, file and memory set to something, of all that may be remembered.
+
+        In a run with KUBE_USE_EXISTING_MASTER only what was remembered before: such a run is about one more group.
+        """
+        if self.value("KUBE_USE_EXISTING_MASTER").lower() == "true":
+            return dict(self.remembered)
+        names = (name for name in self.defaults if name not in NEVER_REMEMBERED and self.source(name) != "default")
+        return {name: self.value(name) for name in names}
+
+    def _find(self, name: str) -> tuple[Source, str]:
+        default = self.defaults[name]
+        text = self.asked(name)
+        if text is not None:
+            source: Source = "environment" if name in self.environment else "KUBE_CONFIG_FILE"
+        else:
+            source, text = "remembered", self.remembered.get(name, "")
+        return (source, text) if text else ("default", default)
+
+
+def read_layers(environ: Mapping[str, str], *, defaults: Path = DEFAULTS) -> Layers:
+    """The layers of a run, without what is remembered. SettingError for a KUBE_CONFIG_FILE that cannot be read."""
+    named = environ.get("KUBE_CONFIG_FILE", "").strip()
+    file = _read_config_file(expand(rules.plain("KUBE_CONFIG_FILE", named), environ=environ)) if named else {}
+    return Layers(environment=dict(environ), file=file, defaults=read_env(defaults.read_text(encoding="utf-8")))
+
+
+def read_env(text: str) -> dict[str, str]:
+    """NAME=value lines as a mapping; nothing is expanded, a name without = counts as empty."""
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value or "" for name, value in values.items()}
+
+
+def _read_config_file(path: str) -> dict[str, str]:
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        problem = f"cannot read {rules.shown(path)}: {error.strerror}"
+        raise SettingError("KUBE_CONFIG_FILE", problem, "name a file of NAME=value lines") from None
+    except UnicodeDecodeError:
+        problem = f"{rules.shown(path)} is not text in UTF-8"
+        raise SettingError("KUBE_CONFIG_FILE", problem, "name a file of NAME=value lines") from None
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            problem = f"line {binding.original.line} of {rules.shown(path)} is not NAME=value"
+            raise SettingError("KUBE_CONFIG_FILE", problem, "it is read as plain settings, not as shell")
+    return read_env(text)
+
+
+def expand(path: str, *, environ: Mapping[str, str]) -> str:
+    """The path with a leading ~ replaced by HOME, or by the password database's directory where HOME is not set."""
+    if path != "~" and not path.startswith("~/"):
+        return path
+    return (environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) + path[1:]
+
+
+# --- the one config object
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every option by its name in lower case, checked and typed, and what follows from them.
+
+    Optional texts are '' when unset. Sizes are GiB, times seconds. config-default.env says what each means.
+    """
+
+    kube_aws_zone: str
+    kube_aws_instance_prefix: str
+    kubernetes_version: str
+    num_nodes: int
+
+    master_size: str
+    node_size: str
+    node_spot_price: str
+    kube_os_distribution: str
+    aws_image: str
+    kube_node_image: str
+    master_disk_size: int
+    master_disk_type: str
+    master_root_disk_size: int
+    master_root_disk_type: str
+    node_root_disk_size: int
+    node_root_disk_type: str
+
+    vpc_name: str
+    vpc_id: str
+    subnet_id: str
+    dhcp_option_set_id: str
+    kube_vpc_cidr_base: str
+    kube_subnet_cidr: str
+    master_internal_ip: str
+    master_reserved_ip: str
+    cluster_ip_range: str
+    service_cluster_ip_range: str
+    non_masquerade_cidr: str
+    dns_server_ip: str
+    dns_domain: str
+    ssh_cidr: tuple[str, ...]
+    http_api_cidr: tuple[str, ...]
+    kube_api_port: int
+    kube_enable_master_public_ip: bool
+    kube_enable_node_public_ip: bool
+    network_provider: str
+
+    aws_ssh_key: str
+    kubeconfig: str
+    kube_config_context: str
+    kube_config_file: str
+    kube_use_existing_master: bool
+
+    aws_s3_bucket: str
+    aws_s3_region: str
+
+    node_labels: tuple[tuple[str, str], ...]
+    eviction_hard: str
+    feature_gates: str
+    kube_runtime_config: str
+    apiserver_test_args: str
+    controller_manager_test_args: str
+    scheduler_test_args: str
+    kubelet_test_args: str
+    kubeproxy_test_args: str
+    apiserver_test_log_level: str
+    controller_manager_test_log_level: str
+    scheduler_test_log_level: str
+    kubelet_test_log_level: str
+    kubeproxy_test_log_level: str
+    docker_registry_mirror_url: str
+    kube_enable_insecure_registry: bool
+    kube_download_mirror: str
+
+    kube_enable_cluster_dns: bool
+    kube_enable_cluster_monitoring: bool
+    kube_enable_ebs_csi_driver: bool
+    kube_enable_cluster_autoscaler: bool
+    kube_autoscaler_min_nodes: int
+    kube_autoscaler_max_nodes: int
+
+    allowed_notready_nodes: int
+    cluster_ready_additional_time_seconds: int
+    kube_wait_aws_seconds: int
+    kube_wait_instance_seconds: int
+    kube_wait_api_seconds: int
+    kube_wait_nodes_seconds: int
+    kube_wait_delete_seconds: int
+
+    @property
+    def region(self) -> str:
+        """The zone's region; for a local zone (us-west-2-lax-1a) the region that it belongs to."""
+        return region_of(self.kube_aws_zone)
+
+    @property
+    def partition(self) -> str:
+        """aws, aws-cn or aws-us-gov: the second part of every ARN."""
+        return rules.partition(self.region)
+
+    @property
+    def dns_suffix(self) -> str:
+        """What the names of AWS's services end in."""
+        return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+
+    @property
+    def cluster_id(self) -> str:
+        """The cluster's name, by which everything is tagged."""
+        return self.kube_aws_instance_prefix
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags that make a thing ours; the second is what the cloud controller manager looks for."""
+        return {"KubernetesCluster": self.cluster_id, f"kubernetes.io/cluster/{self.cluster_id}": "owned"}
+
+    @property
+    def vpc_cidr(self) -> str:
+        """The range of a VPC that we make."""
+        return f"{self.kube_vpc_cidr_base}.0.0/16"
+
+    @property
+    def subnet_cidr(self) -> str:
+        """The subnet's range; '' with SUBNET_ID, until the subnet has been looked up."""
+        return self.kube_subnet_cidr
+
+    @property
+    def dhcp_domain(self) -> str:
+        """The domain of private DNS names, which are the nodes' names."""
+        return "ec2.internal" if self.region == "us-east-1" else f"{self.region}.compute.internal"
+
+    @property
+    def kubernetes_service_ip(self) -> str:
+        """The API's address for pods: the first of the services' range."""
+        return nth(self.service_cluster_ip_range, 1)
+
+    @property
+    def master_name(self) -> str:
+        """Name tag of the master's instance."""
+        return f"{self.cluster_id}-master"
+
+    @property
+    def node_name(self) -> str:
+        """Name tag of every minion."""
+        return f"{self.cluster_id}-minion"
+
+    @property
+    def group_name(self) -> str:
+        """Name of the minions' group in this zone, and of its launch template."""
+        return f"{self.node_name}-group-{self.kube_aws_zone}"
+
+    @property
+    def master_role(self) -> str:
+        """Name of the master's role and instance profile. IAM knows no regions, so the region is in it."""
+        return f"kubernetes-master-{self.cluster_id}-{self.vpc_name}-{self.region}"
+
+    @property
+    def minion_role(self) -> str:
+        """Name of the minions' role and instance profile."""
+        return f"kubernetes-minion-{self.cluster_id}-{self.vpc_name}-{self.region}"
+
+    @property
+    def context(self) -> str:
+        """Name of cluster, user and context in kubeconfig."""
+        return self.kube_config_context
+
+    @property
+    def master_arch(self) -> sizes.Architecture:
+        """The processor of MASTER_SIZE."""
+        return sizes.architecture(self.master_size)
+
+    @property
+    def node_arch(self) -> sizes.Architecture:
+        """The processor of NODE_SIZE."""
+        return sizes.architecture(self.node_size)
+
+    def text(self, option: str) -> str:
+        """An option's value as one would write it in config-default.env."""
+        return _as_text(getattr(self, option.lower()))
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join("=".join(item) if isinstance(item, tuple) else item for item in value)
+    return str(value)
+
+
+def region_of(zone: str) -> str:
+    """The region of a zone or local zone."""
+    parts = zone.split("-")
+    number = next(i for i, part in enumerate(parts) if part[0].isdigit())
+    return "-".join([*parts[:number], parts[number].rstrip("abcdefghijklmnopqrstuvwxyz")])
+
+
+def nth(cidr: str, number: int) -> str:
+    """The address so many after the range's first."""
+    return str(ipaddress.IPv4Network(cidr)[number])
+
+
+def master_address(subnet_cidr: str) -> str:
+    """MASTER_INTERNAL_IP where nobody chose one: the subnet's .9, as in the original."""
+    return nth(subnet_cidr, 9)
+
+
+# --- resolving
+
+_DISK_GIB = rules.whole(1, 65536, unit="GiB")
+_ROOT_GIB = rules.whole(8, 65536, unit="GiB")
+_DISK_TYPE = rules.one_of(
+    *sizes.DISK_LIMITS,
+    gone={
+        "st1": "is a hard disk that nothing can be booted from, too slow for etcd",
+        "sc1": "is a hard disk that nothing can be booted from, too slow for etcd",
+        "standard": "is a magnetic disk, too slow for etcd and images",
+    },
+)
+_SECONDS = rules.whole(1, 86400, unit="seconds")
+_OLD_DEBIAN = "is a Debian of former days, and Kubernetes no longer runs on it: debian is Debian 13"
+_OLD_UBUNTU = "is an Ubuntu of former days, and Kubernetes no longer runs on it: ubuntu is 24.04"
+
+RULES: Mapping[str, rules.Rule] = {
+    "KUBE_AWS_ZONE": rules.zone,
+    "KUBE_AWS_INSTANCE_PREFIX": rules.cluster_id,
+    "KUBERNETES_VERSION": rules.version,
+    "NUM_NODES": rules.whole(1, 5000, unit="minions"),
+    "MASTER_SIZE": rules.instance_type,
+    "NODE_SIZE": rules.instance_type,
+    "NODE_SPOT_PRICE": rules.optional(rules.price),
+    "KUBE_OS_DISTRIBUTION": rules.one_of(
+        "debian",
+        "ubuntu",
+        gone={
+            **dict.fromkeys(("jessie", "wheezy", "stretch"), _OLD_DEBIAN),
+            **dict.fromkeys(("trusty", "vivid", "wily", "xenial"), _OLD_UBUNTU),
+            "coreos": "is no longer made",
+        },
+    ),
+    "AWS_IMAGE": rules.optional(rules.identifier("ami")),
+    "KUBE_NODE_IMAGE": rules.optional(rules.identifier("ami")),
+    "MASTER_DISK_SIZE": _DISK_GIB,
+    "MASTER_DISK_TYPE": _DISK_TYPE,
+    "MASTER_ROOT_DISK_SIZE": _ROOT_GIB,
+    "MASTER_ROOT_DISK_TYPE": _DISK_TYPE,
+    "NODE_ROOT_DISK_SIZE": _ROOT_GIB,
+    "NODE_ROOT_DISK_TYPE": _DISK_TYPE,
+    "VPC_NAME": rules.vpc_name,
+    "VPC_ID": rules.optional(rules.identifier("vpc")),
+    "SUBNET_ID": rules.optional(rules.identifier("subnet")),
+    "DHCP_OPTION_SET_ID": rules.optional(rules.identifier("dopt")),
+    "KUBE_VPC_CIDR_BASE": rules.cidr_base,
+    "KUBE_SUBNET_CIDR": rules.optional(rules.cidr(16, 28)),
+    "MASTER_INTERNAL_IP": rules.optional(rules.address),
+    "MASTER_RESERVED_IP": rules.optional(rules.elastic_ip),
+    "CLUSTER_IP_RANGE": rules.cidr(8, 24),
+    "SERVICE_CLUSTER_IP_RANGE": rules.cidr(12, 28),
+    "NON_MASQUERADE_CIDR": rules.cidr(0, 28, unicast=False),
+    "DNS_SERVER_IP": rules.address,
+    "DNS_DOMAIN": rules.domain,
+    "SSH_CIDR": rules.cidrs,
+    "HTTP_API_CIDR": rules.cidrs,
+    "KUBE_API_PORT": rules.whole(1, 65535),
+    "KUBE_ENABLE_MASTER_PUBLIC_IP": rules.boolean,
+    "KUBE_ENABLE_NODE_PUBLIC_IP": rules.boolean,
+    "NETWORK_PROVIDER": rules.one_of(
+        "kubenet",
+        gone=dict.fromkeys(("none", "opencontrail", "flannel", "calico", "cni"), "is not ported, see docs/porting.md"),
+    ),
+    "AWS_SSH_KEY": rules.path,
+    "KUBECONFIG": rules.path,
+    "KUBE_CONFIG_CONTEXT": rules.context,
+    "KUBE_CONFIG_FILE": rules.optional(rules.path),
+    "KUBE_USE_EXISTING_MASTER": rules.boolean,
+    "AWS_S3_BUCKET": rules.optional(rules.bucket),
+    "AWS_S3_REGION": rules.region,
+    "NODE_LABELS": rules.labels,
+    "EVICTION_HARD": rules.evictions,
+    "FEATURE_GATES": rules.gates,
+    "KUBE_RUNTIME_CONFIG": rules.runtime_config,
+    "APISERVER_TEST_ARGS": rules.arguments,
+    "CONTROLLER_MANAGER_TEST_ARGS": rules.arguments,
+    "SCHEDULER_TEST_ARGS": rules.arguments,
+    "KUBELET_TEST_ARGS": rules.arguments,
+    "KUBEPROXY_TEST_ARGS": rules.arguments,
+    "APISERVER_TEST_LOG_LEVEL": rules.optional(rules.log_level),
+    "CONTROLLER_MANAGER_TEST_LOG_LEVEL": rules.optional(rules.log_level),
+    "SCHEDULER_TEST_LOG_LEVEL": rules.optional(rules.log_level),
+    "KUBELET_TEST_LOG_LEVEL": rules.optional(rules.log_level),
+    "KUBEPROXY_TEST_LOG_LEVEL": rules.optional(rules.log_level),
+    "DOCKER_REGISTRY_MIRROR_URL": rules.optional(rules.url),
+    "KUBE_ENABLE_INSECURE_REGISTRY": rules.boolean,
+    "KUBE_DOWNLOAD_MIRROR": rules.optional(rules.url),
+    "KUBE_ENABLE_CLUSTER_DNS": rules.boolean,
+    "KUBE_ENABLE_CLUSTER_MONITORING": rules.monitoring,
+    "KUBE_ENABLE_EBS_CSI_DRIVER": rules.boolean,
+    "KUBE_ENABLE_CLUSTER_AUTOSCALER": rules.boolean,
+    "KUBE_AUTOSCALER_MIN_NODES": rules.whole(1, 5000, unit="minions"),
+    "KUBE_AUTOSCALER_MAX_NODES": rules.whole(1, 5000, unit="minions"),
+    "ALLOWED_NOTREADY_NODES": rules.whole(0, 5000, unit="nodes"),
+    "CLUSTER_READY_ADDITIONAL_TIME_SECONDS": rules.whole(0, 86400, unit="seconds"),
+    "KUBE_WAIT_AWS_SECONDS": _SECONDS,
+    "KUBE_WAIT_INSTANCE_SECONDS": _SECONDS,
+    "KUBE_WAIT_API_SECONDS": _SECONDS,
+    "KUBE_WAIT_NODES_SECONDS": _SECONDS,
+    "KUBE_WAIT_DELETE_SECONDS": _SECONDS,
+}
+
+# Characters that a shell acts on and that an option cannot do without; they are quoted where a shell reads them.
+_ALLOWED = {"EVICTION_HARD": "<"}
+
+_PATHS = ("AWS_SSH_KEY", "KUBECONFIG", "KUBE_CONFIG_FILE")
+
+
+def _subnet_cidr(so_far: Mapping[str, Any]) -> str:
+    return "" if so_far["SUBNET_ID"] else f"{so_far['KUBE_VPC_CIDR_BASE']}.0.0/24"
+
+
+def _master_internal_ip(so_far: Mapping[str, Any]) -> str:
+    subnet = so_far["KUBE_SUBNET_CIDR"]
+    return "" if so_far["KUBE_USE_EXISTING_MASTER"] or not subnet else master_address(subnet)
+
+
+def _node_image(so_far: Mapping[str, Any]) -> str:
+    same = sizes.architecture(so_far["MASTER_SIZE"]) == sizes.architecture(so_far["NODE_SIZE"])
+    return so_far["AWS_IMAGE"] if same else ""
+
+
+# How an option that is empty gets its value, in this order, from the values so far.
+_COMPUTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "MASTER_SIZE": lambda so_far: sizes.master_size(so_far["NUM_NODES"]),
+    "NODE_SIZE": lambda so_far: sizes.node_size(so_far["NUM_NODES"]),
+    "KUBE_NODE_IMAGE": _node_image,
+    "KUBE_SUBNET_CIDR": _subnet_cidr,
+    "MASTER_INTERNAL_IP": _master_internal_ip,
+    "DNS_SERVER_IP": lambda so_far: nth(so_far["SERVICE_CLUSTER_IP_RANGE"], 10),
+    "KUBE_CONFIG_CONTEXT": lambda so_far: f"aws_{so_far['KUBE_AWS_INSTANCE_PREFIX']}",
+    "AWS_S3_REGION": lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]),
+    "KUBE_AUTOSCALER_MAX_NODES": lambda so_far: str(so_far["NUM_NODES"]),
+}
+
+
+def resolve(layers: Layers, *, check: bool = True) -> Config:
+    """The settings of a run, checked as far as that needs no call to AWS. SettingError for the first that is wrong.
+
+    Without `check` each value is right, but they may not fit together: enough to look for what is remembered, which may
+    be what one of them needs.
+    """
+    values = {name: _parse(name, layers.value(name)) for name in RULES if layers.value(name) or name not in _COMPUTED}
+    for name, compute in _COMPUTED.items():
+        if name not in values:
+            text = compute(values)
+            values[name] = _parse(name, text) if text else ""
+    for name in _PATHS:
+        values[name] = ":".join(expand(path, environ=layers.environment) for path in values[name].split(":"))
+    config = Config(**{name.lower(): value for name, value in values.items()})
+    if check:
+        limits.check(config)
+    return config
+
+
+def _parse(name: str, text: str) -> Any:
+    return RULES[name](name, rules.plain(name, text, allowed=_ALLOWED.get(name, "")))
+
+
+# --- what is remembered, and what cannot change
+
+
+def to_remember(layers: Layers, config: Config) -> dict[str, str]:
+    """What settings.env in the bucket is to hold after this run: what was set, and some values as they resolved."""
+    if config.kube_use_existing_master:
+        return layers.user_set()
+    resolved = {name: config.text(name) for name in REMEMBERED_AS_RESOLVED}
+    return layers.user_set() | {name: text for name, text in resolved.items() if text}
+
+
+_NEW_CLUSTER = "leave it as it is, or make another cluster with another KUBE_AWS_INSTANCE_PREFIX"
+_NEW_GROUP = "leave it as it is, or set KUBE_USE_EXISTING_MASTER=true to add minions there"
+
+_UNCHANGEABLE = {
+    "KUBE_AWS_ZONE": _NEW_GROUP,
+    "KUBE_SUBNET_CIDR": _NEW_GROUP,
+    "SUBNET_ID": _NEW_GROUP,
+    "VPC_NAME": _NEW_CLUSTER,
+    "VPC_ID": _NEW_CLUSTER,
+    "KUBE_VPC_CIDR_BASE": _NEW_CLUSTER,
+    "CLUSTER_IP_RANGE": _NEW_CLUSTER,
+    "SERVICE_CLUSTER_IP_RANGE": _NEW_CLUSTER,
+    "DNS_SERVER_IP": _NEW_CLUSTER,
+    "DNS_DOMAIN": _NEW_CLUSTER,
+    "MASTER_INTERNAL_IP": _NEW_CLUSTER,
+    "KUBE_API_PORT": _NEW_CLUSTER,
+}
+
+
+def refuse_changes(layers: Layers, remembered: Mapping[str, str]) -> None:
+    """SettingError when environment or file ask for another value than remembered of what cannot change in place.
+
+    Only what `remembered` has is compared, and an option set to nothing asks for nothing.
+    """
+    another_group = layers.value("KUBE_USE_EXISTING_MASTER").lower() == "true"
+    for name, instead in _UNCHANGEABLE.items():
+        asked = layers.value(name) if layers.asked(name) is not None else ""
+        was = remembered.get(name, "")
+        if asked and was and asked != was and not (another_group and instead is _NEW_GROUP):
+            raise SettingError(name, f"the cluster has {was}, and it cannot become {rules.shown(asked)}", instead)
+    if not another_group:
+        _refuse_smaller_disk(layers, remembered)
+
+
+def _refuse_smaller_disk(layers: Layers, remembered: Mapping[str, str]) -> None:
+    name = "MASTER_DISK_SIZE"
+    asked, was = layers.asked(name) or "", remembered.get(name, "")
+    if asked.isdecimal() and was.isdecimal() and int(asked) < int(was):
+        raise SettingError(name, f"the disk has {was} GiB, and EBS cannot make it smaller", f"give {was} or more")
+
+
+def option_names() -> tuple[str, ...]:
+    """The names of all options, as Config has them."""
+    return tuple(each.name.upper() for each in fields(Config))

@@ -1,0 +1,92 @@
+"""The DHCP options of our VPC: the domain that private DNS names end in (the original's create-dhcp-option-set)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.aws import one, tag_filters, tag_specification, tags_of
+from lib.errors import SettingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import DhcpOptionsTypeDef, VpcTypeDef
+
+    from lib.aws import Aws
+    from lib.config import Config
+
+NAME = "kubernetes-dhcp-option-set"
+
+
+def find_dhcp_options(aws: Aws, config: Config) -> DhcpOptionsTypeDef | None:
+    """The cluster's own option set, None if there is none. Raises Ambiguous for two."""
+    filters = tag_filters({"Name": NAME, "KubernetesCluster": config.cluster_id})
+    found = aws.ec2.describe_dhcp_options(Filters=filters)["DhcpOptions"]
+    return one("DHCP option set", found, lambda options: options["DhcpOptionsId"])
+
+
+def ensure_dhcp_options(aws: Aws, config: Config, vpc: VpcTypeDef) -> None:
+    """The option set, made if it is not there and associated with our VPC. A brought VPC keeps what it has.
+
+    Raises SettingError when DHCP_OPTION_SET_ID would change a brought VPC.
+    """
+    if config.vpc_id:
+        _check_brought(config, vpc)
+        aws.console.found(f"DHCP options {vpc['DhcpOptionsId']}, the VPC's own")
+        return
+    options_id = config.dhcp_option_set_id or _ensure_own(aws, config)
+    if vpc["DhcpOptionsId"] != options_id:
+        aws.change(
+            "set",
+            f"DHCP options {options_id} of {vpc['VpcId']}",
+            lambda: aws.ec2.associate_dhcp_options(DhcpOptionsId=options_id, VpcId=vpc["VpcId"]),
+        )
+
+
+def _check_brought(config: Config, vpc: VpcTypeDef) -> None:
+    if config.dhcp_option_set_id and config.dhcp_option_set_id != vpc["DhcpOptionsId"]:
+        raise SettingError(
+            "DHCP_OPTION_SET_ID",
+            f"{config.vpc_id} is yours and has {vpc['DhcpOptionsId']}",
+            "associate it there yourself, or leave it empty",
+        )
+
+
+def _ensure_own(aws: Aws, config: Config) -> str:
+    found = find_dhcp_options(aws, config)
+    if found:
+        aws.console.found(f"DHCP options {found['DhcpOptionsId']}")
+        aws.repair_tags(found["DhcpOptionsId"], tags_of(found), config.tags)
+        return found["DhcpOptionsId"]
+
+    def create() -> str:
+        answer = aws.ec2.create_dhcp_options(
+            DhcpConfigurations=[
+                {"Key": "domain-name", "Values": [config.dhcp_domain]},
+                {"Key": "domain-name-servers", "Values": ["AmazonProvidedDNS"]},
+            ],
+            TagSpecifications=tag_specification("dhcp-options", {"Name": NAME, **config.tags}),
+        )
+        return answer["DhcpOptions"]["DhcpOptionsId"]
+
+    def look() -> str | None:
+        again = find_dhcp_options(aws, config)
+        return again["DhcpOptionsId"] if again else None
+
+    return aws.make(f"DHCP options {config.dhcp_domain}", create, look=look)
+
+
+def check_given(aws: Aws, config: Config) -> None:
+    """Raises SettingError when DHCP_OPTION_SET_ID names nothing."""
+    wanted = config.dhcp_option_set_id
+    if (
+        wanted
+        and not aws.ec2.describe_dhcp_options(Filters=[{"Name": "dhcp-options-id", "Values": [wanted]}])["DhcpOptions"]
+    ):
+        raise SettingError(
+            "DHCP_OPTION_SET_ID", f"there is no {wanted} in {aws.region}", "give one of that region, or leave it empty"
+        )
+
+
+def delete_dhcp_options(aws: Aws, options: DhcpOptionsTypeDef) -> None:
+    """Remove our option set; its VPC is gone by then."""
+    options_id = options["DhcpOptionsId"]
+    aws.change("delete", f"DHCP options {options_id}", lambda: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id))

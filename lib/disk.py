@@ -1,0 +1,100 @@
+"""The master's disk: etcd and /etc/kubernetes live on it (the original's find-master-pd and ensure-master-pd)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.aws import Aws, one, tag_filters, tag_specification, tags_of
+from lib.errors import SettingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import VolumeTypeDef
+
+    from lib.config import Config
+
+MASTER_IP_TAG = "kubernetes.io/master-ip"
+
+
+def disk_name(config: Config) -> str:
+    """<id>-master-pd"""
+    return f"{config.cluster_id}-master-pd"
+
+
+def find_disk(aws: Aws, config: Config) -> VolumeTypeDef | None:
+    """The master's disk, None if there is none. Raises Ambiguous for two."""
+    filters = [
+        *tag_filters({"Name": disk_name(config), "KubernetesCluster": config.cluster_id}),
+        {"Name": "status", "Values": ["creating", "available", "in-use"]},
+    ]
+    found = aws.ec2.describe_volumes(Filters=filters)["Volumes"]
+    return one("master disk", found, lambda volume: volume["VolumeId"])
+
+
+def ensure_disk(aws: Aws, config: Config, *, public_ip: str, tags: dict[str, str]) -> str:
+    """The id of the disk, made encrypted in the zone if there is none, and grown when MASTER_DISK_SIZE asks for more.
+
+    Raises SettingError for one in another zone, or larger than asked: a disk cannot move or shrink.
+    """
+    wanted = {**tags, "Name": disk_name(config), **({MASTER_IP_TAG: public_ip} if public_ip else {})}
+    found = find_disk(aws, config)
+    if found is None:
+        return _make_disk(aws, config, tags=wanted)
+    volume_id = found["VolumeId"]
+    aws.console.found(f"disk {volume_id} {found['Size']} GiB {found['VolumeType']} ({found['State']})")
+    _check_place(config, found)
+    aws.repair_tags(volume_id, tags_of(found), wanted)
+    _repair_size(aws, config, found)
+    return volume_id
+
+
+def _check_place(config: Config, found: VolumeTypeDef) -> None:
+    if found["AvailabilityZone"] != config.kube_aws_zone:
+        raise SettingError(
+            "KUBE_AWS_ZONE",
+            f"the master's disk {found['VolumeId']} is in {found['AvailabilityZone']}, and a disk cannot move",
+            f"set KUBE_AWS_ZONE={found['AvailabilityZone']}",
+        )
+    if found["Size"] > config.master_disk_size:
+        raise SettingError(
+            "MASTER_DISK_SIZE",
+            f"the master's disk has {found['Size']} GiB, and a disk cannot shrink",
+            f"give {found['Size']} or more",
+        )
+
+
+def _repair_size(aws: Aws, config: Config, found: VolumeTypeDef) -> None:
+    size, kind = config.master_disk_size, config.master_disk_type
+    if found["Size"] < size or found["VolumeType"] != kind:
+        aws.change(
+            "set",
+            f"disk {found['VolumeId']} from {found['Size']} GiB {found['VolumeType']} to {size} GiB {kind}",
+            lambda: aws.ec2.modify_volume(VolumeId=found["VolumeId"], Size=size, VolumeType=kind),  # type: ignore[arg-type]
+        )
+
+
+def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
+    token = aws.token()
+
+    def create() -> str:
+        answer = aws.ec2.create_volume(
+            AvailabilityZone=config.kube_aws_zone,
+            Size=config.master_disk_size,
+            VolumeType=config.master_disk_type,  # type: ignore[arg-type]
+            Encrypted=True,
+            TagSpecifications=tag_specification("volume", tags),
+            ClientToken=token,
+        )
+        return answer["VolumeId"]
+
+    return aws.make(f"disk {disk_name(config)} {config.master_disk_size} GiB {config.master_disk_type}", create)
+
+
+def delete_disk(aws: Aws, volume: VolumeTypeDef) -> None:
+    """Remove the master's disk; its instance is gone by then, though AWS may take a moment to see it."""
+    volume_id = volume["VolumeId"]
+    aws.change(
+        "delete",
+        f"disk {volume_id}",
+        lambda: aws.ec2.delete_volume(VolumeId=volume_id),
+        retry_on=["VolumeInUse"],
+    )

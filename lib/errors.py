@@ -1,0 +1,84 @@
+"""One small tree of exceptions: whatever a person is told when a run ends early.
+
+`str(error)` is the one line that the person reads; `hint`, where there is one, is the line after it: what to do next.
+Only the two scripts turn these into output and an exit status; code below them raises and never exits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class KubeError(Exception):
+    """AWS, the cluster or this computer said no: `exit_code` is the status that the run ends with."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class SettingError(KubeError):
+    """A setting is wrong or refused, and nothing was changed.
+
+    The message names the variable, what is wrong with it, and what would be right:
+    "NUM_NODES: 'four' is not a whole number; give one such as 4".
+    """
+
+    exit_code = 2
+
+    def __init__(self, variable: str, problem: str, right: str) -> None:
+        super().__init__(f"{variable}: {problem}; {right}")
+        self.variable = variable
+        self.problem = problem
+        self.right = right
+
+
+class AwsRefusal(KubeError):
+    """A call to AWS was refused: which action, on what, and AWS's own words for it.
+
+    `resource` is in words a person knows ("the subnet 172.20.0.0/24"); `code` and `words` are AWS's error code and
+    message.
+    """
+
+    def __init__(self, *, action: str, resource: str, code: str, words: str, hint: str = "") -> None:
+        super().__init__(f"{action} ({resource}) was refused: {code}: {words}", hint=hint)
+        self.action = action
+        self.resource = resource
+        self.code = code
+        self.words = words
+
+
+class Ambiguous(KubeError):
+    """There are several of what must be one: the run names them all and changes nothing."""
+
+    def __init__(self, what: str, ids: Sequence[str], *, hint: str = "") -> None:
+        named = " and ".join(ids)
+        super().__init__(f"there must be one {what}, but there are {len(ids)}: {named}", hint=hint)
+        self.what = what
+        self.ids = tuple(ids)
+
+
+class WaitExpired(KubeError):
+    """Something that was waited for did not come within its deadline (`seconds`)."""
+
+    def __init__(self, what: str, *, seconds: int, hint: str = "") -> None:
+        super().__init__(f"waited {seconds} s for {what}, and it did not come", hint=hint)
+        self.what = what
+        self.seconds = seconds
+
+
+class NothingFound(KubeError):
+    """There is no such cluster where the run looked; nothing was touched."""
+
+
+class MissingProgram(KubeError):
+    """A program that a step runs is not on this computer; `package` is the Debian package that has it."""
+
+    def __init__(self, program: str, *, package: str) -> None:
+        super().__init__(
+            f"the program {program} is needed and was not found: apt install {package}",
+        )
+        self.program = program
+        self.package = package

@@ -1,0 +1,86 @@
+"""The internet gateway of the VPC. A brought VPC that has one keeps it, and it stays its owner's."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from lib.aws import Planned, one, tag_filters, tag_specification, tags_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InternetGatewayTypeDef
+
+    from lib.aws import Aws
+    from lib.config import Config
+
+
+def find_gateway(aws: Aws, config: Config) -> InternetGatewayTypeDef | None:
+    """The cluster's own gateway, attached or not. Raises Ambiguous for two."""
+    found = aws.ec2.describe_internet_gateways(Filters=tag_filters({"KubernetesCluster": config.cluster_id}))
+    return one("internet gateway", found["InternetGateways"], lambda gateway: gateway["InternetGatewayId"])
+
+
+def attached_gateway(aws: Aws, vpc_id: str) -> InternetGatewayTypeDef | None:
+    """Whatever gateway the VPC has; it can have one at most."""
+    if isinstance(vpc_id, Planned):
+        return None
+    filters = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
+    found = aws.ec2.describe_internet_gateways(Filters=filters)["InternetGateways"]  # type: ignore[arg-type]
+    return found[0] if found else None
+
+
+def ensure_gateway(aws: Aws, config: Config, *, vpc_id: str) -> str:
+    """The id of the VPC's gateway: the one it has, else ours, made and attached."""
+    if config.vpc_id and (attached := attached_gateway(aws, vpc_id)):
+        aws.console.found(f"internet gateway {attached['InternetGatewayId']}")
+        return attached["InternetGatewayId"]
+    own = find_gateway(aws, config)
+    if own:
+        aws.console.found(f"internet gateway {own['InternetGatewayId']}")
+        aws.repair_tags(own["InternetGatewayId"], tags_of(own), config.tags)
+    gateway_id = own["InternetGatewayId"] if own else _make_gateway(aws, config)
+    attachments = own.get("Attachments", []) if own else []
+    if not any(attachment.get("VpcId") == vpc_id for attachment in attachments):
+        aws.change(
+            "attach",
+            f"{gateway_id} to {vpc_id}",
+            lambda: aws.ec2.attach_internet_gateway(InternetGatewayId=gateway_id, VpcId=vpc_id),
+            done_on=["Resource.AlreadyAssociated"],
+        )
+    return gateway_id
+
+
+def _make_gateway(aws: Aws, config: Config) -> str:
+    tags = tag_specification("internet-gateway", {"Name": config.cluster_id, **config.tags})
+
+    def look() -> str | None:
+        again = find_gateway(aws, config)
+        return again["InternetGatewayId"] if again else None
+
+    return aws.make(
+        "internet gateway",
+        lambda: aws.ec2.create_internet_gateway(TagSpecifications=tags)["InternetGateway"]["InternetGatewayId"],
+        look=look,
+    )
+
+
+def detach_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
+    """Detach our gateway from its VPC; no public address may be in use there any more."""
+    gateway_id = gateway["InternetGatewayId"]
+    for attachment in gateway.get("Attachments", []):
+        vpc_id = attachment["VpcId"]
+        aws.change(
+            "detach",
+            f"{gateway_id} from {vpc_id}",
+            functools.partial(aws.ec2.detach_internet_gateway, InternetGatewayId=gateway_id, VpcId=vpc_id),
+            done_on=["Gateway.NotAttached"],
+            retry_on=["DependencyViolation"],
+        )
+
+
+def delete_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
+    """Detach our gateway, then remove it."""
+    detach_gateway(aws, gateway)
+    gateway_id = gateway["InternetGatewayId"]
+    words = f"internet gateway {gateway_id}"
+    aws.change("delete", words, lambda: aws.ec2.delete_internet_gateway(InternetGatewayId=gateway_id))

@@ -1,0 +1,186 @@
+"""Roles, inline policies and instance profiles of master and minions (the original's create-iam-profile).
+
+IAM is global: the names tell cluster, VPC and region apart, and down checks the tag before it removes one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import string
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import Aws, tag_list, tags_of
+
+if TYPE_CHECKING:
+    from lib.config import Config
+
+TEMPLATES = Path(__file__).parent.parent / "templates" / "iam"
+ROLES = ("master", "minion")
+
+
+def role_name(config: Config, role: str) -> str:
+    """The name of the role and of its instance profile; at most 64 characters (config.py refuses longer)."""
+    return config.master_role if role == "master" else config.minion_role
+
+
+def policy_document(name: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """A document of templates/iam with its ${PLACEHOLDERS} filled in."""
+    text = (TEMPLATES / f"{name}.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(string.Template(text).substitute(values))
+    return document
+
+
+def find_role(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    """The role of that name, None if there is none."""
+    return _found(aws, lambda: aws.iam.get_role(RoleName=name)["Role"])
+
+
+def find_profile(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    """The instance profile of that name, None if there is none."""
+    return _found(aws, lambda: aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
+
+
+def find_policy(aws: Aws, name: str) -> dict[str, Any] | None:
+    """The document of the role's inline policy of its own name, None if there is none."""
+    answer = _found(aws, lambda: aws.iam.get_role_policy(RoleName=name, PolicyName=name))
+    return None if answer is None else _document(answer["PolicyDocument"])
+
+
+def _found(aws: Aws, call: Any) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] = call()
+        return found
+    except aws.iam.exceptions.NoSuchEntityException:
+        return None
+
+
+def _document(value: Any) -> dict[str, Any]:
+    """IAM gives documents URL-encoded; botocore decodes most of them."""
+    loaded: dict[str, Any] = json.loads(urllib.parse.unquote(value)) if isinstance(value, str) else value
+    return loaded
+
+
+def ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str]) -> str:
+    """The name of the role's instance profile, with role and policy as templates/iam has them."""
+    name = role_name(config, role)
+    _ensure_role(aws, config, name, values)
+    _ensure_policy(aws, name, policy_document(f"{role}-policy", values))
+    _ensure_instance_profile(aws, config, name)
+    return name
+
+
+def _ensure_role(aws: Aws, config: Config, name: str, values: Mapping[str, str]) -> None:
+    trust = policy_document("trust", values)
+    found = find_role(aws, name)
+    if found is None:
+        aws.make(
+            f"role {name}",
+            lambda: aws.iam.create_role(
+                RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=tag_list(config.tags)
+            )["Role"]["RoleName"],
+            look=lambda: (find_role(aws, name) or {}).get("RoleName"),
+        )
+        return
+    aws.console.found(f"role {name}")
+    if _document(found["AssumeRolePolicyDocument"]) != trust:
+        aws.change(
+            "set",
+            f"trust of {name}",
+            lambda: aws.iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust)),
+        )
+    if _lacks(found, config.tags):
+        aws.change("tag", f"role {name}", lambda: aws.iam.tag_role(RoleName=name, Tags=tag_list(config.tags)))
+
+
+def _ensure_policy(aws: Aws, name: str, wanted: dict[str, Any]) -> None:
+    if find_policy(aws, name) != wanted:
+        text = json.dumps(wanted, separators=(",", ":"))
+        aws.change(
+            "set",
+            f"policy of {name}",
+            lambda: aws.iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=text),
+        )
+
+
+def _ensure_instance_profile(aws: Aws, config: Config, name: str) -> None:
+    found = find_profile(aws, name)
+    if found is None:
+        aws.make(
+            f"instance profile {name}",
+            lambda: aws.iam.create_instance_profile(InstanceProfileName=name, Tags=tag_list(config.tags))[
+                "InstanceProfile"
+            ]["InstanceProfileName"],
+            look=lambda: (find_profile(aws, name) or {}).get("InstanceProfileName"),
+        )
+    else:
+        aws.console.found(f"instance profile {name}")
+        if _lacks(found, config.tags):
+            aws.change(
+                "tag",
+                f"instance profile {name}",
+                lambda: aws.iam.tag_instance_profile(InstanceProfileName=name, Tags=tag_list(config.tags)),
+            )
+    if found is None or name not in [role["RoleName"] for role in found["Roles"]]:
+        aws.change(
+            "add",
+            f"role {name} to its instance profile",
+            lambda: aws.iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name),
+            done_on=["LimitExceeded"],  # a profile holds one role, and ours is the one that bears its name
+        )
+
+
+def _lacks(found: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
+    return not tags.items() <= tags_of(found).items()
+
+
+def delete_profile(aws: Aws, config: Config, role: str) -> None:
+    """Remove the role's instance profile, policies and the role, each if it is there and carries the cluster's tag."""
+    name = role_name(config, role)
+    profile = find_profile(aws, name)
+    if profile and not _lacks(profile, {"KubernetesCluster": config.cluster_id}):
+        for member in profile["Roles"]:
+            _remove_from_profile(aws, profile=name, role=member["RoleName"])
+        aws.change(
+            "delete", f"instance profile {name}", lambda: aws.iam.delete_instance_profile(InstanceProfileName=name)
+        )
+    found = find_role(aws, name)
+    if found and not _lacks(found, {"KubernetesCluster": config.cluster_id}):
+        _delete_policies(aws, name)
+        aws.change("delete", f"role {name}", lambda: aws.iam.delete_role(RoleName=name))
+
+
+def _remove_from_profile(aws: Aws, *, profile: str, role: str) -> None:
+    aws.change(
+        "remove",
+        f"role {role} from its instance profile",
+        lambda: aws.iam.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=role),
+    )
+
+
+def _delete_policies(aws: Aws, name: str) -> None:
+    for page in aws.iam.get_paginator("list_role_policies").paginate(RoleName=name):
+        for policy in page["PolicyNames"]:
+            aws.change(
+                "delete",
+                f"policy {policy} of {name}",
+                functools.partial(aws.iam.delete_role_policy, RoleName=name, PolicyName=policy),
+            )
+    for attached in aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=name):
+        for managed in attached["AttachedPolicies"]:
+            aws.change(
+                "detach",
+                f"policy {managed['PolicyName']} from {name}",
+                functools.partial(aws.iam.detach_role_policy, RoleName=name, PolicyArn=managed["PolicyArn"]),
+            )
+
+
+def owned(aws: Aws, config: Config) -> list[str]:
+    """The names of the cluster's roles and profiles that are there."""
+    names = [role_name(config, role) for role in ROLES]
+    want = {"KubernetesCluster": config.cluster_id}
+    roles = [f"role {n}" for n in names if (r := find_role(aws, n)) and not _lacks(r, want)]
+    return roles + [f"instance profile {n}" for n in names if (p := find_profile(aws, n)) and not _lacks(p, want)]

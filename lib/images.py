@@ -1,0 +1,190 @@
+"""The machines' images and types: what they are, whether they fit each other, and whether the zone has them.
+
+(The original's detect-image and detect-root-device.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import Aws
+from lib.errors import SettingError
+
+if TYPE_CHECKING:
+    from lib.config import Config
+
+# Published by the distributions themselves: wiki.debian.org/Cloud/AmazonEC2Image, documentation.ubuntu.com/aws.
+PARAMETERS = {
+    "debian": "/aws/service/debian/release/13/latest/{architecture}",
+    "ubuntu": "/aws/service/canonical/ubuntu/server/24.04/stable/current/{architecture}/hvm/ebs-gp3/ami-id",
+}
+# EC2's word for an architecture, and that of Debian, Kubernetes and everybody else.
+ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that fits its machines."""
+
+    image_id: str
+    architecture: str
+    root_device: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What master and minions boot from."""
+
+    master: Image
+    node: Image
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """One machine's wish: its settings by name and value."""
+
+    size_name: str
+    size: str
+    image_name: str
+    image_id: str
+
+
+def find_images(aws: Aws, config: Config, *, replaceable: Sequence[str] = ()) -> Images:
+    """The images for both roles, checked: type and image exist, fit each other, and the zone offers the type.
+
+    Images named in `replaceable` (AWS_IMAGE, KUBE_NODE_IMAGE) were remembered, not asked for: one that is gone, or of
+    another architecture than the type now chosen, is looked up anew. Raises SettingError.
+    """
+    wishes = [
+        _Wish("MASTER_SIZE", config.master_size, "AWS_IMAGE", config.aws_image),
+        _Wish("NODE_SIZE", config.node_size, "KUBE_NODE_IMAGE", config.kube_node_image),
+    ]
+    architectures = _architectures(aws, wishes)
+    _check_offered(aws, config, wishes)
+    described = _describe(aws, [wish.image_id for wish in wishes if wish.image_id])
+    chosen = [_choose(wish, architectures, described, replaceable) for wish in wishes]
+    looked_up = _look_up(
+        aws, config, [architectures[w.size] for w, image in zip(wishes, chosen, strict=True) if not image]
+    )
+    master, node = (image or looked_up[architectures[w.size]] for w, image in zip(wishes, chosen, strict=True))
+    return Images(master=master, node=node)
+
+
+def _architectures(aws: Aws, wishes: Sequence[_Wish]) -> dict[str, str]:
+    """The architecture of each wished type, in Debian's words."""
+    found: dict[str, str] = {}
+    names = sorted({wish.size for wish in wishes})
+    described = aws.ec2.describe_instance_types(Filters=[{"Name": "instance-type", "Values": names}])["InstanceTypes"]
+    for kind in described:
+        supported = kind["ProcessorInfo"].get("SupportedArchitectures", [])
+        found[kind["InstanceType"]] = next((ARCHITECTURES[a] for a in supported if a in ARCHITECTURES), "")
+    for wish in wishes:
+        if not found.get(wish.size):
+            raise SettingError(
+                wish.size_name,
+                f"{aws.region} has no instance type {wish.size}",
+                "give one such as t3.medium or m7g.large",
+            )
+    return found
+
+
+def _check_offered(aws: Aws, config: Config, wishes: Sequence[_Wish]) -> None:
+    answer = aws.ec2.describe_instance_type_offerings(
+        LocationType="availability-zone",
+        Filters=[
+            {"Name": "location", "Values": [config.kube_aws_zone]},
+            {"Name": "instance-type", "Values": sorted({wish.size for wish in wishes})},
+        ],
+    )
+    offered = {offering["InstanceType"] for offering in answer["InstanceTypeOfferings"]}
+    for wish in wishes:
+        if wish.size not in offered:
+            _check_zone(aws, config)
+            raise SettingError(
+                wish.size_name,
+                f"{wish.size} is not offered in {config.kube_aws_zone}",
+                "give another type, or another KUBE_AWS_ZONE",
+            )
+
+
+def _check_zone(aws: Aws, config: Config) -> None:
+    """Raises SettingError when the zone itself is the trouble."""
+    zones = [zone["ZoneName"] for zone in aws.ec2.describe_availability_zones()["AvailabilityZones"]]
+    if config.kube_aws_zone not in zones:
+        raise SettingError(
+            "KUBE_AWS_ZONE", f"this account has no zone {config.kube_aws_zone}", f"give one of {', '.join(zones)}"
+        )
+
+
+def _describe(aws: Aws, image_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    if not image_ids:
+        return {}
+    filters = [{"Name": "image-id", "Values": sorted(set(image_ids))}]
+    answer = aws.ec2.describe_images(Filters=filters, IncludeDeprecated=True)  # type: ignore[arg-type]
+    return {image["ImageId"]: image for image in answer["Images"]}
+
+
+def _choose(
+    wish: _Wish,
+    architectures: Mapping[str, str],
+    described: Mapping[str, Mapping[str, Any]],
+    replaceable: Sequence[str],
+) -> Image | None:
+    """The wished image if it fits; None when one is to be looked up."""
+    if not wish.image_id:
+        return None
+    found = described.get(wish.image_id)
+    if found is None:
+        if wish.image_name in replaceable:
+            return None
+        raise SettingError(
+            wish.image_name, f"there is no image {wish.image_id} here", "give one of this region, or leave it empty"
+        )
+    image = _image(found)
+    if image.architecture != architectures[wish.size]:
+        if wish.image_name in replaceable:
+            return None
+        raise SettingError(
+            wish.image_name,
+            f"{wish.image_id} is for {image.architecture}, and {wish.size_name} {wish.size} is {architectures[wish.size]}",
+            f"give an image for {architectures[wish.size]}, or another {wish.size_name}",
+        )
+    return image
+
+
+def _image(found: Mapping[str, Any]) -> Image:
+    return Image(
+        image_id=found["ImageId"],
+        architecture=ARCHITECTURES.get(found["Architecture"], found["Architecture"]),
+        root_device=found["RootDeviceName"],
+        name=found.get("Name", ""),
+    )
+
+
+def _look_up(aws: Aws, config: Config, architectures: Sequence[str]) -> dict[str, Image]:
+    """The distribution's newest image for each architecture."""
+    if not architectures:
+        return {}
+    names = {
+        PARAMETERS[config.kube_os_distribution].format(architecture=architecture): architecture
+        for architecture in architectures
+    }
+    answer = aws.ssm.get_parameters(Names=sorted(names))
+    ids = {names[parameter["Name"]]: parameter["Value"] for parameter in answer["Parameters"]}
+    described = _describe(aws, list(ids.values()))
+    for name, architecture in names.items():
+        if ids.get(architecture) not in described:
+            raise SettingError("AWS_IMAGE", f"{aws.region} publishes no image as {name}", "give an image's id")
+    return {architecture: _image(described[image_id]) for architecture, image_id in ids.items()}
+
+
+def tell(aws: Aws, config: Config, images: Images) -> None:
+    """Say which images and types the machines get."""
+    for role, image, size in (
+        ("master", images.master, config.master_size),
+        ("minions", images.node, config.node_size),
+    ):
+        aws.console.found(f"image {image.image_id} {image.name} ({image.architecture}) for {role} {size}")

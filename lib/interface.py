@@ -1,0 +1,144 @@
+"""The master's network interface: it holds MASTER_INTERNAL_IP while masters come and go.
+
+An interface can be in one instance at a time, so it is also what keeps two masters from ever living at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.aws import Aws, Planned, one, tag_filters, tag_specification, tags_of
+from lib.errors import KubeError, SettingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
+
+    from lib.config import Config
+
+
+def find_interface(aws: Aws, config: Config) -> NetworkInterfaceTypeDef | None:
+    """The master's interface, None if there is none. Raises Ambiguous for two."""
+    filters = tag_filters({"Name": config.master_name, "KubernetesCluster": config.cluster_id})
+    found = aws.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    return one("network interface of the master", found, lambda i: i["NetworkInterfaceId"])
+
+
+def check_address_free(aws: Aws, config: Config, *, subnet_id: str) -> None:
+    """Raises SettingError when something else has MASTER_INTERNAL_IP in the subnet."""
+    filters = [
+        {"Name": "subnet-id", "Values": [subnet_id]},
+        {"Name": "addresses.private-ip-address", "Values": [config.master_internal_ip]},
+    ]
+    taken = aws.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]  # type: ignore[arg-type]
+    if taken:
+        raise SettingError(
+            "MASTER_INTERNAL_IP",
+            f"{config.master_internal_ip} is taken by {taken[0]['NetworkInterfaceId']}",
+            f"give another address of {subnet_id}",
+        )
+
+
+def ensure_interface(
+    aws: Aws,
+    config: Config,
+    found: NetworkInterfaceTypeDef | None,
+    *,
+    subnet_id: str,
+    group_id: str,
+    tags: dict[str, str],
+) -> NetworkInterfaceTypeDef:
+    """The interface with MASTER_INTERNAL_IP in the subnet, made if `found` is None, its group and tags repaired."""
+    if found is None:
+        return _make_interface(aws, config, subnet_id=subnet_id, group_id=group_id, tags=tags)
+    interface_id = found["NetworkInterfaceId"]
+    _check_place(config, found, subnet_id=subnet_id)
+    aws.console.found(f"interface {interface_id} {found['PrivateIpAddress']}")
+    aws.repair_tags(interface_id, tags_of(found), tags)
+    if [group["GroupId"] for group in found["Groups"]] != [group_id]:
+        aws.change(
+            "set",
+            f"security group {group_id} of {interface_id}",
+            lambda: aws.ec2.modify_network_interface_attribute(NetworkInterfaceId=interface_id, Groups=[group_id]),
+        )
+    return found
+
+
+def _check_place(config: Config, found: NetworkInterfaceTypeDef, *, subnet_id: str) -> None:
+    if found["PrivateIpAddress"] != config.master_internal_ip:
+        raise SettingError(
+            "MASTER_INTERNAL_IP",
+            f"the master has {found['PrivateIpAddress']}, which every minion knows, and it cannot become {config.master_internal_ip}",
+            "leave it as it was, or make another cluster",
+        )
+    if found["SubnetId"] != subnet_id:
+        raise KubeError(
+            f"the master's interface {found['NetworkInterfaceId']} is in {found['SubnetId']}, not in {subnet_id}",
+            hint="KUBE_USE_EXISTING_MASTER=true adds minions in another zone or subnet",
+        )
+
+
+def _make_interface(
+    aws: Aws, config: Config, *, subnet_id: str, group_id: str, tags: dict[str, str]
+) -> NetworkInterfaceTypeDef:
+    token = aws.token()
+
+    def create() -> str:
+        answer = aws.ec2.create_network_interface(
+            SubnetId=subnet_id,
+            PrivateIpAddress=config.master_internal_ip,
+            Groups=[group_id],
+            Description=f"{config.master_name}: the master's fixed address",
+            TagSpecifications=tag_specification("network-interface", tags),
+            ClientToken=token,
+        )
+        return answer["NetworkInterface"]["NetworkInterfaceId"]
+
+    interface_id = aws.make(f"interface {config.master_internal_ip}", create)
+    return {
+        "NetworkInterfaceId": interface_id,
+        "PrivateIpAddress": config.master_internal_ip,
+        "SubnetId": subnet_id,
+        "Status": "available",
+    }
+
+
+def own_interfaces(aws: Aws, config: Config) -> list[NetworkInterfaceTypeDef]:
+    """Every interface that carries the cluster's tag, but for those that go with their instance."""
+    filters = tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
+    pages = aws.ec2.get_paginator("describe_network_interfaces").paginate(Filters=filters)
+    found = [interface for page in pages for interface in page["NetworkInterfaces"]]
+    return [interface for interface in found if not interface.get("Attachment", {}).get("DeleteOnTermination")]
+
+
+def interfaces_in(aws: Aws, *, name: str, value: str) -> list[NetworkInterfaceTypeDef]:
+    """The interfaces in a subnet, VPC or group (`name` is the filter): what can stand in the way of its removal."""
+    if isinstance(value, Planned):
+        return []
+    pages = aws.ec2.get_paginator("describe_network_interfaces").paginate(Filters=[{"Name": name, "Values": [value]}])
+    return [interface for page in pages for interface in page["NetworkInterfaces"]]
+
+
+def is_leaving(interface: NetworkInterfaceTypeDef) -> bool:
+    """Whether it goes by itself: with its instance, or with a load balancer that was removed."""
+    goes_along = interface.get("Attachment", {}).get("DeleteOnTermination", False)
+    return bool(goes_along and interface.get("Attachment", {}).get("Status") == "detaching") or (
+        interface.get("InterfaceType") in ("network_load_balancer", "load_balancer")
+        or interface.get("RequesterId") == "amazon-elb"
+    )
+
+
+def describe(interface: NetworkInterfaceTypeDef) -> str:
+    """The interface and whose it may be."""
+    user = interface.get("Attachment", {}).get("InstanceId") or interface.get("Description") or "unattached"
+    return f"{interface['NetworkInterfaceId']} ({user}) in {interface['SubnetId']}"
+
+
+def delete_interface(aws: Aws, interface: NetworkInterfaceTypeDef) -> None:
+    """Remove an interface of ours; its instance is gone by then, though AWS may take a moment to see it."""
+    interface_id = interface["NetworkInterfaceId"]
+    aws.change(
+        "delete",
+        f"interface {interface_id}",
+        lambda: aws.ec2.delete_network_interface(NetworkInterfaceId=interface_id),
+        retry_on=["InvalidNetworkInterface.InUse", "InvalidParameterValue"],
+    )

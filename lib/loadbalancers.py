@@ -1,0 +1,82 @@
+"""Load balancers that Kubernetes made for services: found by the cluster's tag, removed by down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.config import Config
+
+_TAGS_PER_CALL = 20  # both DescribeTags take no more names at once
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """A load balancer of either kind; `arn` is '' for a classic one."""
+
+    name: str
+    arn: str = ""
+
+
+def find_balancers(aws: Aws, config: Config) -> list[Balancer]:
+    """The cluster's own load balancers of both kinds."""
+    return [*_classic(aws, config), *_modern(aws, config)]
+
+
+def _chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (items[start : start + _TAGS_PER_CALL] for start in range(0, len(items), _TAGS_PER_CALL))
+
+
+def _classic(aws: Aws, config: Config) -> Iterator[Balancer]:
+    pages = aws.elb.get_paginator("describe_load_balancers").paginate()
+    names = [b["LoadBalancerName"] for page in pages for b in page["LoadBalancerDescriptions"]]
+    for some in _chunks(names):
+        for described in aws.elb.describe_tags(LoadBalancerNames=list(some))["TagDescriptions"]:
+            if _ours(config, described.get("Tags", [])):
+                yield Balancer(described["LoadBalancerName"])
+
+
+def _modern(aws: Aws, config: Config) -> Iterator[Balancer]:
+    pages = aws.elbv2.get_paginator("describe_load_balancers").paginate()
+    names = {b["LoadBalancerArn"]: b["LoadBalancerName"] for page in pages for b in page["LoadBalancers"]}
+    for arn in _own_arns(aws, config, list(names)):
+        yield Balancer(names[arn], arn=arn)
+
+
+def _own_arns(aws: Aws, config: Config, arns: Sequence[str]) -> Iterator[str]:
+    for some in _chunks(arns):
+        for described in aws.elbv2.describe_tags(ResourceArns=list(some))["TagDescriptions"]:
+            if _ours(config, described.get("Tags", [])):
+                yield described["ResourceArn"]
+
+
+def _ours(config: Config, tags: Sequence[object]) -> bool:
+    return {"Key": f"kubernetes.io/cluster/{config.cluster_id}", "Value": "owned"} in tags
+
+
+def find_target_groups(aws: Aws, config: Config) -> list[str]:
+    """The ARNs of the cluster's own target groups; they outlive their load balancer."""
+    pages = aws.elbv2.get_paginator("describe_target_groups").paginate()
+    return list(_own_arns(aws, config, [g["TargetGroupArn"] for page in pages for g in page["TargetGroups"]]))
+
+
+def delete_balancer(aws: Aws, balancer: Balancer) -> None:
+    """Remove a load balancer of the cluster's. Its interfaces go some seconds later."""
+    words = f"load balancer {balancer.name}"
+    if balancer.arn:
+        aws.change("delete", words, lambda: aws.elbv2.delete_load_balancer(LoadBalancerArn=balancer.arn))
+    else:
+        aws.change("delete", words, lambda: aws.elb.delete_load_balancer(LoadBalancerName=balancer.name))
+
+
+def delete_target_group(aws: Aws, arn: str) -> None:
+    """Remove a target group of the cluster's, once its load balancer is gone."""
+    aws.change(
+        "delete",
+        f"target group {arn.split('/')[-2]}",
+        lambda: aws.elbv2.delete_target_group(TargetGroupArn=arn),
+        retry_on=["ResourceInUse"],
+    )

@@ -1,0 +1,211 @@
+"""The master instance: replaceable, since its address, disk and CA are kept elsewhere (the original's start-master)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import Aws, Planned, error_code, is_not_found, one, tag_filters, tag_specification, tags_of
+from lib.errors import KubeError
+from lib.sizes import iops
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+    from lib.config import Config
+    from lib.images import Image
+
+METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
+# What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
+_PROFILE_LATE = "iaminstanceprofile"
+ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
+
+
+def find_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
+    """The master in any state but terminated, None if there is none. Raises Ambiguous for two."""
+    filters = [
+        *tag_filters({"Name": config.master_name, "KubernetesCluster": config.cluster_id}),
+        {"Name": "instance-state-name", "Values": ALIVE},
+    ]
+    found = [i for r in aws.ec2.describe_instances(Filters=filters)["Reservations"] for i in r["Instances"]]
+    staying = [i for i in found if i["State"]["Name"] != "shutting-down"]
+    return one("master", staying or found[:1], lambda instance: instance["InstanceId"])
+
+
+def no_instance(config: Config) -> KubeError:
+    """What KUBE_USE_EXISTING_MASTER is told when the master's interface has no instance."""
+    return KubeError(
+        f"the master of cluster {config.cluster_id} is not there, only its address",
+        hint="bring it back first: the same command without KUBE_USE_EXISTING_MASTER",
+    )
+
+
+def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
+    """Block device mapping of the root disk: encrypted, and gone with its instance."""
+    ebs = {"VolumeSize": size, "VolumeType": kind, "Encrypted": True, "DeleteOnTermination": True}
+    wanted = iops(kind, size)
+    return [{"DeviceName": image.root_device, "Ebs": ebs | ({"Iops": wanted} if wanted else {})}]
+
+
+def ensure_master(
+    aws: Aws, config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, user_data: bytes
+) -> str:
+    """The id of the master instance, started or made on its interface. Does not wait until it runs."""
+    found = find_master(aws, config)
+    if found and found["State"]["Name"] in ("shutting-down", "stopping"):
+        found = _wait_settled(aws, config, found["InstanceId"])
+    if found:
+        _repair(aws, config, found)
+        return found["InstanceId"]
+    return _make_master(
+        aws, config, image=image, profile=profile, key_name=key_name, interface_id=interface_id, user_data=user_data
+    )
+
+
+def _repair(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
+    instance_id, state = found["InstanceId"], found["State"]["Name"]
+    aws.console.found(f"master {instance_id} {found['InstanceType']} ({state})")
+    aws.repair_tags(instance_id, tags_of(found), master_tags(config))
+    if state == "stopped":
+        aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
+    if found["InstanceType"] != config.master_size:
+        aws.console.warn(
+            f"the master is {found['InstanceType']}, not {config.master_size}: terminate it and run this again to change it"
+        )
+
+
+def _wait_settled(aws: Aws, config: Config, instance_id: str) -> InstanceTypeDef | None:
+    """The master that was on its way down once it is stopped, None once it is gone."""
+    if aws.dry_run:
+        return None
+
+    def settled() -> str | None:
+        state = _instance(aws, instance_id)["State"]["Name"]
+        return state if state in ("stopped", "terminated") else None
+
+    state = aws.wait(f"{instance_id} to be stopped or terminated", settled, seconds=config.kube_wait_instance_seconds)
+    return find_master(aws, config) if state == "stopped" else None
+
+
+def _instance(aws: Aws, instance_id: str) -> Any:
+    reservations = aws.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+    return reservations[0]["Instances"][0]
+
+
+def master_tags(config: Config) -> dict[str, str]:
+    """The tags of the master instance."""
+    return {"Name": config.master_name, "Role": config.master_name, **config.tags}
+
+
+def _make_master(
+    aws: Aws, config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, user_data: bytes
+) -> str:
+    run = functools.partial(
+        aws.ec2.run_instances,
+        ImageId=image.image_id,
+        InstanceType=config.master_size,  # type: ignore[arg-type]
+        MinCount=1,
+        MaxCount=1,
+        KeyName=key_name,
+        IamInstanceProfile={"Name": profile},
+        NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": interface_id}],
+        BlockDeviceMappings=root_disk(image, size=config.master_root_disk_size, kind=config.master_root_disk_type),  # type: ignore[arg-type]
+        MetadataOptions=METADATA,  # type: ignore[arg-type]
+        UserData=user_data,  # type: ignore[arg-type]
+        TagSpecifications=[
+            *tag_specification("instance", master_tags(config)),
+            *tag_specification("volume", {"Name": f"{config.master_name}-root", **config.tags}),
+        ],
+        ClientToken=aws.token(),
+    )
+    words = f"master {config.master_name} {config.master_size} at {config.master_internal_ip}"
+    return aws.make(words, lambda: run()["Instances"][0]["InstanceId"], retry_if=_may_run_later)
+
+
+def _may_run_later(error: BaseException) -> bool:
+    """Whether RunInstances will do as soon as AWS has caught up: with the profile, or with the interface's last instance."""
+    code = error_code(error)
+    if code in ("InvalidNetworkInterface.InUse", "InvalidInterface.InUse"):
+        return True
+    return code == "InvalidParameterValue" and _PROFILE_LATE in str(error).replace(" ", "").lower()
+
+
+def wait_running(aws: Aws, config: Config, instance_id: str) -> None:
+    """Return once the master runs. Raises WaitExpired with what its state says."""
+    last = {"state": "unknown"}
+
+    def running() -> bool | None:
+        try:
+            instance = _instance(aws, instance_id)
+        except aws.ec2.exceptions.ClientError as error:
+            if not is_not_found(error):
+                raise
+            return None  # AWS has not yet spread word of it
+        last["state"] = instance["State"]["Name"]
+        last["reason"] = instance.get("StateTransitionReason", "") or instance.get("StateReason", {}).get("Message", "")
+        _refuse_dead(last)
+        return True if last["state"] == "running" else None
+
+    if not isinstance(instance_id, Planned):
+        aws.wait(
+            f"master {instance_id} to run",
+            running,
+            seconds=config.kube_wait_instance_seconds,
+            progress=lambda: last["state"],
+            at_end=lambda: (
+                f"it is {last['state']} {last.get('reason', '')}: aws ec2 describe-instances --instance-ids {instance_id}"
+            ),
+        )
+
+
+def _refuse_dead(last: dict[str, str]) -> None:
+    if last["state"] in ("terminated", "shutting-down"):
+        raise KubeError(
+            f"the master was terminated as it started: {last.get('reason', 'AWS gives no reason')}",
+            hint="run the same command again once that is mended: it makes a new one at the same address",
+        )
+
+
+def console_tail(aws: Aws, instance_id: str, *, lines: int = 30) -> str:
+    """The end of the instance's console output, where the bootstrap says which step failed."""
+    if isinstance(instance_id, Planned):
+        return ""
+    output = aws.ec2.get_console_output(InstanceId=instance_id).get("Output", "")
+    return "\n".join(output.splitlines()[-lines:])
+
+
+def own_instances(aws: Aws, config: Config) -> list[InstanceTypeDef]:
+    """Every instance of the cluster that is not terminated: master, minions of all groups, strays."""
+    filters = [
+        *tag_filters({"KubernetesCluster": config.cluster_id}),
+        {"Name": "instance-state-name", "Values": ALIVE},
+    ]
+    pages = aws.ec2.get_paginator("describe_instances").paginate(Filters=filters)
+    return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+
+
+def terminate(aws: Aws, instance_ids: Sequence[str]) -> None:
+    """Terminate the instances. Does not wait for their end."""
+    for start in range(0, len(instance_ids), 500):
+        some = instance_ids[start : start + 500]
+        words = some[0] if len(some) == 1 else f"{len(some)} instances"
+        aws.change("delete", words, functools.partial(aws.ec2.terminate_instances, InstanceIds=some))
+
+
+def wait_terminated(aws: Aws, config: Config) -> None:
+    """Return once none of the cluster's instances is left. Raises WaitExpired with those that are."""
+    left: list[str] = []
+
+    def gone() -> bool | None:
+        left[:] = [f"{i['InstanceId']} ({i['State']['Name']})" for i in own_instances(aws, config)]
+        return None if left else True
+
+    if not aws.dry_run:
+        aws.wait(
+            "the instances to be gone",
+            gone,
+            seconds=config.kube_wait_delete_seconds,
+            progress=lambda: f"{len(left)} left",
+            at_end=lambda: f"still there: {', '.join(left[:10])}",
+        )

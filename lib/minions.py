@@ -1,0 +1,341 @@
+"""The minions: a launch template and an auto scaling group in the zone (the original's start-minions)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from lib.aws import Aws, Planned, error_code, one, tag_filters, tag_specification, tags_of
+from lib.errors import KubeError
+from lib.master import METADATA, root_disk
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
+    from mypy_boto3_ec2.type_defs import LaunchTemplateTypeDef
+
+    from lib.config import Config
+    from lib.images import Image
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many minions the group may and should have."""
+
+    least: int
+    most: int
+    desired: int
+
+
+def wanted_size(config: Config, current: int | None = None) -> Size:
+    """NUM_NODES, or with the cluster autoscaler its range, within which the present number is as it should be."""
+    if not config.kube_enable_cluster_autoscaler:
+        return Size(config.num_nodes, config.num_nodes, config.num_nodes)
+    least, most = config.kube_autoscaler_min_nodes, config.kube_autoscaler_max_nodes
+    start = config.num_nodes if current is None else current
+    return Size(least, most, min(max(start, least), most))
+
+
+def instance_tags(config: Config) -> dict[str, str]:
+    """The tags of every minion."""
+    return {"Name": config.node_name, "Role": config.node_name, **config.tags}
+
+
+def template_data(
+    config: Config, *, image: Image, profile: str, key_name: str, group_id: str, user_data: bytes
+) -> dict[str, Any]:
+    """What a minion is launched from, as EC2 takes it."""
+    disk = root_disk(image, size=config.node_root_disk_size, kind=config.node_root_disk_type)
+    data: dict[str, Any] = {
+        "ImageId": image.image_id,
+        "InstanceType": config.node_size,
+        "IamInstanceProfile": {"Name": profile},
+        "KeyName": key_name,
+        "NetworkInterfaces": [
+            {
+                "DeviceIndex": 0,
+                "AssociatePublicIpAddress": config.kube_enable_node_public_ip,
+                "Groups": [group_id],
+                "DeleteOnTermination": True,
+            }
+        ],
+        "BlockDeviceMappings": disk,
+        "MetadataOptions": METADATA,
+        "UserData": base64.b64encode(user_data).decode(),
+        "TagSpecifications": [
+            *tag_specification("instance", instance_tags(config)),
+            *tag_specification("volume", {"Name": f"{config.node_name}-root", **config.tags}),
+            *tag_specification("network-interface", {"Name": config.node_name, **config.tags}),
+        ],
+    }
+    if config.node_spot_price:
+        spot = {"MaxPrice": config.node_spot_price, "SpotInstanceType": "one-time"}
+        data["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
+    return data
+
+
+def fingerprint(data: Mapping[str, Any]) -> str:
+    """What a version's description says, by which a rerun knows that it is still the one wanted. Versions never change."""
+    return "kube-up " + hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def find_template(aws: Aws, config: Config, name: str) -> LaunchTemplateTypeDef | None:
+    """The launch template of that name, None if there is none."""
+    filters = [
+        *tag_filters({"KubernetesCluster": config.cluster_id}),
+        {"Name": "launch-template-name", "Values": [name]},
+    ]
+    found = aws.ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]
+    return one(f"launch template {name}", found, lambda template: template["LaunchTemplateId"])
+
+
+def ensure_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -> str:
+    """The id of the template whose default version is `data`; a change makes a new version and keeps the old."""
+    found = find_template(aws, config, name)
+    if found is None:
+        return _make_template(aws, config, name, data)
+    template_id = found["LaunchTemplateId"]
+    aws.console.found(f"launch template {template_id} {name}, version {found['DefaultVersionNumber']}")
+    aws.repair_tags(template_id, tags_of(found), config.tags)
+    versions = _versions(aws, template_id)
+    wanted = fingerprint(data)
+    same = [version for version in versions if version.get("VersionDescription") == wanted]
+    number = same[-1]["VersionNumber"] if same else _make_version(aws, template_id, data)
+    if number != found["DefaultVersionNumber"]:
+        aws.change(
+            "set",
+            f"version {number} of {template_id} default",
+            lambda: aws.ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion=str(number)),
+        )
+        aws.console.say("minions that run already keep what they were made from until they are replaced")
+    return template_id
+
+
+def _versions(aws: Aws, template_id: str) -> list[Mapping[str, Any]]:
+    pages = aws.ec2.get_paginator("describe_launch_template_versions").paginate(LaunchTemplateId=template_id)
+    found = [version for page in pages for version in page["LaunchTemplateVersions"]]
+    return sorted(found, key=lambda version: version["VersionNumber"])
+
+
+def _make_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -> str:
+    token = aws.token()
+
+    def create() -> str:
+        answer = aws.ec2.create_launch_template(
+            LaunchTemplateName=name,
+            VersionDescription=fingerprint(data),
+            LaunchTemplateData=data,  # type: ignore[arg-type]
+            TagSpecifications=tag_specification("launch-template", {"Name": name, **config.tags}),
+            ClientToken=token,
+        )
+        return answer["LaunchTemplate"]["LaunchTemplateId"]
+
+    def look() -> str | None:
+        again = find_template(aws, config, name)
+        return again["LaunchTemplateId"] if again else None
+
+    return aws.make(f"launch template {name}", create, look=look)
+
+
+def _make_version(aws: Aws, template_id: str, data: dict[str, Any]) -> int:
+    token = aws.token()
+
+    def create() -> str:
+        answer = aws.ec2.create_launch_template_version(
+            LaunchTemplateId=template_id,
+            VersionDescription=fingerprint(data),
+            LaunchTemplateData=data,  # type: ignore[arg-type]
+            ClientToken=token,
+        )
+        return str(answer["LaunchTemplateVersion"]["VersionNumber"])
+
+    made = aws.make(f"version of {template_id}", create)
+    return 0 if isinstance(made, Planned) else int(made)
+
+
+def find_group(aws: Aws, name: str) -> AutoScalingGroupTypeDef | None:
+    """The group of that name with its instances, None if there is none."""
+    found = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    return found[0] if found else None
+
+
+def ensure_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet_id: str) -> None:
+    """The group, of the wanted size, from the template, in the subnet. Does not wait for its instances."""
+    found = find_group(aws, name)
+    if found and found.get("Status"):  # it is there only while it is being deleted
+        _wait_deleted(aws, config, name)
+        found = None
+    if found is None:
+        _make_group(aws, config, name, template_id=template_id, subnet_id=subnet_id)
+        return
+    aws.console.found(f"group {name} of {found['DesiredCapacity']}")
+    _repair_group(aws, config, found, template_id=template_id, subnet_id=subnet_id)
+    _repair_group_tags(aws, config, found)
+
+
+def _group_tags(config: Config, name: str) -> list[Any]:
+    return [
+        {
+            "ResourceId": name,
+            "ResourceType": "auto-scaling-group",
+            "Key": key,
+            "Value": value,
+            "PropagateAtLaunch": True,
+        }
+        for key, value in instance_tags(config).items()
+    ]
+
+
+def _settings(config: Config, size: Size, *, template_id: str, subnet_id: str) -> dict[str, Any]:
+    return {
+        "LaunchTemplate": {"LaunchTemplateId": template_id, "Version": "$Default"},
+        "MinSize": size.least,
+        "MaxSize": size.most,
+        "DesiredCapacity": size.desired,
+        "VPCZoneIdentifier": subnet_id,
+    }
+
+
+def _make_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet_id: str) -> None:
+    settings = _settings(config, wanted_size(config), template_id=template_id, subnet_id=subnet_id)
+
+    def create() -> str:
+        try:
+            aws.autoscaling.create_auto_scaling_group(
+                AutoScalingGroupName=name, Tags=_group_tags(config, name), **settings
+            )
+        except ClientError as error:
+            if error_code(error) != "AlreadyExists":
+                raise
+        return name
+
+    aws.make(f"group {name} of {settings['DesiredCapacity']} {config.node_size}", create, retry_if=_may_be_made_later)
+
+
+def _may_be_made_later(error: BaseException) -> bool:
+    """Whether Auto Scaling does not yet see the template or profile made a moment ago. It has one code for all."""
+    text = str(error).lower()
+    return error_code(error) == "ValidationError" and ("does not exist" in text or "iaminstanceprofile" in text)
+
+
+def _repair_group(
+    aws: Aws, config: Config, found: AutoScalingGroupTypeDef, *, template_id: str, subnet_id: str
+) -> None:
+    size = wanted_size(config, found["DesiredCapacity"])
+    wanted = _settings(config, size, template_id=template_id, subnet_id=subnet_id)
+    template = found.get("LaunchTemplate", {})
+    actual = {
+        **{key: found.get(key) for key in wanted},
+        "LaunchTemplate": {key: template.get(key) for key in ("LaunchTemplateId", "Version")},
+    }
+    changed = {key: value for key, value in wanted.items() if actual[key] != value}
+    if changed:
+        words = ", ".join(f"{key} {_short(actual[key])} → {_short(value)}" for key, value in changed.items())
+        aws.change(
+            "set",
+            f"group {found['AutoScalingGroupName']}: {words}",
+            lambda: aws.autoscaling.update_auto_scaling_group(
+                AutoScalingGroupName=found["AutoScalingGroupName"], **changed
+            ),
+        )
+
+
+def _short(value: Any) -> str:
+    return " ".join(str(v) for v in value.values()) if isinstance(value, dict) else str(value)
+
+
+def _repair_group_tags(aws: Aws, config: Config, found: AutoScalingGroupTypeDef) -> None:
+    name = found["AutoScalingGroupName"]
+    actual = {(tag["Key"], tag.get("Value"), tag.get("PropagateAtLaunch")) for tag in found["Tags"]}
+    missing = [t for t in _group_tags(config, name) if (t["Key"], t["Value"], t["PropagateAtLaunch"]) not in actual]
+    if missing:
+        aws.change("tag", f"group {name}", lambda: aws.autoscaling.create_or_update_tags(Tags=missing))
+
+
+def wait_in_service(aws: Aws, config: Config, name: str) -> None:
+    """Return once as many minions run as the group should have. Raises WaitExpired with the group's last failure."""
+    seen = {"text": ""}
+
+    def complete() -> bool | None:
+        group = find_group(aws, name)
+        if group is None:
+            raise KubeError(f"the group {name} is gone", hint="run the same command again: it makes it anew")
+        running = [i for i in group["Instances"] if i["LifecycleState"] == "InService"]
+        seen["text"] = f"{len(running)} of {group['DesiredCapacity']}"
+        return True if len(running) >= group["DesiredCapacity"] else None
+
+    if not aws.dry_run:
+        aws.wait(
+            f"the minions of {name} to run",
+            complete,
+            seconds=config.kube_wait_instance_seconds,
+            progress=lambda: seen["text"],
+            at_end=lambda: f"{seen['text']} run; {last_failure(aws, name)}",
+        )
+
+
+def last_failure(aws: Aws, name: str) -> str:
+    """Why the group could not launch an instance, in Auto Scaling's own words; else where to look."""
+    activities = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)["Activities"]
+    failed = [activity for activity in activities if activity["StatusCode"] in ("Failed", "Cancelled")]
+    if failed:
+        return " ".join(failed[0].get("StatusMessage", "it failed").split())
+    return f"look at: aws autoscaling describe-scaling-activities --auto-scaling-group-name {name}"
+
+
+def own_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:
+    """Every group of the cluster, in all zones, found by tag."""
+    pages = aws.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(
+        Filters=tag_filters({"KubernetesCluster": config.cluster_id})
+    )
+    return [group for page in pages for group in page["AutoScalingGroups"]]
+
+
+def own_templates(aws: Aws, config: Config) -> list[LaunchTemplateTypeDef]:
+    """Every launch template of the cluster, found by tag."""
+    pages = aws.ec2.get_paginator("describe_launch_templates").paginate(
+        Filters=tag_filters({"KubernetesCluster": config.cluster_id})
+    )
+    return [template for page in pages for template in page["LaunchTemplates"]]
+
+
+def delete_group(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
+    """Remove the group and, with it, its instances. Does not wait for them."""
+    name = group["AutoScalingGroupName"]
+    if group.get("Status"):
+        aws.console.say(f"group {name} is being deleted")
+        return
+    aws.change(
+        "delete",
+        f"group {name} of {len(group['Instances'])}",
+        lambda: aws.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True),
+        done_on=["ValidationError"],  # Auto Scaling's only word for a group that is not there
+        retry_on=["ScalingActivityInProgress", "ResourceInUse"],
+    )
+
+
+def _wait_deleted(aws: Aws, config: Config, name: str) -> None:
+    if not aws.dry_run:
+        aws.wait(
+            f"the group {name} to be gone",
+            lambda: True if find_group(aws, name) is None else None,
+            seconds=config.kube_wait_delete_seconds,
+        )
+
+
+def wait_groups_gone(aws: Aws, config: Config, groups: Sequence[AutoScalingGroupTypeDef]) -> None:
+    """Return once none of the groups is left."""
+    for group in groups:
+        _wait_deleted(aws, config, group["AutoScalingGroupName"])
+
+
+def delete_template(aws: Aws, template: LaunchTemplateTypeDef) -> None:
+    """Remove a launch template of ours with all its versions."""
+    template_id = template["LaunchTemplateId"]
+    words = f"launch template {template_id} {template['LaunchTemplateName']}"
+    aws.change("delete", words, lambda: aws.ec2.delete_launch_template(LaunchTemplateId=template_id))

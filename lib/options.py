@@ -1,0 +1,178 @@
+"""What a person sees of the options: help, the table of what is set, and what became of options of former days.
+
+Everything is read from config-default.env and docs/porting.md when it is asked for, so nothing is written down twice.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.config import DEFAULTS, Config, Layers, read_env
+
+PORTING = DEFAULTS.parent / "docs" / "porting.md"
+
+_SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE_KEY|ACCESS_KEY")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option as config-default.env has it; `comment` is what stands above it, its lines joined by spaces."""
+
+    name: str
+    default: str
+    comment: str
+    group: str
+
+
+def options(path: Path = DEFAULTS) -> list[Option]:
+    """All options in the order of the file, whose groups begin with lines such as `### Network`."""
+    text = path.read_text(encoding="utf-8")
+    return list(_options(text.splitlines(), defaults=read_env(text)))
+
+
+def _options(lines: Sequence[str], *, defaults: Mapping[str, str]) -> Iterator[Option]:
+    group, comment = "", list[str]()
+    for line in lines:
+        name = line.partition("=")[0].strip()
+        if line.startswith("###"):
+            group = line.lstrip("# ")
+        elif line.startswith("#"):
+            comment.append(line.lstrip("# "))
+            continue
+        elif name in defaults:
+            yield Option(name, defaults[name], " ".join(comment), group)
+        comment = []
+
+
+# --- help
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag of a script: how it is written, and what it does."""
+
+    name: str
+    does: str
+
+
+_HELP = Flag("--help", "print this and exit")
+_SHOW_SETTINGS = Flag("--show-settings", "print every setting with its value and where it comes from, and exit")
+
+FLAGS: Mapping[str, tuple[Flag, ...]] = {
+    "kube_up.py": (_HELP, _SHOW_SETTINGS),
+    "kube_down.py": (
+        _HELP,
+        _SHOW_SETTINGS,
+        Flag("--keep-disk", "keep the master's disk, volumes, elastic IP and bucket, so that the next up finds them"),
+    ),
+}
+
+_DOES = {
+    "kube_up.py": "Brings up a Kubernetes cluster on AWS, or goes on where the last run stopped.",
+    "kube_down.py": "Takes a Kubernetes cluster on AWS down, and leaves nothing of it behind.",
+}
+
+_HOW = (
+    "Options are set in the environment, or as NAME=value in the file that KUBE_CONFIG_FILE names. What is set is "
+    "remembered in the cluster's bucket, so later runs need not repeat it. Credentials are found as by the AWS command."
+)
+
+_EXITS = (
+    "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
+    "130 Ctrl-C; 143 SIGTERM."
+)
+
+
+def help_text(script: str, width: int = 80, *, flags: Sequence[Flag] | None = None) -> str:
+    """What --help prints: at most `width` columns, but a name, a value or a word is never broken.
+
+    `flags` are the script's, if it has others than FLAGS says.
+    """
+    flags = FLAGS[script] if flags is None else flags
+    usage = f"Usage: [NAME=value ...] python {script} " + " ".join(f"[{flag.name}]" for flag in flags)
+    parts = [
+        _wrapped(_DOES[script], width),
+        _wrapped(usage, width, later="  "),
+        "\n".join(_entry(flag.name, flag.does, width) for flag in flags),
+        _wrapped(f"Exit status: {_EXITS}", width),
+        _wrapped(_HOW, width),
+        *_groups(width),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _groups(width: int) -> Iterator[str]:
+    group = ""
+    for option in options():
+        if option.group != group:
+            group = option.group
+            yield f"{group}:"
+        yield _entry(f"{option.name}={option.default}", option.comment, width)
+
+
+def _entry(name: str, text: str, width: int) -> str:
+    return f"  {name}\n" + _wrapped(text, width, first="      ", later="      ")
+
+
+def _wrapped(text: str, width: int, *, first: str = "", later: str = "") -> str:
+    room = max(width, len(later) + 1)
+    return textwrap.fill(
+        text, room, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+    )
+
+
+# --- what is set
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A setting as --show-settings has it: its text, and the layer that it comes from or `computed`."""
+
+    name: str
+    value: str
+    source: str
+
+
+def settings_table(layers: Layers, config: Config) -> list[Row]:
+    """Every setting with its resolved value, in the order of config-default.env. Secrets are hidden."""
+    return [_row(name, layers, config) for name in layers.defaults]
+
+
+def _row(name: str, layers: Layers, config: Config) -> Row:
+    value = config.text(name)
+    computed = bool(value) and not layers.value(name)
+    return Row(name, hidden(name, value), "computed" if computed else layers.source(name))
+
+
+def hidden(name: str, value: str) -> str:
+    """The value, or a word in its place if the name says that it is a secret."""
+    return "(hidden)" if value and _SECRET.search(name) else value
+
+
+# --- what became of options of former days
+
+
+def obsolete_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
+    """For each name in environment or KUBE_CONFIG_FILE that docs/porting.md says is gone or renamed: what it says."""
+    said = obsolete(porting)
+    named = [name for name in said if layers.environment.get(name) or layers.file.get(name)]
+    return [f"{name}: {said[name]}" for name in named]
+
+
+def obsolete(porting: Path = PORTING) -> dict[str, str]:
+    """The names in the tables of docs/porting.md that begin with a column `Gone` or `Renamed`, and their rows' text."""
+    rows = dict[str, str]()
+    wanted = False
+    for line in porting.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")] if line.startswith("|") else []
+        if len(cells) < 2:
+            wanted = False
+        elif cells[0] in ("Gone", "Renamed"):
+            wanted = True
+        elif wanted and not set(cells[0]) <= set("-: "):
+            rows |= {name: cells[-1].replace("`", "") for name in re.findall(r"`([A-Z0-9_]+)`", cells[0])}
+    return rows

@@ -1,0 +1,183 @@
+"""What a run is about, settled before anything is changed: who we are, which settings, which images, and whether it fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lib import preflight, state
+from lib import subnet as subnets
+from lib.config import Config, Layers, refuse_changes, resolve, to_remember
+from lib.errors import KubeError, SettingError
+from lib.images import Images, find_images, tell
+from lib.routetable import table_of_subnet
+from lib.vpc import find_vpc
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
+
+    from lib.aws import Aws
+    from lib.bucket import Bucket
+
+_IMAGES = ("AWS_IMAGE", "KUBE_NODE_IMAGE")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The resolved settings, and what is already there of what they need: bucket and the master's interface."""
+
+    config: Config
+    layers: Layers
+    images: Images
+    bucket: Bucket | None
+    master: NetworkInterfaceTypeDef | None
+
+    @property
+    def address_given(self) -> bool:
+        """Whether MASTER_INTERNAL_IP was set or remembered, so that no subnet moves it."""
+        return self.layers.source("MASTER_INTERNAL_IP") != "default"
+
+
+def read_plan(aws: Aws, layers: Layers) -> Plan:
+    """The plan of kube_up.py. Raises SettingError for whatever can be refused now."""
+    aws.console.step("Settings")
+    aws.identify()
+    layers, bucket, master = read_remembered(aws, layers)
+    config = resolve(layers)
+    if config.kube_use_existing_master:
+        config = _for_existing_master(aws, config, layers, bucket=bucket, master=master)
+    _tell_settings(aws, layers, config)
+    images = find_images(
+        aws, config, replaceable=[name for name in _IMAGES if layers.source(name) in ("remembered", "default")]
+    )
+    tell(aws, config, images)
+    config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
+    given = layers.source("MASTER_INTERNAL_IP") != "default"
+    config = preflight.check(aws, config, master=master, address_given=given)
+    return Plan(config=config, layers=layers, images=images, bucket=bucket, master=master)
+
+
+def moved(plan: Plan, config: Config) -> Plan:
+    """The plan with the settings that the subnet, as it is, brought with it."""
+    return dataclasses.replace(plan, config=config)
+
+
+def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
+    """Write down what the cluster is made from, unless this run is about one more group only."""
+    if not plan.config.kube_use_existing_master:
+        wanted = to_remember(plan.layers, plan.config)
+        state.remember(aws, bucket, wanted, known=plan.layers.remembered)
+
+
+def read_remembered(aws: Aws, layers: Layers) -> tuple[Layers, Bucket | None, NetworkInterfaceTypeDef | None]:
+    """The layers with what is remembered of the cluster, its bucket and its master's interface.
+
+    Raises SettingError when the settings ask for what cannot change in place.
+    """
+    bucket, master = state.find_staging(aws, resolve(layers, check=False))
+    remembered = state.read_settings(aws, bucket)
+    refuse_changes(layers, remembered)
+    return layers.with_remembered(remembered), bucket, master
+
+
+def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
+    """For --show-settings: the layers and settings with what is remembered, where AWS can be asked; else without."""
+    try:
+        aws.identify()
+        layers = read_remembered(aws, layers)[0]
+    except Exception as error:  # whatever keeps AWS from answering, the rest can be shown
+        aws.console.warn(f"what is remembered of the cluster could not be read: {' '.join(str(error).split())}")
+    return layers, resolve(layers)
+
+
+def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
+    aws.console.say(f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}")
+    aws.console.say(
+        f"cluster {config.cluster_id}: Kubernetes {config.kubernetes_version}, {config.num_nodes} minions in {config.kube_aws_zone}"
+    )
+    remembered = [name for name in layers.defaults if layers.source(name) == "remembered"]
+    chosen = [name for name in layers.defaults if layers.source(name) in ("environment", "KUBE_CONFIG_FILE")]
+    if remembered:
+        aws.console.say(f"remembered from the last run: {_listed(remembered, config)}")
+    if chosen:
+        aws.console.say(f"set for this run: {_listed(chosen, config)}")
+    for name, cidrs in (("SSH_CIDR", config.ssh_cidr), ("HTTP_API_CIDR", config.http_api_cidr)):
+        if "0.0.0.0/0" in cidrs:
+            aws.console.warn(
+                f"{name}=0.0.0.0/0: the whole internet may try {'ssh' if name == 'SSH_CIDR' else 'the API'}"
+            )
+
+
+def _listed(names: list[str], config: Config) -> str:
+    return ", ".join(f"{name}={config.text(name)}" for name in names)
+
+
+def brought_route_table(aws: Aws, config: Config) -> str:
+    """The route table of a brought subnet, 'none' where the cluster has its own: what the master's role may change."""
+    if not config.subnet_id:
+        return "none"
+    return table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)["RouteTableId"]
+
+
+def iam_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
+    """What fills the placeholders of templates/iam."""
+    return {
+        "PARTITION": aws.partition,
+        "DNS_SUFFIX": aws.dns_suffix,
+        "REGION": aws.region,
+        "ACCOUNT": aws.account,
+        "CLUSTER_ID": config.cluster_id,
+        "BUCKET": bucket.name,
+        "PREFIX": bucket.prefix,
+        "BROUGHT_ROUTE_TABLE": brought_route_table(aws, config),
+    }
+
+
+# --- KUBE_USE_EXISTING_MASTER
+
+
+def _for_existing_master(
+    aws: Aws, config: Config, layers: Layers, *, bucket: Bucket | None, master: NetworkInterfaceTypeDef | None
+) -> Config:
+    """The settings of a run that adds a group: its master must be there, its subnet is another one or the same."""
+    if master is None or bucket is None:
+        raise KubeError(
+            f"KUBE_USE_EXISTING_MASTER: account {aws.account} has no master of cluster {config.cluster_id} in {aws.region}",
+            hint="bring one up first, without KUBE_USE_EXISTING_MASTER",
+        )
+    if config.subnet_id or layers.asked("KUBE_SUBNET_CIDR"):
+        return config
+    return dataclasses.replace(config, kube_subnet_cidr=_range_in_zone(aws, config))
+
+
+def _range_in_zone(aws: Aws, config: Config) -> str:
+    """The range of the cluster's subnet in the zone. Raises SettingError, with a free range, where there is none."""
+    vpc = find_vpc(aws, config)
+    found = subnets.find_subnets(aws, config, vpc_id=vpc["VpcId"]) if vpc else []
+    here = [s["CidrBlock"] for s in found if s["AvailabilityZone"] == config.kube_aws_zone]
+    if len(here) == 1:
+        return here[0]
+    taken = [ipaddress.IPv4Network(s["CidrBlock"]) for s in found]
+    free = (
+        n
+        for n in ipaddress.IPv4Network(config.vpc_cidr).subnets(new_prefix=24)
+        if not any(n.overlaps(t) for t in taken)
+    )
+    raise SettingError(
+        "KUBE_SUBNET_CIDR",
+        f"the cluster has {len(here) or 'no'} subnets in {config.kube_aws_zone}",
+        f"say which range is meant, such as {next(free, config.vpc_cidr)}",
+    )
+
+
+def group_name(plan: Plan, *, subnet_id: str) -> str:
+    """The minions' group: one a zone. A further one in the master's zone bears its subnet or size in its name."""
+    config, master = plan.config, plan.master
+    if not config.kube_use_existing_master or master is None or master["AvailabilityZone"] != config.kube_aws_zone:
+        return config.group_name
+    if master["SubnetId"] != subnet_id:
+        return f"{config.group_name}-{config.subnet_cidr.replace('.', '-').replace('/', '-')}"
+    return f"{config.group_name}-{config.node_size.replace('.', '-')}"

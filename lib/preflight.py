@@ -1,0 +1,94 @@
+"""What can be refused before anything is made: brought things that are not there, and numbers that do not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lib import address, dhcp, interface, limits, routetable, subnet, vpc
+from lib.config import Config, master_address
+from lib.errors import SettingError
+from lib.kubeconfig import check_kubeconfig
+from lib.sshkey import check_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
+
+    from lib.aws import Aws
+
+# No account's quota was ever less, so a smaller cluster need not ask.
+_ROUTES_EVERYBODY_HAS = 50
+
+
+def check(aws: Aws, config: Config, *, master: NetworkInterfaceTypeDef | None, address_given: bool) -> Config:
+    """The settings, completed by what AWS says of brought things. Raises SettingError; changes nothing.
+
+    `master` is the master's interface where there is one; `address_given` says that MASTER_INTERNAL_IP was not computed.
+    """
+    check_kubeconfig(config)
+    check_key(config)
+    dhcp.check_given(aws, config)
+    config = _with_brought_network(aws, config)
+    config = settle_address(config, cidr=config.subnet_cidr, master=master, given=address_given)
+    if config.master_reserved_ip:
+        brought = address.reserved_address(aws, config)
+        address.check_free(config, brought, interface_id=master["NetworkInterfaceId"] if master else "")
+    if config.subnet_id and not master:
+        interface.check_address_free(aws, config, subnet_id=config.subnet_id)
+    prefix = ipaddress.IPv4Network(config.subnet_cidr).prefixlen
+    limits.fits(config, subnet_prefix=prefix, routes_quota=_routes_quota(aws, config))
+    return config
+
+
+def settle_address(config: Config, *, cidr: str, master: NetworkInterfaceTypeDef | None, given: bool) -> Config:
+    """The settings for a subnet of that range: MASTER_INTERNAL_IP as given, else the living master's, else the subnet's .9.
+
+    Raises SettingError for a given one outside it.
+    """
+    config = dataclasses.replace(config, kube_subnet_cidr=cidr)
+    if config.kube_use_existing_master:
+        return dataclasses.replace(config, master_internal_ip=master["PrivateIpAddress"] if master else "")
+    if not given:
+        ip = master["PrivateIpAddress"] if master else master_address(cidr)
+        config = dataclasses.replace(config, master_internal_ip=ip)
+    limits.check_master_address(config.master_internal_ip, subnet=cidr)
+    return config
+
+
+def _with_brought_network(aws: Aws, config: Config) -> Config:
+    """The settings with the VPC and range of a brought subnet. Raises SettingError for what cannot be used."""
+    if config.subnet_id:
+        brought = subnet.brought_subnet(aws, config)
+        config = dataclasses.replace(config, vpc_id=brought["VpcId"], kube_subnet_cidr=brought["CidrBlock"])
+        table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)
+        routetable.check_brought(config, table)
+    elif config.vpc_id:
+        subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
+    if config.vpc_id:
+        _check_ranges(aws, config)
+    return config
+
+
+def _check_ranges(aws: Aws, config: Config) -> None:
+    """Raises SettingError when the pods' or services' range overlaps a range of the brought VPC."""
+    brought = vpc.brought_vpc(aws, config.vpc_id)
+    blocks = [block["CidrBlock"] for block in brought.get("CidrBlockAssociationSet", [])] or [brought["CidrBlock"]]
+    for name in ("CLUSTER_IP_RANGE", "SERVICE_CLUSTER_IP_RANGE"):
+        wanted = config.text(name)
+        for block in blocks:
+            if ipaddress.IPv4Network(wanted).overlaps(ipaddress.IPv4Network(block)):
+                raise SettingError(name, f"{wanted} overlaps {block} of {config.vpc_id}", "give a range that does not")
+
+
+def _routes_quota(aws: Aws, config: Config) -> int:
+    """How many routes a table may have (Service Quotas, L-93826ACB); AWS's default where that does not answer."""
+    if limits.nodes_at_most(config) + 3 <= _ROUTES_EVERYBODY_HAS:
+        return limits.ROUTES_DEFAULT
+    try:
+        answer = aws.quotas.get_service_quota(ServiceCode="vpc", QuotaCode="L-93826ACB")
+        return int(answer["Quota"]["Value"])
+    except (ClientError, BotoCoreError, KeyError):  # not allowed to ask, or not offered in this partition
+        return limits.ROUTES_DEFAULT

@@ -1,0 +1,167 @@
+"""The route table of the cluster's subnets: out to the gateway, and where the controller manager puts the pods' routes.
+
+With SUBNET_ID it is that subnet's own table, which up leaves as it is (design: the one exception to "not ours").
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from typing import TYPE_CHECKING
+
+from lib.aws import Planned, one, tag_filters, tag_specification, tags_of
+from lib.errors import KubeError, SettingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import RouteTableTypeDef, RouteTypeDef
+
+    from lib.aws import Aws
+    from lib.config import Config
+
+ANYWHERE = "0.0.0.0/0"
+
+
+def find_route_table(aws: Aws, config: Config, *, vpc_id: str) -> RouteTableTypeDef | None:
+    """The cluster's own table in the VPC, None if there is none. Raises Ambiguous for two."""
+    if isinstance(vpc_id, Planned):
+        return None
+    filters = [*tag_filters({"KubernetesCluster": config.cluster_id}), {"Name": "vpc-id", "Values": [vpc_id]}]
+    found = aws.ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    return one("route table", found, lambda table: table["RouteTableId"])
+
+
+def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeDef:
+    """The table that a brought subnet uses: its own, else the VPC's main one."""
+    for filters in (
+        [{"Name": "association.subnet-id", "Values": [subnet_id]}],
+        [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "association.main", "Values": ["true"]}],
+    ):
+        found = aws.ec2.describe_route_tables(Filters=filters)["RouteTables"]  # type: ignore[arg-type]
+        if found:
+            return found[0]
+    raise KubeError(f"{subnet_id} has no route table, and {vpc_id} no main one")
+
+
+def ensure_route_table(aws: Aws, config: Config, *, vpc_id: str, subnet_id: str, gateway_id: str) -> str:
+    """The id of the table for the pods' routes: associated with the subnet, with a way out to the gateway.
+
+    Raises SettingError for a brought subnet whose table routes to instances (the cloud controller manager cannot work with it).
+    """
+    if config.subnet_id:
+        return _use_brought(aws, config, vpc_id=vpc_id)
+    table = find_route_table(aws, config, vpc_id=vpc_id)
+    if table:
+        aws.console.found(f"route table {table['RouteTableId']}")
+        aws.repair_tags(table["RouteTableId"], tags_of(table), config.tags)
+    table_id = table["RouteTableId"] if table else _make_route_table(aws, config, vpc_id=vpc_id)
+    _associate(aws, table_id, table, subnet_id=subnet_id, vpc_id=vpc_id)
+    _route_out(aws, table_id, table, gateway_id=gateway_id)
+    return table_id
+
+
+def _use_brought(aws: Aws, config: Config, *, vpc_id: str) -> str:
+    table = table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=vpc_id)
+    table_id = table["RouteTableId"]
+    check_brought(config, table)
+    aws.console.found(f"route table {table_id}, yours")
+    aws.console.say(
+        f"routes of pods ({config.cluster_ip_range}) will be put into it, and no others; kube_down.py takes them out"
+    )
+    return table_id
+
+
+def check_brought(config: Config, table: RouteTableTypeDef) -> None:
+    """Raises SettingError when a brought table routes other ranges than the pods' to instances."""
+    strange = [
+        route.get("DestinationCidrBlock", "?")
+        for route in table["Routes"]
+        if (route.get("InstanceId") or route.get("NetworkInterfaceId")) and not is_pod_route(config, route)
+    ]
+    if strange:
+        raise SettingError(
+            "SUBNET_ID",
+            f"its route table {table['RouteTableId']} routes {', '.join(strange)} to an instance or interface, which the cloud controller manager cannot work with",
+            "give a subnet with a table of its own that has a NAT gateway instead",
+        )
+
+
+def is_pod_route(config: Config, route: RouteTypeDef) -> bool:
+    """Whether a route lies inside CLUSTER_IP_RANGE: the controller manager's, for one node's pods."""
+    block = route.get("DestinationCidrBlock", "")
+    return bool(block) and ipaddress.IPv4Network(block).subnet_of(ipaddress.IPv4Network(config.cluster_ip_range))
+
+
+def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
+    token = aws.token()
+    tags = tag_specification("route-table", {"Name": config.cluster_id, **config.tags})
+    return aws.make(
+        "route table",
+        lambda: aws.ec2.create_route_table(VpcId=vpc_id, TagSpecifications=tags, ClientToken=token)["RouteTable"][
+            "RouteTableId"
+        ],
+    )
+
+
+def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subnet_id: str, vpc_id: str) -> None:
+    if table and any(a.get("SubnetId") == subnet_id for a in table["Associations"]):
+        return
+    other = None if table is None else _other_association(aws, subnet_id)
+    if other:
+        aws.change(
+            "move",
+            f"{subnet_id} to {table_id}",
+            lambda: aws.ec2.replace_route_table_association(AssociationId=other, RouteTableId=table_id),
+        )
+        return
+    aws.change(
+        "attach",
+        f"{table_id} to {subnet_id}",
+        lambda: aws.ec2.associate_route_table(RouteTableId=table_id, SubnetId=subnet_id),
+        done_on=["Resource.AlreadyAssociated"],
+    )
+
+
+def _other_association(aws: Aws, subnet_id: str) -> str | None:
+    """The association that someone gave our subnet with another table."""
+    if isinstance(subnet_id, Planned):
+        return None
+    filters = [{"Name": "association.subnet-id", "Values": [subnet_id]}]
+    for table in aws.ec2.describe_route_tables(Filters=filters)["RouteTables"]:  # type: ignore[arg-type]
+        for association in table["Associations"]:
+            if association.get("SubnetId") == subnet_id:
+                return association["RouteTableAssociationId"]
+    return None
+
+
+def _route_out(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, gateway_id: str) -> None:
+    present = [r for r in table["Routes"] if r.get("DestinationCidrBlock") == ANYWHERE] if table else []
+    if present and present[0].get("GatewayId") == gateway_id and present[0].get("State") != "blackhole":
+        return
+    put = aws.ec2.replace_route if present else aws.ec2.create_route
+    aws.change(
+        "route",
+        f"{ANYWHERE} to {gateway_id} in {table_id}",
+        lambda: put(RouteTableId=table_id, DestinationCidrBlock=ANYWHERE, GatewayId=gateway_id),
+        done_on=["RouteAlreadyExists"],
+    )
+
+
+def delete_route_table(aws: Aws, table: RouteTableTypeDef) -> None:
+    """Dissociate our table, then remove it with all its routes."""
+    table_id = table["RouteTableId"]
+    for association in table["Associations"]:
+        call = functools.partial(aws.ec2.disassociate_route_table, AssociationId=association["RouteTableAssociationId"])
+        aws.change("detach", f"{table_id} from {association.get('SubnetId', '?')}", call)
+    aws.change("delete", f"route table {table_id}", lambda: aws.ec2.delete_route_table(RouteTableId=table_id))
+
+
+def remove_pod_routes(aws: Aws, config: Config, table: RouteTableTypeDef | None) -> None:
+    """Take the pods' routes out of a table that is not ours, and no other."""
+    if table is None:
+        return
+    table_id = table["RouteTableId"]
+    for route in table["Routes"]:
+        if route.get("GatewayId") != "local" and is_pod_route(config, route):
+            block = route["DestinationCidrBlock"]
+            call = functools.partial(aws.ec2.delete_route, RouteTableId=table_id, DestinationCidrBlock=block)
+            aws.change("remove", f"route {block} from {table_id}", call)

@@ -1,0 +1,205 @@
+"""The two security groups and their rules (the original's create-security-group and the seven authorizations)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import Aws, Planned, Retry, never, one, tag_filters, tag_specification, tags_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
+
+    from lib.config import Config
+
+# Marks the rules that follow a setting, so that a change of it takes away its old ranges and nobody else's.
+SSH_RULE = "SSH_CIDR"
+API_RULE = "HTTP_API_CIDR"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One ingress rule: everything from a group, or a TCP port from a range of addresses."""
+
+    group: str = ""
+    cidr: str = ""
+    port: int = 0
+    setting: str = ""
+
+    def permission(self) -> dict[str, Any]:
+        """The rule as EC2 takes it."""
+        if self.group:
+            return {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": self.group}]}
+        ranges = [{"CidrIp": self.cidr, "Description": self.setting}]
+        return {"IpProtocol": "tcp", "FromPort": self.port, "ToPort": self.port, "IpRanges": ranges}
+
+    def __str__(self) -> str:
+        return f"all from {self.group}" if self.group else f"tcp/{self.port} from {self.cidr}"
+
+
+def group_names(config: Config) -> tuple[str, str]:
+    """The master's and the minions' group."""
+    return f"kubernetes-master-{config.cluster_id}", f"kubernetes-minion-{config.cluster_id}"
+
+
+def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityGroupTypeDef]:
+    """The cluster's two groups by name, as far as they are there. Raises Ambiguous for two of a name."""
+    if isinstance(vpc_id, Planned):
+        return {}
+    names = group_names(config)
+    filters = [
+        *tag_filters({"KubernetesCluster": config.cluster_id}),
+        {"Name": "vpc-id", "Values": [vpc_id]},
+        {"Name": "group-name", "Values": list(names)},
+    ]
+    found = aws.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+    groups = {}
+    for name in names:
+        group = one(f"security group {name}", [g for g in found if g["GroupName"] == name], lambda g: g["GroupId"])
+        if group:
+            groups[name] = group
+    return groups
+
+
+def ensure_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> tuple[str, str]:
+    """The ids of the master's and the minions' group, with their rules."""
+    found = find_groups(aws, config, vpc_id=vpc_id)
+    master, minion = (
+        _ensure_group(aws, config, found, name=name, role=role, vpc_id=vpc_id)
+        for name, role in zip(group_names(config), ("master", "minion"), strict=True)
+    )
+    master_name, minion_name = group_names(config)
+    _ensure_rules(aws, master, found.get(master_name), master_rules(config, master=master, minion=minion))
+    _ensure_rules(aws, minion, found.get(minion_name), minion_rules(config, master=master, minion=minion))
+    return master, minion
+
+
+def _ensure_group(
+    aws: Aws, config: Config, found: Mapping[str, SecurityGroupTypeDef], *, name: str, role: str, vpc_id: str
+) -> str:
+    group = found.get(name)
+    if group:
+        aws.console.found(f"security group {group['GroupId']} {name}")
+        aws.repair_tags(group["GroupId"], tags_of(group), config.tags)
+        return group["GroupId"]
+
+    def create() -> str:
+        answer = aws.ec2.create_security_group(
+            GroupName=name,
+            Description=f"Kubernetes security group applied to {role} nodes",
+            VpcId=vpc_id,
+            TagSpecifications=tag_specification("security-group", {"Name": name, **config.tags}),
+        )
+        return answer["GroupId"]
+
+    def look() -> str | None:
+        again = find_groups(aws, config, vpc_id=vpc_id).get(name)
+        return again["GroupId"] if again else None
+
+    return aws.make(f"security group {name}", create, look=look)
+
+
+def master_rules(config: Config, *, master: str, minion: str) -> list[Rule]:
+    """Everything within the cluster; ssh and the API from the ranges of the settings."""
+    api = [Rule(cidr=cidr, port=config.kube_api_port, setting=API_RULE) for cidr in config.http_api_cidr]
+    return [Rule(group=master), Rule(group=minion), *_ssh_rules(config), *api]
+
+
+def minion_rules(config: Config, *, master: str, minion: str) -> list[Rule]:
+    """Everything within the cluster; ssh from the ranges of the settings."""
+    return [Rule(group=minion), Rule(group=master), *_ssh_rules(config)]
+
+
+def _ssh_rules(config: Config) -> list[Rule]:
+    return [Rule(cidr=cidr, port=22, setting=SSH_RULE) for cidr in config.ssh_cidr]
+
+
+def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, wanted: Sequence[Rule]) -> None:
+    present = rules_of(group) if group else []
+    known = {(rule.group, rule.cidr, rule.port) for rule in present}
+    missing = [rule for rule in wanted if (rule.group, rule.cidr, rule.port) not in known]
+    stale = [rule for rule in present if rule.setting in (SSH_RULE, API_RULE) and rule not in wanted]
+    if missing:
+        aws.change(
+            "allow",
+            f"{', '.join(map(str, missing))} to {group_id}",
+            lambda: aws.ec2.authorize_security_group_ingress(
+                GroupId=group_id,
+                IpPermissions=[rule.permission() for rule in missing],  # type: ignore[misc]
+            ),
+            done_on=["InvalidPermission.Duplicate"],
+        )
+    if stale:
+        aws.change(
+            "forbid",
+            f"{', '.join(map(str, stale))} to {group_id}",
+            lambda: aws.ec2.revoke_security_group_ingress(
+                GroupId=group_id,
+                IpPermissions=[rule.permission() for rule in stale],  # type: ignore[misc]
+            ),
+            done_on=["InvalidPermission.NotFound"],
+        )
+
+
+def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
+    """The rules of a described group that are of the kinds that up makes."""
+    rules = []
+    for permission in group.get("IpPermissions", []):
+        if permission["IpProtocol"] == "-1":
+            rules += [Rule(group=pair["GroupId"]) for pair in permission.get("UserIdGroupPairs", [])]
+        elif permission["IpProtocol"] == "tcp" and permission.get("FromPort") == permission.get("ToPort"):
+            rules += [
+                Rule(cidr=r["CidrIp"], port=permission["FromPort"], setting=r.get("Description", ""))
+                for r in permission.get("IpRanges", [])
+            ]
+    return rules
+
+
+def own_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
+    """Every group that the cluster owns: its two, and those that Kubernetes made for load balancers."""
+    filters = tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
+    pages = aws.ec2.get_paginator("describe_security_groups").paginate(Filters=filters)
+    return [group for page in pages for group in page["SecurityGroups"]]
+
+
+def revoke_all(aws: Aws, groups: Sequence[SecurityGroupTypeDef]) -> None:
+    """Take out the rules between our groups, and our groups out of others' rules, since each keeps a group from going."""
+    ids = [group["GroupId"] for group in groups]
+    if ids:
+        for group in _groups_referring(aws, ids):
+            revoke_references(aws, group, ids)
+
+
+def _groups_referring(aws: Aws, group_ids: Sequence[str]) -> list[SecurityGroupTypeDef]:
+    filters = [{"Name": "ip-permission.group-id", "Values": list(group_ids)}]
+    pages = aws.ec2.get_paginator("describe_security_groups").paginate(Filters=filters)  # type: ignore[arg-type]
+    return [group for page in pages for group in page["SecurityGroups"]]
+
+
+def revoke_references(aws: Aws, group: SecurityGroupTypeDef, group_ids: Sequence[str]) -> None:
+    """Take out of `group` the rules that name one of `group_ids`, so that those can go."""
+    permissions = [
+        {**_ports(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
+        for permission in group.get("IpPermissions", [])
+        for pair in permission.get("UserIdGroupPairs", [])
+        if pair["GroupId"] in group_ids
+    ]
+    if permissions:
+        aws.change(
+            "remove",
+            f"rules between groups from {group['GroupId']}",
+            lambda: aws.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=permissions),  # type: ignore[arg-type]
+            done_on=["InvalidPermission.NotFound"],
+        )
+
+
+def _ports(permission: Any) -> dict[str, Any]:
+    return {key: permission[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in permission}
+
+
+def delete_group(aws: Aws, group: SecurityGroupTypeDef, *, wait_if: Retry = never) -> None:
+    """Remove a group of ours once no interface uses it."""
+    group_id = group["GroupId"]
+    words = f"security group {group_id} {group['GroupName']}"
+    aws.change("delete", words, lambda: aws.ec2.delete_security_group(GroupId=group_id), retry_if=wait_if)

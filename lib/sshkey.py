@@ -1,0 +1,152 @@
+"""The ssh key: a local file, and the key pair that EC2 puts on the machines (the original's import-public-key)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib.aws import Aws, one, tag_filters, tag_specification
+from lib.errors import KubeError, SettingError
+from lib.programs import run
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
+
+    from lib.config import Config
+
+
+def check_key(config: Config) -> None:
+    """Raises SettingError when AWS_SSH_KEY can be neither read nor made. Changes nothing."""
+    key = Path(config.aws_ssh_key)
+    public = public_path(config)
+    for path in (key, public):
+        if path.exists() and (path.is_dir() or not os.access(path, os.R_OK)):
+            raise SettingError("AWS_SSH_KEY", f"{path} cannot be read", "give a private key file that you may read")
+    if public.exists():
+        _fingerprint(config, public.read_text(encoding="utf-8", errors="replace"))
+    if not key.exists() and public.exists():
+        raise SettingError(
+            "AWS_SSH_KEY", f"{public} is there but {key} is not", "put the private key back, or name another file"
+        )
+    if not key.exists() and not os.access(_nearest_parent(key), os.W_OK):
+        raise SettingError("AWS_SSH_KEY", f"{key} is not there and cannot be made", "give a path that you may write")
+
+
+def _nearest_parent(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.exists())
+
+
+def public_path(config: Config) -> Path:
+    """Where the public half stands."""
+    return Path(config.aws_ssh_key + ".pub")
+
+
+def ensure_key_files(aws: Aws, config: Config) -> str:
+    """The public key's text; both files are made with ssh-keygen where there is none. Never replaces a file.
+
+    Raises SettingError for a private key whose public half can be had in no way, MissingProgram without ssh-keygen.
+    """
+    key, public = Path(config.aws_ssh_key), public_path(config)
+    if not key.exists():
+        aws.change("create", f"ssh key {key}", lambda: _generate(config, key))
+        if aws.dry_run:
+            return ""
+    if not public.exists():
+        return _derive(key)
+    return public.read_text(encoding="utf-8")
+
+
+def _generate(config: Config, key: Path) -> None:
+    key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"kubernetes-{config.cluster_id}", "-f", str(key))
+
+
+def _derive(key: Path) -> str:
+    try:
+        return run("ssh-keygen", "-y", "-P", "", "-f", str(key))
+    except KubeError as failed:
+        raise SettingError(
+            "AWS_SSH_KEY",
+            f"{key}.pub is not there, and {key} does not give it up without a passphrase ({failed})",
+            f"make it: ssh-keygen -y -f {key} > {key}.pub",
+        ) from failed
+
+
+def _fingerprint(config: Config, public: str) -> str:
+    fields = public.split()
+    try:
+        blob = base64.b64decode(fields[1], validate=True)
+    except (IndexError, binascii.Error) as bad:
+        raise SettingError(
+            "AWS_SSH_KEY", f"{config.aws_ssh_key}.pub is not a public key", "give a key made with ssh-keygen"
+        ) from bad
+    return "SHA256" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def key_name(config: Config, public: str) -> str:
+    """kubernetes-<id>-<fingerprint without colons>: two clusters may share one key file."""
+    return f"kubernetes-{config.cluster_id}-{_fingerprint(config, public)}"
+
+
+def find_key_pair(aws: Aws, name: str) -> KeyPairInfoTypeDef | None:
+    """The key pair of that name with its public key, None if there is none."""
+    answer = aws.ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}], IncludePublicKey=True)
+    return one(f"key pair {name}", answer["KeyPairs"], lambda pair: pair["KeyPairId"])
+
+
+def ensure_key_pair(aws: Aws, config: Config) -> str:
+    """The name of the key pair, imported where it is not there.
+
+    Raises KubeError when one of that name holds another key: a machine must not be opened by a stranger's.
+    """
+    public = ensure_key_files(aws, config)
+    if not public:
+        return f"kubernetes-{config.cluster_id}-(new)"
+    name = key_name(config, public)
+    found = find_key_pair(aws, name)
+    if found:
+        _check_material(found, public)
+        aws.console.found(f"key pair {name}")
+        return name
+
+    def look() -> str | None:
+        again = find_key_pair(aws, name)
+        return again["KeyName"] if again else None
+
+    tags = tag_specification("key-pair", {"Name": config.cluster_id, **config.tags})
+    return (
+        aws.make(
+            f"key pair from {public_path(config)}",
+            lambda: aws.ec2.import_key_pair(KeyName=name, PublicKeyMaterial=public.encode(), TagSpecifications=tags)[
+                "KeyName"
+            ],
+            look=look,
+        )
+        and name
+    )
+
+
+def _check_material(found: KeyPairInfoTypeDef, public: str) -> None:
+    there = found.get("PublicKey", "").split()[:2]
+    if there and there != public.split()[:2]:
+        raise KubeError(
+            f"the key pair {found['KeyName']} holds another key than AWS_SSH_KEY",
+            hint=f"if nothing uses it: aws ec2 delete-key-pair --key-pair-id {found['KeyPairId']}",
+        )
+
+
+def own_key_pairs(aws: Aws, config: Config) -> list[KeyPairInfoTypeDef]:
+    """The key pairs that the cluster owns, whatever local file they came from."""
+    return aws.ec2.describe_key_pairs(Filters=tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"}))[
+        "KeyPairs"
+    ]
+
+
+def delete_key_pair(aws: Aws, pair: KeyPairInfoTypeDef) -> None:
+    """Remove a key pair of ours from EC2; the local files stay."""
+    key_pair_id = pair["KeyPairId"]
+    aws.change("delete", f"key pair {pair['KeyName']}", lambda: aws.ec2.delete_key_pair(KeyPairId=key_pair_id))

@@ -1,0 +1,66 @@
+"""What is remembered of a cluster: `settings.env` under its prefix in the bucket, one readable file.
+
+A rerun that forgets NUM_NODES=10 does not shrink the cluster, and anybody with the account's rights can read how it was made.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dotenv import dotenv_values
+
+from lib import bucket as staging
+from lib.aws import Aws, tags_of
+from lib.disk import find_disk
+from lib.interface import find_interface
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
+
+    from lib.bucket import Bucket
+    from lib.config import Config
+
+OBJECT = "settings.env"
+_HEAD = """\
+# Written by kube_up.py: what was set when this cluster was last brought up, and what it resolved to.
+# kube_up.py and kube_down.py read it; a variable in the environment or in KUBE_CONFIG_FILE wins over it.
+"""
+
+
+def find_staging(aws: Aws, config: Config) -> tuple[Bucket | None, NetworkInterfaceTypeDef | None]:
+    """The cluster's bucket and its master's interface, as far as they are there.
+
+    The bucket is looked for where the master's interface or disk says it is, so that forgetting AWS_S3_BUCKET makes no second CA.
+    """
+    interface = find_interface(aws, config)
+    tagged = tags_of(interface).get(staging.TAG, "") if interface else ""
+    if not tagged and not config.aws_s3_bucket:
+        disk = find_disk(aws, config)
+        tagged = tags_of(disk).get(staging.TAG, "") if disk else ""
+    return staging.find_bucket(aws, config, tagged=tagged), interface
+
+
+def read_settings(aws: Aws, bucket: Bucket | None) -> dict[str, str]:
+    """What is remembered, {} for a cluster that is not there yet."""
+    content = staging.read_object(aws, bucket, OBJECT) if bucket else None
+    if content is None:
+        return {}
+    values = dotenv_values(stream=io.StringIO(content.decode()), interpolate=False)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapping[str, str]) -> None:
+    """Write the settings where they differ from what is known to be there."""
+    if dict(wanted) == dict(known):
+        aws.console.found(f"settings {bucket.name}/{bucket.key(OBJECT)}")
+        return
+    lines = "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(wanted.items()))
+    staging.put_object(aws, bucket, OBJECT, (_HEAD + lines).encode(), words="settings")
+
+
+def _quoted(value: str) -> str:
+    """As python-dotenv reads it back: single quotes keep everything but themselves and the backslash."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

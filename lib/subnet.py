@@ -1,0 +1,125 @@
+"""The subnet in the zone: found by its tags, or brought as SUBNET_ID (the original's get_subnet_id and kube-up)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lib.aws import Planned, Retry, never, one, tag_filters, tag_specification, tags_of
+from lib.errors import SettingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import SubnetTypeDef, VpcTypeDef
+
+    from lib.aws import Aws
+    from lib.config import Config
+
+
+def find_subnets(aws: Aws, config: Config, *, vpc_id: str) -> Sequence[SubnetTypeDef]:
+    """All of the cluster's own subnets in the VPC, in every zone."""
+    if isinstance(vpc_id, Planned):
+        return []
+    filters = [*tag_filters({"KubernetesCluster": config.cluster_id}), {"Name": "vpc-id", "Values": [vpc_id]}]
+    pages = aws.ec2.get_paginator("describe_subnets").paginate(Filters=filters)
+    return [subnet for page in pages for subnet in page["Subnets"]]
+
+
+def find_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef | None:
+    """The cluster's subnet in the zone, None if there is none. Raises Ambiguous for two.
+
+    With KUBE_USE_EXISTING_MASTER a zone may hold several: KUBE_SUBNET_CIDR then tells which.
+    """
+    found = [s for s in find_subnets(aws, config, vpc_id=vpc_id) if s["AvailabilityZone"] == config.kube_aws_zone]
+    if config.kube_use_existing_master and config.kube_subnet_cidr:
+        found = [s for s in found if s["CidrBlock"] == config.kube_subnet_cidr]
+    return one(
+        f"subnet of the cluster in {config.kube_aws_zone}",
+        found,
+        lambda s: s["SubnetId"],
+        hint="KUBE_SUBNET_CIDR or SUBNET_ID says which one is meant",
+    )
+
+
+def brought_subnet(aws: Aws, config: Config) -> SubnetTypeDef:
+    """The subnet that the user named. Raises SettingError when it is not there, or not in the zone or the VPC."""
+    found = aws.ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": [config.subnet_id]}])["Subnets"]
+    if not found:
+        raise SettingError(
+            "SUBNET_ID", f"there is no {config.subnet_id} in {aws.region}", "give one of that region, or leave it empty"
+        )
+    subnet = found[0]
+    if subnet["AvailabilityZone"] != config.kube_aws_zone:
+        where = subnet["AvailabilityZone"]
+        raise SettingError(
+            "SUBNET_ID",
+            f"{config.subnet_id} is in {where}",
+            f"set KUBE_AWS_ZONE={where}, or give a subnet of {config.kube_aws_zone}",
+        )
+    if config.vpc_id and subnet["VpcId"] != config.vpc_id:
+        raise SettingError(
+            "SUBNET_ID",
+            f"{config.subnet_id} is in {subnet['VpcId']}",
+            f"give a subnet of {config.vpc_id}, or set VPC_ID={subnet['VpcId']}",
+        )
+    return subnet
+
+
+def ensure_subnet(aws: Aws, config: Config, vpc: VpcTypeDef) -> SubnetTypeDef:
+    """The cluster's subnet, made if it is not there. Raises SettingError when its range does not fit into the VPC."""
+    if config.subnet_id:
+        subnet = brought_subnet(aws, config)
+        aws.console.found(f"subnet {config.subnet_id} {subnet['CidrBlock']}, yours")
+        return subnet
+    found = find_subnet(aws, config, vpc_id=vpc["VpcId"])
+    if found:
+        aws.console.found(f"subnet {found['SubnetId']} {found['CidrBlock']} in {found['AvailabilityZone']}")
+        aws.repair_tags(found["SubnetId"], tags_of(found), config.tags)
+        return found
+    check_inside(config, vpc)
+    return _make_subnet(aws, config, vpc_id=vpc["VpcId"])
+
+
+def check_inside(config: Config, vpc: VpcTypeDef) -> None:
+    """Raises SettingError when the subnet's range is not one of the VPC's."""
+    blocks = [b["CidrBlock"] for b in vpc.get("CidrBlockAssociationSet", [])] or [vpc["CidrBlock"]]
+    wanted = ipaddress.IPv4Network(config.subnet_cidr)
+    if not any(wanted.subnet_of(ipaddress.IPv4Network(block)) for block in blocks):
+        raise SettingError(
+            "KUBE_SUBNET_CIDR",
+            f"{config.subnet_cidr} is not inside {vpc['VpcId']}, which has {', '.join(blocks)}",
+            "give a range inside it that no subnet uses",
+        )
+
+
+def _make_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef:
+    tags = tag_specification("subnet", {"Name": f"{config.cluster_id}-{config.kube_aws_zone}", **config.tags})
+
+    def create() -> str:
+        answer = aws.ec2.create_subnet(
+            CidrBlock=config.subnet_cidr, VpcId=vpc_id, AvailabilityZone=config.kube_aws_zone, TagSpecifications=tags
+        )
+        return answer["Subnet"]["SubnetId"]
+
+    def look() -> str | None:
+        again = find_subnet(aws, config, vpc_id=vpc_id)
+        return again["SubnetId"] if again else None
+
+    subnet_id = aws.make(f"subnet {config.subnet_cidr} in {config.kube_aws_zone}", create, look=look)
+    return {
+        "SubnetId": subnet_id,
+        "CidrBlock": config.subnet_cidr,
+        "AvailabilityZone": config.kube_aws_zone,
+        "VpcId": vpc_id,
+    }
+
+
+def ninth_address(cidr: str) -> str:
+    """The master's address in a subnet unless MASTER_INTERNAL_IP says another: its .9, as in the original."""
+    return str(ipaddress.IPv4Network(cidr)[9])
+
+
+def delete_subnet(aws: Aws, subnet: SubnetTypeDef, *, wait_if: Retry = never) -> None:
+    """Remove a subnet of ours once nothing is in it."""
+    subnet_id = subnet["SubnetId"]
+    aws.change("delete", f"subnet {subnet_id}", lambda: aws.ec2.delete_subnet(SubnetId=subnet_id), retry_if=wait_if)

@@ -1,0 +1,83 @@
+"""The end of an up: wait for the API and the nodes, validate, and say what a person can do now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.api import Api, Node, services, validate, wait_healthy, wait_nodes
+from lib.master import console_tail
+from lib.minions import own_groups
+from lib.programs import find_program
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.config import Config
+    from lib.kubeconfig import Client
+
+SSH_USERS = {"debian": "admin", "ubuntu": "ubuntu"}
+
+
+def validate_cluster(aws: Aws, config: Config, client: Client, *, master_id: str) -> list[Node]:
+    """The nodes, once the API is healthy and as many are Ready as the cluster should have.
+
+    [] for a private master that is out of this computer's reach, which is said. Raises WaitExpired, KubeError.
+    """
+    if aws.dry_run:
+        return []
+    api = Api(client)
+
+    def known() -> str:
+        return _known(aws, config, client, master_id)
+
+    if not wait_healthy(aws, config, api, known=known):
+        aws.console.warn(
+            f"{api.server} cannot be reached from here, so the cluster was not checked: run this again inside the VPC"
+        )
+        return []
+    expected = 1 + sum(group["DesiredCapacity"] for group in own_groups(aws, config))
+    nodes = wait_nodes(aws, config, api, expected=expected, known=known)
+    validate(api)
+    for node in nodes:
+        aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
+    _say_services(aws, api)
+    return nodes
+
+
+def _known(aws: Aws, config: Config, client: Client, master_id: str) -> str:
+    """What is known of a master that does not answer, and where to look."""
+    host = client.server.removeprefix("https://").split(":")[0]
+    tail = console_tail(aws, master_id)
+    where = f"look at: ssh -i {config.aws_ssh_key} {SSH_USERS[config.kube_os_distribution]}@{host} sudo journalctl -b"
+    return f"the master's console ends:\n{tail}\n{where}" if tail else f"the master's console is empty\n{where}"
+
+
+def _say_services(aws: Aws, api: Api) -> None:
+    aws.console.say(f"Kubernetes master is running at {api.server}")
+    for name, url in services(api):
+        aws.console.say(f"{name} is running at {url}")
+
+
+def say_done(aws: Aws, config: Config, client: Client) -> None:
+    """The last lines: how it went, and what to type next."""
+    line = aws.console.line
+    if aws.dry_run:
+        line(f"This would make {aws.changes} changes." if aws.changes else "Nothing to do.")
+        return
+    did = f"{aws.changes} changes" if aws.changes else "nothing to do: everything was there"
+    again = f", {aws.retries} calls repeated" if aws.retries else ""
+    line()
+    line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
+    host = client.server.removeprefix("https://").split(":")[0]
+    kubectl = (
+        "kubectl" if find_program("kubectl") else "kubectl (to be installed: https://kubernetes.io/docs/tasks/tools)"
+    )
+    line(f"  API      {client.server}, context {config.context} in {config.kubeconfig}")
+    line(f"  try      {kubectl} get nodes -o wide")
+    line(f"           ssh -i {config.aws_ssh_key} {SSH_USERS[config.kube_os_distribution]}@{host}")
+    line(f"  remove   {_given(config)}python kube_down.py")
+
+
+def _given(config: Config) -> str:
+    """What must be set for another command to mean this cluster."""
+    id_ = "" if config.cluster_id == "kubernetes" else f"KUBE_AWS_INSTANCE_PREFIX={config.cluster_id} "
+    return f"KUBE_AWS_ZONE={config.kube_aws_zone} {id_}"

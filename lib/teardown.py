@@ -1,0 +1,282 @@
+"""What down finds, what keeps something from going, and what is left: the bookkeeping of kube_down.py."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lib import (
+    alarms,
+    bucket,
+    iam,
+    interface,
+    loadbalancers,
+    master,
+    minions,
+    routetable,
+    securitygroups,
+    sshkey,
+    volumes,
+)
+from lib.aws import EXPIRED, Aws, error_code, tag_filters, tags_of
+from lib.config import Config, Layers, resolve
+from lib.disk import disk_name
+from lib.errors import AwsRefusal, KubeError, NothingFound
+from lib.plan import read_remembered
+
+if TYPE_CHECKING:
+    from lib.bucket import Bucket
+    from lib.loadbalancers import Balancer
+
+T = TypeVar("T")
+
+# What AWS says when something else has to go first.
+BLOCKED = frozenset(
+    {
+        "DependencyViolation",
+        "DeleteConflict",
+        "InvalidGroup.InUse",
+        "InvalidIPAddress.InUse",
+        "InvalidNetworkInterface.InUse",
+        "VolumeInUse",
+    }
+)
+_GRACE = 10  # tries while AWS sees nothing in the way any more and still refuses
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """All of the cluster that is there, as AWS describes it; brought things are not among it."""
+
+    config: Config
+    bucket: Bucket | None
+    objects: int
+    balancers: Sequence[Balancer]
+    target_groups: Sequence[str]
+    groups: Sequence[Any]
+    templates: Sequence[Any]
+    instances: Sequence[Any]
+    alarms: Sequence[str]
+    addresses: Sequence[Any]
+    interfaces: Sequence[Any]
+    disks: Sequence[Any]
+    volumes: Sequence[Any]
+    security_groups: Sequence[Any]
+    subnets: Sequence[Any]
+    gateways: Sequence[Any]
+    route_tables: Sequence[Any]
+    brought_table: Any
+    vpcs: Sequence[Any]
+    dhcp_options: Sequence[Any]
+    key_pairs: Sequence[Any]
+    profiles: Sequence[str]
+
+    def words(self, *, keep_disk: bool = False) -> list[str]:
+        """Each thing by kind and id, as a person would look it up."""
+        words = [f"load balancer {balancer.name}" for balancer in self.balancers]
+        words += [f"target group {arn}" for arn in self.target_groups]
+        words += [f"group {group['AutoScalingGroupName']}" for group in self.groups]
+        words += [*self.alarms, *self.profiles]
+        for kind, items, key in self._by_id():
+            words += [f"{kind} {item[key]}" for item in items]
+        words += [f"pods' route {block}" for block in self.pod_routes()]
+        return words if keep_disk else words + self.kept_words()
+
+    def kept_words(self) -> list[str]:
+        """What --keep-disk keeps."""
+        words = [f"elastic IP {each['PublicIp']} {each['AllocationId']}" for each in self.addresses]
+        words += [f"disk {disk['VolumeId']} {disk['Size']} GiB" for disk in self.disks]
+        words += [volumes.describe(volume) for volume in self.volumes]
+        if self.bucket and (self.bucket.ours or self.objects):
+            words.append(
+                f"bucket {self.bucket.name}" if self.bucket.ours else f"{self.objects} objects in {self.bucket.name}"
+            )
+        return words
+
+    def _by_id(self) -> list[tuple[str, Sequence[Any], str]]:
+        return [
+            ("launch template", self.templates, "LaunchTemplateId"),
+            ("instance", self.instances, "InstanceId"),
+            ("interface", self.interfaces, "NetworkInterfaceId"),
+            ("security group", self.security_groups, "GroupId"),
+            ("subnet", self.subnets, "SubnetId"),
+            ("internet gateway", self.gateways, "InternetGatewayId"),
+            ("route table", self.route_tables, "RouteTableId"),
+            ("VPC", self.vpcs, "VpcId"),
+            ("DHCP options", self.dhcp_options, "DhcpOptionsId"),
+            ("key pair", self.key_pairs, "KeyName"),
+        ]
+
+    def pod_routes(self) -> list[str]:
+        """The pods' routes in a route table that is not ours."""
+        routes = self.brought_table["Routes"] if self.brought_table else []
+        return [r["DestinationCidrBlock"] for r in routes if routetable.is_pod_route(self.config, r)]
+
+    def strays(self) -> list[str]:
+        """The instances that go with no group: the master, and what someone took out of one."""
+        names = {group["AutoScalingGroupName"] for group in self.groups}
+        return [i["InstanceId"] for i in self.instances if tags_of(i).get("aws:autoscaling:groupName") not in names]
+
+    def disks_early(self) -> Sequence[Any]:
+        """The master's disk, unless its tag is all that says where the bucket is: then it goes after the bucket."""
+        return [] if self._bucket_only_tagged() else self.disks
+
+    def disks_late(self) -> Sequence[Any]:
+        """The master's disk where `disks_early` leaves it out."""
+        return self.disks if self._bucket_only_tagged() else []
+
+    def _bucket_only_tagged(self) -> bool:
+        return bool(self.bucket and not self.bucket.computed)
+
+    def servers(self) -> list[str]:
+        """The addresses that the cluster's API can have had, as kubeconfig writes them."""
+        hosts = [each["PublicIp"] for each in self.addresses]
+        hosts += [each["PrivateIpAddress"] for each in self.interfaces]
+        hosts += [each["Association"]["PublicIp"] for each in self.interfaces if each.get("Association")]
+        hosts += [tags_of(disk).get("kubernetes.io/master-ip", "") for disk in self.disks]
+        hosts += [self.config.master_reserved_ip, self.config.master_internal_ip]
+        port = "" if self.config.kube_api_port == 443 else f":{self.config.kube_api_port}"
+        return [f"https://{host}{port}" for host in hosts if host]
+
+
+def look(aws: Aws, layers: Layers) -> Doomed:
+    """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
+    aws.identify()
+    layers, staging, _ = read_remembered(aws, layers)
+    config = resolve(layers)
+    aws.console.say(
+        f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}, cluster {config.cluster_id}"
+    )
+    doomed = find_all(aws, config, staging)
+    if not doomed.words():
+        raise NothingFound(
+            f"nothing of cluster {config.cluster_id} in account {aws.account}, region {aws.region}; nothing was touched",
+            hint="KUBE_AWS_ZONE says which region is searched, KUBE_AWS_INSTANCE_PREFIX which cluster, AWS_PROFILE which account",
+        )
+    return doomed
+
+
+def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
+    """Everything that carries the cluster's tag or was named for it."""
+    vpcs = _owned(aws, config, "describe_vpcs", "Vpcs")
+    if vpcs and (name := tags_of(vpcs[0]).get("Name")):
+        config = dataclasses.replace(config, vpc_name=name)  # the roles' names end in it
+    instances = master.own_instances(aws, config)
+    every_volume = volumes.find_volumes(aws, config)
+    return Doomed(
+        config=config,
+        bucket=staging,
+        objects=len(list(bucket.object_keys(aws, staging))) if staging else 0,
+        balancers=loadbalancers.find_balancers(aws, config),
+        target_groups=loadbalancers.find_target_groups(aws, config),
+        groups=minions.own_groups(aws, config),
+        templates=minions.own_templates(aws, config),
+        instances=instances,
+        alarms=alarms.find_alarms(
+            aws, [i["InstanceId"] for i in instances if tags_of(i).get("Name") == config.master_name]
+        ),
+        addresses=_owned(aws, config, "describe_addresses", "Addresses"),
+        interfaces=interface.own_interfaces(aws, config),
+        disks=[volume for volume in every_volume if tags_of(volume).get("Name") == disk_name(config)],
+        volumes=[volume for volume in every_volume if tags_of(volume).get("Name") != disk_name(config)],
+        security_groups=securitygroups.own_groups(aws, config),
+        subnets=_owned(aws, config, "describe_subnets", "Subnets"),
+        gateways=_owned(aws, config, "describe_internet_gateways", "InternetGateways"),
+        route_tables=_owned(aws, config, "describe_route_tables", "RouteTables"),
+        brought_table=_brought_table(aws, config),
+        vpcs=vpcs,
+        dhcp_options=_owned(aws, config, "describe_dhcp_options", "DhcpOptions"),
+        key_pairs=sshkey.own_key_pairs(aws, config),
+        profiles=iam.owned(aws, config),
+    )
+
+
+def _owned(aws: Aws, config: Config, operation: str, key: str) -> list[Any]:
+    """What a describe call lists with the cluster's tag, all pages of it."""
+    filters = tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
+    if aws.ec2.can_paginate(operation):
+        pages: Any = aws.ec2.get_paginator(operation).paginate(Filters=filters)  # type: ignore[call-overload]
+        return [item for page in pages for item in page[key]]
+    return list(getattr(aws.ec2, operation)(Filters=filters)[key])
+
+
+def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:
+    """The route table of a brought subnet, None where the cluster has its own or the subnet is gone."""
+    if not config.subnet_id:
+        return None
+    found = aws.ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": [config.subnet_id]}])["Subnets"]
+    if not found:
+        return None
+    return routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=found[0]["VpcId"])
+
+
+class Removal:
+    """Removes one thing after another, goes on where one cannot go, and remembers which and why."""
+
+    def __init__(self, aws: Aws, config: Config) -> None:
+        self._aws, self._config = aws, config
+        self.refused: list[AwsRefusal] = []
+
+    def each(self, delete: Callable[[Aws, T], None], items: Sequence[T]) -> None:
+        """Call `delete` for each of `items`. Raises AwsRefusal only where no further call can succeed either."""
+        for item in items:
+            try:
+                delete(self._aws, item)
+            except AwsRefusal as refused:
+                if refused.code in EXPIRED:
+                    raise
+                self.refused.append(refused)
+
+    def patiently(self, delete: Callable[..., None], items: Sequence[Any], *, key: str, filter_name: str) -> None:
+        """The same for what interfaces can stand in the way of, as long as these are on their way out."""
+        for item in items:
+            patience = _Patience(self._aws, filter_name=filter_name, value=item[key])
+            self.each(lambda aws, thing, patience=patience: delete(aws, thing, wait_if=patience), [item])  # type: ignore[misc]
+            if patience.blockers and self.refused:
+                self.refused[
+                    -1
+                ].hint = f"in the way: {', '.join(patience.blockers)}; remove it, then run kube_down.py again"
+
+
+class _Patience:
+    """Whether a refusal is worth waiting out: true while all that is in the way is leaving by itself."""
+
+    def __init__(self, aws: Aws, *, filter_name: str, value: str) -> None:
+        self._aws, self._filter, self._value = aws, filter_name, value
+        self._left = _GRACE
+        self.blockers: list[str] = []
+
+    def __call__(self, error: BaseException) -> bool:
+        if error_code(error) not in BLOCKED:
+            return False
+        found = interface.interfaces_in(self._aws, name=self._filter, value=self._value)
+        self.blockers = [interface.describe(each) for each in found if not interface.is_leaving(each)]
+        if self.blockers:
+            return False
+        self._left -= 0 if found else 1
+        return self._left > 0
+
+
+def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> None:
+    """Look again and say what is left. Raises KubeError when something is, with what is in its way."""
+    console, config = aws.console, doomed.config
+    if aws.dry_run:
+        console.line(f"This would make {aws.changes} changes.")
+        return
+    left = find_all(aws, config, bucket.find_bucket(aws, config, tagged=doomed.bucket.name if doomed.bucket else ""))
+    words = left.words(keep_disk=keep_disk)
+    for refused in removal.refused:
+        console.warn(f"{refused}" + (f" ({refused.hint})" if refused.hint else ""))
+    if words:
+        raise KubeError(
+            f"left of cluster {config.cluster_id}: {', '.join(words)}",
+            hint="remove what is in the way, then run the same command again: it finishes",
+        )
+    kept = left.kept_words() if keep_disk else []
+    if kept:
+        console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
+    console.line(
+        f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s: nothing{' else' if kept else ''} is left of it."
+    )

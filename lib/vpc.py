@@ -1,0 +1,89 @@
+"""The VPC: found by its tags, or brought as VPC_ID (the original's get_vpc_id and kube-up)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.aws import Retry, never, one, tag_filters, tag_specification, tags_of
+from lib.errors import SettingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import VpcTypeDef
+
+    from lib.aws import Aws
+    from lib.config import Config
+
+DNS_ATTRIBUTES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
+
+
+def find_vpc(aws: Aws, config: Config) -> VpcTypeDef | None:
+    """The cluster's own VPC, None if there is none. Raises Ambiguous for two."""
+    filters = tag_filters({"Name": config.vpc_name, "KubernetesCluster": config.cluster_id})
+    return one("VPC", _describe(aws, filters), lambda vpc: vpc["VpcId"])
+
+
+def brought_vpc(aws: Aws, vpc_id: str) -> VpcTypeDef:
+    """The VPC that the user named. Raises SettingError when it is not there."""
+    found = _describe(aws, [{"Name": "vpc-id", "Values": [vpc_id]}])
+    if not found:
+        raise SettingError(
+            "VPC_ID", f"there is no VPC {vpc_id} in {aws.region}", "give one of that region, or leave it empty"
+        )
+    return found[0]
+
+
+def _describe(aws: Aws, filters: list[dict[str, object]]) -> list[VpcTypeDef]:
+    pages = aws.ec2.get_paginator("describe_vpcs").paginate(Filters=filters)  # type: ignore[arg-type]
+    return [vpc for page in pages for vpc in page["Vpcs"]]
+
+
+def ensure_vpc(aws: Aws, config: Config) -> VpcTypeDef:
+    """The VPC of the cluster, made or repaired where it is ours; a brought one as it is.
+
+    Its DNS support and host names are on: a node's name is its private DNS name.
+    """
+    if config.vpc_id:
+        brought = brought_vpc(aws, config.vpc_id)
+        aws.console.found(f"VPC {config.vpc_id} {brought['CidrBlock']}, yours")
+        return brought
+    vpc = find_vpc(aws, config)
+    if vpc:
+        aws.console.found(f"VPC {vpc['VpcId']} {vpc['CidrBlock']}")
+        aws.repair_tags(vpc["VpcId"], tags_of(vpc), config.tags)
+        _repair_dns(aws, vpc["VpcId"])
+        return vpc
+    return _make_vpc(aws, config)
+
+
+def _make_vpc(aws: Aws, config: Config) -> VpcTypeDef:
+    tags = tag_specification("vpc", {"Name": config.vpc_name, **config.tags})
+
+    def look() -> str | None:
+        found = find_vpc(aws, config)
+        return found["VpcId"] if found else None
+
+    vpc_id = aws.make(
+        f"VPC {config.vpc_name} {config.vpc_cidr}",
+        lambda: aws.ec2.create_vpc(CidrBlock=config.vpc_cidr, TagSpecifications=tags)["Vpc"]["VpcId"],
+        look=look,
+    )
+    _enable_dns(aws, vpc_id, "enableDnsHostnames")  # EC2 switches DNS support on by itself
+    return {"VpcId": vpc_id, "CidrBlock": config.vpc_cidr, "DhcpOptionsId": ""}
+
+
+def _repair_dns(aws: Aws, vpc_id: str) -> None:
+    for attribute, member in DNS_ATTRIBUTES.items():
+        answer = aws.ec2.describe_vpc_attribute(VpcId=vpc_id, Attribute=attribute)  # type: ignore[arg-type]
+        if not answer[member]["Value"]:  # type: ignore[literal-required]
+            _enable_dns(aws, vpc_id, attribute)
+
+
+def _enable_dns(aws: Aws, vpc_id: str, attribute: str) -> None:
+    change = {DNS_ATTRIBUTES[attribute]: {"Value": True}}
+    aws.change("set", f"{attribute} of {vpc_id}", lambda: aws.ec2.modify_vpc_attribute(VpcId=vpc_id, **change))  # type: ignore[arg-type]
+
+
+def delete_vpc(aws: Aws, vpc: VpcTypeDef, *, wait_if: Retry = never) -> None:
+    """Remove our VPC once it is empty."""
+    vpc_id = vpc["VpcId"]
+    aws.change("delete", f"VPC {vpc_id}", lambda: aws.ec2.delete_vpc(VpcId=vpc_id), retry_if=wait_if)

@@ -1,0 +1,224 @@
+"""python -m sandbox [options] [-- COMMAND...]: an AWS on this machine for as long as a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from sandbox import surroundings
+
+if TYPE_CHECKING:
+    from sandbox.app import Sandbox
+
+OWN_ERROR = 125
+TICK = 0.1  # seconds between looks at what is due
+
+
+class OwnError(Exception):
+    """The sandbox itself cannot: one line for the person, exit 125."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OwnError(f"{message} (python -m sandbox --help lists the options)")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command in a simulated AWS; returns the command's exit status, 125 for the sandbox's own errors."""
+    try:
+        options, command = _arguments(argv)
+        with _temporary_folder() as folder, _calls_file(options.calls) as calls:
+            return _run(options, command, folder, calls)
+    except OwnError as error:
+        print(f"sandbox: {error}", file=sys.stderr)
+        return OWN_ERROR
+
+
+def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    own, separator, command = _split(argv)
+    parser = _Parser(
+        prog="python -m sandbox",
+        usage="python -m sandbox [options] [-- COMMAND...]",
+        description="Start an AWS on this machine and run COMMAND against it. Without COMMAND, print the environment "
+        "for a shell and stay until Ctrl-C.",
+    )
+    parser.add_argument("--calls", metavar="FILE", help="append one JSON object for each of COMMAND's API calls")
+    parser.add_argument("--latency", metavar="MS", type=float, default=0.0, help="delay every answer by MS milliseconds")
+    parser.add_argument("--hosts", choices=["simulated"], default="simulated", help="what instances are")
+    options = parser.parse_args(own)
+    if options.latency < 0:
+        parser.error("--latency is a number of milliseconds, 0 or more")
+    if separator and not command:
+        parser.error("there is no command after --")
+    return options, command
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], bool, list[str]]:
+    if "--" not in argv:
+        return list(argv), False, []
+    at = list(argv).index("--")
+    return list(argv[:at]), True, list(argv[at + 1 :])
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="kube-sandbox-"))
+    except OSError as error:
+        raise OwnError(f"no temporary folder can be made: {error}") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _calls_file(name: str | None) -> Iterator[TextIO | None]:
+    if name is None:
+        yield None
+        return
+    try:
+        file = open(name, "a", encoding="utf-8")  # noqa: SIM115  (closed below, whatever happens)
+    except OSError as error:
+        raise OwnError(f"--calls {name}: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def _run(options: argparse.Namespace, command: list[str], folder: Path, calls: TextIO | None) -> int:
+    if importlib.util.find_spec("moto") is None:
+        raise OwnError("moto is not installed: pip install -r requirements-dev.txt")
+    environ = dict(os.environ)
+    with _listen() as listener:
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        added = surroundings.additions(environ, endpoint, folder) | _api_port(environ)
+        if not command:
+            return _stay(options, environ, added, listener, calls)
+        inside = surroundings.inside(environ, endpoint, folder) | added
+        with _Child(command, inside) as child:
+            # The command starts while moto loads: its first call waits in the listener's queue.
+            box = _start(options, listener, calls)
+            try:
+                return child.wait()
+            finally:
+                box.close()
+
+
+def _listen() -> socket.socket:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+    return listener
+
+
+def _api_port(environ: Mapping[str, str]) -> dict[str, str]:
+    port = surroundings.api_port(environ)
+    if port is None:
+        return {}
+    print(f"sandbox: port 443 cannot be used here, so KUBE_API_PORT={port}", file=sys.stderr)
+    return {"KUBE_API_PORT": str(port)}
+
+
+def _stay(
+    options: argparse.Namespace,
+    environ: Mapping[str, str],
+    added: Mapping[str, str],
+    listener: socket.socket,
+    calls: TextIO | None,
+) -> int:
+    """No command: be there until a signal comes."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    box = _start(options, listener, calls)
+    try:
+        print(surroundings.exports(environ, added), flush=True)
+        print("sandbox: Ctrl-C ends it", file=sys.stderr)
+        stop.wait()
+    finally:
+        box.close()
+    return 0
+
+
+def _start(options: argparse.Namespace, listener: socket.socket, calls: TextIO | None) -> Sandbox:
+    """Load moto and serve on the listener."""
+    for name in [name for name in os.environ if surroundings.is_hostile(name)]:
+        del os.environ[name]  # moto itself uses botocore, which a profile that does not exist would stop
+    from sandbox.app import Sandbox, record_line
+
+    box = Sandbox(latency=options.latency / 1000)
+    if calls is not None:
+
+        def write(record: object) -> None:
+            calls.write(record_line(record))  # type: ignore[arg-type]
+            calls.flush()
+
+        box.on_record = write
+    box.serve_hosts()
+    box.serve(listener=listener)
+    box.tick_every(TICK)
+    return box
+
+
+class _Child:
+    """The command, in a process group of its own, which also gets the terminal where there is one."""
+
+    def __init__(self, command: list[str], environ: Mapping[str, str]) -> None:
+        self._command, self._environ = command, environ
+        self._signals = 0
+
+    def __enter__(self) -> _Child:
+        try:
+            self._process = subprocess.Popen(self._command, env=dict(self._environ), process_group=0)
+        except OSError as error:
+            raise OwnError(f"{self._command[0]}: {error.strerror}") from None
+        self._terminal = self._give_terminal(self._process.pid)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._forward)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._signal_group(signal.SIGTERM if self._process.poll() is not None else signal.SIGKILL)
+        self._process.wait()
+        if self._terminal:
+            self._give_terminal(os.getpgrp())
+
+    def wait(self) -> int:
+        """The command's exit status, as a shell shows it."""
+        status = self._process.wait()
+        return 128 - status if status < 0 else status
+
+    def _forward(self, number: int, _frame: object) -> None:
+        self._signals += 1
+        self._signal_group(signal.SIGKILL if self._signals > 2 else signal.Signals(number))
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    @staticmethod
+    def _give_terminal(group: int) -> bool:
+        if not sys.stdin or sys.stdin.closed or not sys.stdin.isatty():
+            return False
+        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        try:
+            os.tcsetpgrp(sys.stdin.fileno(), group)
+        except OSError:
+            return False
+        finally:
+            signal.signal(signal.SIGTTOU, before)
+        return True

@@ -1,0 +1,44 @@
+"""The two clocks that the sandbox can run on: the machine's, and one that a test moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the sandbox (and kube_up.py) asks the time of, and waits with. Seconds."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class RealClock:
+    """The machine's own clock."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class FakeClock:
+    """A clock that moves only when somebody sleeps, so that a test of minutes takes no time."""
+
+    def __init__(self, start: float = 1000.0) -> None:
+        self.now = start
+        self.slept: list[float] = []
+        self.listeners: list[Callable[[], object]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Move on by seconds and tell the listeners, who may have something due by then."""
+        self.slept.append(seconds)
+        self.now += max(seconds, 0.0)
+        for listener in self.listeners:
+            listener()

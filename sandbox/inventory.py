@@ -1,0 +1,343 @@
+"""All that a simulated account holds, as plain data: for "before" and "after", and to compare two runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import urllib.request
+from collections.abc import Iterable
+from typing import Any
+
+from sandbox import cloud
+from sandbox.lifecycle import ENDED
+
+Entry = dict[str, Any]
+ID = re.compile(r"\b(?:[a-z]{1,9}|eni-attach|vpc-cidr-assoc)-[0-9a-f]{17}\b|\b(?:AROA|AIPA)[A-Z0-9]{16,17}\b")
+
+
+def inventory() -> dict[str, Any]:
+    """Every region's resources, IAM's and S3's, by kind and id. What a new account has of itself is left out."""
+    found: dict[str, Any] = {"iam": _iam(), "s3": _s3()}
+    for region in cloud.regions_in_use():
+        resources = {kind: entries for kind, entries in _region(region).items() if entries}
+        if resources:
+            found[region] = resources
+    return {place: things for place, things in found.items() if things}
+
+
+def _tags(resource: Any) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in resource.get_tags()} if hasattr(resource, "get_tags") else {}
+
+
+def _region(region: str) -> dict[str, Any]:
+    backend = cloud.ec2(region)
+    default = {vpc.id for vpc in backend.vpcs.values() if vpc.is_default in (True, "true")}
+    in_vpc = _VpcParts(backend, default)
+    return {
+        "vpcs": {vpc.id: _vpc(vpc) for vpc in backend.vpcs.values() if vpc.id not in default},
+        "subnets": in_vpc.subnets(),
+        "security groups": in_vpc.groups(),
+        "route tables": in_vpc.tables(),
+        "internet gateways": {
+            gateway.id: {"vpc": gateway.vpc.id if gateway.vpc else None, "tags": _tags(gateway)}
+            for gateway in backend.internet_gateways.values()
+        },
+        "dhcp options": {
+            options.id: {"options": {k: v for k, v in options._options.items() if v}, "tags": _tags(options)}
+            for options in backend.dhcp_options_sets.values()
+        },
+        "interfaces": {eni.id: _interface(eni) for eni in backend.enis.values()},
+        "addresses": {address.allocation_id: _address(address) for address in backend.addresses},
+        "volumes": {volume.id: _volume(volume) for volume in backend.volumes.values()},
+        "instances": {
+            instance.id: _instance(instance) for instance in cloud.instances(region) if instance.state != "terminated"
+        },
+        "key pairs": {name: {"fingerprint": key.key_fingerprint, "tags": _tags(key)} for name, key in backend.key_pairs.items()},
+        "launch templates": {template.id: _template(template) for template in backend.launch_templates.values()},
+        "snapshots": {s.id: {"tags": _tags(s)} for s in backend.snapshots.values() if not s.from_ami},
+        "groups": {name: _group(group) for name, group in cloud.autoscaling(region).autoscaling_groups.items()},
+        "launch configurations": sorted(cloud.autoscaling(region).launch_configurations),
+        **_others(region),
+    }
+
+
+def _others(region: str) -> dict[str, Any]:
+    from moto.cloudwatch.models import cloudwatch_backends
+    from moto.elb.models import elb_backends
+    from moto.elbv2.models import elbv2_backends
+
+    newer = elbv2_backends[cloud.ACCOUNT][region]
+    return {
+        "alarms": sorted(cloudwatch_backends[cloud.ACCOUNT][region].alarms),
+        "load balancers": sorted([*elb_backends[cloud.ACCOUNT][region].load_balancers, *newer.load_balancers]),
+        "target groups": sorted(newer.target_groups),
+    }
+
+
+class _VpcParts:
+    """Parts of VPCs that somebody made: not of the default VPC, not what EC2 makes with a VPC."""
+
+    def __init__(self, backend: Any, default: set[str]) -> None:
+        self._backend, self._default = backend, default
+
+    def _ours(self, parts: Iterable[Any]) -> list[Any]:
+        return [part for part in parts if part.vpc_id not in self._default]
+
+    def subnets(self) -> dict[str, Entry]:
+        parts = [subnet for subnets in self._backend.subnets.values() for subnet in subnets.values()]
+        return {
+            subnet.id: {
+                "vpc": subnet.vpc_id,
+                "cidr": subnet.cidr_block,
+                "zone": subnet.availability_zone,
+                "public": subnet.map_public_ip_on_launch,
+                "tags": _tags(subnet),
+            }
+            for subnet in self._ours(parts)
+        }
+
+    def groups(self) -> dict[str, Entry]:
+        parts = [group for groups in self._backend.groups.values() for group in groups.values()]
+        return {group.id: _security_group(group) for group in self._ours(parts)}
+
+    def tables(self) -> dict[str, Entry]:
+        return {
+            table.id: {
+                "vpc": table.vpc_id,
+                "main": bool(table.main_association_id),
+                "subnets": sorted(filter(None, table._associations.values())),
+                "routes": sorted(_route(route) for route in table.routes),
+                "tags": _tags(table),
+            }
+            for table in self._ours(self._backend.route_tables.values())
+        }
+
+
+def _vpc(vpc: Any) -> Entry:
+    return {
+        "cidr": vpc.cidr_block,
+        "dhcp options": vpc.dhcp_options.id if vpc.dhcp_options else None,
+        "dns": [str(vpc.enable_dns_support).lower(), str(vpc.enable_dns_hostnames).lower()],
+        "tags": _tags(vpc),
+    }
+
+
+def _security_group(group: Any) -> Entry:
+    return {
+        "name": group.name,
+        "vpc": group.vpc_id,
+        "description": group.description,
+        "in": sorted(_rule(rule) for rule in group.ingress_rules),
+        "out": sorted(_rule(rule) for rule in group.egress_rules),
+        "tags": _tags(group),
+    }
+
+
+def _rule(rule: Any) -> str:
+    source = rule.source_group.get("GroupId") or rule.cidr_ipv4 or rule.cidr_ipv6
+    return f"{rule.ip_protocol} {rule.from_port}-{rule.to_port} {source}"
+
+
+def _route(route: Any) -> str:
+    target = route.gateway or route.interface or route.instance or route.nat_gateway
+    return f"{route.destination_cidr_block} {getattr(target, 'id', 'local')}"
+
+
+def _interface(eni: Any) -> Entry:
+    return {
+        "subnet": eni.subnet.id,
+        "address": eni.private_ip_address,
+        "public address": eni.public_ip,
+        "instance": eni.instance.id if eni.instance else None,
+        "source/dest check": eni.source_dest_check,
+        "delete on termination": bool(eni.delete_on_termination),
+        "groups": sorted(group.id for group in eni.group_set),
+        "tags": _tags(eni),
+    }
+
+
+def _address(address: Any) -> Entry:
+    return {
+        "address": address.public_ip,
+        "interface": address.eni.id if address.eni else None,
+        "tags": _tags(address),
+    }
+
+
+def _volume(volume: Any) -> Entry:
+    return {
+        "size": int(volume.size),
+        "type": volume.volume_type,
+        "encrypted": str(volume.encrypted).lower(),
+        "zone": volume.zone.name,
+        "instance": volume.attachment.instance.id if volume.attachment else None,
+        "tags": _tags(volume),
+    }
+
+
+def _instance(instance: Any) -> Entry:
+    return {
+        "state": "ending" if instance.state in ENDED else instance.state,
+        "type": instance.instance_type,
+        "image": instance.image_id,
+        "zone": instance.placement.zone,
+        "key": instance.key_name,
+        "profile": (instance.iam_instance_profile or {}).get("Arn"),
+        "tokens": instance.metadata_options.http_tokens,
+        "hop limit": instance.metadata_options.http_put_response_hop_limit,
+        "spot": instance.lifecycle,
+        "user data": digest(str(instance.user_data)),
+        "tags": _tags(instance),
+    }
+
+
+def _template(template: Any) -> Entry:
+    version = template.default_version()
+    return {
+        "name": template.name,
+        "default": template.default_version_number,
+        "versions": len(template.versions),
+        "data": json.loads(json.dumps(version.data | {"UserData": digest(str(version.user_data))}, default=str)),
+        "tags": _tags(template),
+    }
+
+
+def _group(group: Any) -> Entry:
+    return {
+        "size": [group.min_size, group.desired_capacity, group.max_size],
+        "subnets": group.vpc_zone_identifier,
+        "template": [group.ec2_launch_template.id, group.launch_template_version] if group.ec2_launch_template else None,
+        "instances": len(group.instance_states),
+        "tags": {tag["Key"]: [tag.get("Value"), bool(tag.get("PropagateAtLaunch"))] for tag in group.tags},
+    }
+
+
+def _iam() -> dict[str, Any]:
+    backend = cloud.iam()
+    found = {
+        "roles": {role.name: _role(role) for role in backend.roles.values()},
+        "instance profiles": {
+            profile.name: {"roles": sorted(role.name for role in profile.roles), "tags": _iam_tags(profile)}
+            for profile in backend.instance_profiles.values()
+        },
+        "users": sorted(backend.users),
+        "policies": sorted(arn for arn in backend.managed_policies if f":{cloud.ACCOUNT}:" in arn),
+    }
+    return {kind: things for kind, things in found.items() if things}
+
+
+def _iam_tags(resource: Any) -> dict[str, str]:
+    tags = resource.tags or {}
+    return {tag["Key"]: tag["Value"] for tag in (tags.values() if isinstance(tags, dict) else tags)}
+
+
+def _role(role: Any) -> Entry:
+    return {
+        "trust": _document(role.assume_role_policy_document),
+        "policies": {name: _document(text) for name, text in role.policies.items()},
+        "attached": sorted(role.managed_policies),
+        "tags": _iam_tags(role),
+    }
+
+
+def _document(text: Any) -> Any:
+    return json.loads(text) if isinstance(text, str) else text
+
+
+def _s3() -> dict[str, Any]:
+    return {name: _bucket(bucket) for name, bucket in cloud.s3().buckets.items()}
+
+
+def _bucket(bucket: Any) -> Entry:
+    block = bucket.public_access_block
+    return {
+        "region": bucket.region_name,
+        "public access blocked": bool(block) and all(str(v).lower() == "true" for v in block.to_config_dict().values()),
+        "encryption": bucket.encryption,
+        "versioning": bucket.versioning_status,
+        "tags": dict(cloud.s3().tagger.get_tag_dict_for_resource(f"arn:aws:s3:::{bucket.name}")),
+        "objects": _objects(bucket),
+    }
+
+
+def _objects(bucket: Any) -> dict[str, list[str]]:
+    """Every version of every object, oldest first, by its content; a delete marker is "deleted"."""
+    versions = [key for name in bucket.keys for key in bucket.keys.getlist(name)]
+    found: dict[str, list[str]] = {}
+    for key in versions:
+        found.setdefault(key.name, []).append(digest(key.value) if hasattr(key, "value") else "deleted")
+    return found
+
+
+def digest(data: bytes | str) -> str:
+    """A short name for content."""
+    return "sha256:" + hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:16]
+
+
+# --- masked ----------------------------------------------------------------------------------------------------------
+
+
+def masked(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with everything that AWS or chance chooses replaced: ids, elastic and EC2's addresses, contents.
+
+    Two runs that made the same things give the same masked inventory. Things without a name of their own are listed
+    in the order of what they hold, so an id's number says which thing is meant wherever it is mentioned.
+    """
+    order = {name: f"<{_kind(name)}{number}>" for number, name in enumerate(_ids(found))}
+    by_content = _numbered(found, order)
+    return _replace(found, by_content)
+
+
+def _kind(name: str) -> str:
+    return name.rpartition("-")[0] or name[:4]
+
+
+def _ids(found: Any) -> list[str]:
+    return sorted(set(ID.findall(json.dumps(found))))
+
+
+def _numbered(found: dict[str, Any], order: dict[str, str]) -> dict[str, str]:
+    """Ids numbered within their kind by their content with all ids blanked."""
+    content: dict[str, str] = {}
+    for things in found.values():
+        for entries in things.values():
+            if isinstance(entries, dict):
+                for name, entry in entries.items():
+                    if name in order:
+                        content[name] = _blank(json.dumps(entry, sort_keys=True))
+    numbers: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for name in sorted(order, key=lambda name: (_kind(name), content.get(name, ""))):
+        kind = _kind(name)
+        counts[kind] = counts.get(kind, 0) + 1
+        numbers[name] = f"<{kind} {counts[kind]}>"
+    return numbers
+
+
+def _blank(text: str) -> str:
+    text = ID.sub("<id>", text)
+    text = re.sub(r"sha256:[0-9a-f]{16}", "<content>", text)
+    return re.sub(r"\b(?:127|54)\.\d+\.\d+\.\d+\b", "<public>", text)
+
+
+def _replace(found: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    text = ID.sub(lambda match: names.get(match.group(), "<id>"), json.dumps(found, sort_keys=True))
+    return dict(json.loads(_blank(text)))
+
+
+def main() -> int:
+    """Print the inventory of the sandbox that this environment points to."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if not endpoint.startswith("http://127.0.0.1:"):
+        print("inventory: run it within python -m sandbox -- ...", file=sys.stderr)
+        return 125
+    with urllib.request.urlopen(f"{endpoint}/_sandbox/inventory") as answer:
+        print(answer.read().decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

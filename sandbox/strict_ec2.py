@@ -1,0 +1,391 @@
+"""What EC2 refuses and moto allows. Codes and words are EC2's own.
+
+https://docs.aws.amazon.com/ec2/latest/devguide/api-error-codes.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox import cloud, launching
+from sandbox.calls import Call, Refusal
+from sandbox.lifecycle import ENDED
+from sandbox.world import World
+
+
+def _dependency(kind: str, name: str) -> Refusal:
+    return Refusal("DependencyViolation", f"The {kind} '{name}' has dependencies and cannot be deleted.")
+
+
+# --- deletes ---------------------------------------------------------------------------------------------------------
+
+
+def delete_vpc(world: World, call: Call) -> None:
+    vpc_id = call.params["VpcId"]
+    backend = cloud.ec2(call.region)
+    in_vpc = [
+        *(subnet for subnets in backend.subnets.values() for subnet in subnets.values() if subnet.vpc_id == vpc_id),
+        *(gateway for gateway in backend.internet_gateways.values() if gateway.vpc and gateway.vpc.id == vpc_id),
+        *(eni for eni in backend.enis.values() if eni.subnet.vpc_id == vpc_id),
+        *(table for table in backend.route_tables.values() if table.vpc_id == vpc_id and not _is_main(table)),
+        *(group for group in backend.groups.get(vpc_id, {}).values() if group.name != "default"),
+        *(endpoint for endpoint in backend.vpc_end_points.values() if endpoint.vpc_id == vpc_id),
+        *(_load_balancers(call.region, vpc_id)),
+    ]
+    if in_vpc:
+        raise _dependency("vpc", vpc_id)
+
+
+def _is_main(table: Any) -> bool:
+    return bool(table.main_association_id)
+
+
+def _load_balancers(region: str, vpc_id: str) -> list[Any]:
+    from moto.elb.models import elb_backends
+    from moto.elbv2.models import elbv2_backends
+
+    classic = elb_backends[cloud.ACCOUNT][region].load_balancers.values()
+    newer = elbv2_backends[cloud.ACCOUNT][region].load_balancers.values()
+    return [balancer for balancer in [*classic, *newer] if balancer.vpc_id == vpc_id]
+
+
+def delete_subnet(world: World, call: Call) -> None:
+    subnet_id = call.params["SubnetId"]
+    if cloud.interfaces_of_subnet(call.region, subnet_id):
+        raise _dependency("subnet", subnet_id)
+
+
+def after_delete_subnet(world: World, call: Call) -> None:
+    """A subnet takes its route table association along."""
+    for table in cloud.ec2(call.region).route_tables.values():
+        for association, subnet in list(table._associations.items()):
+            if subnet == call.params["SubnetId"]:
+                del table._associations[association]
+
+
+def delete_security_group(world: World, call: Call) -> None:
+    group = _group(call)
+    if group is None:
+        return
+    if group.name == "default":
+        raise Refusal("CannotDelete", f"the specified group: \"{group.id}\" name: \"default\" cannot be deleted by a user")
+    users = [eni for eni in cloud.ec2(call.region).enis.values() if any(g.id == group.id for g in eni.group_set)]
+    if users or _referring(call.region, group) or _balancers_with(call.region, group):
+        raise Refusal("DependencyViolation", f"resource {group.id} has a dependent object")
+
+
+def _group(call: Call) -> Any | None:
+    if call.params.get("GroupId"):
+        return cloud.security_group(call.region, call.params["GroupId"])
+    return cloud.ec2(call.region).get_security_group_from_name(call.params.get("GroupName", ""))
+
+
+def _referring(region: str, group: Any) -> list[Any]:
+    """Other groups with a rule that names this one."""
+    groups = [other for in_vpc in cloud.ec2(region).groups.values() for other in in_vpc.values()]
+    return [
+        other
+        for other in groups
+        if other.id != group.id
+        and any(rule.source_group.get("GroupId") == group.id for rule in [*other.ingress_rules, *other.egress_rules])
+    ]
+
+
+def _balancers_with(region: str, group: Any) -> list[Any]:
+    return [
+        balancer
+        for balancer in _load_balancers(region, group.vpc_id)
+        if group.id in (getattr(balancer, "security_groups", None) or [])
+    ]
+
+
+def delete_internet_gateway(world: World, call: Call) -> None:
+    name = call.params["InternetGatewayId"]
+    gateway = cloud.ec2(call.region).internet_gateways.get(name)
+    if gateway is not None and gateway.vpc:
+        raise _dependency("internetGateway", name)
+
+
+def detach_internet_gateway(world: World, call: Call) -> None:
+    vpc_id = call.params.get("VpcId")
+    gateway = cloud.ec2(call.region).internet_gateways.get(call.params["InternetGatewayId"])
+    if gateway is None or not gateway.vpc or gateway.vpc.id != vpc_id:
+        return
+    if any(eni.public_ip for eni in cloud.ec2(call.region).enis.values() if eni.subnet.vpc_id == vpc_id):
+        raise Refusal(
+            "DependencyViolation",
+            f"Network {vpc_id} has some mapped public address(es). Please unmap those public address(es) before "
+            "detaching the gateway.",
+        )
+
+
+def attach_internet_gateway(world: World, call: Call) -> None:
+    vpc_id = call.params.get("VpcId")
+    gateways = cloud.ec2(call.region).internet_gateways.values()
+    if any(gateway.vpc and gateway.vpc.id == vpc_id for gateway in gateways):
+        raise Refusal("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")
+
+
+def delete_route_table(world: World, call: Call) -> None:
+    name = call.params["RouteTableId"]
+    table = cloud.ec2(call.region).route_tables.get(name)
+    if table is not None and (_is_main(table) or table._associations):
+        raise _dependency("routeTable", name)
+
+
+def associate_route_table(world: World, call: Call) -> None:
+    subnet_id, table_id = call.params.get("SubnetId"), call.params["RouteTableId"]
+    for table in cloud.ec2(call.region).route_tables.values():
+        if subnet_id and subnet_id in table._associations.values() and table.id != table_id:
+            raise Refusal(
+                "Resource.AlreadyAssociated",
+                f"the specified association for route table {table_id} conflicts with an existing association",
+            )
+
+
+def delete_network_interface(world: World, call: Call) -> None:
+    name = call.params["NetworkInterfaceId"]
+    eni = cloud.ec2(call.region).enis.get(name)
+    if eni is not None and eni.instance is not None:
+        raise Refusal("InvalidParameterValue", f"Network interface '{name}' is currently in use.")
+
+
+def after_delete_network_interface(world: World, call: Call) -> None:
+    """An elastic IP that pointed at the interface is free again; routes to it are black holes."""
+    backend = cloud.ec2(call.region)
+    for address in backend.addresses:
+        if address.eni is not None and address.eni.id == call.params["NetworkInterfaceId"]:
+            backend.disassociate_address(association_id=address.association_id)
+
+
+def delete_dhcp_options(world: World, call: Call) -> None:
+    name = call.params["DhcpOptionsId"]
+    if any(vpc.dhcp_options and vpc.dhcp_options.id == name for vpc in cloud.ec2(call.region).vpcs.values()):
+        raise _dependency("dhcpOptions", name)
+
+
+def tag_dhcp_options(world: World, call: Call) -> None:
+    """Tags in the create call, which moto drops for this one resource."""
+    newest = next(reversed(cloud.ec2(call.region).dhcp_options_sets.values()))
+    newest.add_tags(launching.tags_of(call.params, "dhcp-options"))
+
+
+def release_address(world: World, call: Call) -> None:
+    for address in cloud.ec2(call.region).addresses:
+        named = call.params.get("AllocationId") == address.allocation_id or call.params.get("PublicIp") == address.public_ip
+        if named and address.association_id:
+            raise Refusal("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
+
+
+# --- interfaces, addresses, disks ------------------------------------------------------------------------------------
+
+
+def create_network_interface(world: World, call: Call) -> None:
+    subnet = launching._subnet(call.region, call.params["SubnetId"])
+    wanted = [call.params.get("PrivateIpAddress")]
+    wanted += [entry.get("PrivateIpAddress") for entry in call.params.get("PrivateIpAddresses") or []]
+    for address in filter(None, wanted):
+        launching.check_address(subnet, address)
+    for group_id in call.params.get("Groups") or []:
+        if cloud.security_group(call.region, group_id) is None:
+            raise Refusal("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+
+
+def modify_network_interface(world: World, call: Call) -> None:
+    """The attachment's DeleteOnTermination, which moto does not know."""
+    attachment = call.params.get("Attachment") or {}
+    eni = cloud.ec2(call.region).enis.get(call.params["NetworkInterfaceId"])
+    if eni is None or "DeleteOnTermination" not in attachment:
+        return
+    if attachment.get("AttachmentId") != eni.attachment_id:
+        raise Refusal("InvalidAttachmentID.NotFound", f"The attachment '{attachment.get('AttachmentId')}' does not exist")
+    eni.delete_on_termination = bool(attachment["DeleteOnTermination"])
+
+
+def attach_network_interface(world: World, call: Call) -> None:
+    launching._check_free(call.region, call.params["NetworkInterfaceId"])
+
+
+def associate_address(world: World, call: Call) -> None:
+    """An interface needs an attached gateway in its VPC before an elastic IP can be mapped to it."""
+    backend = cloud.ec2(call.region)
+    eni = backend.enis.get(call.params.get("NetworkInterfaceId"))
+    instance = cloud.find_instance(call.region, call.params.get("InstanceId") or "")
+    if instance is not None:
+        if instance.state in (*ENDED, "pending"):
+            raise Refusal("InvalidInstanceID", f"The pending instance '{instance.id}' is not in a valid state for this operation.")
+        eni = instance.nics.get(0)
+    if eni is None:
+        return
+    if not any(gateway.vpc and gateway.vpc.id == eni.subnet.vpc_id for gateway in backend.internet_gateways.values()):
+        raise Refusal("Gateway.NotAttached", f"Network {eni.subnet.vpc_id} is not attached to any internet gateway")
+    _check_reassociation(call, backend, eni)
+
+
+def _check_reassociation(call: Call, backend: Any, eni: Any) -> None:
+    for address in backend.addresses:
+        ours = address.allocation_id == call.params.get("AllocationId")
+        if call.params.get("AllowReassociation") is False and address.eni is not None:
+            if ours and address.eni is not eni:
+                raise Refusal("Resource.AlreadyAssociated", f"resource {address.allocation_id} is already associated with "
+                              f"associate-id {address.association_id}")
+            if not ours and address.eni is eni:
+                raise Refusal("Resource.AlreadyAssociated", f"resource {eni.id} is already associated with "
+                              f"associate-id {address.association_id}")
+
+
+def attach_volume(world: World, call: Call) -> None:
+    backend = cloud.ec2(call.region)
+    volume = backend.volumes.get(call.params["VolumeId"])
+    instance = cloud.find_instance(call.region, call.params["InstanceId"])
+    if volume is None or instance is None:
+        return
+    if volume.attachment:
+        raise Refusal("VolumeInUse", f"{volume.id} is already attached to an instance")
+    if instance.state not in ("running", "stopped"):
+        raise Refusal("IncorrectState", f"Instance '{instance.id}' is not 'running'.")
+    if volume.zone.name != instance.placement.zone:
+        raise Refusal(
+            "InvalidVolume.ZoneMismatch",
+            f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'",
+        )
+
+
+# --- launches --------------------------------------------------------------------------------------------------------
+
+
+def run_instances(world: World, call: Call) -> None:
+    launching.check(world, call.region, launching.from_template(call.region, call.params))
+
+
+def after_run_instances(world: World, call: Call) -> None:
+    """What moto's launch leaves out: termination protection, the root disk, tags of the interfaces."""
+    spec = launching.from_template(call.region, call.params)
+    backend = cloud.ec2(call.region)
+    image = backend.amis[spec["ImageId"]]
+    for instance in next(reversed(backend.reservations.values())).instances:
+        instance.disable_api_termination = bool(spec.get("DisableApiTermination"))
+        _root_disk(backend, instance, image, spec)
+        tags = launching.tags_of(spec, "network-interface")
+        for nic in instance.nics.values():
+            if tags:
+                nic.add_tags(tags)
+
+
+def _root_disk(backend: Any, instance: Any, image: Any, spec: dict[str, Any]) -> None:
+    wanted = {mapping["DeviceName"]: mapping["Ebs"] for mapping in launching.complete_mappings(spec, image)}
+    root = wanted[image.root_device_name]
+    names = list(instance.block_device_mapping)
+    if image.root_device_name not in names:
+        if not spec.get("BlockDeviceMappings"):  # moto's own 8 GiB disk, under a name of its choice
+            for name in names:
+                device = instance.block_device_mapping.pop(name)
+                backend.volumes.pop(device.volume_id, None)
+        volume = backend.create_volume(size=root["VolumeSize"], zone_name=instance.placement.zone, volume_type="gp3")
+        volume.add_tags(launching.tags_of(spec, "volume"))
+        backend.attach_volume(volume.id, instance.id, image.root_device_name, True)
+    device = instance.block_device_mapping[image.root_device_name]
+    device.delete_on_termination = root["DeleteOnTermination"]
+    backend.volumes[device.volume_id].attachment.delete_on_termination = root["DeleteOnTermination"]
+
+
+def launch_template_data(world: World, call: Call) -> None:
+    """CreateLaunchTemplate and CreateLaunchTemplateVersion look at the user data, and at little else."""
+    data = call.params.get("LaunchTemplateData") or {}
+    launching.check_user_data(data.get("UserData"))
+
+
+def after_template_version(world: World, call: Call) -> None:
+    """A new version starts from its source version, where one is named."""
+    source = call.params.get("SourceVersion")
+    template = launching.find_template(call.region, call.params)
+    if source and template is not None:
+        newest = template.latest_version()
+        given = {name: value for name, value in newest.data.items() if value is not None}
+        newest.data = template.get_version(source).data | given
+
+
+def modify_user_data(world: World, call: Call) -> None:
+    """ModifyInstanceAttribute of user data: only of a stopped instance."""
+    instance = cloud.find_instance(call.region, call.params["InstanceId"])
+    if instance is not None and call.params.get("UserData") and instance.state != "stopped":
+        raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state.")
+
+
+def start_instances(world: World, call: Call) -> None:
+    _states(call, ("stopped", "pending", "running"), "started")
+
+
+def stop_instances(world: World, call: Call) -> None:
+    _states(call, ("running", "stopping", "stopped"), "stopped")
+
+
+def _states(call: Call, good: tuple[str, ...], verb: str) -> None:
+    for instance_id in call.params.get("InstanceIds") or []:
+        instance = cloud.find_instance(call.region, instance_id)
+        if instance is not None and instance.state not in good:
+            raise Refusal(
+                "IncorrectInstanceState",
+                f"The instance '{instance_id}' is not in a state from which it can be {verb}.",
+            )
+
+
+def terminate_instances(world: World, call: Call) -> None:
+    """Termination protection refuses the whole call before any instance goes."""
+    for instance_id in call.params.get("InstanceIds") or []:
+        instance = cloud.find_instance(call.region, instance_id)
+        if instance is not None and instance.disable_api_termination is True:
+            raise Refusal(
+                "OperationNotPermitted",
+                f"The instance '{instance_id}' may not be terminated. Modify its 'disableApiTermination' instance "
+                "attribute and try again.",
+            )
+
+
+def delete_key_pair(world: World, call: Call) -> dict[str, Any] | None:
+    """By id too, which moto takes and ignores."""
+    key_id = call.params.get("KeyPairId")
+    if not key_id:
+        return None
+    pairs = cloud.ec2(call.region).key_pairs
+    for name in [name for name, pair in pairs.items() if pair.id == key_id]:
+        del pairs[name]
+    return {"Return": True, "KeyPairId": key_id}
+
+
+def topology(world: World, call: Call) -> dict[str, Any]:
+    """DescribeInstanceTopology, which the cloud controller manager asks for and moto does not have."""
+    wanted = call.params.get("InstanceIds") or []
+    found = [
+        {
+            "InstanceId": instance.id,
+            "InstanceType": instance.instance_type,
+            "AvailabilityZone": instance.placement.zone,
+            "ZoneId": instance.nics[0].subnet.availability_zone_id,
+            "NetworkNodes": ["nn-11111111111111111", "nn-22222222222222222", "nn-33333333333333333"],
+        }
+        for instance in cloud.instances(call.region)
+        if instance.state == "running" and (not wanted or instance.id in wanted)
+    ]
+    return {"Instances": found}
+
+
+def console_output(world: World, call: Call) -> dict[str, Any]:
+    """GetConsoleOutput: what the simulated host has said so far."""
+    import base64
+
+    from moto.core.utils import utcnow
+
+    instance_id = call.params["InstanceId"]
+    if cloud.find_instance(call.region, instance_id) is None:
+        raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
+    lines = world.state.consoles.get(instance_id, [])
+    text = "".join(f"{line}\r\n" for line in lines)
+    encoded = base64.b64encode(text.encode()).decode()
+    return {"InstanceId": instance_id, "Timestamp": utcnow(), "Output": encoded}
+
+
+def dry_run(world: World, call: Call) -> None:
+    """DryRun, for the calls of moto's that do not know it."""
+    if call.params.get("DryRun"):
+        raise Refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

@@ -1,0 +1,102 @@
+"""What S3 and IAM refuse, or do late, and moto does not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sandbox import cloud
+from sandbox.calls import Call, Refusal
+from sandbox.world import World
+
+PRIVATE = (None, "", "private", "bucket-owner-full-control", "bucket-owner-read")
+
+
+def profile_made(world: World, call: Call) -> None:
+    """CreateInstanceProfile, AddRoleToInstanceProfile: EC2 knows of it later."""
+    world.state.profiles[call.params["InstanceProfileName"]] = world.now + world.delays.profile
+
+
+def owner(world: World, call: Call) -> None:
+    """ExpectedBucketOwner must be the bucket's owner.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+    """
+    expected = call.params.get("ExpectedBucketOwner")
+    if expected and expected != cloud.ACCOUNT:
+        raise Refusal("AccessDenied", "Access Denied", 403)
+
+
+def region_of_bucket(world: World, call: Call) -> None:
+    """A call signed for another region than the bucket's is sent away."""
+    bucket = cloud.s3().buckets.get(call.params.get("Bucket"))
+    if bucket is None or call.operation in ("CreateBucket", "GetBucketLocation", "ListBuckets"):
+        return
+    if bucket.region_name != call.region:
+        raise WrongRegion(bucket.region_name)
+
+
+class WrongRegion(Refusal):
+    """S3's redirect, with the right region in a header, which boto3 follows."""
+
+    def __init__(self, region: str) -> None:
+        super().__init__(
+            "PermanentRedirect",
+            "The bucket you are attempting to access must be addressed using the specified endpoint. "
+            "Please send all future requests to this endpoint.",
+            301,
+        )
+        self.headers = [("x-amz-bucket-region", region)]
+
+
+def no_acls(world: World, call: Call) -> None:
+    """New buckets have object ownership enforced: no access control lists.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
+    """
+    if call.params.get("ACL") not in PRIVATE:
+        if call.operation == "CreateBucket":
+            raise Refusal(
+                "InvalidBucketAclWithObjectOwnership",
+                "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+            )
+        raise Refusal("AccessControlListNotSupported", "The bucket does not allow ACLs")
+
+
+def bucket_made(world: World, call: Call) -> None:
+    """A new bucket is encrypted, blocks public access and has its owner enforced: defaults since 2023.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
+    """
+    from moto.s3.models import PublicAccessBlock
+
+    bucket = cloud.s3().buckets[call.params["Bucket"]]
+    bucket.public_access_block = PublicAccessBlock(True, True, True, True)
+    bucket.ownership_rule = "BucketOwnerEnforced"
+    bucket.encryption = {
+        "Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": "false"}
+    }
+
+
+def no_public_policy(world: World, call: Call) -> None:
+    """A policy for everybody is refused while public access is blocked."""
+    bucket = cloud.s3().buckets.get(call.params.get("Bucket"))
+    block = getattr(bucket, "public_access_block", None)
+    if block and str(block.block_public_policy).lower() == "true" and _public(call.params.get("Policy", "{}")):
+        raise Refusal(
+            "AccessDenied",
+            "User is not authorized to perform: s3:PutBucketPolicy because public policies are prevented by the "
+            "BlockPublicPolicy setting in S3 Block Public Access.",
+            403,
+        )
+
+
+def _public(policy: str) -> bool:
+    statements: Any = json.loads(policy).get("Statement", [])
+    statements = statements if isinstance(statements, list) else [statements]
+    return any(
+        statement.get("Effect") == "Allow"
+        and statement.get("Principal") in ("*", {"AWS": "*"})
+        and not statement.get("Condition")
+        for statement in statements
+    )

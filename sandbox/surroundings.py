@@ -1,0 +1,76 @@
+"""The environment that a command gets inside the sandbox: nothing in it leads out of the machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+# kube_up.py's own options that happen to begin with AWS_; everything else of that name is the SDK's.
+OPTIONS = {"AWS_SSH_KEY", "AWS_S3_BUCKET", "AWS_S3_REGION", "AWS_IMAGE"}
+REGION = {"AWS_REGION", "AWS_DEFAULT_REGION"}
+PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy"}
+PROBE = "127.80.255.254"
+
+
+def is_hostile(name: str) -> bool:
+    """Whether a variable could lead a call elsewhere, or lend it real credentials."""
+    if name.lower() in PROXIES:
+        return True
+    return name.startswith("AWS_") and name not in OPTIONS | REGION
+
+
+def inside(environ: Mapping[str, str], endpoint: str, folder: Path) -> dict[str, str]:
+    """The command's environment: `environ` without what is hostile, and with the sandbox's endpoint."""
+    kept = {name: value for name, value in environ.items() if not is_hostile(name)}
+    return kept | additions(environ, endpoint, folder)
+
+
+def additions(environ: Mapping[str, str], endpoint: str, folder: Path) -> dict[str, str]:
+    """What the sandbox sets."""
+    added = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "sandbox",
+        "AWS_SECRET_ACCESS_KEY": "sandbox",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+    }
+    for name, file in (("KUBECONFIG", "kubeconfig"), ("AWS_SSH_KEY", "kube_aws_rsa")):
+        if not environ.get(name):
+            added[name] = str(folder / file)
+    return added
+
+
+def api_port(environ: Mapping[str, str]) -> int | None:
+    """The port to give to KUBE_API_PORT where 443 cannot be bound; None where 443 can, or the user chose one."""
+    if environ.get("KUBE_API_PORT") or _can_bind(443):
+        return None
+    return 6443 if _can_bind(6443) else _free_port()
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((PROBE, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((PROBE, 0))
+        return int(probe.getsockname()[1])
+
+
+def exports(environ: Mapping[str, str], added: Mapping[str, str]) -> str:
+    """Lines for a shell that should work in the sandbox."""
+    unset = sorted(name for name in environ if is_hostile(name) and name not in added)
+    lines = [f"unset {' '.join(unset)}"] if unset else []
+    return "\n".join([*lines, *(f"export {name}={shlex.quote(value)}" for name, value in added.items())])

@@ -1,0 +1,87 @@
+"""What the sandbox knows beside moto's own state: the clock, what is due when, and what was answered to which token."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """Seconds that AWS takes for things; shorter than the real ones, long enough that nobody can ignore them."""
+
+    pending: float = 1.0  # an instance from pending to running
+    stopping: float = 1.0
+    shutting_down: float = 1.0  # from shutting-down to terminated
+    forgotten: float = 3600.0  # a terminated instance stays listed for about an hour
+    profile: float = 2.0  # a new instance profile, or a role just put into one, becomes known to EC2
+    group: float = 0.5  # an auto scaling group acts on what it was told
+    host: float = 0.5  # a running master's API server answers, a running minion is Ready
+    detaching: float = 0.0
+
+
+@dataclass(order=True, slots=True)
+class Timer:
+    """Something due at a time; data only, so that the state can be copied."""
+
+    due: float
+    order: int
+    kind: str = field(compare=False)
+    region: str = field(compare=False)
+    subject: str = field(compare=False)
+
+
+@dataclass(slots=True)
+class Activity:
+    """One entry of an auto scaling group's log."""
+
+    group: str
+    status: str
+    description: str
+    message: str
+
+
+@dataclass(slots=True)
+class State:
+    """All of the sandbox's own memory."""
+
+    timers: list[Timer] = field(default_factory=list)
+    order: int = 0
+    tokens: dict[tuple[str, ...], tuple[str, int, bytes, list[tuple[str, str]]]] = field(default_factory=dict)
+    profiles: dict[str, float] = field(default_factory=dict)  # instance profile -> when EC2 knows it
+    groups_due: dict[tuple[str, str], float] = field(default_factory=dict)  # group -> when it acts next
+    deleting: set[tuple[str, str]] = field(default_factory=set)
+    activities: dict[tuple[str, str], list[Activity]] = field(default_factory=dict)
+    consoles: dict[str, list[str]] = field(default_factory=dict)
+    hosts: dict[str, float] = field(default_factory=dict)  # instance -> when its simulated host is up
+    prepared: set[str] = field(default_factory=set)  # regions that have their images and parameters
+    next_address: int = 0
+
+
+class World:
+    """Clock, delays and state, handed to every rule."""
+
+    def __init__(self, clock: Clock, delays: Delays) -> None:
+        self.clock = clock
+        self.delays = delays
+        self.state = State()
+
+    @property
+    def now(self) -> float:
+        return self.clock.monotonic()
+
+    def at(self, delay: float, kind: str, region: str, subject: str) -> None:
+        """Have `kind` done to the subject after a delay (seconds)."""
+        self.state.order += 1
+        heapq.heappush(self.state.timers, Timer(self.now + delay, self.state.order, kind, region, subject))
+
+    def next_due(self) -> Timer | None:
+        """The next timer whose time has come, taken off the list; None when nothing is due."""
+        timers = self.state.timers
+        return heapq.heappop(timers) if timers and timers[0].due <= self.now else None
+
+
+Spec = dict[str, Any]

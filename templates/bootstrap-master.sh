@@ -1,0 +1,276 @@
+#!/bin/bash
+# The user-data of a master. cloud-init runs it once; it installs itself, and its own systemd unit runs it at every boot.
+#@include bootstrap.sh
+
+readonly DISK=/mnt/master-pd PKI=/etc/kubernetes/pki
+export KUBECONFIG=/etc/kubernetes/admin.conf
+readonly EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+
+# signed SERVICE REGION CURL-ARGUMENT...: a call to AWS with the instance's role. The keys are on no command line.
+signed() {
+	local role credentials
+	role=$(imds iam/security-credentials/)
+	credentials=$(imds "iam/security-credentials/$role")
+	field() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"$credentials"; }
+	curl --silent --show-error --fail-with-body --connect-timeout 10 --max-time 60 --config - "${@:3}" <<CONF
+aws-sigv4 = "aws:amz:$2:$1"
+user = "$(field AccessKeyId):$(field SecretAccessKey)"
+header = "x-amz-security-token: $(field Token)"
+CONF
+}
+
+# refusal FILE: AWS's code and message from an answer in XML.
+refusal() {
+	local code message
+	code=$(sed -n 's|.*<Code>\([^<]*\)</Code>.*|\1|p' "$1")
+	message=$(sed -n 's|.*<Message>\([^<]*\)</Message>.*|\1|p' "$1")
+	printf '%s' "${code:-no answer}${message:+: $message}"
+}
+
+# object NAME FILE: an object under the cluster's prefix, from the bucket of the cluster's own account and no stranger's.
+object() {
+	local host=s3.$KUBE_BUCKET_REGION.$AWS_DNS_SUFFIX attempt
+	# A bucket whose name has a dot does not match the certificate of its own host name.
+	case $KUBE_BUCKET in
+	*.*) host=$host/$KUBE_BUCKET ;;
+	*) host=$KUBE_BUCKET.$host ;;
+	esac
+	for attempt in 1 2 3 4 5; do
+		if (umask 077 && signed s3 "$KUBE_BUCKET_REGION" --output "$2.new" --header "x-amz-content-sha256: $EMPTY_SHA256" \
+			--header "x-amz-expected-bucket-owner: $AWS_ACCOUNT_ID" "https://$host/$KUBE_BUCKET_PREFIX$1" 2>"$2.words"); then
+			mv "$2.new" "$2"
+			rm -f "$2.words"
+			return
+		fi
+		sleep "$attempt"
+	done
+	words="s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$1: $(refusal "$2.new" 2>/dev/null) $(tail -n 1 "$2.words")"
+	return 1
+}
+
+# By the volume's id where the device tells it (Nitro), else by the name it is attached under.
+master_device() {
+	local path
+	for path in /dev/disk/by-id/{nvme-Amazon_Elastic_Block_Store_,virtio-}"${MASTER_DISK_ID/-/}" /dev/{xvdf,vdf,sdf}; do
+		if [ -b "$path" ]; then
+			device=$(readlink -f "$path")
+			return
+		fi
+	done
+	return 1
+}
+
+# The master attaches its own disk; a disk still held by a dying master is refused for a while.
+attached() {
+	if master_device; then return; fi
+	if [ $((SECONDS % 5)) != 0 ]; then return 1; fi
+	signed ec2 "$AWS_REGION" --output "$RUN/attach" --data Action=AttachVolume --data Version=2016-11-15 --data Device=%2Fdev%2Fsdf \
+		--data "VolumeId=$MASTER_DISK_ID" --data "InstanceId=$instance" "https://ec2.$AWS_REGION.$AWS_DNS_SUFFIX/" ||
+		hint="AttachVolume: $(refusal "$RUN/attach")"
+	master_device
+}
+
+# Formatted only when nothing at all is on it. A label tells a file system whose making was cut short from one with data.
+formatted() {
+	local status=0 label
+	blkid -p "$device" || status=$?
+	label=$(blkid -p -o value -s LABEL "$device" || true)
+	case $status:$label in
+	2:* | 0:kube-unmade) ;;
+	0:*) return ;;
+	*) die "blkid cannot tell what is on $MASTER_DISK_ID ($device): status $status" ;;
+	esac
+	try mkfs.ext4 -q -F -L kube-unmade "$device"
+	try e2label "$device" kube-master
+}
+
+disk() {
+	local uuid
+	until_or_die 300 "the disk $MASTER_DISK_ID" attached
+	if ! mountpoint -q $DISK; then
+		formatted
+		uuid=$(blkid -p -o value -s UUID "$device")
+		mkdir -p $DISK
+		fsck -p "$device" || [ $? -lt 4 ] || die "the file system of $MASTER_DISK_ID has errors: fsck $device"
+		try mount -o noatime "UUID=$uuid" $DISK
+	fi
+	resize2fs "$device" || say "warning: the file system of $MASTER_DISK_ID did not grow"
+	install -d -m 0700 $DISK/kubernetes $DISK/audit
+	mkdir -p /etc/kubernetes
+	mountpoint -q /etc/kubernetes || try mount --bind $DISK/kubernetes /etc/kubernetes
+}
+
+# Nothing was ever stored on this disk: what a run that was cut short has left on it, whole or torn, is made again.
+untouched() { [ ! -e $DISK/initialized ] && [ ! -d $DISK/etcd/member ] && ! systemctl is-active --quiet kubelet; }
+
+# The keys that the cluster is known by are made by kube_up.py and are in the bucket; what else kubeadm needs it makes.
+secrets() {
+	local hash
+	if untouched; then rm -rf $PKI /etc/kubernetes/manifests /etc/kubernetes/*.conf; fi
+	if [ ! -e $PKI/ca.key ]; then
+		object pki.tar "$RUN/pki.tar" || die "$words"
+		rm -rf $PKI.new
+		install -d -m 0700 $PKI.new
+		try tar -x --no-same-owner -C $PKI.new -f "$RUN/pki.tar"
+		rm -rf $PKI "$RUN/pki.tar"
+		mv $PKI.new $PKI
+	fi
+	hash=$(openssl x509 -in $PKI/ca.crt -noout -pubkey | openssl pkey -pubin -outform der | sha256sum)
+	[ "sha256:${hash%% *}" = "$CA_CERT_HASH" ] || die "the CA on $MASTER_DISK_ID is not this cluster's ($CA_CERT_HASH)"
+	if ! object join-token "$RUN/join-token"; then
+		[ -e $DISK/initialized ] || die "$words"
+		say "warning: no join token, minions join with what they have: $words"
+	fi
+}
+
+# Profiles are off and every request is on record: CIS 1.2, 1.3, 1.4. One master elects nobody.
+# shellcheck disable=SC2086 # arguments are words
+api_server_args() {
+	args --audit-policy-file=/etc/kubernetes/audit-policy.yaml --audit-log-path=/var/log/kubernetes/audit.log \
+		--audit-log-maxage=30 --audit-log-maxbackup=10 --audit-log-maxsize=100 --profiling=false \
+		--authentication-config=/etc/kubernetes/authentication.yaml "--tls-cipher-suites=$CIPHERS" \
+		${KUBE_RUNTIME_CONFIG:+"--runtime-config=$KUBE_RUNTIME_CONFIG"} ${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} \
+		$APISERVER_TEST_LOG_LEVEL $APISERVER_TEST_ARGS
+}
+
+# shellcheck disable=SC2086 # arguments are words
+controller_manager_args() {
+	args --cloud-provider=external --leader-elect=false --profiling=false --terminated-pod-gc-threshold=1000 \
+		${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} $CONTROLLER_MANAGER_TEST_LOG_LEVEL $CONTROLLER_MANAGER_TEST_ARGS
+}
+
+# shellcheck disable=SC2086 # arguments are words
+scheduler_args() {
+	args --leader-elect=false --profiling=false ${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} \
+		$SCHEDULER_TEST_LOG_LEVEL $SCHEDULER_TEST_ARGS
+}
+
+kubeadm_config() {
+	local no_dns=true
+	if [ "$KUBE_ENABLE_CLUSTER_DNS" = true ]; then no_dns=false; fi
+	put "$RUN/kubeadm.yaml" 0600 <<CONF
+#@include kubeadm-init.yaml
+CONF
+	put /etc/kubernetes/audit-policy.yaml 0600 <<'CONF'
+#@include audit-policy.yaml
+CONF
+	put /etc/kubernetes/authentication.yaml 0600 <<'CONF'
+#@include authentication.yaml
+CONF
+}
+
+# init [PHASE-TO-SKIP...]
+init() {
+	local skip=show-join-command phase
+	for phase; do skip+=,$phase; done
+	try kubeadm init --config "$RUN/kubeadm.yaml" --skip-token-print --skip-phases "$skip"
+}
+
+# What kubeadm must make again: the API server's certificate, since the addresses in it may have changed; certificates
+# that end within 90 days; the kubelet's identity, when the root disk that held it is gone.
+stale_identities() {
+	local key=/var/lib/kubelet/pki/kubelet-client-current.pem crt
+	for crt in $PKI/apiserver.crt $PKI/{apiserver-*,front-proxy-client}.crt $PKI/etcd/{server,peer,healthcheck-client}.crt; do
+		if [ "$crt" != $PKI/apiserver.crt ] && openssl x509 -in "$crt" -noout -checkend 7776000 >/dev/null 2>&1; then continue; fi
+		rm -f "$crt" "${crt%.crt}.key"
+	done
+	rm -f /etc/kubernetes/{admin,super-admin,controller-manager,scheduler}.conf
+	openssl x509 -in $key -noout -checkend 86400 >/dev/null 2>&1 || rm -f /etc/kubernetes/kubelet.conf
+}
+
+# A Node's instance can never be changed, and the controller manager fails for all routes while one points to a dead one.
+# So a kubelet on a new root disk comes up without registering, and the dead instance's Node is deleted first.
+drop_dead_node() {
+	local found
+	# Not admin.conf: its rights are an object in the cluster, and a run may have been cut short before that was made.
+	local -x KUBECONFIG=/etc/kubernetes/super-admin.conf
+	found=$(kubectl get node "$node" --ignore-not-found --output 'jsonpath={.spec.providerID}')
+	if [ "$found" != "$provider" ]; then try kubectl delete node "$node" --ignore-not-found; fi
+	rm -f "$KUBELET_DROP_INS/20-unregistered.conf"
+	try systemctl restart kubelet
+}
+
+# goes_on: a control plane from what is on the disk, where an earlier run, or an earlier instance, has left it.
+goes_on() {
+	local later=(upload-config mark-control-plane bootstrap-token kubelet-finalize addon)
+	local earlier=(preflight certs kubeconfig etcd control-plane kubelet-start wait-control-plane)
+	local unregistered=$KUBELET_DROP_INS/20-unregistered.conf
+	KUBE_IGNORE_PREFLIGHT_ERRORS+="${KUBE_IGNORE_PREFLIGHT_ERRORS:+,}$(left_by_earlier_run)"
+	kubeadm_config
+	stale_identities
+	if [ ! -e /etc/kubernetes/kubelet.conf ]; then
+		printf '%s\n' 'apiVersion: kubelet.config.k8s.io/v1beta1' 'kind: KubeletConfiguration' 'registerNode: false' | put "$unregistered"
+	fi
+	init "${later[@]}"
+	if [ -e "$unregistered" ]; then drop_dead_node; fi
+	if [ -e $DISK/initialized ]; then earlier+=(addon); fi
+	if [ ! -e "$RUN/join-token" ]; then earlier+=(bootstrap-token); fi
+	init "${earlier[@]}"
+}
+
+# What kubeadm's checks would hold against a machine where it has run before.
+left_by_earlier_run() {
+	local name
+	for name in kube-apiserver kube-controller-manager kube-scheduler etcd; do
+		printf 'FileAvailable--etc-kubernetes-manifests-%s.yaml,' $name
+	done
+	printf 'Port-%s,' "$KUBE_API_PORT" 10250 10257 10259 2379 2380
+	printf 'DirAvailable-%s' "${DISK//\//-}-etcd"
+}
+
+# Certificates of a year would end on a master that is never rebooted.
+renewal() {
+	put /etc/systemd/system/kube-certificates.service <<'CONF'
+#@include kube-certificates.service
+CONF
+	put /etc/systemd/system/kube-certificates.timer <<'CONF'
+#@include kube-certificates.timer
+CONF
+	systemctl daemon-reload
+	systemctl enable --now --quiet kube-certificates.timer
+}
+
+control_plane() {
+	kubelet_unit
+	renewal
+	if untouched; then
+		kubeadm_config
+		init
+	else
+		goes_on
+	fi
+	sync
+	touch $DISK/initialized
+	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
+}
+
+# kube-proxy takes flags only when it has no configuration file.
+proxy_args() {
+	local word command=''
+	# shellcheck disable=SC2086 # arguments are words
+	for word in /usr/local/bin/kube-proxy --kubeconfig=/var/lib/kube-proxy/kubeconfig.conf --proxy-mode=nftables \
+		"--cluster-cidr=$CLUSTER_IP_RANGE" --conntrack-max-per-core=0 "--hostname-override=\$(NODE_NAME)" \
+		$KUBEPROXY_TEST_LOG_LEVEL $KUBEPROXY_TEST_ARGS; do
+		word=${word//\\/\\\\}
+		command+="${command:+,}\"${word//\"/\\\"}\""
+	done
+	try kubectl --namespace kube-system patch daemonset kube-proxy --type json --patch \
+		"[{\"op\":\"replace\",\"path\":\"/spec/template/spec/containers/0/command\",\"value\":[$command]}]"
+}
+
+# The manifests are fetched by the hash of their content, once.
+addons() {
+	local addon sha256 file
+	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
+	for addon in $ADDONS; do
+		sha256=${addon#*:} file=$STATE/${addon%%:*}-${addon#*:}.yaml
+		if [ ! -e "$file" ]; then
+			object "addons/$sha256" "$RUN/addon" || die "$words"
+			echo "$sha256 $RUN/addon" | sha256sum --quiet --check || die "s3://$KUBE_BUCKET/${KUBE_BUCKET_PREFIX}addons/$sha256 has another content"
+			mv "$RUN/addon" "$file"
+		fi
+		try kubectl apply --server-side --force-conflicts --filename "$file"
+	done
+}
+
+main settings host downloads containerd disk secrets control_plane addons

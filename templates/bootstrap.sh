@@ -1,0 +1,347 @@
+# shellcheck shell=bash
+# What a master and a minion have in common: the settings, the host, the downloads, containerd, the kubelet's unit.
+# Every step looks at what is there first, so that a run may be repeated, or be killed anywhere and repeated.
+set -o errexit -o nounset -o pipefail -o errtrace
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+readonly SELF=/usr/local/sbin/kube-bootstrap STATE=/var/lib/kube-bootstrap RUN=/run/kube-bootstrap
+readonly CRI=unix:///run/containerd/containerd.sock
+readonly CIPHERS=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+
+# What differs by machine and not by cluster; an image may ship /etc/default/kube-bootstrap with other values.
+KUBE_IGNORE_PREFLIGHT_ERRORS='' # of kubeadm, by name, separated by commas
+CONTAINERD_DROP_INS=/etc/containerd/conf.d
+KUBELET_DROP_INS=/etc/kubelet.conf.d
+
+# The settings of this node, as kube_up.py resolved them.
+kube_env() {
+	cat <<'KUBE_ENV'
+#@settings
+KUBE_ENV
+}
+
+# say WORDS: one line on the console, where GetConsoleOutput and a person at the screen find it, and in the journal.
+# The console is opened anew for each: it is hung up when its login prompt starts, and may be missing altogether.
+say() {
+	printf 'kube-bootstrap: %s\n' "$*"
+	{ printf 'kube-bootstrap: %s\n' "$*" >/dev/console; } 2>/dev/null || true
+}
+
+# die WORDS: ends this run; the words are what the console says of the step.
+die() {
+	why=$*
+	exit 1
+}
+
+# try COMMAND...: runs it, and when it fails, its own last words about an error become the reason.
+try() {
+	local words=$RUN/words
+	if ! "$@" 2>&1 | tee "$words"; then
+		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -v 'stack trace' | tail -n 3 | tr -s '\n\t ' ' ' || true)
+		die "${1##*/}: ${why:-$(tail -n 1 "$words")}"
+	fi
+}
+
+# until_or_die SECONDS WHAT COMMAND...: repeats the command once a second; says what it waits for every half minute,
+# with the command's last hint at what it lacks.
+until_or_die() {
+	hint=''
+	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30))
+	shift 2
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what${hint:+ ($hint)}"
+		if [ "$SECONDS" -ge "$next" ]; then
+			say "waiting for $what${hint:+ ($hint)}"
+			next=$((SECONDS + 30))
+		fi
+		sleep 1
+	done
+}
+
+# put FILE [MODE]: writes standard input there, whole or not at all; what is the same already is left alone.
+put() {
+	mkdir -p "$(dirname "$1")"
+	(umask 077 && cat >"$1.new")
+	chmod "${2:-0644}" "$1.new"
+	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
+}
+
+# imds PATH: instance metadata, by IMDSv2 alone.
+imds() {
+	local at=http://169.254.169.254/latest token
+	local -a curl=(curl --silent --show-error --fail --max-time 5 --retry 10 --retry-all-errors --retry-delay 1)
+	token=$("${curl[@]}" -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$at/api/token")
+	"${curl[@]}" -H "X-aws-ec2-metadata-token: $token" "$at/meta-data/$1"
+}
+
+# The names and addresses by which AWS, the cloud controller manager and the cluster know this node.
+identity() {
+	local domain=$AWS_REGION.compute.internal zone
+	if [ "$AWS_REGION" = us-east-1 ]; then domain=ec2.internal; fi
+	instance=$(imds instance-id)
+	address=$(imds local-ipv4)
+	zone=$(imds placement/availability-zone)
+	# Its first label only: with a DHCP option set of the user's own the rest is not EC2's private DNS name.
+	node=$(imds local-hostname)
+	node=${node%%[. ]*}.$domain
+	provider=aws:///$zone/$instance
+}
+
+settings() {
+	kube_env | put /etc/kube-bootstrap/kube_env 0600
+	# shellcheck source=/dev/null
+	. /etc/kube-bootstrap/kube_env
+	# shellcheck source=/dev/null
+	if [ -e /etc/default/kube-bootstrap ]; then . /etc/default/kube-bootstrap; fi
+	identity
+}
+
+# need PROGRAM PACKAGE: images of Debian and Ubuntu have them all; this is for the odd one.
+need() {
+	command -v "$1" >/dev/null || try apt-get install --yes --quiet --no-install-recommends "$2"
+}
+
+# What counts is what the kernel can do: a module may be built in, and then there is no file of it.
+modules() {
+	local sign
+	printf '%s\n' overlay br_netfilter nf_conntrack nf_tables | put /etc/modules-load.d/kube-bootstrap.conf
+	modprobe --all overlay br_netfilter nf_conntrack nf_tables || true
+	for sign in /proc/sys/net/bridge/bridge-nf-call-iptables /proc/sys/net/netfilter/nf_conntrack_max; do
+		[ -e $sign ] || die "the kernel lacks br_netfilter or nf_conntrack: there is no $sign"
+	done
+	grep -qw overlay /proc/filesystems || die "the kernel lacks overlay"
+}
+
+# Not in /etc, so that an image can mask one by a file of the same name there (sysctl.d(5)).
+sysctls() {
+	put /usr/local/lib/sysctl.d/90-kube-network.conf <<'CONF'
+#@include sysctl-network.conf
+CONF
+	put /usr/local/lib/sysctl.d/90-kube-kernel.conf <<'CONF'
+#@include sysctl-kernel.conf
+CONF
+	try /usr/lib/systemd/systemd-sysctl 90-kube-network.conf 90-kube-kernel.conf
+}
+
+# Certificates and tokens are worth nothing on a host whose clock is wrong.
+clock() {
+	local service
+	for service in chrony systemd-timesyncd; do
+		if systemctl cat "$service" >/dev/null 2>&1; then
+			systemctl enable --now --quiet "$service" || say "warning: $service does not start"
+			return
+		fi
+	done
+	say "warning: no time service on this image"
+}
+
+logs() {
+	put /etc/systemd/journald.conf.d/kube-bootstrap.conf <<'CONF'
+[Journal]
+SystemMaxUse=500M
+CONF
+	systemctl try-restart systemd-journald
+}
+
+# Pods' packets leave the cluster as their node's; inside it, and in NON_MASQUERADE_CIDR, they keep their address.
+masquerade() {
+	need nft nftables
+	put /etc/kube-bootstrap/masquerade.nft <<CONF
+#@include masquerade.nft
+CONF
+	try nft -f /etc/kube-bootstrap/masquerade.nft
+}
+
+host() {
+	modules
+	sysctls
+	clock
+	logs
+	masquerade
+}
+
+# fetch URL SHA256 FILE: gets a download whose sum was baked in by kube_up.py, five times at most.
+fetch() {
+	local url=$1 sha256=$2 file=$3 attempt is=''
+	for attempt in 1 2 3 4 5; do
+		if curl --silent --show-error --fail --location --connect-timeout 10 --speed-limit 1000 --speed-time 30 \
+			--output "$file" "$url" 2>"$file.words"; then
+			is=$(sha256sum "$file")
+			if [ "${is%% *}" = "$sha256" ]; then return; fi
+			echo "the sha256 of $url is ${is%% *}, and must be $sha256" >"$file.words"
+		else
+			sed -i "s|\$| ($url)|" "$file.words"
+		fi
+		echo "attempt $attempt: $(cat "$file.words")"
+		sleep "$attempt"
+	done
+	return 1
+}
+
+# place NAME FILE: puts a verified download where it belongs.
+place() {
+	case $1 in
+	CONTAINERD) tar -xz -C /usr/local --no-same-owner -f "$2" ;;
+	CNI) mkdir -p /opt/cni/bin && tar -xz -C /opt/cni/bin --no-same-owner -f "$2" ;;
+	RUNC) install -m 0755 "$2" /usr/local/sbin/runc.new && mv /usr/local/sbin/runc.new /usr/local/sbin/runc ;;
+	*) install -m 0755 "$2" "/usr/local/bin/${1,,}.new" && mv "/usr/local/bin/${1,,}.new" "/usr/local/bin/${1,,}" ;;
+	esac
+}
+
+# download NAME: fetches and places URL_NAME, unless that very content has been placed before.
+download() {
+	local url=URL_$1 sha256=SHA256_$1 file=$STATE/$1
+	if [ "$(cat "$file.placed" 2>/dev/null)" = "${!sha256}" ]; then return; fi
+	fetch "${!url}" "${!sha256}" "$file"
+	place "$1" "$file"
+	echo "${!sha256}" | put "$file.placed"
+	rm -f "$file" "$file.words"
+}
+
+downloads() {
+	local name
+	local -A jobs=()
+	mkdir -p "$STATE"
+	for name in CONTAINERD RUNC CNI KUBELET KUBEADM KUBECTL; do
+		download "$name" &
+		jobs[$name]=$!
+	done
+	for name in "${!jobs[@]}"; do
+		wait "${jobs[$name]}" || die "$(cat "$STATE/$name.words" 2>/dev/null || echo "$name could not be placed")"
+	done
+}
+
+# A mirror is asked first, for every registry; what it does not have comes from the registry itself.
+registry() {
+	local skip=false
+	if [ "$KUBE_ENABLE_INSECURE_REGISTRY" = true ]; then skip=true; fi
+	{
+		echo "skip_verify = $skip"
+		if [ -n "$DOCKER_REGISTRY_MIRROR_URL" ]; then
+			printf '[host."%s"]\ncapabilities = ["pull", "resolve"]\nskip_verify = %s\n' "$DOCKER_REGISTRY_MIRROR_URL" $skip
+		fi
+	} | put /etc/containerd/certs.d/_default/hosts.toml
+}
+
+# The pods' network of kubenet: one bridge a node, addresses from the node's own range. containerd fills in {{.PodCIDR}}.
+pod_network() {
+	local device mtu
+	device=$(ip -o -4 route show default | sed 's/.* dev \([^ ]*\).*/\1/' | head -n 1)
+	mtu=$(cat "/sys/class/net/${device:-lo}/mtu")
+	put /etc/containerd/cni.template <<CONF
+#@include cni.template
+CONF
+	# containerd keeps the range it was given first; the Node may have got another since.
+	systemctl is-active --quiet containerd || rm -f /etc/cni/net.d/10-containerd-net.conflist
+}
+
+containerd() {
+	local sum sandbox
+	sandbox=$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /pause:)
+	mkdir -p "$CONTAINERD_DROP_INS"
+	put /etc/containerd/config.toml <<CONF
+#@include containerd.toml
+CONF
+	put /etc/systemd/system/containerd.service <<'CONF'
+#@include containerd.service
+CONF
+	registry
+	pod_network
+	systemctl daemon-reload
+	# Restarted only when it does not run as it should by now; its containers live on meanwhile.
+	sum=$(cat /etc/containerd/config.toml /etc/systemd/system/containerd.service "$STATE/CONTAINERD.placed" | sha256sum)
+	if [ "$sum" != "$(cat "$RUN/containerd" 2>/dev/null)" ]; then
+		try systemctl restart containerd
+		echo "$sum" | put "$RUN/containerd"
+	fi
+}
+
+# EVICTION_HARD (SIGNAL<VALUE,SIGNAL<VALUE) as a map's content.
+eviction() {
+	local rule
+	for rule in ${EVICTION_HARD//,/ }; do printf '%s: "%s", ' "${rule%%<*}" "${rule#*<}"; done
+}
+
+# The kubelet is started by this script, never by itself: on a master nothing may run before the disk is mounted.
+kubelet_unit() {
+	local resolv=/etc/resolv.conf
+	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
+	put /etc/systemd/system/kubelet.service <<CONF
+#@include kubelet.service
+CONF
+	put "$KUBELET_DROP_INS/10-node.conf" <<CONF
+#@include kubelet.conf
+CONF
+	systemctl daemon-reload
+}
+
+# args [WORD...]: a component's arguments, as people write them, as kubeadm's list. A later one wins over an earlier.
+args() {
+	local word
+	for word; do
+		word=${word#--}
+		case $word in
+		*=*) ;;
+		*[!0-9]*) word=$word=true ;;
+		*) word=v=$word ;;
+		esac
+		printf "{name: '%s', value: '%s'}, " "${word%%=*}" "$(yaml "${word#*=}")"
+	done
+}
+
+# yaml TEXT: fit to stand between single quotes.
+yaml() { printf '%s' "${1//\'/\'\'}"; }
+
+# What nodeRegistration says of this node, in kubeadm init's and join's configuration alike.
+registration() {
+	# shellcheck disable=SC2086 # arguments are words
+	cat <<CONF
+  name: $node
+  criSocket: $CRI
+  imagePullPolicy: IfNotPresent
+  imagePullSerial: false
+  ignorePreflightErrors: [${KUBE_IGNORE_PREFLIGHT_ERRORS}]
+  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
+		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
+CONF
+}
+
+# installed: puts this script where the unit runs it at every boot, and starts the unit.
+installed() {
+	put "$SELF" 0700 <"$0"
+	put /etc/systemd/system/kube-bootstrap.service <<'CONF'
+#@include kube-bootstrap.service
+CONF
+	sync
+	systemctl daemon-reload
+	systemctl enable --quiet kube-bootstrap.service
+	systemctl start --no-block kube-bootstrap.service
+}
+
+ended() {
+	local status=$?
+	if [ $status != 0 ]; then say "step $number/$count ${step//_/ }: failed: ${why:-see journalctl -u kube-bootstrap}"; fi
+	exit $status
+}
+
+# main STEP...: the steps in order, each a function; the first that fails ends the run, and the next run starts over.
+main() {
+	umask 022
+	if [ "$0" != "$SELF" ]; then
+		installed
+		return
+	fi
+	mkdir -p "$RUN"
+	chmod 0700 "$RUN"
+	exec 9>"$RUN/lock"
+	flock 9
+	number=0 count=$# step='' why=''
+	trap 'why=${why:-"$BASH_COMMAND" failed in line $LINENO}' ERR
+	trap ended EXIT
+	for step in "$@"; do
+		number=$((number + 1))
+		"$step"
+		say "step $number/$count ${step//_/ }: ok"
+	done
+	say "done after $SECONDS s"
+}

@@ -1,0 +1,774 @@
+"""Settings: from environment, file and memory to one Config, or to one line that says what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lib import limits, options, sizes
+from lib.config import (
+    DEFAULTS,
+    RULES,
+    Config,
+    Layers,
+    option_names,
+    read_layers,
+    refuse_changes,
+    resolve,
+    to_remember,
+)
+from lib.errors import SettingError
+
+HOME = {"HOME": "/home/somebody"}
+
+
+BARE = read_layers(HOME)
+
+
+def layers(**environ: str) -> Layers:
+    """What read_layers makes of this environment, without reading config-default.env again for each of many cases."""
+    return dataclasses.replace(BARE, environment={**HOME, **environ})
+
+
+def layers_of_file(file: Path, **environ: str) -> Layers:
+    return read_layers({**HOME, "KUBE_CONFIG_FILE": str(file), **environ})
+
+
+def config(**environ: str) -> Config:
+    return resolve(layers(**environ))
+
+
+def remembered(values: dict[str, str], **environ: str) -> Layers:
+    return layers(**environ).with_remembered(values)
+
+
+# --- the options and their defaults
+
+
+def test_the_options_of_the_file_are_the_fields_of_config_and_have_a_rule() -> None:
+    names = [option.name for option in options.options()]
+    assert names == list(option_names()) == list(RULES)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("option", options.options(), ids=lambda option: option.name)
+def test_every_option_has_a_group_and_a_comment_of_whole_sentences(option: options.Option) -> None:
+    assert option.group
+    assert len(option.comment) > 25
+    assert option.comment.endswith(".")
+
+
+@pytest.mark.parametrize("option", options.options(), ids=lambda option: option.name)
+def test_an_option_that_is_empty_says_what_that_means(option: options.Option) -> None:
+    text_of_no_consequence = option.name.endswith("_TEST_ARGS") or option.name in {
+        "NODE_LABELS",
+        "FEATURE_GATES",
+        "KUBE_RUNTIME_CONFIG",
+    }
+    assert option.default or "Empty:" in option.comment or text_of_no_consequence
+
+
+def test_the_defaults_make_a_cluster() -> None:
+    c = config()
+    assert (c.region, c.partition, c.dns_suffix) == ("us-west-2", "aws", "amazonaws.com")
+    assert (c.kubernetes_version, c.num_nodes) == ("1.37.2", 4)
+    assert (c.vpc_cidr, c.subnet_cidr, c.master_internal_ip) == ("172.20.0.0/16", "172.20.0.0/24", "172.20.0.9")
+    assert (c.kubernetes_service_ip, c.dns_server_ip) == ("10.0.0.1", "10.0.0.10")
+    assert (c.master_name, c.node_name) == ("kubernetes-master", "kubernetes-minion")
+    assert c.group_name == "kubernetes-minion-group-us-west-2a"
+    assert c.master_role == "kubernetes-master-kubernetes-kubernetes-vpc-us-west-2"
+    assert c.minion_role == "kubernetes-minion-kubernetes-kubernetes-vpc-us-west-2"
+    assert c.context == "aws_kubernetes"
+    assert c.tags == {"KubernetesCluster": "kubernetes", "kubernetes.io/cluster/kubernetes": "owned"}
+    assert (c.aws_ssh_key, c.kubeconfig) == ("/home/somebody/.ssh/kube_aws_rsa", "/home/somebody/.kube/config")
+    assert c.ssh_cidr == c.http_api_cidr == ("0.0.0.0/0",)
+
+
+def test_config_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config().num_nodes = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("zone", "region", "partition", "domain"),
+    [
+        ("us-east-1b", "us-east-1", "aws", "ec2.internal"),
+        ("eu-central-1a", "eu-central-1", "aws", "eu-central-1.compute.internal"),
+        ("us-west-2-lax-1a", "us-west-2", "aws", "us-west-2.compute.internal"),
+        ("ap-southeast-4c", "ap-southeast-4", "aws", "ap-southeast-4.compute.internal"),
+        ("us-gov-west-1a", "us-gov-west-1", "aws-us-gov", "us-gov-west-1.compute.internal"),
+        ("cn-north-1a", "cn-north-1", "aws-cn", "cn-north-1.compute.internal"),
+    ],
+)
+def test_region_partition_and_domain_follow_from_the_zone(zone: str, region: str, partition: str, domain: str) -> None:
+    c = config(KUBE_AWS_ZONE=zone, AWS_IMAGE="ami-12345678")
+    assert (c.region, c.partition, c.dhcp_domain, c.aws_s3_region) == (region, partition, domain, region)
+
+
+def test_values_come_typed() -> None:
+    c = config(
+        KUBERNETES_VERSION="v1.36.4",
+        KUBE_ENABLE_CLUSTER_MONITORING="FALSE",
+        SSH_CIDR="203.0.113.0/24, 198.51.100.7/32",
+        NODE_LABELS="disk=ssd,example.com/team=,node.kubernetes.io/pool=a",
+        KUBE_RUNTIME_CONFIG="api/all,batch/v2alpha1=false",
+        KUBELET_TEST_LOG_LEVEL="4",
+        APISERVER_TEST_LOG_LEVEL="--v=6",
+        KUBE_DOWNLOAD_MIRROR="http://mirror.example.com:8080/k8s/",
+        EVICTION_HARD="memory.available<250Mi, nodefs.available<10%",
+    )
+    assert c.kubernetes_version == "1.36.4"
+    assert c.kube_enable_cluster_monitoring is False
+    assert c.ssh_cidr == ("203.0.113.0/24", "198.51.100.7/32")
+    assert c.node_labels == (("disk", "ssd"), ("example.com/team", ""), ("node.kubernetes.io/pool", "a"))
+    assert c.kube_runtime_config == "api/all=true,batch/v2alpha1=false"
+    assert (c.kubelet_test_log_level, c.apiserver_test_log_level) == ("--v=4", "--v=6")
+    assert c.kube_download_mirror == "http://mirror.example.com:8080/k8s"
+    assert c.eviction_hard == "memory.available<250Mi,nodefs.available<10%"
+
+
+def test_text_gives_back_what_could_be_written_in_a_file() -> None:
+    asked = {
+        "NODE_LABELS": "a=b,c=",
+        "SSH_CIDR": "10.1.0.0/16,10.2.0.0/16",
+        "KUBE_ENABLE_CLUSTER_DNS": "false",
+        "NUM_NODES": "7",
+    }
+    first = config(**asked)
+    assert {name: first.text(name) for name in asked} == asked
+    again = config(**{name: first.text(name) for name in option_names() if name != "KUBE_CONFIG_FILE"})
+    assert again == first
+
+
+# --- where a value comes from
+
+
+def test_environment_wins_over_file_over_memory_over_default(tmp_path: Path) -> None:
+    file = tmp_path / "my.env"
+    file.write_text("NUM_NODES=5\nMASTER_DISK_SIZE=30\nexport VPC_NAME='quoted'  # a comment\n")
+    made = layers_of_file(file, NUM_NODES="3").with_remembered(
+        {"NUM_NODES": "6", "MASTER_DISK_SIZE": "31", "NODE_ROOT_DISK_SIZE": "60"}
+    )
+    c = resolve(made)
+    assert (c.num_nodes, c.master_disk_size, c.node_root_disk_size, c.vpc_name) == (3, 30, 60, "quoted")
+    names = ("NUM_NODES", "MASTER_DISK_SIZE", "NODE_ROOT_DISK_SIZE", "MASTER_ROOT_DISK_SIZE")
+    assert [made.source(name) for name in names] == ["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_empty_means_the_default_and_overrides_memory_and_file(tmp_path: Path, empty: str) -> None:
+    file = tmp_path / "my.env"
+    file.write_text("NODE_SPOT_PRICE=\nNUM_NODES=9\n")
+    made = layers_of_file(file, NUM_NODES=empty).with_remembered({"NODE_SPOT_PRICE": "0.05", "NUM_NODES": "8"})
+    assert (resolve(made).node_spot_price, resolve(made).num_nodes) == ("", 4)
+    assert {made.source("NODE_SPOT_PRICE"), made.source("NUM_NODES")} == {"default"}
+
+
+def test_nothing_in_a_file_is_expanded_so_shell_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "my.env"
+    file.write_text("KUBE_AWS_ZONE=${ZONE:-us-east-1a}\n")
+    with pytest.raises(SettingError, match=r"KUBE_AWS_ZONE: .*nothing is expanded"):
+        resolve(layers_of_file(file, ZONE="us-east-1b"))
+
+
+def test_the_home_directory_is_the_environment_s_or_the_user_s() -> None:
+    assert resolve(read_layers({"HOME": "/else"})).kubeconfig == "/else/.kube/config"
+    assert resolve(read_layers({})).kubeconfig.startswith("/")
+    assert config(KUBECONFIG="~/a:~/b:/c").kubeconfig == "/home/somebody/a:/home/somebody/b:/c"
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"),
+    [(None, "No such file"), (b"NUM_NODES=4\n\xff\xfe=1\n", "UTF-8"), (b"NUM_NODES=4\nif true; then\n", "line 2")],
+)
+def test_a_config_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes | None, fragment: str) -> None:
+    file = tmp_path / "my.env"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingError, match=r"^KUBE_CONFIG_FILE: ") as caught:
+        layers_of_file(file)
+    assert fragment in str(caught.value)
+
+
+def test_a_folder_as_config_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="directory"):
+        layers_of_file(tmp_path)
+
+
+def test_the_environment_is_not_printed() -> None:
+    assert "very-secret" not in repr(layers(AWS_SECRET_ACCESS_KEY="very-secret"))
+
+
+# --- what is remembered
+
+
+def test_what_the_user_set_is_remembered_but_not_what_is_of_one_run_or_person(tmp_path: Path) -> None:
+    file = tmp_path / "my.env"
+    file.write_text("NODE_SIZE=m7g.large\nNOT_OURS=1\n")
+    made = layers_of_file(
+        file,
+        NUM_NODES="10",
+        MASTER_SIZE="",
+        KUBECONFIG="/k",
+        AWS_SSH_KEY="/s",
+        AWS_S3_BUCKET="my-bucket",
+        AWS_PROFILE="me",
+        AWS_SECRET_ACCESS_KEY="very-secret",
+    ).with_remembered({"NUM_NODES": "6", "VPC_NAME": "mine"})
+    expected = {"NUM_NODES": "10", "NODE_SIZE": "m7g.large", "VPC_NAME": "mine", "AWS_S3_BUCKET": "my-bucket"}
+    assert made.user_set() == expected
+
+
+def test_version_and_ranges_are_remembered_as_resolved_and_other_defaults_are_not() -> None:
+    made = layers(NUM_NODES="10")
+    kept = to_remember(made, resolve(made))
+    assert kept == {
+        "NUM_NODES": "10",
+        "KUBERNETES_VERSION": "1.37.2",
+        "KUBE_VPC_CIDR_BASE": "172.20",
+        "KUBE_SUBNET_CIDR": "172.20.0.0/24",
+        "MASTER_INTERNAL_IP": "172.20.0.9",
+        "CLUSTER_IP_RANGE": "10.244.0.0/16",
+        "SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/16",
+        "NON_MASQUERADE_CIDR": "10.0.0.0/8",
+        "DNS_SERVER_IP": "10.0.0.10",
+    }
+
+
+def test_what_is_remembered_makes_the_same_cluster_again() -> None:
+    made = layers(NUM_NODES="10", KUBE_SUBNET_CIDR="172.20.8.0/22", NODE_LABELS="a=b")
+    kept = to_remember(made, resolve(made))
+    again = remembered(kept)
+    refuse_changes(again, kept)
+    assert dataclasses.asdict(resolve(again)) == dataclasses.asdict(resolve(made))
+    assert to_remember(again, resolve(again)) == kept
+
+
+def test_some_names_are_not_taken_from_memory() -> None:
+    made = remembered({"KUBE_USE_EXISTING_MASTER": "true", "KUBECONFIG": "/else", "NO_OPTION": "1", "NUM_NODES": "6"})
+    assert dict(made.remembered) == {"NUM_NODES": "6"}
+
+
+def test_a_run_for_another_group_leaves_the_memory_as_it_was() -> None:
+    before = {"NUM_NODES": "6", "KUBE_AWS_ZONE": "us-west-2a", "MASTER_INTERNAL_IP": "172.20.0.9"}
+    made = remembered(
+        before,
+        KUBE_USE_EXISTING_MASTER="true",
+        KUBE_AWS_ZONE="us-west-2b",
+        KUBE_SUBNET_CIDR="172.20.1.0/24",
+        NUM_NODES="2",
+    )
+    refuse_changes(made, before)
+    c = resolve(made)
+    assert (c.num_nodes, c.subnet_cidr, c.master_internal_ip) == (2, "172.20.1.0/24", "172.20.0.9")
+    assert to_remember(made, c) == before
+
+
+def test_with_an_existing_master_its_address_is_not_computed_from_the_new_subnet() -> None:
+    c = config(KUBE_USE_EXISTING_MASTER="true", KUBE_SUBNET_CIDR="172.20.1.0/24")
+    assert (c.subnet_cidr, c.master_internal_ip) == ("172.20.1.0/24", "")
+
+
+REMEMBERED = {
+    "KUBE_AWS_ZONE": "us-west-2a",
+    "VPC_NAME": "kubernetes-vpc",
+    "KUBE_VPC_CIDR_BASE": "172.20",
+    "KUBE_SUBNET_CIDR": "172.20.0.0/24",
+    "CLUSTER_IP_RANGE": "10.244.0.0/16",
+    "SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/16",
+    "DNS_SERVER_IP": "10.0.0.10",
+    "DNS_DOMAIN": "cluster.local",
+    "MASTER_INTERNAL_IP": "172.20.0.9",
+    "KUBE_API_PORT": "443",
+    "VPC_ID": "vpc-11111111",
+    "SUBNET_ID": "subnet-11111111",
+    "MASTER_DISK_SIZE": "20",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KUBE_AWS_ZONE", "us-west-2b"),
+        ("VPC_NAME", "other"),
+        ("KUBE_VPC_CIDR_BASE", "10.9"),
+        ("KUBE_SUBNET_CIDR", "172.20.4.0/22"),
+        ("CLUSTER_IP_RANGE", "10.240.0.0/13"),
+        ("SERVICE_CLUSTER_IP_RANGE", "10.1.0.0/16"),
+        ("DNS_SERVER_IP", "10.0.0.11"),
+        ("DNS_DOMAIN", "k8s.local"),
+        ("MASTER_INTERNAL_IP", "172.20.0.10"),
+        ("KUBE_API_PORT", "6443"),
+        ("VPC_ID", "vpc-22222222"),
+        ("SUBNET_ID", "subnet-22222222"),
+        ("MASTER_DISK_SIZE", "10"),
+    ],
+)
+def test_what_cannot_change_in_place_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name}: ") as caught:
+        refuse_changes(remembered(REMEMBERED, **{name: value}), REMEMBERED)
+    assert REMEMBERED[name] in str(caught.value)
+    refuse_changes(remembered(REMEMBERED, **{name: REMEMBERED[name]}), REMEMBERED)
+    refuse_changes(remembered({}, **{name: value}), {})
+
+
+def test_another_zone_may_be_asked_for_with_an_existing_master_but_not_another_pod_range() -> None:
+    asked = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": "us-west-2b", "KUBE_SUBNET_CIDR": "172.20.1.0/24"}
+    refuse_changes(remembered(REMEMBERED, **asked), REMEMBERED)
+    with pytest.raises(SettingError, match="CLUSTER_IP_RANGE"):
+        refuse_changes(remembered(REMEMBERED, CLUSTER_IP_RANGE="10.245.0.0/16", **asked), REMEMBERED)
+
+
+def test_one_setting_alone_can_be_read_before_the_memory_that_it_needs() -> None:
+    asked = layers(NUM_NODES="990")
+    assert resolve(asked, check=False).num_nodes == 990
+    assert resolve(asked.with_remembered({"NUM_NODES": "900", **LARGE})).num_nodes == 990
+    with pytest.raises(SettingError, match="NUM_NODES"):
+        resolve(asked)
+
+
+def test_a_larger_disk_and_what_may_change_are_not_refused() -> None:
+    refuse_changes(remembered(REMEMBERED, MASTER_DISK_SIZE="40", NUM_NODES="9", VPC_NAME=""), REMEMBERED)
+
+
+# --- the ladder
+
+
+@pytest.mark.parametrize(
+    ("nodes", "master", "node"),
+    [
+        (1, "t3.medium", "t3.small"),
+        (5, "t3.medium", "t3.small"),
+        (6, "m6i.large", "t3.small"),
+        (10, "m6i.large", "t3.small"),
+        (11, "m6i.xlarge", "t3.small"),
+        (49, "m6i.xlarge", "t3.small"),
+        (50, "m6i.xlarge", "t3.medium"),
+        (100, "m6i.xlarge", "t3.medium"),
+        (101, "m6i.2xlarge", "t3.medium"),
+        (150, "m6i.2xlarge", "t3.large"),
+        (250, "m6i.2xlarge", "t3.large"),
+    ],
+)
+def test_the_ladder_is_applied(nodes: int, master: str, node: str) -> None:
+    c = config(NUM_NODES=str(nodes), KUBE_SUBNET_CIDR="172.20.0.0/20")
+    assert (c.master_size, c.node_size) == (master, node)
+
+
+@pytest.mark.parametrize(("nodes", "master"), [(251, "c6i.4xlarge"), (500, "c6i.4xlarge"), (501, "c6i.8xlarge")])
+def test_the_top_of_the_ladder(nodes: int, master: str) -> None:
+    assert sizes.master_size(nodes) == master
+
+
+def test_an_explicit_size_wins_over_the_ladder() -> None:
+    c = config(NUM_NODES="11", MASTER_SIZE="m7g.large", NODE_SIZE="c7i.xlarge")
+    assert (c.master_size, c.node_size) == ("m7g.large", "c7i.xlarge")
+    assert (c.master_arch, c.node_arch) == ("arm64", "amd64")
+
+
+@pytest.mark.parametrize(
+    ("arm64", "amd64"),
+    [
+        ("t4g.small", "t3.small"),
+        ("m7gd.large", "m7i-flex.large"),
+        ("c6gn.medium", "g4dn.xlarge"),
+        ("a1.large", "g6e.xlarge"),
+    ],
+)
+def test_the_architecture_follows_from_the_type(arm64: str, amd64: str) -> None:
+    assert (sizes.architecture(arm64), sizes.architecture(amd64)) == ("arm64", "amd64")
+
+
+def test_minions_share_the_master_s_image_only_when_they_can() -> None:
+    image = "ami-0123456789abcdef0"
+    assert config(AWS_IMAGE=image).kube_node_image == image
+    assert config(AWS_IMAGE=image, NODE_SIZE="m7g.large").kube_node_image == ""
+
+
+@pytest.mark.parametrize(("kind", "size", "asked"), [("gp3", 20, None), ("io1", 4, 200), ("io2", 20, 3000)])
+def test_only_provisioned_disks_have_iops_to_ask_for(kind: str, size: int, asked: int | None) -> None:
+    assert sizes.iops(kind, size) == asked
+
+
+# --- what fits
+
+
+LARGE = {"KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"}
+
+
+def test_990_minions_fit_a_larger_subnet_and_pod_range_with_the_quota_raised() -> None:
+    c = config(NUM_NODES="990", **LARGE)
+    limits.fits(c, subnet_prefix=20, routes_quota=1000)
+    with pytest.raises(SettingError, match=r"NUM_NODES: .*need 993 routes.* may have 500;.*raised to 993"):
+        limits.fits(c, subnet_prefix=20)
+
+
+@pytest.mark.parametrize(("nodes", "prefix"), [(9, 28), (25, 27), (249, 24), (4089, 20)])
+def test_a_subnet_holds_its_addresses_less_aws_s_five_the_master_and_a_spare(nodes: int, prefix: int) -> None:
+    # 2 ** (32 - prefix) - 5, less the master and the spare
+    c = dataclasses.replace(config(), num_nodes=nodes)
+    limits.check_subnet(c, prefix=prefix)
+    with pytest.raises(
+        SettingError, match=rf"need {nodes + 3} addresses.* /{prefix} subnet has {nodes + 2} .*to {nodes}"
+    ):
+        limits.check_subnet(dataclasses.replace(config(), num_nodes=nodes + 1), prefix=prefix)
+
+
+def test_the_autoscaler_s_maximum_is_what_must_fit() -> None:
+    asked = {"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": "250"}
+    with pytest.raises(SettingError, match=r"^KUBE_AUTOSCALER_MAX_NODES: .*252 addresses"):
+        config(**asked)
+    assert config(KUBE_AUTOSCALER_MAX_NODES="250").num_nodes == 4
+    assert limits.nodes_at_most(config(**{**asked, "KUBE_AUTOSCALER_MAX_NODES": "200"})) == 200
+
+
+def test_a_brought_subnet_s_own_range_is_left_to_be_looked_up() -> None:
+    c = config(VPC_ID="vpc-12345678", SUBNET_ID="subnet-12345678", NUM_NODES="200")
+    assert (c.subnet_cidr, c.master_internal_ip) == ("", "")
+    with pytest.raises(SettingError, match="202 addresses"):
+        limits.fits(c, subnet_prefix=25)
+
+
+# --- what is refused
+
+BAD: list[tuple[dict[str, str], str, str]] = [
+    # settings, the variable that is named first, a fragment of what is said
+    ({"KUBE_AWS_ZONE": "us-west-2"}, "KUBE_AWS_ZONE", "us-west-2a"),
+    ({"KUBE_AWS_ZONE": "us-gov-west-1"}, "KUBE_AWS_ZONE", "us-gov-west-1a"),
+    ({"KUBE_AWS_ZONE": "oregon"}, "KUBE_AWS_ZONE", "not a zone's name"),
+    ({"KUBE_AWS_ZONE": "US-WEST-2A"}, "KUBE_AWS_ZONE", "not a zone's name"),
+    ({"KUBE_AWS_ZONE": "us-west-2a,us-west-2b"}, "KUBE_AWS_ZONE", "not a zone's name"),
+    ({"KUBE_AWS_ZONE": "us-iso-east-1a"}, "KUBE_AWS_ZONE", "partition"),
+    ({"KUBE_AWS_ZONE": "us-west-2a; rm -rf x"}, "KUBE_AWS_ZONE", "character ';'"),
+    ({"KUBE_AWS_ZONE": "cn-north-1a"}, "AWS_IMAGE", "aws-cn"),
+    ({"KUBE_AWS_ZONE": "us-gov-west-1a"}, "AWS_IMAGE", "aws-us-gov"),
+    (
+        {
+            "KUBE_AWS_ZONE": "cn-north-1a",
+            "AWS_IMAGE": "ami-12345678",
+            "NODE_SIZE": "m7g.large",
+        },
+        "KUBE_NODE_IMAGE",
+        "aws-cn",
+    ),
+    ({"KUBE_AWS_INSTANCE_PREFIX": "My_Cluster"}, "KUBE_AWS_INSTANCE_PREFIX", "lower-case"),
+    ({"KUBE_AWS_INSTANCE_PREFIX": "-dash"}, "KUBE_AWS_INSTANCE_PREFIX", "both ends"),
+    ({"KUBE_AWS_INSTANCE_PREFIX": "k8s.example."}, "KUBE_AWS_INSTANCE_PREFIX", "both ends"),
+    ({"KUBE_AWS_INSTANCE_PREFIX": "a" * 41}, "KUBE_AWS_INSTANCE_PREFIX", "1 to 40"),
+    ({"KUBE_AWS_INSTANCE_PREFIX": "a/b"}, "KUBE_AWS_INSTANCE_PREFIX", "lower-case"),
+    ({"KUBE_AWS_INSTANCE_PREFIX": "$(id)"}, "KUBE_AWS_INSTANCE_PREFIX", "character '$'"),
+    ({"KUBE_AWS_INSTANCE_PREFIX": "a" * 30}, "KUBE_AWS_INSTANCE_PREFIX", "IAM takes 64"),
+    ({"KUBERNETES_VERSION": "1.5.0"}, "KUBERNETES_VERSION", "older"),
+    ({"KUBERNETES_VERSION": "1.35.9"}, "KUBERNETES_VERSION", "1.36 or 1.37"),
+    ({"KUBERNETES_VERSION": "1.38.0"}, "KUBERNETES_VERSION", "newer"),
+    ({"KUBERNETES_VERSION": "2.0.0"}, "KUBERNETES_VERSION", "newer"),
+    ({"KUBERNETES_VERSION": "1.37"}, "KUBERNETES_VERSION", "1.37.2"),
+    ({"KUBERNETES_VERSION": "latest"}, "KUBERNETES_VERSION", "1.37.2"),
+    ({"KUBERNETES_VERSION": "1.37.0-rc.1"}, "KUBERNETES_VERSION", "not a release"),
+    ({"NUM_NODES": "four"}, "NUM_NODES", "not a whole number"),
+    ({"NUM_NODES": "4.5"}, "NUM_NODES", "not a whole number"),
+    ({"NUM_NODES": "0"}, "NUM_NODES", "out of range"),
+    ({"NUM_NODES": "-1"}, "NUM_NODES", "out of range"),
+    ({"NUM_NODES": "9" * 20}, "NUM_NODES", "not a whole number"),
+    ({"NUM_NODES": "250"}, "NUM_NODES", "a /24 subnet has 251"),
+    ({"NUM_NODES": "256", "KUBE_SUBNET_CIDR": "172.20.0.0/20"}, "NUM_NODES", "257 ranges of /24"),
+    ({"NUM_NODES": "998", **LARGE}, "NUM_NODES", "1001 routes"),
+    ({"NUM_NODES": "13", "KUBE_SUBNET_CIDR": "172.20.0.0/28"}, "NUM_NODES", "a /28 subnet has 11"),
+    ({"MASTER_SIZE": "large"}, "MASTER_SIZE", "m6i.large"),
+    ({"MASTER_SIZE": "m6i.huge"}, "MASTER_SIZE", "m6i.large"),
+    ({"MASTER_SIZE": "t3.micro"}, "MASTER_SIZE", "2 GiB"),
+    ({"MASTER_SIZE": "t4g.nano"}, "MASTER_SIZE", "2 GiB"),
+    ({"NODE_SIZE": "t3.nano"}, "NODE_SIZE", "too little memory"),
+    ({"NODE_SIZE": "t3 small"}, "NODE_SIZE", "m6i.large"),
+    ({"NODE_SPOT_PRICE": "$0.05"}, "NODE_SPOT_PRICE", "character '$'"),
+    ({"NODE_SPOT_PRICE": "cheap"}, "NODE_SPOT_PRICE", "0.05"),
+    ({"NODE_SPOT_PRICE": "0,05"}, "NODE_SPOT_PRICE", "0.05"),
+    ({"NODE_SPOT_PRICE": "0"}, "NODE_SPOT_PRICE", "not a price"),
+    ({"NODE_SPOT_PRICE": "-1"}, "NODE_SPOT_PRICE", "not a price"),
+    ({"KUBE_OS_DISTRIBUTION": "jessie"}, "KUBE_OS_DISTRIBUTION", "Debian 13"),
+    ({"KUBE_OS_DISTRIBUTION": "wily"}, "KUBE_OS_DISTRIBUTION", "24.04"),
+    ({"KUBE_OS_DISTRIBUTION": "coreos"}, "KUBE_OS_DISTRIBUTION", "debian or ubuntu"),
+    ({"KUBE_OS_DISTRIBUTION": "windows"}, "KUBE_OS_DISTRIBUTION", "debian or ubuntu"),
+    ({"AWS_IMAGE": "debian-13"}, "AWS_IMAGE", "ami-"),
+    ({"KUBE_NODE_IMAGE": "ami-123"}, "KUBE_NODE_IMAGE", "ami-"),
+    ({"MASTER_DISK_SIZE": "20G"}, "MASTER_DISK_SIZE", "GiB"),
+    ({"MASTER_DISK_SIZE": "0"}, "MASTER_DISK_SIZE", "1 to 65536"),
+    ({"MASTER_DISK_SIZE": "20000", "MASTER_DISK_TYPE": "gp2"}, "MASTER_DISK_SIZE", "1 to 16384"),
+    ({"MASTER_DISK_SIZE": "2", "MASTER_DISK_TYPE": "io2"}, "MASTER_DISK_SIZE", "4 to 65536"),
+    ({"MASTER_DISK_TYPE": "st1"}, "MASTER_DISK_TYPE", "too slow for etcd"),
+    ({"MASTER_DISK_TYPE": "ssd"}, "MASTER_DISK_TYPE", "gp3"),
+    ({"MASTER_ROOT_DISK_SIZE": "4"}, "MASTER_ROOT_DISK_SIZE", "8 to 65536"),
+    ({"MASTER_ROOT_DISK_TYPE": "sc1"}, "MASTER_ROOT_DISK_TYPE", "booted"),
+    ({"NODE_ROOT_DISK_SIZE": "7"}, "NODE_ROOT_DISK_SIZE", "8 to 65536"),
+    ({"NODE_ROOT_DISK_SIZE": "17000", "NODE_ROOT_DISK_TYPE": "io1"}, "NODE_ROOT_DISK_SIZE", "4 to 16384"),
+    ({"NODE_ROOT_DISK_TYPE": "standard"}, "NODE_ROOT_DISK_TYPE", "magnetic"),
+    ({"NODE_ROOT_DISK_TYPE": "GP3"}, "NODE_ROOT_DISK_TYPE", "gp3"),
+    ({"VPC_NAME": "my vpc"}, "VPC_NAME", "letters"),
+    ({"VPC_NAME": "a|b"}, "VPC_NAME", "character '|'"),
+    ({"VPC_NAME": "v" * 40}, "KUBE_AWS_INSTANCE_PREFIX", "VPC_NAME by"),
+    ({"VPC_ID": "vpc-xyz"}, "VPC_ID", "vpc-0123456789abcdef0"),
+    ({"VPC_ID": "subnet-12345678"}, "VPC_ID", "vpc-"),
+    ({"SUBNET_ID": "172.20.0.0/24"}, "SUBNET_ID", "subnet-"),
+    ({"DHCP_OPTION_SET_ID": "default"}, "DHCP_OPTION_SET_ID", "dopt-"),
+    ({"KUBE_VPC_CIDR_BASE": "172.20.0.0/16"}, "KUBE_VPC_CIDR_BASE", "first two numbers"),
+    ({"KUBE_VPC_CIDR_BASE": "172.256"}, "KUBE_VPC_CIDR_BASE", "172.20"),
+    ({"KUBE_VPC_CIDR_BASE": "127.0"}, "KUBE_VPC_CIDR_BASE", "172.20"),
+    ({"KUBE_VPC_CIDR_BASE": "10.0"}, "SERVICE_CLUSTER_IP_RANGE", "overlaps 10.0.0.0/16"),
+    ({"KUBE_VPC_CIDR_BASE": "10.244"}, "CLUSTER_IP_RANGE", "overlaps"),
+    ({"KUBE_SUBNET_CIDR": "172.21.0.0/24"}, "KUBE_SUBNET_CIDR", "not inside the VPC's 172.20.0.0/16"),
+    ({"KUBE_SUBNET_CIDR": "172.20.0.0/29"}, "KUBE_SUBNET_CIDR", "/16 to /28"),
+    ({"KUBE_SUBNET_CIDR": "172.20.0.0/15"}, "KUBE_SUBNET_CIDR", "/16 to /28"),
+    ({"KUBE_SUBNET_CIDR": "172.20.1.1/24"}, "KUBE_SUBNET_CIDR", "write 172.20.1.0/24"),
+    ({"KUBE_SUBNET_CIDR": "172.20.0.0"}, "KUBE_SUBNET_CIDR", "no prefix length"),
+    ({"VPC_ID": "vpc-12345678", "KUBE_SUBNET_CIDR": "10.0.3.0/24"}, "SERVICE_CLUSTER_IP_RANGE", "overlaps"),
+    ({"MASTER_INTERNAL_IP": "172.20.1.9"}, "MASTER_INTERNAL_IP", "not in the subnet 172.20.0.0/24"),
+    ({"MASTER_INTERNAL_IP": "172.20.0.0"}, "MASTER_INTERNAL_IP", "172.20.0.4 to 172.20.0.254"),
+    ({"MASTER_INTERNAL_IP": "172.20.0.1"}, "MASTER_INTERNAL_IP", "AWS keeps"),
+    ({"MASTER_INTERNAL_IP": "172.20.0.3"}, "MASTER_INTERNAL_IP", "AWS keeps"),
+    ({"MASTER_INTERNAL_IP": "172.20.0.255"}, "MASTER_INTERNAL_IP", "AWS keeps"),
+    ({"MASTER_INTERNAL_IP": "master"}, "MASTER_INTERNAL_IP", "not an IPv4 address"),
+    ({"MASTER_RESERVED_IP": "auto"}, "MASTER_RESERVED_IP", "leave it empty"),
+    ({"MASTER_RESERVED_IP": "eipalloc-1"}, "MASTER_RESERVED_IP", "not an IPv4 address"),
+    ({"MASTER_RESERVED_IP": "172.20.0.9"}, "MASTER_RESERVED_IP", "no public address"),
+    (
+        {
+            "MASTER_RESERVED_IP": "198.51.100.7",
+            "KUBE_ENABLE_MASTER_PUBLIC_IP": "false",
+            "KUBE_DOWNLOAD_MIRROR": "http://m",
+        },
+        "MASTER_RESERVED_IP",
+        "KUBE_ENABLE_MASTER_PUBLIC_IP=false",
+    ),
+    ({"CLUSTER_IP_RANGE": "10.244.0.0/25"}, "CLUSTER_IP_RANGE", "/8 to /24"),
+    ({"CLUSTER_IP_RANGE": "10.244.0.0/16/8"}, "CLUSTER_IP_RANGE", "not an IPv4 range"),
+    ({"CLUSTER_IP_RANGE": "fd00::/64"}, "CLUSTER_IP_RANGE", "IPv6 is not supported"),
+    ({"CLUSTER_IP_RANGE": "10.0.128.0/17"}, "SERVICE_CLUSTER_IP_RANGE", "overlaps"),
+    ({"CLUSTER_IP_RANGE": "172.16.0.0/12"}, "CLUSTER_IP_RANGE", "overlaps 172.20.0.0/16"),
+    ({"CLUSTER_IP_RANGE": "192.168.0.0/16"}, "NON_MASQUERADE_CIDR", "does not contain CLUSTER_IP_RANGE"),
+    ({"CLUSTER_IP_RANGE": "10.244.0.0/22"}, "NUM_NODES", "has 4"),
+    ({"SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/8"}, "SERVICE_CLUSTER_IP_RANGE", "/12 to /28"),
+    ({"SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/30"}, "SERVICE_CLUSTER_IP_RANGE", "/12 to /28"),
+    ({"SERVICE_CLUSTER_IP_RANGE": "10.0.0.1/16"}, "SERVICE_CLUSTER_IP_RANGE", "write 10.0.0.0/16"),
+    ({"SERVICE_CLUSTER_IP_RANGE": "169.254.0.0/16"}, "SERVICE_CLUSTER_IP_RANGE", "no host can have"),
+    ({"NON_MASQUERADE_CIDR": "10.0.0.0"}, "NON_MASQUERADE_CIDR", "write 10.0.0.0/32"),
+    ({"DNS_SERVER_IP": "10.1.0.10"}, "DNS_SERVER_IP", "not in SERVICE_CLUSTER_IP_RANGE"),
+    ({"DNS_SERVER_IP": "10.0.0.1"}, "DNS_SERVER_IP", "the API's"),
+    ({"DNS_SERVER_IP": "10.0.255.255"}, "DNS_SERVER_IP", "an end of"),
+    ({"DNS_SERVER_IP": "dns"}, "DNS_SERVER_IP", "not an IPv4 address"),
+    ({"DNS_DOMAIN": "Cluster.Local"}, "DNS_DOMAIN", "cluster.local"),
+    ({"DNS_DOMAIN": "cluster..local"}, "DNS_DOMAIN", "not a DNS domain"),
+    ({"SSH_CIDR": "203.0.113.7"}, "SSH_CIDR", "write 203.0.113.7/32"),
+    ({"SSH_CIDR": "0.0.0.0/33"}, "SSH_CIDR", "not an IPv4 range"),
+    ({"SSH_CIDR": "10.0.0.0/8,10.0.0.0/8"}, "SSH_CIDR", "twice"),
+    ({"SSH_CIDR": ","}, "SSH_CIDR", "has 0 ranges"),
+    ({"SSH_CIDR": "::/0"}, "SSH_CIDR", "IPv6"),
+    ({"HTTP_API_CIDR": "everyone"}, "HTTP_API_CIDR", "no prefix length"),
+    ({"HTTP_API_CIDR": " ".join(f"10.{n}.0.0/16" for n in range(21))}, "HTTP_API_CIDR", "has 21 ranges"),
+    ({"KUBE_API_PORT": "https"}, "KUBE_API_PORT", "1 to 65535"),
+    ({"KUBE_API_PORT": "0"}, "KUBE_API_PORT", "1 to 65535"),
+    ({"KUBE_API_PORT": "65536"}, "KUBE_API_PORT", "1 to 65535"),
+    ({"KUBE_API_PORT": "22"}, "KUBE_API_PORT", "node itself uses"),
+    ({"KUBE_API_PORT": "2379"}, "KUBE_API_PORT", "node itself uses"),
+    ({"KUBE_API_PORT": "10250"}, "KUBE_API_PORT", "node itself uses"),
+    ({"KUBE_API_PORT": "30443"}, "KUBE_API_PORT", "services' ports"),
+    ({"KUBE_ENABLE_MASTER_PUBLIC_IP": "false"}, "KUBE_ENABLE_MASTER_PUBLIC_IP", "NAT gateway, or KUBE_DOWNLOAD_MIRROR"),
+    ({"KUBE_ENABLE_NODE_PUBLIC_IP": "false"}, "KUBE_ENABLE_NODE_PUBLIC_IP", "SUBNET_ID"),
+    ({"KUBE_ENABLE_NODE_PUBLIC_IP": "no"}, "KUBE_ENABLE_NODE_PUBLIC_IP", "true or false"),
+    ({"NETWORK_PROVIDER": "flannel"}, "NETWORK_PROVIDER", "kubenet"),
+    ({"NETWORK_PROVIDER": "cilium"}, "NETWORK_PROVIDER", "kubenet"),
+    ({"AWS_SSH_KEY": "$HOME/.ssh/id"}, "AWS_SSH_KEY", "character '$'"),
+    ({"AWS_SSH_KEY": "/a\nb"}, "AWS_SSH_KEY", "line breaks"),
+    ({"KUBECONFIG": "/k`id`"}, "KUBECONFIG", "character '`'"),
+    ({"KUBE_CONFIG_CONTEXT": "my cluster"}, "KUBE_CONFIG_CONTEXT", "letters"),
+    ({"KUBE_USE_EXISTING_MASTER": "1"}, "KUBE_USE_EXISTING_MASTER", "true or false"),
+    ({"AWS_S3_BUCKET": "My-Bucket"}, "AWS_S3_BUCKET", "lower-case"),
+    ({"AWS_S3_BUCKET": "ab"}, "AWS_S3_BUCKET", "3 to 63"),
+    ({"AWS_S3_BUCKET": "a..b"}, "AWS_S3_BUCKET", "3 to 63"),
+    ({"AWS_S3_BUCKET": "192.168.0.1"}, "AWS_S3_BUCKET", "looks like an address"),
+    ({"AWS_S3_BUCKET": "xn--bucket"}, "AWS_S3_BUCKET", "S3 keeps"),
+    ({"AWS_S3_BUCKET": "s3://bucket"}, "AWS_S3_BUCKET", "lower-case"),
+    ({"AWS_S3_REGION": "us-west-2a"}, "AWS_S3_REGION", "us-west-2"),
+    ({"AWS_S3_REGION": "cn-north-1"}, "AWS_S3_REGION", "partition aws"),
+    ({"NODE_LABELS": "ssd"}, "NODE_LABELS", "key=value"),
+    ({"NODE_LABELS": "disk=ssd,disk=hdd"}, "NODE_LABELS", "twice"),
+    ({"NODE_LABELS": "-a=b"}, "NODE_LABELS", "label's key"),
+    ({"NODE_LABELS": "a=b c"}, "NODE_LABELS", "label's value"),
+    ({"NODE_LABELS": "a=" + "b" * 64}, "NODE_LABELS", "63 at most"),
+    ({"NODE_LABELS": "/a=b"}, "NODE_LABELS", "label's key"),
+    ({"NODE_LABELS": "kubernetes.io/role=web"}, "NODE_LABELS", "Kubernetes' own"),
+    ({"NODE_LABELS": "node-role.kubernetes.io/web="}, "NODE_LABELS", "Kubernetes' own"),
+    ({"NODE_LABELS": "a=$(id)"}, "NODE_LABELS", "character '$'"),
+    ({"EVICTION_HARD": "memory<250Mi"}, "EVICTION_HARD", "memory.available<250Mi"),
+    ({"EVICTION_HARD": "memory.available=250Mi"}, "EVICTION_HARD", "memory.available<250Mi"),
+    ({"EVICTION_HARD": "memory.available<250MB"}, "EVICTION_HARD", "memory.available<250Mi"),
+    ({"EVICTION_HARD": "memory.available<250Mi;ls"}, "EVICTION_HARD", "character ';'"),
+    ({"FEATURE_GATES": "AllAlpha"}, "FEATURE_GATES", "=true"),
+    ({"FEATURE_GATES": "AllAlpha=yes"}, "FEATURE_GATES", "=true"),
+    ({"KUBE_RUNTIME_CONFIG": "api/all=maybe"}, "KUBE_RUNTIME_CONFIG", "=true"),
+    ({"APISERVER_TEST_ARGS": "v=4"}, "APISERVER_TEST_ARGS", "--name=value"),
+    ({"CONTROLLER_MANAGER_TEST_ARGS": "--a=b && reboot"}, "CONTROLLER_MANAGER_TEST_ARGS", "character '&'"),
+    ({"SCHEDULER_TEST_ARGS": "--v 4"}, "SCHEDULER_TEST_ARGS", "--name=value"),
+    ({"KUBELET_TEST_ARGS": '--a="b"'}, "KUBELET_TEST_ARGS", "without quotes"),
+    ({"KUBEPROXY_TEST_ARGS": "-v=4"}, "KUBEPROXY_TEST_ARGS", "--name=value"),
+    ({"APISERVER_TEST_LOG_LEVEL": "debug"}, "APISERVER_TEST_LOG_LEVEL", "0 to 10"),
+    ({"CONTROLLER_MANAGER_TEST_LOG_LEVEL": "11"}, "CONTROLLER_MANAGER_TEST_LOG_LEVEL", "0 to 10"),
+    ({"SCHEDULER_TEST_LOG_LEVEL": "--v=x"}, "SCHEDULER_TEST_LOG_LEVEL", "0 to 10"),
+    ({"KUBELET_TEST_LOG_LEVEL": "-1"}, "KUBELET_TEST_LOG_LEVEL", "0 to 10"),
+    ({"KUBEPROXY_TEST_LOG_LEVEL": "4;"}, "KUBEPROXY_TEST_LOG_LEVEL", "character ';'"),
+    ({"DOCKER_REGISTRY_MIRROR_URL": "mirror.example.com"}, "DOCKER_REGISTRY_MIRROR_URL", "https://"),
+    ({"DOCKER_REGISTRY_MIRROR_URL": "https://me:pw@mirror"}, "DOCKER_REGISTRY_MIRROR_URL", "give it without"),
+    ({"KUBE_DOWNLOAD_MIRROR": "ftp://mirror"}, "KUBE_DOWNLOAD_MIRROR", "https://"),
+    ({"KUBE_DOWNLOAD_MIRROR": "https://mirror/a?b=c"}, "KUBE_DOWNLOAD_MIRROR", "character '?'"),
+    ({"KUBE_ENABLE_INSECURE_REGISTRY": "yes"}, "KUBE_ENABLE_INSECURE_REGISTRY", "true or false"),
+    ({"KUBE_ENABLE_CLUSTER_DNS": "on"}, "KUBE_ENABLE_CLUSTER_DNS", "true or false"),
+    ({"KUBE_ENABLE_CLUSTER_MONITORING": "influxdb"}, "KUBE_ENABLE_CLUSTER_MONITORING", "say true"),
+    ({"KUBE_ENABLE_CLUSTER_MONITORING": "none"}, "KUBE_ENABLE_CLUSTER_MONITORING", "say false"),
+    ({"KUBE_ENABLE_EBS_CSI_DRIVER": "maybe"}, "KUBE_ENABLE_EBS_CSI_DRIVER", "true or false"),
+    ({"KUBE_ENABLE_CLUSTER_AUTOSCALER": "2"}, "KUBE_ENABLE_CLUSTER_AUTOSCALER", "true or false"),
+    ({"KUBE_AUTOSCALER_MIN_NODES": "0"}, "KUBE_AUTOSCALER_MIN_NODES", "out of range"),
+    ({"KUBE_AUTOSCALER_MAX_NODES": "many"}, "KUBE_AUTOSCALER_MAX_NODES", "not a whole number"),
+    (
+        {
+            "KUBE_ENABLE_CLUSTER_AUTOSCALER": "true",
+            "KUBE_AUTOSCALER_MIN_NODES": "9",
+            "KUBE_AUTOSCALER_MAX_NODES": "8",
+        },
+        "KUBE_AUTOSCALER_MIN_NODES",
+        "more than KUBE_AUTOSCALER_MAX_NODES (8)",
+    ),
+    ({"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": "3"}, "NUM_NODES", "(3)"),
+    ({"ALLOWED_NOTREADY_NODES": "5"}, "ALLOWED_NOTREADY_NODES", "NUM_NODES (4)"),
+    ({"ALLOWED_NOTREADY_NODES": "-1"}, "ALLOWED_NOTREADY_NODES", "out of range"),
+    ({"CLUSTER_READY_ADDITIONAL_TIME_SECONDS": "30s"}, "CLUSTER_READY_ADDITIONAL_TIME_SECONDS", "seconds"),
+    ({"KUBE_WAIT_AWS_SECONDS": "0"}, "KUBE_WAIT_AWS_SECONDS", "1 to 86400 seconds"),
+    ({"KUBE_WAIT_INSTANCE_SECONDS": "10m"}, "KUBE_WAIT_INSTANCE_SECONDS", "seconds"),
+    ({"KUBE_WAIT_API_SECONDS": "-5"}, "KUBE_WAIT_API_SECONDS", "out of range"),
+    ({"KUBE_WAIT_NODES_SECONDS": "100000"}, "KUBE_WAIT_NODES_SECONDS", "out of range"),
+    ({"KUBE_WAIT_DELETE_SECONDS": "forever"}, "KUBE_WAIT_DELETE_SECONDS", "not a whole number"),
+]
+
+
+def the_line(caught: pytest.ExceptionInfo[SettingError]) -> str:
+    message = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert "\n" not in message
+    assert "; " in message, "what would be right comes after a semicolon"
+    return message
+
+
+@pytest.mark.parametrize(("settings", "variable", "fragment"), BAD, ids=lambda value: str(value)[:50])
+def test_a_bad_setting_is_refused_in_one_line(settings: dict[str, str], variable: str, fragment: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        config(**settings)
+    message = the_line(caught)
+    assert message.startswith(f"{variable}: ")
+    assert fragment in message
+
+
+def test_every_option_has_a_bad_input_in_the_table() -> None:
+    named = {name for settings, _, _ in BAD for name in settings}
+    assert set(option_names()) - named == {"KUBE_CONFIG_FILE"}  # it has tests of its own
+
+
+@pytest.mark.parametrize("name", [name for name in option_names() if name != "KUBE_CONFIG_FILE"])
+def test_no_option_takes_what_a_shell_acts_on(name: str) -> None:
+    for bad in ("a$(reboot)", "a;b", "a'b", 'a"b', "a\nb", "a`b`", "a\x00b", "a\\b", "ü"):
+        with pytest.raises(SettingError) as caught:
+            config(**{name: bad})
+        assert the_line(caught).startswith(f"{name}: ")
+
+
+def test_a_very_long_value_is_refused_without_being_repeated() -> None:
+    with pytest.raises(SettingError, match="has 3000 characters") as caught:
+        config(VPC_NAME="a" * 3000)
+    assert len(str(caught.value)) < 200
+
+
+GOOD: list[dict[str, str]] = [
+    {"KUBE_AWS_INSTANCE_PREFIX": "prod.k8s-1"},
+    {"MASTER_INTERNAL_IP": "172.20.0.4"},
+    {"KUBE_SUBNET_CIDR": "172.20.0.16/28", "NUM_NODES": "9"},
+    {"SERVICE_CLUSTER_IP_RANGE": "10.32.0.0/24"},
+    {"MASTER_RESERVED_IP": "127.5.5.5"},
+    {"KUBE_ENABLE_NODE_PUBLIC_IP": "false", "SUBNET_ID": "subnet-12345678"},
+    {"KUBE_ENABLE_MASTER_PUBLIC_IP": "false", "KUBE_DOWNLOAD_MIRROR": "http://10.1.2.3:8080"},
+    {"KUBE_API_PORT": "6443"},
+    {"MASTER_SIZE": "t3.small"},
+    {"NODE_SIZE": "t3.micro"},
+    {"NODE_SPOT_PRICE": "0.0116"},
+    {"KUBE_VPC_CIDR_BASE": "10.0", "SERVICE_CLUSTER_IP_RANGE": "10.1.0.0/16"},
+    {"VPC_ID": "vpc-0123456789abcdef0", "KUBE_SUBNET_CIDR": "192.168.7.0/24"},
+    {"NON_MASQUERADE_CIDR": "100.64.0.0/10", "CLUSTER_IP_RANGE": "100.66.0.0/16"},
+    {"KUBELET_TEST_ARGS": "--max-pods=50 --system-reserved=cpu=100m,memory=100Mi --enable-server"},
+]
+
+
+@pytest.mark.parametrize("settings", GOOD, ids=str)
+def test_a_good_setting_is_taken(settings: dict[str, str]) -> None:
+    c = config(**settings)
+    assert {name: c.text(name) for name in settings} == settings
+
+
+# --- help and the table
+
+
+@pytest.mark.parametrize("script", ["kube_up.py", "kube_down.py"])
+@pytest.mark.parametrize("width", [20, 80, 200])
+def test_help_has_every_option_whole_at_any_width(script: str, width: int) -> None:
+    lines = options.help_text(script, width).splitlines()
+    for option in options.options():
+        assert f"  {option.name}={option.default}" in lines
+    unbroken = {
+        word for option in options.options() for word in (f"{option.name}={option.default}", *option.comment.split())
+    }
+    assert all(len(line) <= width or line.split()[-1] in unbroken or len(line.split()) <= 2 for line in lines)
+
+
+def test_help_is_grouped_as_the_file_is_and_names_flags_and_exit_codes() -> None:
+    text = options.help_text("kube_down.py", 80)
+    groups = list(dict.fromkeys(option.group for option in options.options()))
+    assert [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")] == groups
+    for word in ("--help", "--show-settings", "--keep-disk", "Usage:", "Exit status:", "130"):
+        assert word in text
+    assert "--keep-disk" not in options.help_text("kube_up.py", 80)
+    assert "--dry-run" in options.help_text(
+        "kube_up.py", 80, flags=[options.Flag("--dry-run", "print what it would do")]
+    )
+
+
+def test_help_is_quick_and_needs_no_aws() -> None:
+    program = (
+        "import sys; from lib.options import help_text; help_text('kube_up.py', 80);"
+        "sys.exit(any(name in sys.modules for name in ('boto3', 'botocore')))"
+    )
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=DEFAULTS.parent, env={"PATH": "/usr/bin:/bin"})
+    assert time.monotonic() - start < 1.5  # a fifth of that where nothing else runs
+
+
+def test_the_table_of_settings_has_every_option_with_its_source() -> None:
+    made = remembered({"NODE_ROOT_DISK_SIZE": "60"}, NUM_NODES="11")
+    rows = {row.name: row for row in options.settings_table(made, resolve(made))}
+    assert list(rows) == list(option_names())
+    assert (rows["NUM_NODES"].value, rows["NUM_NODES"].source) == ("11", "environment")
+    assert (rows["MASTER_SIZE"].value, rows["MASTER_SIZE"].source) == ("m6i.xlarge", "computed")
+    assert (rows["MASTER_INTERNAL_IP"].value, rows["MASTER_INTERNAL_IP"].source) == ("172.20.0.9", "computed")
+    assert (rows["NODE_ROOT_DISK_SIZE"].value, rows["NODE_ROOT_DISK_SIZE"].source) == ("60", "remembered")
+    assert (rows["NODE_SPOT_PRICE"].value, rows["NODE_SPOT_PRICE"].source) == ("", "default")
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "KUBE_PASSWORD", "JOIN_TOKEN"])
+def test_secrets_are_hidden(name: str) -> None:
+    assert options.hidden(name, "abc") == "(hidden)"
+    assert options.hidden("AWS_SSH_KEY", "/k") == "/k"
+
+
+def test_a_file_of_another_system_s_editor_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.env").write_text("\ufeffNUM_NODES=3\r\nJUST_A_NAME\r\n", encoding="utf-8")
+    assert resolve(read_layers({"KUBE_CONFIG_FILE": "my.env"})).num_nodes == 3
