@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 try:
     from lib import (
+        addons,
         address,
         api,
         bucket,
@@ -66,7 +67,7 @@ class Master:
     public_ip: str
 
 
-def kube_up(aws: Aws, layers: Layers, flags: script.Flags) -> None:
+def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     """The whole way up. Every step looks before it makes, so that a rerun goes on where the last one stopped."""
     step = aws.console.step
     p = plan.read_plan(aws, layers)
@@ -103,7 +104,8 @@ def kube_up(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     )
 
     step("Minions")
-    data = userdata.render("minion", kubeenv.minion_env(aws, p.config, facts, join_token=token))
+    env = kubeenv.minion_env(aws, p.config, facts, join_token=token)
+    data = userdata.render("minion", env | plan.download_settings(p, p.images.node))
     template = minions.template_data(
         p.config,
         image=p.images.node,
@@ -165,8 +167,12 @@ def ensure_master(aws: Aws, p: Plan, network: Network, facts: kubeenv.Facts, *, 
     public_ip = address.ensure_address(aws, config, interface_id=interface_id, tags=tags)
     disk_id = disk.ensure_disk(aws, config, public_ip=public_ip, tags=tags)
 
+    step("Addons")
+    env = kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id)
+    env["ADDONS"] = addons.ensure_addons(aws, config, facts.bucket, env)
+
     step("Master")
-    data = userdata.render("master", kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id))
+    data = userdata.render("master", env | plan.download_settings(p, p.images.master))
     instance_id = master.ensure_master(
         aws,
         config,

@@ -105,7 +105,7 @@ def _associate(aws: Aws, config: Config, address: AddressTypeDef, *, interface_i
 def disassociate(aws: Aws, address: AddressTypeDef) -> None:
     """Take the address off its interface."""
     if association := address.get("AssociationId"):
-        aws.change(
+        aws.remove(
             "detach",
             f"{address['PublicIp']} from {address.get('NetworkInterfaceId', '?')}",
             lambda: aws.ec2.disassociate_address(AssociationId=association),
@@ -115,7 +115,7 @@ def disassociate(aws: Aws, address: AddressTypeDef) -> None:
 def delete_address(aws: Aws, address: AddressTypeDef) -> None:
     """Release an address that up allocated. One that the user brought is never passed here."""
     disassociate(aws, address)
-    aws.change(
+    aws.remove(
         "release",
         f"elastic IP {address['PublicIp']}",
         lambda: aws.ec2.release_address(AllocationId=address["AllocationId"]),

@@ -21,4 +21,4 @@ def find_alarms(aws: Aws, instance_ids: Sequence[str]) -> list[str]:
 def delete_alarms(aws: Aws, names: Sequence[str]) -> None:
     """Remove the alarms."""
     if names:
-        aws.change("delete", f"alarms {', '.join(names)}", lambda: aws.cloudwatch.delete_alarms(AlarmNames=list(names)))
+        aws.remove("delete", f"alarms {', '.join(names)}", lambda: aws.cloudwatch.delete_alarms(AlarmNames=list(names)))

@@ -1,4 +1,4 @@
-"""The cluster's API as the client sees it: wait for it, wait for the nodes, validate (the original's validate-cluster.sh).
+"""The cluster's API as the client sees it: wait for it and the nodes, validate (the original's validate-cluster.sh).
 
 It is asked with the client certificate from kubeconfig, so kubectl is a convenience and not a requirement.
 """
@@ -195,7 +195,7 @@ def validate(api: Api) -> None:
 
 
 def services(api: Api) -> list[tuple[str, str]]:
-    """The cluster's own services and their addresses, as kubectl cluster-info lists them; none where they are not yet there."""
+    """The cluster's own services and their addresses, as kubectl cluster-info lists them; at first none."""
     try:
         found = api.get_json(
             "/api/v1/namespaces/kube-system/services?labelSelector=kubernetes.io%2Fcluster-service%3Dtrue"

@@ -16,6 +16,7 @@ import boto3
 import botocore.config
 import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.parsers import ResponseParserError
 
 from lib.errors import Ambiguous, AwsRefusal, KubeError, WaitExpired
 
@@ -68,6 +69,10 @@ DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperat
 # What an id answers while AWS has not yet spread word of it; the same codes as for an id that never was.
 NOT_FOUND = frozenset({"NoSuchEntity", "NoSuchBucket", "NoSuchKey", "404", "InvalidPermission.NotFound"})
 
+# No answer, or one that is none: a proxy's page in place of XML, say. What was asked for may have been done.
+LOST = (HTTPClientError, ResponseParserError)
+FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
+
 _ATTEMPTS = 12
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
 _LOOKS = (0.0, 1.0, 2.0)  # seconds before each look after a lost answer: what was made may show late
@@ -106,12 +111,12 @@ def _is_lost(error: BaseException) -> bool:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         code = error_code(error)
         return code not in THROTTLED and (code in FAILED or status >= 500)
-    return isinstance(error, HTTPClientError)
+    return isinstance(error, LOST)
 
 
 def backoff(attempt: int) -> float:
     """Seconds before attempt `attempt` + 1: doubling to 10, with jitter so that two runs do not march in step."""
-    return float(min(10.0, 0.25 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
+    return float(min(10.0, 0.25 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311 no secret
 
 
 def tag_list(tags: Mapping[str, str]) -> list[Any]:
@@ -278,8 +283,8 @@ class Aws:
         """Make one thing and return its id; a Planned id in a dry run.
 
         `call` makes it. When the answer is lost, `look` says whether it is there before `call` is repeated; leave it
-        out where `call` carries a client token of its own or AWS refuses a second one of that name. `retry_if` knows the
-        refusals that mean that AWS is not ready yet.
+        out where `call` carries a client token of its own or AWS refuses a second one of that name. `retry_if` knows
+        the refusals that mean that AWS is not ready yet.
         Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
         """
         if not self._announce("create", words):
@@ -297,27 +302,48 @@ class Aws:
         *,
         done_on: Sequence[str] = (),
         retry_on: Sequence[str] = (),
-        retry_if: Retry = never,
-        seconds: int = 0,
     ) -> None:
-        """Do one thing that may be repeated without harm: a change, or a removal.
+        """Do one thing that may be repeated without harm.
 
-        Codes in `done_on` mean that it was done before; those in `retry_on` that AWS is not ready yet, and the call
-        is repeated for `seconds` (KUBE_WAIT_AWS_SECONDS if 0); so do the refusals that `retry_if` knows. A removal of what
-        is gone is done.
-        Raises AwsRefusal.
+        Codes in `done_on` mean that it was done before; those in `retry_on` that AWS is not ready yet, and the call is
+        repeated. Raises AwsRefusal.
         """
-        if not self._announce(verb, words):
-            return
+        self._do(verb, words, call, done_on=done_on, retry_if=lambda error: error_code(error) in retry_on)
+
+    def remove(
+        self,
+        verb: str,
+        words: str,
+        call: Callable[[], object],
+        *,
+        done_on: Sequence[str] = (),
+        retry_on: Sequence[str] = (),
+        retry_if: Retry = never,
+    ) -> None:
+        """Take one thing away. That it is not there any more, or a code in `done_on`, means that it was done before.
+
+        The call is repeated on codes in `retry_on` and on refusals that `retry_if` knows. Raises AwsRefusal.
+        """
 
         def again(error: BaseException) -> bool:
             return error_code(error) in retry_on or retry_if(error)
 
-        removal = verb in ("delete", "remove", "detach", "release", "empty")
+        self._do(verb, words, call, done_on=done_on, retry_if=again, removal=True)
+
+    def _do(
+        self,
+        verb: str,
+        words: str,
+        call: Callable[[], object],
+        *,
+        done_on: Sequence[str],
+        retry_if: Retry,
+        removal: bool = False,
+    ) -> None:
+        if not self._announce(verb, words):
+            return
         try:
-            self._persist(
-                words, lambda: (call(), "ok")[1], None, retry_if=lambda e: error_code(e) in retry_on, removal=removal
-            )
+            self._persist(words, lambda: (call(), "")[1], None, retry_if=retry_if, removal=removal)
         except AwsRefusal as refused:
             if refused.code not in done_on:
                 raise
@@ -339,16 +365,15 @@ class Aws:
         look: Callable[[], str | None] | None,
         *,
         retry_if: Retry,
-        seconds: int = 0,
         removal: bool = False,
     ) -> str:
-        deadline = self.clock.monotonic() + (seconds or self.wait_seconds)
+        deadline = self.clock.monotonic() + self.wait_seconds
         for attempt in _count():
             try:
                 return call()
-            except (ClientError, HTTPClientError) as error:
+            except (ClientError, *LOST) as error:
                 if removal and is_not_found(error):
-                    return "gone already"
+                    return ""
                 late = bool(self.made) and not removal and is_not_found(error)
                 again = _is_lost(error) or late or retry_if(error)
                 if not again or self.clock.monotonic() > deadline:
@@ -436,7 +461,9 @@ def _what_to_do(code: str, operation: str) -> str:
     if code in DENIED:
         return f"ask for the permission to call {operation}; README.md, Permissions, has the whole policy"
     if code in EXPIRED or code in ("UnrecognizedClientException", "SignatureDoesNotMatch"):
-        return "the credentials are wrong or have expired: renew them (aws sso login, aws configure), then run the same command again"
+        return (
+            "the credentials are wrong or have expired: renew them (aws sso login, aws configure), then run this again"
+        )
     if code == "OptInRequired":
         return "this account may not use the region or the service yet: enable it in the AWS console"
     if "LimitExceeded" in code or code == "LimitExceeded" or code.endswith("QuotaExceeded"):
@@ -446,7 +473,7 @@ def _what_to_do(code: str, operation: str) -> str:
     return "run the same command again once that is mended: it goes on where it stopped"
 
 
-def explain(error: BotoCoreError | ClientError) -> KubeError:
+def explain(error: BaseException) -> KubeError:
     """The KubeError for anything that boto3 raised and no step caught.
 
     Credentials that are missing or not whole, a profile that is not there, a region that is not known: one line each.
@@ -457,6 +484,6 @@ def explain(error: BotoCoreError | ClientError) -> KubeError:
             f"AWS credentials: {' '.join(str(error).split())}",
             hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure",
         )
-    if isinstance(error, (ClientError, HTTPClientError)):
+    if isinstance(error, (ClientError, *LOST)):
         return refusal(error)
     return KubeError(f"AWS: {' '.join(str(error).split())}", hint="check the AWS_* variables and ~/.aws/config")

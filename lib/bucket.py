@@ -5,6 +5,7 @@ Every call carries ExpectedBucketOwner, since strangers can compute the bucket's
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -59,7 +60,7 @@ def default_name(aws: Aws, config: Config) -> str:
 
 
 def find_bucket(aws: Aws, config: Config, *, tagged: str = "") -> Bucket | None:
-    """The cluster's bucket: AWS_S3_BUCKET, else the one tagged on its master, else the computed name. None if not there.
+    """The cluster's bucket: AWS_S3_BUCKET, else the one tagged on its master, else the computed name; or None.
 
     Raises SettingError when it is another account's.
     """
@@ -97,7 +98,7 @@ def _refused(error: ClientError, name: str, account: str) -> Exception:
 
 
 def ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
-    """The bucket, made where `find_bucket` found none; ours is kept private, encrypted and tagged, a brought one as it is."""
+    """The bucket, made where `find_bucket` found none; ours is kept private and encrypted, a brought one as it is."""
     if found and not found.ours:
         aws.console.found(f"bucket {found.name}, yours")
         return found
@@ -116,10 +117,8 @@ def _make_bucket(aws: Aws, config: Config) -> Bucket:
     s3 = aws.s3(region)
 
     def create() -> str:
-        try:
+        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
             s3.create_bucket(Bucket=name, CreateBucketConfiguration=configuration)  # type: ignore[arg-type]
-        except s3.exceptions.BucketAlreadyOwnedByYou:
-            pass
         return name
 
     made = aws.make(f"bucket {name} in {region}", create)
@@ -255,6 +254,20 @@ def make_object(aws: Aws, bucket: Bucket, name: str, content: bytes, *, words: s
     return there
 
 
+def object_names(aws: Aws, bucket: Bucket, start: str) -> Iterator[str]:
+    """The names, below the cluster's prefix, of the objects that begin with `start`."""
+    if bucket.planned:
+        return
+    pages = (
+        aws.s3(bucket.region)
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=bucket.name, Prefix=bucket.key(start), ExpectedBucketOwner=bucket.owner)
+    )
+    for page in pages:
+        for found in page.get("Contents", []):
+            yield found["Key"].removeprefix(bucket.prefix)
+
+
 def object_keys(aws: Aws, bucket: Bucket) -> Iterator[dict[str, str]]:
     """Every object of the cluster, with all its versions, as delete_objects takes them."""
     pages = (
@@ -272,7 +285,7 @@ def empty_bucket(aws: Aws, bucket: Bucket) -> None:
     keys = list(object_keys(aws, bucket))
     for start in range(0, len(keys), 1000):
         some = keys[start : start + 1000]
-        aws.change(
+        aws.remove(
             "empty",
             f"{bucket.name}/{bucket.prefix} of {len(some)} objects",
             functools.partial(_delete_objects, aws, bucket, some),
@@ -294,7 +307,7 @@ def delete_bucket(aws: Aws, bucket: Bucket) -> None:
     if not bucket.ours:
         return
     try:
-        aws.change(
+        aws.remove(
             "delete",
             f"bucket {bucket.name}",
             lambda: aws.s3(bucket.region).delete_bucket(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),

@@ -89,4 +89,4 @@ def check_given(aws: Aws, config: Config) -> None:
 def delete_dhcp_options(aws: Aws, options: DhcpOptionsTypeDef) -> None:
     """Remove our option set; its VPC is gone by then."""
     options_id = options["DhcpOptionsId"]
-    aws.change("delete", f"DHCP options {options_id}", lambda: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id))
+    aws.remove("delete", f"DHCP options {options_id}", lambda: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id))

@@ -92,7 +92,7 @@ def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
 def delete_disk(aws: Aws, volume: VolumeTypeDef) -> None:
     """Remove the master's disk; its instance is gone by then, though AWS may take a moment to see it."""
     volume_id = volume["VolumeId"]
-    aws.change(
+    aws.remove(
         "delete",
         f"disk {volume_id}",
         lambda: aws.ec2.delete_volume(VolumeId=volume_id),

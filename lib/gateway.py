@@ -69,7 +69,7 @@ def detach_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
     gateway_id = gateway["InternetGatewayId"]
     for attachment in gateway.get("Attachments", []):
         vpc_id = attachment["VpcId"]
-        aws.change(
+        aws.remove(
             "detach",
             f"{gateway_id} from {vpc_id}",
             functools.partial(aws.ec2.detach_internet_gateway, InternetGatewayId=gateway_id, VpcId=vpc_id),
@@ -83,4 +83,4 @@ def delete_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
     detach_gateway(aws, gateway)
     gateway_id = gateway["InternetGatewayId"]
     words = f"internet gateway {gateway_id}"
-    aws.change("delete", words, lambda: aws.ec2.delete_internet_gateway(InternetGatewayId=gateway_id))
+    aws.remove("delete", words, lambda: aws.ec2.delete_internet_gateway(InternetGatewayId=gateway_id))

@@ -144,17 +144,17 @@ def delete_profile(aws: Aws, config: Config, role: str) -> None:
     if profile and not _lacks(profile, {"KubernetesCluster": config.cluster_id}):
         for member in profile["Roles"]:
             _remove_from_profile(aws, profile=name, role=member["RoleName"])
-        aws.change(
+        aws.remove(
             "delete", f"instance profile {name}", lambda: aws.iam.delete_instance_profile(InstanceProfileName=name)
         )
     found = find_role(aws, name)
     if found and not _lacks(found, {"KubernetesCluster": config.cluster_id}):
         _delete_policies(aws, name)
-        aws.change("delete", f"role {name}", lambda: aws.iam.delete_role(RoleName=name))
+        aws.remove("delete", f"role {name}", lambda: aws.iam.delete_role(RoleName=name))
 
 
 def _remove_from_profile(aws: Aws, *, profile: str, role: str) -> None:
-    aws.change(
+    aws.remove(
         "remove",
         f"role {role} from its instance profile",
         lambda: aws.iam.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=role),
@@ -164,14 +164,14 @@ def _remove_from_profile(aws: Aws, *, profile: str, role: str) -> None:
 def _delete_policies(aws: Aws, name: str) -> None:
     for page in aws.iam.get_paginator("list_role_policies").paginate(RoleName=name):
         for policy in page["PolicyNames"]:
-            aws.change(
+            aws.remove(
                 "delete",
                 f"policy {policy} of {name}",
                 functools.partial(aws.iam.delete_role_policy, RoleName=name, PolicyName=policy),
             )
     for attached in aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=name):
         for managed in attached["AttachedPolicies"]:
-            aws.change(
+            aws.remove(
                 "detach",
                 f"policy {managed['PolicyName']} from {name}",
                 functools.partial(aws.iam.detach_role_policy, RoleName=name, PolicyArn=managed["PolicyArn"]),

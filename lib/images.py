@@ -143,14 +143,14 @@ def _choose(
         raise SettingError(
             wish.image_name, f"there is no image {wish.image_id} here", "give one of this region, or leave it empty"
         )
-    image = _image(found)
-    if image.architecture != architectures[wish.size]:
+    image, needed = _image(found), architectures[wish.size]
+    if image.architecture != needed:
         if wish.image_name in replaceable:
             return None
         raise SettingError(
             wish.image_name,
-            f"{wish.image_id} is for {image.architecture}, and {wish.size_name} {wish.size} is {architectures[wish.size]}",
-            f"give an image for {architectures[wish.size]}, or another {wish.size_name}",
+            f"{wish.image_id} is for {image.architecture}, and {wish.size_name} {wish.size} is {needed}",
+            f"give an image for {needed}, or another {wish.size_name}",
         )
     return image
 

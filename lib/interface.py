@@ -67,7 +67,7 @@ def _check_place(config: Config, found: NetworkInterfaceTypeDef, *, subnet_id: s
     if found["PrivateIpAddress"] != config.master_internal_ip:
         raise SettingError(
             "MASTER_INTERNAL_IP",
-            f"the master has {found['PrivateIpAddress']}, which every minion knows, and it cannot become {config.master_internal_ip}",
+            f"every minion knows the master at {found['PrivateIpAddress']}, which cannot become {config.master_internal_ip}",
             "leave it as it was, or make another cluster",
         )
     if found["SubnetId"] != subnet_id:
@@ -136,7 +136,7 @@ def describe(interface: NetworkInterfaceTypeDef) -> str:
 def delete_interface(aws: Aws, interface: NetworkInterfaceTypeDef) -> None:
     """Remove an interface of ours; its instance is gone by then, though AWS may take a moment to see it."""
     interface_id = interface["NetworkInterfaceId"]
-    aws.change(
+    aws.remove(
         "delete",
         f"interface {interface_id}",
         lambda: aws.ec2.delete_network_interface(NetworkInterfaceId=interface_id),

@@ -47,7 +47,7 @@ class Client:
 
 
 def chosen_file(config: Config) -> Path:
-    """The file to write, of the one or several that KUBECONFIG names: as kubectl, the first that is there, else the last."""
+    """The file to write, of those that KUBECONFIG names: as kubectl, the first that is there, else the last."""
     paths = [Path(part) for part in config.kubeconfig.split(os.pathsep) if part]
     return next((path for path in paths if path.exists()), paths[-1]).resolve()
 
@@ -65,7 +65,7 @@ def _load(path: Path) -> tuple[str, dict[str, Any]]:
     """The file's text and what it says; ('', {}) for one that is not there."""
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        data = yaml.load(text, Loader=_Loader) or {}
+        data = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 a safe loader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
         raise SettingError(
@@ -131,7 +131,7 @@ def remove_entries(aws: Aws, config: Config, *, servers: list[str]) -> None:
     name = config.context
     if entry(data, "clusters", name).get("server") in servers:
         left = without(text, data, name)
-        aws.change("remove", f"context {name} from {path}", lambda: write_private(path, left))
+        aws.remove("remove", f"context {name} from {path}", lambda: write_private(path, left))
 
 
 def write_private(path: Path, text: str) -> None:
@@ -196,7 +196,7 @@ def _edited(text: str, data: Mapping[str, Any], target: dict[str, Any], name: st
     """`text`, which says `data`, edited to say `target`; written anew only where its form cannot be edited (JSON)."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     new = _Edit(text, root, name).apply(data, target)
-    if new is not None and yaml.load(new, Loader=_Loader) == target:
+    if new is not None and yaml.load(new, Loader=_Loader) == target:  # noqa: S506 a safe loader
         return new
     return json.dumps(target, indent=2) + "\n" if text.lstrip().startswith("{") else _dump(target)
 

@@ -67,14 +67,14 @@ def delete_balancer(aws: Aws, balancer: Balancer) -> None:
     """Remove a load balancer of the cluster's. Its interfaces go some seconds later."""
     words = f"load balancer {balancer.name}"
     if balancer.arn:
-        aws.change("delete", words, lambda: aws.elbv2.delete_load_balancer(LoadBalancerArn=balancer.arn))
+        aws.remove("delete", words, lambda: aws.elbv2.delete_load_balancer(LoadBalancerArn=balancer.arn))
     else:
-        aws.change("delete", words, lambda: aws.elb.delete_load_balancer(LoadBalancerName=balancer.name))
+        aws.remove("delete", words, lambda: aws.elb.delete_load_balancer(LoadBalancerName=balancer.name))
 
 
 def delete_target_group(aws: Aws, arn: str) -> None:
     """Remove a target group of the cluster's, once its load balancer is gone."""
-    aws.change(
+    aws.remove(
         "delete",
         f"target group {arn.split('/')[-2]}",
         lambda: aws.elbv2.delete_target_group(TargetGroupArn=arn),

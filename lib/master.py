@@ -71,7 +71,7 @@ def _repair(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
         aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
     if found["InstanceType"] != config.master_size:
         aws.console.warn(
-            f"the master is {found['InstanceType']}, not {config.master_size}: terminate it and run this again to change it"
+            f"the master is {found['InstanceType']}, not {config.master_size}; terminate it and run this again to change it"
         )
 
 
@@ -124,7 +124,7 @@ def _make_master(
 
 
 def _may_run_later(error: BaseException) -> bool:
-    """Whether RunInstances will do as soon as AWS has caught up: with the profile, or with the interface's last instance."""
+    """Whether RunInstances will do once AWS has caught up: with the profile, or with the interface's last instance."""
     code = error_code(error)
     if code in ("InvalidNetworkInterface.InUse", "InvalidInterface.InUse"):
         return True
@@ -153,9 +153,7 @@ def wait_running(aws: Aws, config: Config, instance_id: str) -> None:
             running,
             seconds=config.kube_wait_instance_seconds,
             progress=lambda: last["state"],
-            at_end=lambda: (
-                f"it is {last['state']} {last.get('reason', '')}: aws ec2 describe-instances --instance-ids {instance_id}"
-            ),
+            at_end=lambda: f"it is {last['state']} {last.get('reason', '')}; see aws ec2 describe-instances",
         )
 
 
@@ -190,7 +188,7 @@ def terminate(aws: Aws, instance_ids: Sequence[str]) -> None:
     for start in range(0, len(instance_ids), 500):
         some = instance_ids[start : start + 500]
         words = some[0] if len(some) == 1 else f"{len(some)} instances"
-        aws.change("delete", words, functools.partial(aws.ec2.terminate_instances, InstanceIds=some))
+        aws.remove("delete", words, functools.partial(aws.ec2.terminate_instances, InstanceIds=some))
 
 
 def wait_terminated(aws: Aws, config: Config) -> None:

@@ -80,7 +80,7 @@ def template_data(
 
 
 def fingerprint(data: Mapping[str, Any]) -> str:
-    """What a version's description says, by which a rerun knows that it is still the one wanted. Versions never change."""
+    """What a version's description says, by which a rerun knows the one that it wants. Versions never change."""
     return "kube-up " + hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -191,7 +191,7 @@ def _group_tags(config: Config, name: str) -> list[Any]:
     ]
 
 
-def _settings(config: Config, size: Size, *, template_id: str, subnet_id: str) -> dict[str, Any]:
+def _settings(size: Size, *, template_id: str, subnet_id: str) -> dict[str, Any]:
     return {
         "LaunchTemplate": {"LaunchTemplateId": template_id, "Version": "$Default"},
         "MinSize": size.least,
@@ -202,7 +202,7 @@ def _settings(config: Config, size: Size, *, template_id: str, subnet_id: str) -
 
 
 def _make_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet_id: str) -> None:
-    settings = _settings(config, wanted_size(config), template_id=template_id, subnet_id=subnet_id)
+    settings = _settings(wanted_size(config), template_id=template_id, subnet_id=subnet_id)
 
     def create() -> str:
         try:
@@ -227,7 +227,7 @@ def _repair_group(
     aws: Aws, config: Config, found: AutoScalingGroupTypeDef, *, template_id: str, subnet_id: str
 ) -> None:
     size = wanted_size(config, found["DesiredCapacity"])
-    wanted = _settings(config, size, template_id=template_id, subnet_id=subnet_id)
+    wanted = _settings(size, template_id=template_id, subnet_id=subnet_id)
     template = found.get("LaunchTemplate", {})
     actual = {
         **{key: found.get(key) for key in wanted},
@@ -310,7 +310,7 @@ def delete_group(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
     if group.get("Status"):
         aws.console.say(f"group {name} is being deleted")
         return
-    aws.change(
+    aws.remove(
         "delete",
         f"group {name} of {len(group['Instances'])}",
         lambda: aws.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True),
@@ -338,4 +338,4 @@ def delete_template(aws: Aws, template: LaunchTemplateTypeDef) -> None:
     """Remove a launch template of ours with all its versions."""
     template_id = template["LaunchTemplateId"]
     words = f"launch template {template_id} {template['LaunchTemplateName']}"
-    aws.change("delete", words, lambda: aws.ec2.delete_launch_template(LaunchTemplateId=template_id))
+    aws.remove("delete", words, lambda: aws.ec2.delete_launch_template(LaunchTemplateId=template_id))

@@ -14,7 +14,7 @@ import string
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lib.bucket import Bucket
 
 OBJECT = "pki.tar"
-TOKEN_OBJECT = "join-token"
+TOKEN_OBJECT = "join-token"  # noqa: S105 the name of the object
 CA_DAYS = 3650
 CLIENT_DAYS = 365
 # kubeadm binds this group to cluster-admin and can take that away again, which it cannot from system:masters.
@@ -117,8 +117,7 @@ def make_ca(key: ec.EllipticCurvePrivateKey, common_name: str) -> x509.Certifica
 def make_client_certificate(pki: Pki, *, user: str) -> tuple[bytes, bytes]:
     """A certificate and its key, PEM, with which `user` is an administrator of the cluster for a year."""
     key = ec.generate_private_key(ec.SECP256R1())
-    authority = serialization.load_pem_private_key(pki.ca_key, password=None)
-    assert isinstance(authority, ec.EllipticCurvePrivateKey)
+    authority = cast("ec.EllipticCurvePrivateKey", serialization.load_pem_private_key(pki.ca_key, password=None))
     name = x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, ADMIN_GROUP), x509.NameAttribute(NameOID.COMMON_NAME, user)]
     )

@@ -1,4 +1,4 @@
-"""What a run is about, settled before anything is changed: who we are, which settings, which images, and whether it fits."""
+"""What a run is about, settled before anything is changed: who we are, which settings and images, what fits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import preflight, state
+from lib import preflight, releases, state
 from lib import subnet as subnets
+from lib.aws import FAILURES, explain
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
 from lib.errors import KubeError, SettingError
-from lib.images import Images, find_images, tell
+from lib.images import Image, Images, find_images, tell
 from lib.routetable import table_of_subnet
 from lib.vpc import find_vpc
 
@@ -32,6 +33,7 @@ class Plan:
     config: Config
     layers: Layers
     images: Images
+    sums: Mapping[str, str]
     bucket: Bucket | None
     master: NetworkInterfaceTypeDef | None
 
@@ -57,7 +59,14 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
     config = preflight.check(aws, config, master=master, address_given=given)
-    return Plan(config=config, layers=layers, images=images, bucket=bucket, master=master)
+    wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
+    sums = releases.find_sums(aws, bucket, wanted)
+    return Plan(config=config, layers=layers, images=images, sums=sums, bucket=bucket, master=master)
+
+
+def download_settings(plan: Plan, image: Image) -> dict[str, str]:
+    """URLs and sums of what a node with that image downloads, as its user-data carries them."""
+    return releases.settings(releases.downloads(plan.config, image.architecture), plan.sums)
 
 
 def moved(plan: Plan, config: Config) -> Plan:
@@ -70,6 +79,7 @@ def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
     if not plan.config.kube_use_existing_master:
         wanted = to_remember(plan.layers, plan.config)
         state.remember(aws, bucket, wanted, known=plan.layers.remembered)
+    releases.remember_sums(aws, bucket, plan.sums)
 
 
 def read_remembered(aws: Aws, layers: Layers) -> tuple[Layers, Bucket | None, NetworkInterfaceTypeDef | None]:
@@ -88,15 +98,16 @@ def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
     try:
         aws.identify()
         layers = read_remembered(aws, layers)[0]
-    except Exception as error:  # whatever keeps AWS from answering, the rest can be shown
-        aws.console.warn(f"what is remembered of the cluster could not be read: {' '.join(str(error).split())}")
+    except FAILURES as error:  # whatever keeps AWS from answering, the rest can be shown
+        aws.console.warn(f"what is remembered of the cluster could not be read: {explain(error)}")
     return layers, resolve(layers)
 
 
 def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
     aws.console.say(f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}")
     aws.console.say(
-        f"cluster {config.cluster_id}: Kubernetes {config.kubernetes_version}, {config.num_nodes} minions in {config.kube_aws_zone}"
+        f"cluster {config.cluster_id}: Kubernetes {config.kubernetes_version}, "
+        f"{config.num_nodes} minions in {config.kube_aws_zone}"
     )
     remembered = [name for name in layers.defaults if layers.source(name) == "remembered"]
     chosen = [name for name in layers.defaults if layers.source(name) in ("environment", "KUBE_CONFIG_FILE")]
@@ -145,7 +156,7 @@ def _for_existing_master(
     """The settings of a run that adds a group: its master must be there, its subnet is another one or the same."""
     if master is None or bucket is None:
         raise KubeError(
-            f"KUBE_USE_EXISTING_MASTER: account {aws.account} has no master of cluster {config.cluster_id} in {aws.region}",
+            f"KUBE_USE_EXISTING_MASTER: account {aws.account} has no master of {config.cluster_id} in {aws.region}",
             hint="bring one up first, without KUBE_USE_EXISTING_MASTER",
         )
     if config.subnet_id or layers.asked("KUBE_SUBNET_CIDR"):

@@ -26,7 +26,7 @@ _ROUTES_EVERYBODY_HAS = 50
 def check(aws: Aws, config: Config, *, master: NetworkInterfaceTypeDef | None, address_given: bool) -> Config:
     """The settings, completed by what AWS says of brought things. Raises SettingError; changes nothing.
 
-    `master` is the master's interface where there is one; `address_given` says that MASTER_INTERNAL_IP was not computed.
+    `master` is the master's interface where there is one; `address_given`: MASTER_INTERNAL_IP was not computed.
     """
     check_kubeconfig(config)
     check_key(config)
@@ -44,7 +44,7 @@ def check(aws: Aws, config: Config, *, master: NetworkInterfaceTypeDef | None, a
 
 
 def settle_address(config: Config, *, cidr: str, master: NetworkInterfaceTypeDef | None, given: bool) -> Config:
-    """The settings for a subnet of that range: MASTER_INTERNAL_IP as given, else the living master's, else the subnet's .9.
+    """The settings for a subnet of that range: MASTER_INTERNAL_IP as given, else the living master's, else its .9.
 
     Raises SettingError for a given one outside it.
     """

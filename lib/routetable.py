@@ -45,7 +45,7 @@ def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeD
 def ensure_route_table(aws: Aws, config: Config, *, vpc_id: str, subnet_id: str, gateway_id: str) -> str:
     """The id of the table for the pods' routes: associated with the subnet, with a way out to the gateway.
 
-    Raises SettingError for a brought subnet whose table routes to instances (the cloud controller manager cannot work with it).
+    Raises SettingError for a brought subnet whose table routes to instances: the controller manager cannot use it.
     """
     if config.subnet_id:
         return _use_brought(aws, config, vpc_id=vpc_id)
@@ -54,7 +54,7 @@ def ensure_route_table(aws: Aws, config: Config, *, vpc_id: str, subnet_id: str,
         aws.console.found(f"route table {table['RouteTableId']}")
         aws.repair_tags(table["RouteTableId"], tags_of(table), config.tags)
     table_id = table["RouteTableId"] if table else _make_route_table(aws, config, vpc_id=vpc_id)
-    _associate(aws, table_id, table, subnet_id=subnet_id, vpc_id=vpc_id)
+    _associate(aws, table_id, table, subnet_id=subnet_id)
     _route_out(aws, table_id, table, gateway_id=gateway_id)
     return table_id
 
@@ -80,7 +80,8 @@ def check_brought(config: Config, table: RouteTableTypeDef) -> None:
     if strange:
         raise SettingError(
             "SUBNET_ID",
-            f"its route table {table['RouteTableId']} routes {', '.join(strange)} to an instance or interface, which the cloud controller manager cannot work with",
+            f"its route table {table['RouteTableId']} routes {', '.join(strange)} to an instance or interface, "
+            "which the cloud controller manager cannot work with",
             "give a subnet with a table of its own that has a NAT gateway instead",
         )
 
@@ -102,7 +103,7 @@ def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
     )
 
 
-def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subnet_id: str, vpc_id: str) -> None:
+def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subnet_id: str) -> None:
     if table and any(a.get("SubnetId") == subnet_id for a in table["Associations"]):
         return
     other = None if table is None else _other_association(aws, subnet_id)
@@ -151,8 +152,8 @@ def delete_route_table(aws: Aws, table: RouteTableTypeDef) -> None:
     table_id = table["RouteTableId"]
     for association in table["Associations"]:
         call = functools.partial(aws.ec2.disassociate_route_table, AssociationId=association["RouteTableAssociationId"])
-        aws.change("detach", f"{table_id} from {association.get('SubnetId', '?')}", call)
-    aws.change("delete", f"route table {table_id}", lambda: aws.ec2.delete_route_table(RouteTableId=table_id))
+        aws.remove("detach", f"{table_id} from {association.get('SubnetId', '?')}", call)
+    aws.remove("delete", f"route table {table_id}", lambda: aws.ec2.delete_route_table(RouteTableId=table_id))
 
 
 def remove_pod_routes(aws: Aws, config: Config, table: RouteTableTypeDef | None) -> None:
@@ -164,4 +165,4 @@ def remove_pod_routes(aws: Aws, config: Config, table: RouteTableTypeDef | None)
         if route.get("GatewayId") != "local" and is_pod_route(config, route):
             block = route["DestinationCidrBlock"]
             call = functools.partial(aws.ec2.delete_route, RouteTableId=table_id, DestinationCidrBlock=block)
-            aws.change("remove", f"route {block} from {table_id}", call)
+            aws.remove("remove", f"route {block} from {table_id}", call)

@@ -8,12 +8,9 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import NoReturn
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from lib.aws import Aws, Clock, explain
+from lib.aws import FAILURES, Aws, Clock, explain
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
 from lib.errors import KubeError, SettingError
@@ -47,7 +44,7 @@ def run(
     clock: Clock,
     show: Callable[[Aws, Layers], tuple[Layers, Config]],
 ) -> int:
-    """Run a script's body and return its exit status. All that it may raise ends here, in one line and perhaps a hint."""
+    """Run a script's body and return its exit status. All that it may raise ends here, in a line and perhaps a hint."""
     console = Console(clock)
     try:
         flags = _parse(script, argv)
@@ -94,7 +91,7 @@ def _run_body(
     except KubeError as error:
         console.error(str(error), hint=error.hint)
         return error.exit_code
-    except (BotoCoreError, ClientError) as error:
+    except FAILURES as error:
         explained = explain(error)
         console.error(str(explained), hint=explained.hint)
         return REFUSED
@@ -146,7 +143,7 @@ def _show_settings(console: Console, layers: Layers, config: Config) -> None:
 def _sigterm() -> Iterator[None]:
     """Turn SIGTERM into an exception, so that a temporary file is not left and the person is told."""
 
-    def stop(signum: int, frame: FrameType | None) -> None:
+    def stop(*_: object) -> None:
         raise _Terminated
 
     try:

@@ -164,7 +164,7 @@ def own_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
 
 
 def revoke_all(aws: Aws, groups: Sequence[SecurityGroupTypeDef]) -> None:
-    """Take out the rules between our groups, and our groups out of others' rules, since each keeps a group from going."""
+    """Take our groups out of all rules, each other's and others': every such rule keeps a group from going."""
     ids = [group["GroupId"] for group in groups]
     if ids:
         for group in _groups_referring(aws, ids):
@@ -186,7 +186,7 @@ def revoke_references(aws: Aws, group: SecurityGroupTypeDef, group_ids: Sequence
         if pair["GroupId"] in group_ids
     ]
     if permissions:
-        aws.change(
+        aws.remove(
             "remove",
             f"rules between groups from {group['GroupId']}",
             lambda: aws.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=permissions),  # type: ignore[arg-type]
@@ -202,4 +202,4 @@ def delete_group(aws: Aws, group: SecurityGroupTypeDef, *, wait_if: Retry = neve
     """Remove a group of ours once no interface uses it."""
     group_id = group["GroupId"]
     words = f"security group {group_id} {group['GroupName']}"
-    aws.change("delete", words, lambda: aws.ec2.delete_security_group(GroupId=group_id), retry_if=wait_if)
+    aws.remove("delete", words, lambda: aws.ec2.delete_security_group(GroupId=group_id), retry_if=wait_if)

@@ -149,4 +149,4 @@ def own_key_pairs(aws: Aws, config: Config) -> list[KeyPairInfoTypeDef]:
 def delete_key_pair(aws: Aws, pair: KeyPairInfoTypeDef) -> None:
     """Remove a key pair of ours from EC2; the local files stay."""
     key_pair_id = pair["KeyPairId"]
-    aws.change("delete", f"key pair {pair['KeyName']}", lambda: aws.ec2.delete_key_pair(KeyPairId=key_pair_id))
+    aws.remove("delete", f"key pair {pair['KeyName']}", lambda: aws.ec2.delete_key_pair(KeyPairId=key_pair_id))

@@ -1,6 +1,7 @@
 """What is remembered of a cluster: `settings.env` under its prefix in the bucket, one readable file.
 
-A rerun that forgets NUM_NODES=10 does not shrink the cluster, and anybody with the account's rights can read how it was made.
+A rerun that forgets NUM_NODES=10 does not shrink the cluster, and anybody with the account's rights can read how it was
+made.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _HEAD = """\
 def find_staging(aws: Aws, config: Config) -> tuple[Bucket | None, NetworkInterfaceTypeDef | None]:
     """The cluster's bucket and its master's interface, as far as they are there.
 
-    The bucket is looked for where the master's interface or disk says it is, so that forgetting AWS_S3_BUCKET makes no second CA.
+    The bucket is looked for where the master's interface or disk says it is, so that forgetting AWS_S3_BUCKET makes no
+    second CA.
     """
     interface = find_interface(aws, config)
     tagged = tags_of(interface).get(staging.TAG, "") if interface else ""

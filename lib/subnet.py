@@ -122,4 +122,4 @@ def ninth_address(cidr: str) -> str:
 def delete_subnet(aws: Aws, subnet: SubnetTypeDef, *, wait_if: Retry = never) -> None:
     """Remove a subnet of ours once nothing is in it."""
     subnet_id = subnet["SubnetId"]
-    aws.change("delete", f"subnet {subnet_id}", lambda: aws.ec2.delete_subnet(SubnetId=subnet_id), retry_if=wait_if)
+    aws.remove("delete", f"subnet {subnet_id}", lambda: aws.ec2.delete_subnet(SubnetId=subnet_id), retry_if=wait_if)

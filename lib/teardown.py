@@ -145,15 +145,15 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
     aws.identify()
     layers, staging, _ = read_remembered(aws, layers)
-    config = resolve(layers)
+    config = resolve(layers, check=False)  # a number that does not fit keeps nothing from going
     aws.console.say(
         f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}, cluster {config.cluster_id}"
     )
     doomed = find_all(aws, config, staging)
     if not doomed.words():
         raise NothingFound(
-            f"nothing of cluster {config.cluster_id} in account {aws.account}, region {aws.region}; nothing was touched",
-            hint="KUBE_AWS_ZONE says which region is searched, KUBE_AWS_INSTANCE_PREFIX which cluster, AWS_PROFILE which account",
+            f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}; nothing was touched",
+            hint="KUBE_AWS_ZONE says which region is meant, KUBE_AWS_INSTANCE_PREFIX which cluster",
         )
     return doomed
 
@@ -278,5 +278,6 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
     if kept:
         console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
     console.line(
-        f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s: nothing{' else' if kept else ''} is left of it."
+        f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s: "
+        f"nothing{' else' if kept else ''} is left of it."
     )

@@ -41,7 +41,7 @@ def describe(volume: VolumeTypeDef) -> str:
 
 def delete_volume(aws: Aws, volume: VolumeTypeDef) -> None:
     """Remove a volume; its instance is gone by then, though AWS may take a moment to see it."""
-    aws.change(
+    aws.remove(
         "delete",
         describe(volume),
         lambda: aws.ec2.delete_volume(VolumeId=volume["VolumeId"]),

@@ -86,4 +86,4 @@ def _enable_dns(aws: Aws, vpc_id: str, attribute: str) -> None:
 def delete_vpc(aws: Aws, vpc: VpcTypeDef, *, wait_if: Retry = never) -> None:
     """Remove our VPC once it is empty."""
     vpc_id = vpc["VpcId"]
-    aws.change("delete", f"VPC {vpc_id}", lambda: aws.ec2.delete_vpc(VpcId=vpc_id), retry_if=wait_if)
+    aws.remove("delete", f"VPC {vpc_id}", lambda: aws.ec2.delete_vpc(VpcId=vpc_id), retry_if=wait_if)

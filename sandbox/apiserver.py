@@ -1,4 +1,4 @@
-"""The stand-in API server: TLS with the cluster's own CA, client certificates, and the objects that a client looks at."""
+"""The stand-in API server: TLS with the cluster's own CA, client certificates, the objects that clients read."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class User:
 
     @property
     def is_admin(self) -> bool:
+        """Whether the certificate is one of an administrator."""
         return bool(ADMIN_GROUPS.intersection(self.groups))
 
 
@@ -82,9 +83,7 @@ def identity(authority: x509.Certificate, authority_key: Any, names: list[x509.G
     )
     return Identity(
         certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         authority.public_bytes(serialization.Encoding.PEM),
     )
 
@@ -139,6 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Listener
 
     def do_GET(self) -> None:
+        """Answer from the simulated cluster."""
         reply = self.server.answer(self.path, self._user(), self.headers.get("Accept", ""))
         self._send(reply)
 
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self._send(status(405, "MethodNotAllowed", "the stand-in control plane of the sandbox is for reading only"))
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = _refuse
+    do_POST = do_PUT = do_PATCH = do_DELETE = _refuse  # noqa: N815  (names that http.server looks for)
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -156,13 +156,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.body)
 
     def _user(self) -> User:
-        peer: dict[str, Any] = self.connection.getpeercert() or {}  # type: ignore[attr-defined]
+        peer: dict[str, Any] = self.connection.getpeercert() or {}
         parts = [pair for name in peer.get("subject", ()) for pair in name]
         common = [value for kind, value in parts if kind == "commonName"]
         return User(common[0], tuple(v for kind, v in parts if kind == "organizationName")) if common else User()
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    def log_message(self, *args: Any) -> None:
+        """Nothing: the sandbox is silent."""
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
@@ -336,13 +336,15 @@ def _others(cluster: Cluster, path: str, query: dict[str, list[str]], accept: st
     return _json(_list(kind.capitalize().removesuffix("s") + "List", objects))
 
 
-def _namespaces(cluster: Cluster) -> list[dict[str, Any]]:
+def _namespaces(_cluster: Cluster) -> list[dict[str, Any]]:
     names = ("default", "kube-node-lease", "kube-public", "kube-system")
     return [{"metadata": {"name": name}, "status": {"phase": "Active"}} for name in names]
 
 
 def _services(cluster: Cluster) -> list[dict[str, Any]]:
-    kubernetes = _service("default", "kubernetes", cluster.settings.get("KUBERNETES_SERVICE_IP", ""), ("https", 443), {})
+    kubernetes = _service(
+        "default", "kubernetes", cluster.settings.get("KUBERNETES_SERVICE_IP", ""), ("https", 443), {}
+    )
     if cluster.settings.get("KUBE_ENABLE_CLUSTER_DNS", "true") != "true":
         return [kubernetes]
     labels = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
@@ -352,9 +354,7 @@ def _services(cluster: Cluster) -> list[dict[str, Any]]:
     ]
 
 
-def _service(
-    namespace: str, name: str, address: str, port: tuple[str, int], labels: dict[str, str]
-) -> dict[str, Any]:
+def _service(namespace: str, name: str, address: str, port: tuple[str, int], labels: dict[str, str]) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": {"clusterIP": address, "ports": [{"name": port[0], "port": port[1], "protocol": "TCP"}]},
@@ -364,6 +364,6 @@ def _service(
 OBJECTS: dict[str, Callable[[Cluster], list[dict[str, Any]]]] = {
     "namespaces": _namespaces,
     "services": _services,
-    "pods": lambda cluster: [],
-    "events": lambda cluster: [],
+    "pods": lambda _cluster: [],
+    "events": lambda _cluster: [],
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from sandbox import cloud, groups, images, lifecycle, patches, rules, tokens
+from sandbox import cloud, downloads, groups, images, lifecycle, patches, rules, speed, tokens
 from sandbox.calls import (
     Answer,
     Call,
@@ -73,7 +73,7 @@ class Sandbox:
         self.latency = latency
         self.hooks = Hooks()
         self.calls: list[Record] = []
-        self.on_record: Callable[[Record], None] = lambda record: None
+        self.on_record: Callable[[Record], None] = lambda _record: None
         self.on_tick: list[Callable[[], None]] = []
         self.count = 0
         self.lock = threading.RLock()
@@ -82,6 +82,7 @@ class Sandbox:
         self._hosts: Hosts | None = None
         self._closed = threading.Event()
         patches.install(self.world)
+        speed.install()
 
     # --- life ---
 
@@ -142,8 +143,11 @@ class Sandbox:
     # --- requests ---
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """WSGI: one API call, recorded before it is answered."""
         if environ.get("PATH_INFO", "").startswith(INTERNAL):
             return self._internal(environ, start_response)
+        if environ.get("PATH_INFO", "").startswith(downloads.PREFIX):
+            return downloads.answer(environ["PATH_INFO"], start_response)
         started = time.time()
         call = parse(environ, read_body(environ))
         if self.latency:
@@ -196,9 +200,9 @@ class Sandbox:
     def _ask_moto(self, call: Call, environ: Environ) -> Answer:
         seen: dict[str, Any] = {}
 
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
             seen.update(status=int(status.split()[0]), headers=list(headers))
-            return lambda data: None
+            return lambda _data: None
 
         try:
             body = b"".join(self._moto(cast("dict[str, Any]", environ), start))
@@ -222,7 +226,7 @@ class Sandbox:
         self.calls.append(record)
         self.on_record(record)
 
-    def _internal(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _internal(self, _environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         from sandbox.inventory import inventory
 
         with self.lock:
@@ -247,7 +251,7 @@ def _handler() -> Any:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
-        def log(self, type: str, message: str, *args: Any) -> None:
-            pass
+        def log(self, *args: Any) -> None:
+            """Nothing."""
 
     return Handler

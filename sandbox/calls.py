@@ -10,7 +10,8 @@ from typing import Any, cast
 from xml.sax.saxutils import escape
 
 from moto.core.parse import PROTOCOL_PARSERS
-from moto.core.routing import determine_request_protocol, get_service_router
+from moto.core.request import determine_request_protocol
+from moto.core.routing import get_service_router
 from moto.core.serialize import XFormedAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import BackendRequest
@@ -52,6 +53,7 @@ class Call:
 
     @property
     def changes(self) -> bool:
+        """Whether the call may change the account."""
         return not self.operation.startswith(READS) and self.service != "sts"
 
 
@@ -66,6 +68,7 @@ class Answer:
 
     @property
     def refused(self) -> bool:
+        """Whether this is an error."""
         return self.status >= 400
 
 
@@ -73,10 +76,8 @@ def read_body(environ: Environ) -> bytes:
     """The request's whole body; left in `environ` so that moto can read it again."""
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
-    if environ.get("wsgi.input_terminated"):
-        body = stream.read()
-    else:
-        body = stream.read(int(length)) if length else b""
+    chunked = environ.get("wsgi.input_terminated")
+    body = stream.read() if chunked else stream.read(int(length or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
     environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -118,14 +119,14 @@ def _operation(service: str, request: Any, environ: Environ) -> tuple[str, dict[
     try:
         operation, uri_params = get_service_router(service).match(request)
         return str(operation.name), uri_params
-    except Exception:  # moto's router raises many kinds for what it does not know; the call is then nameless
+    except Exception:  # noqa: BLE001  moto's router raises many kinds for what it does not know; the call is then nameless
         return "", {}
 
 
 def _protocol(service: str, request: Any) -> str:
     try:
         return determine_request_protocol(get_service_model(service), request.content_type)
-    except Exception:  # a service that botocore does not know
+    except Exception:  # noqa: BLE001  a service that botocore does not know
         return "query"
 
 
@@ -142,7 +143,7 @@ def _params(call: Call, request: Any, body: bytes, uri_params: dict[str, Any]) -
                 "url_params": uri_params,
             }
         )
-    except Exception:  # malformed input is moto's to refuse
+    except Exception:  # noqa: BLE001  malformed input is moto's to refuse
         return dict(uri_params)
     return dict(parsed or {}) | {name: value for name, value in uri_params.items() if name not in (parsed or {})}
 
@@ -167,7 +168,8 @@ def refusal_answer(call: Call, refusal: Refusal) -> Answer:
     elif call.service == "s3":
         xml = f"<Error>{text}<RequestId>{REQUEST_ID}</RequestId></Error>"
     else:
-        xml = f"<ErrorResponse><Error><Type>Sender</Type>{text}</Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
+        error = f"<Error><Type>Sender</Type>{text}</Error>"
+        xml = f"<ErrorResponse>{error}<RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
     body = b"" if call.method == "HEAD" else f'<?xml version="1.0" encoding="UTF-8"?>{xml}'.encode()
     return Answer(refusal.status, body, [("Content-Type", "text/xml")], refusal.code)
 

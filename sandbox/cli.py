@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -55,7 +55,9 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "for a shell and stay until Ctrl-C.",
     )
     parser.add_argument("--calls", metavar="FILE", help="append one JSON object for each of COMMAND's API calls")
-    parser.add_argument("--latency", metavar="MS", type=float, default=0.0, help="delay every answer by MS milliseconds")
+    parser.add_argument(
+        "--latency", metavar="MS", type=float, default=0.0, help="delay every answer by MS milliseconds"
+    )
     parser.add_argument("--hosts", choices=["simulated"], default="simulated", help="what instances are")
     options = parser.parse_args(own)
     if options.latency < 0:
@@ -205,10 +207,8 @@ class _Child:
         self._signal_group(signal.SIGKILL if self._signals > 2 else signal.Signals(number))
 
     def _signal_group(self, number: signal.Signals) -> None:
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
 
     @staticmethod
     def _give_terminal(group: int) -> bool:

@@ -10,18 +10,22 @@ from typing import Protocol
 class Clock(Protocol):
     """What the sandbox (and kube_up.py) asks the time of, and waits with. Seconds."""
 
-    def monotonic(self) -> float: ...
+    def monotonic(self) -> float:
+        """Seconds, from any start."""
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float, /) -> None:
+        """Return `seconds` later."""
 
 
 class RealClock:
     """The machine's own clock."""
 
     def monotonic(self) -> float:
+        """Seconds, from any start."""
         return time.monotonic()
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, /) -> None:
+        """Return `seconds` later."""
         time.sleep(seconds)
 
 
@@ -34,9 +38,10 @@ class FakeClock:
         self.listeners: list[Callable[[], object]] = []
 
     def monotonic(self) -> float:
+        """Seconds, from any start."""
         return self.now
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, /) -> None:
         """Move on by seconds and tell the listeners, who may have something due by then."""
         self.slept.append(seconds)
         self.now += max(seconds, 0.0)

@@ -133,6 +133,7 @@ def forget_everything() -> None:
     from moto.core.base_backend import BackendDict
 
     s3().reset()  # closes the temporary files that moto keeps objects in, and frees the buckets' names
-    for service in list(BackendDict._instances):
+    services: Any = BackendDict._instances  # type: ignore[misc]
+    for service in list(services):
         for account in list(service.values()):
             dict.clear(account)

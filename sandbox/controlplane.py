@@ -45,10 +45,12 @@ class Host:
 
     @property
     def role(self) -> str:
+        """KUBE_ROLE: master, minion, or nothing for a foreign instance."""
         return self.settings.get("KUBE_ROLE", "")
 
     @property
     def address(self) -> str:
+        """Its private address."""
         return str(self.instance.private_ip or "")
 
 
@@ -204,8 +206,10 @@ def _port(host: Host) -> int:
 
 
 def _knows(minion: Host, master: Host) -> bool:
-    return minion.region == master.region and minion.settings.get("MASTER_INTERNAL_IP") == master.address and (
-        minion.instance.vpc_id == master.instance.vpc_id
+    return (
+        minion.region == master.region
+        and minion.settings.get("MASTER_INTERNAL_IP") == master.address
+        and (minion.instance.vpc_id == master.instance.vpc_id)
     )
 
 

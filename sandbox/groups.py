@@ -1,4 +1,4 @@
-"""Auto scaling groups that act by themselves: they launch, replace and end instances, and go when the last one is gone."""
+"""Auto scaling groups that act by themselves: launch, replace and end instances, and go after the last one."""
 
 from __future__ import annotations
 
@@ -240,17 +240,22 @@ def terminate_instance(world: World, call: Call) -> dict[str, Any]:
     instance = cloud.find_instance(call.region, call.params["InstanceId"])
     group = getattr(instance, "autoscaling_group", None)
     if instance is None or group is None or instance.state in ENDED:
-        raise Refusal("ValidationError", f"Instance Id not found - No managed instance found for instance ID: "
-                      f"{call.params['InstanceId']}")
+        raise Refusal(
+            "ValidationError",
+            f"Instance Id not found - No managed instance found for instance ID: {call.params['InstanceId']}",
+        )
     if call.params.get("ShouldDecrementDesiredCapacity"):
         group.desired_capacity = max(int(group.desired_capacity) - 1, int(group.min_size))
     instance.terminate()
     poke(world, call.region, group.name)
-    return {"Activity": _activity(0, Activity(group.name, "InProgress", f"Terminating EC2 instance: {instance.id}", ""),
-                                  instance.launch_time)}
+    return {
+        "Activity": _activity(
+            0, Activity(group.name, "InProgress", f"Terminating EC2 instance: {instance.id}", ""), instance.launch_time
+        )
+    }
 
 
-def refuse_launch_configurations(world: World, call: Call) -> None:
+def refuse_launch_configurations(_world: World, _call: Call) -> None:
     """New accounts cannot make launch configurations.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/launch-configurations.html

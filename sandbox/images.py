@@ -55,7 +55,7 @@ RELEASES = [
     *(_ubuntu(architecture) for architecture in ("amd64", "arm64")),
 ]
 
-# Codes of https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html and the EC2 page; values of a new account.
+# Codes and defaults: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html, and EC2's own page.
 QUOTAS: dict[tuple[str, str], tuple[str, float]] = {
     ("vpc", "L-93826ACB"): ("Routes per route table", 500.0),
     ("vpc", "L-F678F1CE"): ("VPCs per Region", 5.0),
@@ -131,7 +131,7 @@ def _put_parameter(region: str, release: Release) -> None:
     from moto.core.utils import utcnow
     from moto.ssm.models import Parameter
 
-    parameter = Parameter(
+    parameter = Parameter(  # type: ignore[abstract]
         account_id=cloud.ACCOUNT,
         name=release.parameter,
         value=image_id(region, release),
@@ -139,22 +139,24 @@ def _put_parameter(region: str, release: Release) -> None:
         description=None,
         allowed_pattern=None,
         keyid=None,
-        last_modified_date=utcnow().timestamp(),
+        last_modified_date=utcnow(),
         version=1,
         data_type="aws:ec2:image" if release.owner == UBUNTU else "text",
     )
     cloud.ssm(region)._parameters[release.parameter].append(parameter)
 
 
-def get_quota(world: World, call: Call) -> dict[str, Any]:
+def get_quota(_world: World, call: Call) -> dict[str, Any]:
     """GetServiceQuota and GetAWSDefaultServiceQuota."""
     key = (call.params.get("ServiceCode", ""), call.params.get("QuotaCode", ""))
     if key not in QUOTAS:
-        raise Refusal("NoSuchResourceException", "The request failed because the specified service quota does not exist.")
+        raise Refusal(
+            "NoSuchResourceException", "The request failed because the specified service quota does not exist."
+        )
     return {"Quota": _quota(call.region, *key)}
 
 
-def list_quotas(world: World, call: Call) -> dict[str, Any]:
+def list_quotas(_world: World, call: Call) -> dict[str, Any]:
     """ListServiceQuotas."""
     service = call.params.get("ServiceCode", "")
     return {"Quotas": [_quota(call.region, *key) for key in QUOTAS if key[0] == service]}

@@ -55,7 +55,9 @@ def _region(region: str) -> dict[str, Any]:
         "instances": {
             instance.id: _instance(instance) for instance in cloud.instances(region) if instance.state != "terminated"
         },
-        "key pairs": {name: {"fingerprint": key.key_fingerprint, "tags": _tags(key)} for name, key in backend.key_pairs.items()},
+        "key pairs": {
+            name: {"fingerprint": key.key_fingerprint, "tags": _tags(key)} for name, key in backend.key_pairs.items()
+        },
         "launch templates": {template.id: _template(template) for template in backend.launch_templates.values()},
         "snapshots": {s.id: {"tags": _tags(s)} for s in backend.snapshots.values() if not s.from_ami},
         "groups": {name: _group(group) for name, group in cloud.autoscaling(region).autoscaling_groups.items()},
@@ -209,7 +211,9 @@ def _group(group: Any) -> Entry:
     return {
         "size": [group.min_size, group.desired_capacity, group.max_size],
         "subnets": group.vpc_zone_identifier,
-        "template": [group.ec2_launch_template.id, group.launch_template_version] if group.ec2_launch_template else None,
+        "template": [group.ec2_launch_template.id, group.launch_template_version]
+        if group.ec2_launch_template
+        else None,
         "instances": len(group.instance_states),
         "tags": {tag["Key"]: [tag.get("Value"), bool(tag.get("PropagateAtLaunch"))] for tag in group.tags},
     }

@@ -160,7 +160,9 @@ def _nics(spec: Spec) -> list[dict[str, Any]]:
 
 
 def _group_ids(spec: Spec) -> list[str]:
-    return list(spec.get("SecurityGroupIds") or []) + [group for nic in _nics(spec) for group in nic.get("Groups") or []]
+    return list(spec.get("SecurityGroupIds") or []) + [
+        group for nic in _nics(spec) for group in nic.get("Groups") or []
+    ]
 
 
 def _check_groups(region: str, group_ids: list[str]) -> None:
@@ -218,8 +220,7 @@ def _check_disks(spec: Spec, image: Any) -> None:
         if mapping.get("DeviceName") == image.root_device_name and size and int(size) < least:
             raise Refusal(
                 "InvalidBlockDeviceMapping",
-                f"Volume of size {size}GB is smaller than snapshot '{image.ebs_snapshot.id}', "
-                f"expect size >= {least}GB",
+                f"Volume of size {size}GB is smaller than snapshot '{image.ebs_snapshot.id}', expect size >= {least}GB",
             )
 
 
@@ -247,9 +248,7 @@ def tags_of(spec: Spec, kind: str) -> dict[str, str]:
     }
 
 
-def run(
-    world: World, region: str, spec: Spec, count: int, tags: dict[str, str], version: dict[str, Any]
-) -> list[Any]:
+def run(_world: World, region: str, spec: Spec, count: int, tags: dict[str, str], version: dict[str, Any]) -> list[Any]:
     """A group's launch of `count` instances; returns moto's instances, pending."""
     backend = cloud.ec2(region)
     image = backend.amis[spec["ImageId"]]

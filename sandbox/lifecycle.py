@@ -118,7 +118,7 @@ def _let_go(backend: Any, instance: Any, nic: Any) -> None:
     backend.delete_network_interface(nic.id)
 
 
-def _forget(world: World, instance: Any) -> None:
+def _forget(_world: World, instance: Any) -> None:
     for reservation_id, reservation in list(instance.ec2_backend.reservations.items()):
         if instance in reservation.instances:
             reservation.instances.remove(instance)

@@ -23,6 +23,7 @@ class Member:
 
     @property
     def is_master(self) -> bool:
+        """Whether it runs the control plane."""
         return self.settings.get("KUBE_ROLE") == "master"
 
 
@@ -35,6 +36,7 @@ class Cluster:
 
     @property
     def version(self) -> str:
+        """The version as Kubernetes writes it: v1.37.2."""
         return "v" + (self.settings.get("KUBERNETES_VERSION") or "0.0.0").removeprefix("v")
 
 
@@ -42,7 +44,8 @@ class HasInstance(Protocol):
     """Whatever has an instance of moto's."""
 
     @property
-    def instance(self) -> Any: ...
+    def instance(self) -> Any:
+        """The instance."""
 
 
 def reachable_at(region: str, instance: Any, port: int) -> tuple[str, int] | None:

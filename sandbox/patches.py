@@ -29,7 +29,8 @@ def _original(owner: type, name: str) -> Any:
 
 
 def _replace(owner: type, name: str, function: Any) -> None:
-    function.moto_original = _original(owner, name)
+    if not isinstance(function, property):
+        function.moto_original = _original(owner, name)
     setattr(owner, name, function)
 
 
@@ -53,12 +54,12 @@ def _instances(world: World) -> None:
     _replace(Instance, "start", lambda self: lifecycle.start(world, self))
     _replace(Instance, "stop", lambda self: lifecycle.stop(world, self))
     _replace(Instance, "reboot", lambda self: lifecycle.reboot(world, self))
-    _replace(Instance, "__del__", lambda self: None)
-    setattr(Instance, "private_ip", property(lambda self: _first(self, "private_ip_address")))
-    setattr(Instance, "private_ip_address", property(lambda self: _first(self, "private_ip_address")))
-    setattr(Instance, "public_ip", property(lambda self: _first(self, "public_ip")))
-    setattr(Instance, "public_ip_address", property(lambda self: _first(self, "public_ip")))
-    setattr(Instance, "private_dns_name", property(_private_dns_name))
+    _replace(Instance, "__del__", lambda *_: None)
+    _replace(Instance, "private_ip", property(lambda self: _first(self, "private_ip_address")))
+    _replace(Instance, "private_ip_address", property(lambda self: _first(self, "private_ip_address")))
+    _replace(Instance, "public_ip", property(lambda self: _first(self, "public_ip")))
+    _replace(Instance, "public_ip_address", property(lambda self: _first(self, "public_ip")))
+    _replace(Instance, "private_dns_name", property(_private_dns_name))
 
 
 def _first(instance: Any, attribute: str) -> str | None:
@@ -79,10 +80,10 @@ def private_name(address: str, region: str) -> str:
 
 
 def _addresses(world: World) -> None:
-    from moto.ec2.models import EC2Backend
     from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
     from moto.ec2.models.elastic_network_interfaces import NetworkInterfaceBackend
     from moto.ec2.models.subnets import Subnet
+    from moto.ec2.models.vpcs import VPCBackend
 
     create = _original(NetworkInterfaceBackend, "create_network_interface")
     allocate = _original(ElasticAddressBackend, "allocate_address")
@@ -109,16 +110,11 @@ def _addresses(world: World) -> None:
     _replace(NetworkInterfaceBackend, "create_network_interface", create_interface)
     _replace(NetworkInterfaceBackend, "delete_network_interface", delete_interface)
     _replace(ElasticAddressBackend, "allocate_address", allocate_address)
-    _replace(Subnet, "get_available_subnet_ip", lambda self, instance: free_address(self))
-    _replace(Subnet, "request_ip", lambda self, ip, instance: None)
-    _replace(Subnet, "del_subnet_ip", lambda self, ip: None)
-    setattr(Subnet, "available_ip_address_count", property(_free_count))
-    setattr(EC2Backend, "delete_vpc", _delete_vpc(_original_method(EC2Backend, "delete_vpc")))
-
-
-def _original_method(owner: type, name: str) -> Any:
-    current = getattr(owner, name)
-    return getattr(current, "moto_original", current)
+    _replace(Subnet, "get_available_subnet_ip", lambda self, **_: free_address(self))
+    _replace(Subnet, "request_ip", lambda *_, **__: None)
+    _replace(Subnet, "del_subnet_ip", lambda *_, **__: None)
+    _replace(Subnet, "available_ip_address_count", property(_free_count))
+    _replace(VPCBackend, "delete_vpc", _delete_vpc(_original(VPCBackend, "delete_vpc")))
 
 
 def _delete_vpc(original: Any) -> Any:
@@ -131,7 +127,6 @@ def _delete_vpc(original: Any) -> Any:
             self.network_acls.pop(acl.id)
         return original(self, vpc_id)
 
-    delete_vpc.moto_original = original  # type: ignore[attr-defined]
     return delete_vpc
 
 
@@ -186,7 +181,7 @@ def _groups() -> None:
     from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 
     _replace(FakeAutoScalingGroup, "set_desired_capacity", _set_desired)
-    _replace(AutoScalingBackend, "notify_terminate_instances", lambda self, instance_ids: None)
+    _replace(AutoScalingBackend, "notify_terminate_instances", lambda *_, **__: None)
 
 
 def _set_desired(group: Any, capacity: int | None) -> None:

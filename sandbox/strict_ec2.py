@@ -20,7 +20,8 @@ def _dependency(kind: str, name: str) -> Refusal:
 # --- deletes ---------------------------------------------------------------------------------------------------------
 
 
-def delete_vpc(world: World, call: Call) -> None:
+def delete_vpc(_world: World, call: Call) -> None:
+    """Everything in it but what EC2 made with it must be gone."""
     vpc_id = call.params["VpcId"]
     backend = cloud.ec2(call.region)
     in_vpc = [
@@ -44,18 +45,19 @@ def _load_balancers(region: str, vpc_id: str) -> list[Any]:
     from moto.elb.models import elb_backends
     from moto.elbv2.models import elbv2_backends
 
-    classic = elb_backends[cloud.ACCOUNT][region].load_balancers.values()
-    newer = elbv2_backends[cloud.ACCOUNT][region].load_balancers.values()
+    classic: Any = elb_backends[cloud.ACCOUNT][region].load_balancers.values()
+    newer: Any = elbv2_backends[cloud.ACCOUNT][region].load_balancers.values()
     return [balancer for balancer in [*classic, *newer] if balancer.vpc_id == vpc_id]
 
 
-def delete_subnet(world: World, call: Call) -> None:
+def delete_subnet(_world: World, call: Call) -> None:
+    """Not while it holds an interface, of an instance or not."""
     subnet_id = call.params["SubnetId"]
     if cloud.interfaces_of_subnet(call.region, subnet_id):
         raise _dependency("subnet", subnet_id)
 
 
-def after_delete_subnet(world: World, call: Call) -> None:
+def after_delete_subnet(_world: World, call: Call) -> None:
     """A subnet takes its route table association along."""
     for table in cloud.ec2(call.region).route_tables.values():
         for association, subnet in list(table._associations.items()):
@@ -63,12 +65,13 @@ def after_delete_subnet(world: World, call: Call) -> None:
                 del table._associations[association]
 
 
-def delete_security_group(world: World, call: Call) -> None:
+def delete_security_group(_world: World, call: Call) -> None:
+    """Not while an interface, a load balancer or another group's rule uses it."""
     group = _group(call)
     if group is None:
         return
     if group.name == "default":
-        raise Refusal("CannotDelete", f"the specified group: \"{group.id}\" name: \"default\" cannot be deleted by a user")
+        raise Refusal("CannotDelete", f'the specified group: "{group.id}" name: "default" cannot be deleted by a user')
     users = [eni for eni in cloud.ec2(call.region).enis.values() if any(g.id == group.id for g in eni.group_set)]
     if users or _referring(call.region, group) or _balancers_with(call.region, group):
         raise Refusal("DependencyViolation", f"resource {group.id} has a dependent object")
@@ -99,14 +102,16 @@ def _balancers_with(region: str, group: Any) -> list[Any]:
     ]
 
 
-def delete_internet_gateway(world: World, call: Call) -> None:
+def delete_internet_gateway(_world: World, call: Call) -> None:
+    """Detached first."""
     name = call.params["InternetGatewayId"]
     gateway = cloud.ec2(call.region).internet_gateways.get(name)
     if gateway is not None and gateway.vpc:
         raise _dependency("internetGateway", name)
 
 
-def detach_internet_gateway(world: World, call: Call) -> None:
+def detach_internet_gateway(_world: World, call: Call) -> None:
+    """Not while public addresses are mapped in the VPC."""
     vpc_id = call.params.get("VpcId")
     gateway = cloud.ec2(call.region).internet_gateways.get(call.params["InternetGatewayId"])
     if gateway is None or not gateway.vpc or gateway.vpc.id != vpc_id:
@@ -119,21 +124,24 @@ def detach_internet_gateway(world: World, call: Call) -> None:
         )
 
 
-def attach_internet_gateway(world: World, call: Call) -> None:
+def attach_internet_gateway(_world: World, call: Call) -> None:
+    """A VPC has one."""
     vpc_id = call.params.get("VpcId")
     gateways = cloud.ec2(call.region).internet_gateways.values()
     if any(gateway.vpc and gateway.vpc.id == vpc_id for gateway in gateways):
         raise Refusal("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")
 
 
-def delete_route_table(world: World, call: Call) -> None:
+def delete_route_table(_world: World, call: Call) -> None:
+    """Not the main one, and none that a subnet uses."""
     name = call.params["RouteTableId"]
     table = cloud.ec2(call.region).route_tables.get(name)
     if table is not None and (_is_main(table) or table._associations):
         raise _dependency("routeTable", name)
 
 
-def associate_route_table(world: World, call: Call) -> None:
+def associate_route_table(_world: World, call: Call) -> None:
+    """A subnet has one table; moto answers with the old association."""
     subnet_id, table_id = call.params.get("SubnetId"), call.params["RouteTableId"]
     for table in cloud.ec2(call.region).route_tables.values():
         if subnet_id and subnet_id in table._associations.values() and table.id != table_id:
@@ -143,14 +151,15 @@ def associate_route_table(world: World, call: Call) -> None:
             )
 
 
-def delete_network_interface(world: World, call: Call) -> None:
+def delete_network_interface(_world: World, call: Call) -> None:
+    """Not while an instance has it."""
     name = call.params["NetworkInterfaceId"]
     eni = cloud.ec2(call.region).enis.get(name)
     if eni is not None and eni.instance is not None:
         raise Refusal("InvalidParameterValue", f"Network interface '{name}' is currently in use.")
 
 
-def after_delete_network_interface(world: World, call: Call) -> None:
+def after_delete_network_interface(_world: World, call: Call) -> None:
     """An elastic IP that pointed at the interface is free again; routes to it are black holes."""
     backend = cloud.ec2(call.region)
     for address in backend.addresses:
@@ -158,21 +167,25 @@ def after_delete_network_interface(world: World, call: Call) -> None:
             backend.disassociate_address(association_id=address.association_id)
 
 
-def delete_dhcp_options(world: World, call: Call) -> None:
+def delete_dhcp_options(_world: World, call: Call) -> None:
+    """Not while a VPC uses them."""
     name = call.params["DhcpOptionsId"]
     if any(vpc.dhcp_options and vpc.dhcp_options.id == name for vpc in cloud.ec2(call.region).vpcs.values()):
         raise _dependency("dhcpOptions", name)
 
 
-def tag_dhcp_options(world: World, call: Call) -> None:
+def tag_dhcp_options(_world: World, call: Call) -> None:
     """Tags in the create call, which moto drops for this one resource."""
     newest = next(reversed(cloud.ec2(call.region).dhcp_options_sets.values()))
     newest.add_tags(launching.tags_of(call.params, "dhcp-options"))
 
 
-def release_address(world: World, call: Call) -> None:
+def release_address(_world: World, call: Call) -> None:
+    """Not while it is associated."""
     for address in cloud.ec2(call.region).addresses:
-        named = call.params.get("AllocationId") == address.allocation_id or call.params.get("PublicIp") == address.public_ip
+        named = (
+            call.params.get("AllocationId") == address.allocation_id or call.params.get("PublicIp") == address.public_ip
+        )
         if named and address.association_id:
             raise Refusal("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
 
@@ -180,7 +193,8 @@ def release_address(world: World, call: Call) -> None:
 # --- interfaces, addresses, disks ------------------------------------------------------------------------------------
 
 
-def create_network_interface(world: World, call: Call) -> None:
+def create_network_interface(_world: World, call: Call) -> None:
+    """Its address must be free and of the subnet, its groups must be there."""
     subnet = launching._subnet(call.region, call.params["SubnetId"])
     wanted = [call.params.get("PrivateIpAddress")]
     wanted += [entry.get("PrivateIpAddress") for entry in call.params.get("PrivateIpAddresses") or []]
@@ -191,29 +205,34 @@ def create_network_interface(world: World, call: Call) -> None:
             raise Refusal("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
 
 
-def modify_network_interface(world: World, call: Call) -> None:
+def modify_network_interface(_world: World, call: Call) -> None:
     """The attachment's DeleteOnTermination, which moto does not know."""
     attachment = call.params.get("Attachment") or {}
     eni = cloud.ec2(call.region).enis.get(call.params["NetworkInterfaceId"])
     if eni is None or "DeleteOnTermination" not in attachment:
         return
     if attachment.get("AttachmentId") != eni.attachment_id:
-        raise Refusal("InvalidAttachmentID.NotFound", f"The attachment '{attachment.get('AttachmentId')}' does not exist")
+        raise Refusal(
+            "InvalidAttachmentID.NotFound", f"The attachment '{attachment.get('AttachmentId')}' does not exist"
+        )
     eni.delete_on_termination = bool(attachment["DeleteOnTermination"])
 
 
-def attach_network_interface(world: World, call: Call) -> None:
+def attach_network_interface(_world: World, call: Call) -> None:
+    """Not while another instance has it."""
     launching._check_free(call.region, call.params["NetworkInterfaceId"])
 
 
-def associate_address(world: World, call: Call) -> None:
+def associate_address(_world: World, call: Call) -> None:
     """An interface needs an attached gateway in its VPC before an elastic IP can be mapped to it."""
     backend = cloud.ec2(call.region)
     eni = backend.enis.get(call.params.get("NetworkInterfaceId"))
     instance = cloud.find_instance(call.region, call.params.get("InstanceId") or "")
     if instance is not None:
         if instance.state in (*ENDED, "pending"):
-            raise Refusal("InvalidInstanceID", f"The pending instance '{instance.id}' is not in a valid state for this operation.")
+            raise Refusal(
+                "InvalidInstanceID", f"The pending instance '{instance.id}' is not in a valid state for this operation."
+            )
         eni = instance.nics.get(0)
     if eni is None:
         return
@@ -227,14 +246,20 @@ def _check_reassociation(call: Call, backend: Any, eni: Any) -> None:
         ours = address.allocation_id == call.params.get("AllocationId")
         if call.params.get("AllowReassociation") is False and address.eni is not None:
             if ours and address.eni is not eni:
-                raise Refusal("Resource.AlreadyAssociated", f"resource {address.allocation_id} is already associated with "
-                              f"associate-id {address.association_id}")
+                raise Refusal(
+                    "Resource.AlreadyAssociated",
+                    f"resource {address.allocation_id} is already associated with "
+                    f"associate-id {address.association_id}",
+                )
             if not ours and address.eni is eni:
-                raise Refusal("Resource.AlreadyAssociated", f"resource {eni.id} is already associated with "
-                              f"associate-id {address.association_id}")
+                raise Refusal(
+                    "Resource.AlreadyAssociated",
+                    f"resource {eni.id} is already associated with associate-id {address.association_id}",
+                )
 
 
-def attach_volume(world: World, call: Call) -> None:
+def attach_volume(_world: World, call: Call) -> None:
+    """A volume is in one instance, of its own zone, that has started."""
     backend = cloud.ec2(call.region)
     volume = backend.volumes.get(call.params["VolumeId"])
     instance = cloud.find_instance(call.region, call.params["InstanceId"])
@@ -255,10 +280,11 @@ def attach_volume(world: World, call: Call) -> None:
 
 
 def run_instances(world: World, call: Call) -> None:
+    """What EC2 looks at before it launches."""
     launching.check(world, call.region, launching.from_template(call.region, call.params))
 
 
-def after_run_instances(world: World, call: Call) -> None:
+def after_run_instances(_world: World, call: Call) -> None:
     """What moto's launch leaves out: termination protection, the root disk, tags of the interfaces."""
     spec = launching.from_template(call.region, call.params)
     backend = cloud.ec2(call.region)
@@ -289,13 +315,13 @@ def _root_disk(backend: Any, instance: Any, image: Any, spec: dict[str, Any]) ->
     backend.volumes[device.volume_id].attachment.delete_on_termination = root["DeleteOnTermination"]
 
 
-def launch_template_data(world: World, call: Call) -> None:
+def launch_template_data(_world: World, call: Call) -> None:
     """CreateLaunchTemplate and CreateLaunchTemplateVersion look at the user data, and at little else."""
     data = call.params.get("LaunchTemplateData") or {}
     launching.check_user_data(data.get("UserData"))
 
 
-def after_template_version(world: World, call: Call) -> None:
+def after_template_version(_world: World, call: Call) -> None:
     """A new version starts from its source version, where one is named."""
     source = call.params.get("SourceVersion")
     template = launching.find_template(call.region, call.params)
@@ -305,18 +331,20 @@ def after_template_version(world: World, call: Call) -> None:
         newest.data = template.get_version(source).data | given
 
 
-def modify_user_data(world: World, call: Call) -> None:
+def modify_user_data(_world: World, call: Call) -> None:
     """ModifyInstanceAttribute of user data: only of a stopped instance."""
     instance = cloud.find_instance(call.region, call.params["InstanceId"])
     if instance is not None and call.params.get("UserData") and instance.state != "stopped":
         raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state.")
 
 
-def start_instances(world: World, call: Call) -> None:
+def start_instances(_world: World, call: Call) -> None:
+    """Only what is stopped."""
     _states(call, ("stopped", "pending", "running"), "started")
 
 
-def stop_instances(world: World, call: Call) -> None:
+def stop_instances(_world: World, call: Call) -> None:
+    """Only what runs."""
     _states(call, ("running", "stopping", "stopped"), "stopped")
 
 
@@ -330,7 +358,7 @@ def _states(call: Call, good: tuple[str, ...], verb: str) -> None:
             )
 
 
-def terminate_instances(world: World, call: Call) -> None:
+def terminate_instances(_world: World, call: Call) -> None:
     """Termination protection refuses the whole call before any instance goes."""
     for instance_id in call.params.get("InstanceIds") or []:
         instance = cloud.find_instance(call.region, instance_id)
@@ -342,7 +370,7 @@ def terminate_instances(world: World, call: Call) -> None:
             )
 
 
-def delete_key_pair(world: World, call: Call) -> dict[str, Any] | None:
+def delete_key_pair(_world: World, call: Call) -> dict[str, Any] | None:
     """By id too, which moto takes and ignores."""
     key_id = call.params.get("KeyPairId")
     if not key_id:
@@ -353,7 +381,7 @@ def delete_key_pair(world: World, call: Call) -> dict[str, Any] | None:
     return {"Return": True, "KeyPairId": key_id}
 
 
-def topology(world: World, call: Call) -> dict[str, Any]:
+def topology(_world: World, call: Call) -> dict[str, Any]:
     """DescribeInstanceTopology, which the cloud controller manager asks for and moto does not have."""
     wanted = call.params.get("InstanceIds") or []
     found = [
@@ -385,7 +413,7 @@ def console_output(world: World, call: Call) -> dict[str, Any]:
     return {"InstanceId": instance_id, "Timestamp": utcnow(), "Output": encoded}
 
 
-def dry_run(world: World, call: Call) -> None:
+def dry_run(_world: World, call: Call) -> None:
     """DryRun, for the calls of moto's that do not know it."""
     if call.params.get("DryRun"):
         raise Refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

@@ -17,7 +17,7 @@ def profile_made(world: World, call: Call) -> None:
     world.state.profiles[call.params["InstanceProfileName"]] = world.now + world.delays.profile
 
 
-def owner(world: World, call: Call) -> None:
+def owner(_world: World, call: Call) -> None:
     """ExpectedBucketOwner must be the bucket's owner.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
@@ -27,7 +27,7 @@ def owner(world: World, call: Call) -> None:
         raise Refusal("AccessDenied", "Access Denied", 403)
 
 
-def region_of_bucket(world: World, call: Call) -> None:
+def region_of_bucket(_world: World, call: Call) -> None:
     """A call signed for another region than the bucket's is sent away."""
     bucket = cloud.s3().buckets.get(call.params.get("Bucket"))
     if bucket is None or call.operation in ("CreateBucket", "GetBucketLocation", "ListBuckets"):
@@ -49,7 +49,7 @@ class WrongRegion(Refusal):
         self.headers = [("x-amz-bucket-region", region)]
 
 
-def no_acls(world: World, call: Call) -> None:
+def no_acls(_world: World, call: Call) -> None:
     """New buckets have object ownership enforced: no access control lists.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
@@ -63,7 +63,7 @@ def no_acls(world: World, call: Call) -> None:
         raise Refusal("AccessControlListNotSupported", "The bucket does not allow ACLs")
 
 
-def bucket_made(world: World, call: Call) -> None:
+def bucket_made(_world: World, call: Call) -> None:
     """A new bucket is encrypted, blocks public access and has its owner enforced: defaults since 2023.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
@@ -78,7 +78,7 @@ def bucket_made(world: World, call: Call) -> None:
     }
 
 
-def no_public_policy(world: World, call: Call) -> None:
+def no_public_policy(_world: World, call: Call) -> None:
     """A policy for everybody is refused while public access is blocked."""
     bucket = cloud.s3().buckets.get(call.params.get("Bucket"))
     block = getattr(bucket, "public_access_block", None)

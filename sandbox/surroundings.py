@@ -8,6 +8,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from sandbox import downloads
+
 # kube_up.py's own options that happen to begin with AWS_; everything else of that name is the SDK's.
 OPTIONS = {"AWS_SSH_KEY", "AWS_S3_BUCKET", "AWS_S3_REGION", "AWS_IMAGE"}
 REGION = {"AWS_REGION", "AWS_DEFAULT_REGION"}
@@ -40,6 +42,8 @@ def additions(environ: Mapping[str, str], endpoint: str, folder: Path) -> dict[s
         "NO_PROXY": "*",
         "no_proxy": "*",
     }
+    if not environ.get("KUBE_DOWNLOAD_MIRROR"):
+        added["KUBE_DOWNLOAD_MIRROR"] = endpoint + downloads.PREFIX.rstrip("/")
     for name, file in (("KUBECONFIG", "kubeconfig"), ("AWS_SSH_KEY", "kube_aws_rsa")):
         if not environ.get(name):
             added[name] = str(folder / file)

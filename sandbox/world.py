@@ -71,6 +71,7 @@ class World:
 
     @property
     def now(self) -> float:
+        """The clock's time, seconds."""
         return self.clock.monotonic()
 
     def at(self, delay: float, kind: str, region: str, subject: str) -> None:

@@ -1,0 +1,54 @@
+"""The addons that the master applies: manifests of templates/addons, filled in and put into the bucket by content hash.
+
+A manifest that changed is another object, so what a launched master was told to fetch never changes under it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib import bucket as staging
+from lib.releases import versions
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.bucket import Bucket
+    from lib.config import Config
+
+TEMPLATES = Path(__file__).parent.parent / "templates" / "addons"
+
+
+def chosen(config: Config) -> list[str]:
+    """The addons to apply, in this order: the controller manager first, since nodes wait for it."""
+    wanted = {
+        "cloud-controller-manager": True,
+        "dns-address": config.kube_enable_cluster_dns,
+        "aws-ebs-csi-driver": config.kube_enable_ebs_csi_driver,
+        "metrics-server": config.kube_enable_cluster_monitoring,
+        "cluster-autoscaler": config.kube_enable_cluster_autoscaler,
+    }
+    return [name for name, wish in wanted.items() if wish and (TEMPLATES / f"{name}.yaml").exists()]
+
+
+def manifest(name: str, settings: Mapping[str, str]) -> bytes:
+    """The addon's manifest with its ${NAMES} filled in from the settings and templates/releases.env."""
+    text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
+    return string.Template(text).substitute({**versions(), **settings}).encode()
+
+
+def ensure_addons(aws: Aws, config: Config, bucket: Bucket, settings: Mapping[str, str]) -> str:
+    """Put the manifests where the master fetches them; returns them as its user-data names them: `name:sha256 ...`."""
+    present = set(staging.object_names(aws, bucket, "addons/"))
+    listed = []
+    for name in chosen(config):
+        content = manifest(name, settings)
+        sha256 = hashlib.sha256(content).hexdigest()
+        listed.append(f"{name}:{sha256}")
+        if f"addons/{sha256}" not in present:
+            staging.put_object(aws, bucket, f"addons/{sha256}", content, words=f"manifest of {name}")
+    aws.console.found(f"addons {', '.join(entry.split(':')[0] for entry in listed)}")
+    return " ".join(listed)

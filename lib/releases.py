@@ -1,0 +1,145 @@
+"""What the nodes download, and the sha256 of each file (the original's find-release-tars and upload-server-tars).
+
+Nothing is staged: nodes fetch from the release sites themselves, or from KUBE_DOWNLOAD_MIRROR. A sum that was read once
+is kept in the cluster's bucket, so that every node of the cluster, however late, checks against the same one.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib import bucket as staging
+from lib.aws import backoff
+from lib.config import read_env
+from lib.errors import KubeError, SettingError
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.bucket import Bucket
+    from lib.config import Config
+
+RELEASES = Path(__file__).parent.parent / "templates" / "releases.env"
+NAMES = ("KUBEADM", "KUBELET", "KUBECTL", "CONTAINERD", "RUNC", "CNI")
+OBJECT = "downloads.sha256"  # lines as sha256sum writes them: <sum>  <url>
+
+_ATTEMPTS = 4
+_TIMEOUT = 20.0  # seconds for one sum file
+_LARGEST = 1 << 20  # bytes; a sum file has a few hundred
+
+_NOT_THERE = (403, 404)  # buckets answer 403 for what they do not have
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file: where nodes fetch it, where its sum stands, and the sum if templates/releases.env has it."""
+
+    name: str
+    url: str
+    sums: str
+    pinned: str = ""
+
+
+def versions() -> dict[str, str]:
+    """What templates/releases.env says, nothing filled in."""
+    return read_env(RELEASES.read_text(encoding="utf-8"))
+
+
+def downloads(config: Config, architecture: str) -> list[Download]:
+    """The files that a node of that architecture needs."""
+    releases = versions()
+    values = {**releases, "KUBERNETES_VERSION": config.kubernetes_version, "ARCH": architecture}
+
+    def fill(text: str) -> str:
+        return mirrored(string.Template(text).substitute(values), mirror=config.kube_download_mirror)
+
+    return [
+        Download(
+            name=name,
+            url=fill(releases[f"URL_{name}"]),
+            sums=fill(releases[f"SUMS_{name}"]),
+            pinned=releases.get(f"SHA256_{name}_{architecture.upper()}", ""),
+        )
+        for name in NAMES
+    ]
+
+
+def mirrored(url: str, *, mirror: str) -> str:
+    """https://HOST/PATH as $KUBE_DOWNLOAD_MIRROR/HOST/PATH, as it is without a mirror."""
+    return f"{mirror}/{url.removeprefix('https://')}" if mirror else url
+
+
+def find_sums(aws: Aws, bucket: Bucket | None, wanted: list[Download]) -> dict[str, str]:
+    """The sum of each wanted file by its URL: remembered in the bucket, pinned, or read from its site now.
+
+    Raises SettingError for a version that its site does not have, KubeError when the site cannot be asked.
+    """
+    remembered = _parse_remembered(staging.read_object(aws, bucket, OBJECT) if bucket else None)
+    return {
+        each.url: remembered.get(each.url) or each.pinned or _read_sum(aws.clock.sleep, each)
+        for each in {each.url: each for each in wanted}.values()
+    }
+
+
+def remember_sums(aws: Aws, bucket: Bucket, sums: Mapping[str, str]) -> None:
+    """Keep the sums in the bucket; those of former versions stay, since nodes made from them may still be there."""
+    known = _parse_remembered(staging.read_object(aws, bucket, OBJECT))
+    if not sums.items() <= known.items():
+        lines = "".join(f"{value}  {url}\n" for url, value in sorted({**known, **sums}.items()))
+        staging.put_object(aws, bucket, OBJECT, lines.encode(), words=f"sums of {len(sums)} downloads")
+
+
+def settings(wanted: list[Download], sums: Mapping[str, str]) -> dict[str, str]:
+    """URL_<NAME> and SHA256_<NAME> as user-data carries them."""
+    urls = {f"URL_{each.name}": each.url for each in wanted}
+    return urls | {f"SHA256_{each.name}": sums[each.url] for each in wanted}
+
+
+def _parse_remembered(content: bytes | None) -> dict[str, str]:
+    lines = (content or b"").decode().splitlines()
+    return {url: value for value, _, url in (line.partition("  ") for line in lines)}
+
+
+def _read_sum(sleep: Callable[[float], None], download: Download) -> str:
+    text = _fetch(sleep, download.sums)
+    file = download.url.rsplit("/", 1)[-1]
+    for line in text.splitlines():
+        words = line.split()
+        named = len(words) == 1 or (len(words) > 1 and words[1].lstrip("*").rsplit("/", 1)[-1] == file)
+        if named and re.fullmatch(r"[0-9a-f]{64}", words[0]):
+            return words[0]
+    raise KubeError(f"{download.sums} has no sha256 of {file}", hint="KUBE_DOWNLOAD_MIRROR names a copy that has")
+
+
+def _fetch(sleep: Callable[[float], None], url: str) -> str:
+    """The text at the URL, asked for a few times. urllib follows the proxy variables as curl does."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 rules.url allows http and https only
+                return str(answer.read(_LARGEST).decode(errors="replace"))
+        except urllib.error.HTTPError as error:
+            if error.code in _NOT_THERE:
+                raise _not_there(url, error.code) from error
+            words = f"HTTP {error.code}"
+        except OSError as error:
+            words = " ".join(str(getattr(error, "reason", error)).split())
+        if attempt < _ATTEMPTS:
+            sleep(backoff(attempt))
+    raise KubeError(
+        f"{url} cannot be read: {words}",
+        hint="the nodes' downloads are checked against it; KUBE_DOWNLOAD_MIRROR names a copy that can be reached",
+    )
+
+
+def _not_there(url: str, status: int) -> SettingError:
+    return SettingError(
+        "KUBERNETES_VERSION" if "/release/v" in url else "KUBE_DOWNLOAD_MIRROR",
+        f"{url} is not there (HTTP {status})",
+        "give a version that is published, and a mirror that has it",
+    )
