@@ -233,11 +233,6 @@ class Config:
         return rules.partition(self.region)
 
     @property
-    def dns_suffix(self) -> str:
-        """What the names of AWS's services end in."""
-        return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
-
-    @property
     def cluster_id(self) -> str:
         """The cluster's name, by which everything is tagged."""
         return self.kube_aws_instance_prefix
@@ -296,16 +291,6 @@ class Config:
     def context(self) -> str:
         """Name of cluster, user and context in kubeconfig."""
         return self.kube_config_context
-
-    @property
-    def master_arch(self) -> sizes.Architecture:
-        """The processor of MASTER_SIZE."""
-        return sizes.architecture(self.master_size)
-
-    @property
-    def node_arch(self) -> sizes.Architecture:
-        """The processor of NODE_SIZE."""
-        return sizes.architecture(self.node_size)
 
     def text(self, option: str) -> str:
         """An option's value as one would write it in config-default.env."""

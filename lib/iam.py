@@ -65,10 +65,13 @@ def _document(value: Any) -> dict[str, Any]:
 
 
 def ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str]) -> str:
-    """The name of the role's instance profile, with role and policy as templates/iam has them."""
+    """The name of the role's instance profile, with role and policy as templates/iam has them.
+
+    The minions' role has no policy: a kubelet with --cloud-provider=external makes no AWS call.
+    """
     name = role_name(config, role)
     _ensure_role(aws, config, name, values)
-    _ensure_policy(aws, name, policy_document(f"{role}-policy", values))
+    _ensure_policy(aws, name, policy_document("master-policy", values) if role == "master" else None)
     _ensure_instance_profile(aws, config, name)
     return name
 
@@ -96,8 +99,11 @@ def _ensure_role(aws: Aws, config: Config, name: str, values: Mapping[str, str])
         aws.change("tag", f"role {name}", lambda: aws.iam.tag_role(RoleName=name, Tags=tag_list(config.tags)))
 
 
-def _ensure_policy(aws: Aws, name: str, wanted: dict[str, Any]) -> None:
-    if find_policy(aws, name) != wanted:
+def _ensure_policy(aws: Aws, name: str, wanted: dict[str, Any] | None) -> None:
+    found = find_policy(aws, name)
+    if wanted is None and found is not None:
+        aws.remove("delete", f"policy of {name}", lambda: aws.iam.delete_role_policy(RoleName=name, PolicyName=name))
+    elif wanted is not None and found != wanted:
         text = json.dumps(wanted, separators=(",", ":"))
         aws.change(
             "set",

@@ -67,7 +67,7 @@ def _check_place(config: Config, found: NetworkInterfaceTypeDef, *, subnet_id: s
     if found["PrivateIpAddress"] != config.master_internal_ip:
         raise SettingError(
             "MASTER_INTERNAL_IP",
-            f"every minion knows the master at {found['PrivateIpAddress']}, which cannot become {config.master_internal_ip}",
+            f"every minion knows the master at {found['PrivateIpAddress']}, not at {config.master_internal_ip}",
             "leave it as it was, or make another cluster",
         )
     if found["SubnetId"] != subnet_id:

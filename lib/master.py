@@ -6,6 +6,8 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from lib.aws import Aws, Planned, error_code, is_not_found, one, tag_filters, tag_specification, tags_of
 from lib.errors import KubeError
 from lib.sizes import iops
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
 _PROFILE_LATE = "iaminstanceprofile"
+_IN_USE = ("InvalidNetworkInterface.InUse", "InvalidInterface.InUse")
 ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
@@ -71,7 +74,8 @@ def _repair(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
         aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
     if found["InstanceType"] != config.master_size:
         aws.console.warn(
-            f"the master is {found['InstanceType']}, not {config.master_size}; terminate it and run this again to change it"
+            f"the master is {found['InstanceType']}, not {config.master_size}: "
+            "terminate it and run this again to change it"
         )
 
 
@@ -119,14 +123,25 @@ def _make_master(
         ],
         ClientToken=aws.token(),
     )
+
+    def create() -> str:
+        try:
+            return run()["Instances"][0]["InstanceId"]
+        except ClientError as error:
+            # The interface is the lock: another run, or AWS itself, may have brought the master back meanwhile.
+            again = find_master(aws, config) if error_code(error) in _IN_USE else None
+            if again is None:
+                raise
+            return again["InstanceId"]
+
     words = f"master {config.master_name} {config.master_size} at {config.master_internal_ip}"
-    return aws.make(words, lambda: run()["Instances"][0]["InstanceId"], retry_if=_may_run_later)
+    return aws.make(words, create, retry_if=_may_run_later)
 
 
 def _may_run_later(error: BaseException) -> bool:
     """Whether RunInstances will do once AWS has caught up: with the profile, or with the interface's last instance."""
     code = error_code(error)
-    if code in ("InvalidNetworkInterface.InUse", "InvalidInterface.InUse"):
+    if code in _IN_USE:
         return True
     return code == "InvalidParameterValue" and _PROFILE_LATE in str(error).replace(" ", "").lower()
 
