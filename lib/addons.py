@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
+from lib.config import Config, nth
 from lib.releases import versions
 
 if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.bucket import Bucket
-    from lib.config import Config
 
+DNS_NTH = 10  # of the services' range: the address that kubeadm gives the cluster's DNS, and no second service can have
 TEMPLATES = Path(__file__).parent.parent / "templates" / "addons"
 
 
 def chosen(config: Config) -> list[str]:
     """The addons to apply, in this order: the controller manager first, since nodes wait for it."""
+    services = config.service_cluster_ip_range
     wanted = {
         "cloud-controller-manager": True,
-        "dns-address": config.kube_enable_cluster_dns,
+        "dns-address": config.kube_enable_cluster_dns and config.dns_server_ip != nth(services, DNS_NTH),
         "aws-ebs-csi-driver": config.kube_enable_ebs_csi_driver,
         "metrics-server": config.kube_enable_cluster_monitoring,
         "cluster-autoscaler": config.kube_enable_cluster_autoscaler,

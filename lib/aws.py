@@ -223,7 +223,10 @@ class Aws:
 
     def s3(self, region: str = "") -> S3Client:
         """The bucket's own region signs for it (default: the cluster's)."""
-        return self._s3_clients.setdefault(region or self.region, self._client("s3", region=region or self.region))
+        region = region or self.region
+        if region not in self._s3_clients:
+            self._s3_clients[region] = self._client("s3", region=region)
+        return self._s3_clients[region]
 
     @cached_property
     def _s3_clients(self) -> dict[str, S3Client]:

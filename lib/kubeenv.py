@@ -64,7 +64,7 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
     """The master's settings: no key and no token among them; those it reads from the bucket with its role."""
     return {
         "KUBE_ROLE": "master",
-        **_common(aws, config),
+        **_common(aws, config, facts),
         **{name: config.text(name) for name in _MASTER_ONLY},
         "AWS_PARTITION": aws.partition,
         "AWS_DNS_SUFFIX": aws.dns_suffix,
@@ -87,12 +87,12 @@ def minion_env(aws: Aws, config: Config, facts: Facts, *, join_token: str) -> di
     """A minion's settings, with the token that lets it join and do nothing else."""
     return {
         "KUBE_ROLE": "minion",
-        **_common(aws, config),
+        **_common(aws, config, facts),
         "NODE_LABELS": config.text("NODE_LABELS"),
-        "CA_CERT_HASH": facts.ca_cert_hash,
         "KUBE_JOIN_TOKEN": join_token,
     }
 
 
-def _common(aws: Aws, config: Config) -> dict[str, str]:
-    return {"AWS_REGION": aws.region, **{name: config.text(name) for name in _PASSED}}
+def _common(aws: Aws, config: Config, facts: Facts) -> dict[str, str]:
+    passed = {name: config.text(name) for name in _PASSED}
+    return {"AWS_REGION": aws.region, "CA_CERT_HASH": facts.ca_cert_hash, **passed}

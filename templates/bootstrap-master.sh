@@ -116,7 +116,7 @@ secrets() {
 		mv $PKI.new $PKI
 	fi
 	hash=$(openssl x509 -in $PKI/ca.crt -noout -pubkey | openssl pkey -pubin -outform der | sha256sum)
-	[ "sha256:${hash%% *}" = "$CA_CERT_HASH" ] || die "the CA on $MASTER_DISK_ID is not this cluster's ($CA_CERT_HASH)"
+	[ "sha256:${hash%% *}" = "${CA_CERT_HASH:-sha256:${hash%% *}}" ] || die "the CA on $MASTER_DISK_ID is not this cluster's ($CA_CERT_HASH)"
 	if ! object join-token "$RUN/join-token"; then
 		[ -e $DISK/initialized ] || die "$words"
 		say "warning: no join token, minions join with what they have: $words"
@@ -128,6 +128,7 @@ secrets() {
 api_server_args() {
 	args --audit-policy-file=/etc/kubernetes/audit-policy.yaml --audit-log-path=/var/log/kubernetes/audit.log \
 		--audit-log-maxage=30 --audit-log-maxbackup=10 --audit-log-maxsize=100 --profiling=false \
+		--enable-admission-plugins=NodeRestriction,DenyServiceExternalIPs --service-account-extend-token-expiration=false \
 		--authentication-config=/etc/kubernetes/authentication.yaml "--tls-cipher-suites=$CIPHERS" \
 		${KUBE_RUNTIME_CONFIG:+"--runtime-config=$KUBE_RUNTIME_CONFIG"} ${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} \
 		$APISERVER_TEST_LOG_LEVEL $APISERVER_TEST_ARGS

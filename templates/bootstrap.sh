@@ -38,7 +38,8 @@ try() {
 	local words=$RUN/words
 	if ! "$@" 2>&1 | tee "$words"; then
 		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -v 'stack trace' | tail -n 3 | tr -s '\n\t ' ' ' || true)
-		die "${1##*/}: ${why:-$(tail -n 1 "$words")}"
+		why=${why:-$(tail -n 1 "$words")}
+		die "${1##*/}: ${why% }"
 	fi
 }
 
@@ -266,10 +267,10 @@ eviction() {
 kubelet_unit() {
 	local resolv=/etc/resolv.conf
 	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
-	put /etc/systemd/system/kubelet.service <<CONF
+	put /etc/systemd/system/kubelet.service 0600 <<CONF
 #@include kubelet.service
 CONF
-	put "$KUBELET_DROP_INS/10-node.conf" <<CONF
+	put "$KUBELET_DROP_INS/10-node.conf" 0600 <<CONF
 #@include kubelet.conf
 CONF
 	systemctl daemon-reload
