@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.aws import Aws, Planned, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, Planned, find_ours, one, tag_specification, tags_of
 from lib.errors import SettingError
 
 if TYPE_CHECKING:
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 def find_address(aws: Aws, config: Config) -> AddressTypeDef | None:
     """The cluster's own elastic IP, None if there is none. Raises Ambiguous for two."""
-    filters = tag_filters({"Name": config.master_name, "KubernetesCluster": config.cluster_id})
-    found = aws.ec2.describe_addresses(Filters=filters)["Addresses"]
+    name = config.master_name
+    found = find_ours(
+        lambda filters: aws.ec2.describe_addresses(Filters=filters)["Addresses"],
+        config.cluster_id,
+        name=name,
+        role=name,
+    )
     return one("elastic IP", found, lambda a: f"{a['AllocationId']} {a['PublicIp']}")
 
 

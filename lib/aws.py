@@ -139,6 +139,18 @@ def tag_specification(resource_type: str, tags: Mapping[str, str]) -> list[Any]:
     return [{"ResourceType": resource_type, "Tags": tag_list(tags)}]
 
 
+def find_ours(
+    describe: Callable[[list[Any]], Sequence[T]], cluster_id: str, *, name: str = "", role: str = ""
+) -> Sequence[T]:
+    """What `describe` lists, given filters, that carries the cluster's tags: by its name, else by the other two.
+
+    The two sets have no tag in common, so that what someone renamed or took a tag off is not made a second time.
+    """
+    first = {"KubernetesCluster": cluster_id} | ({"Name": name} if name else {})
+    second = {f"kubernetes.io/cluster/{cluster_id}": "owned"} | ({"Role": role} if role else {})
+    return describe(tag_filters(first)) or describe(tag_filters(second))
+
+
 def one(what: str, found: Sequence[T], id_of: Callable[[T], str], *, hint: str = "") -> T | None:
     """None or the one of `found`. Raises Ambiguous, with their ids, for two."""
     if len(found) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.aws import one, tag_filters, tag_specification, tags_of
+from lib.aws import find_ours, one, tag_specification, tags_of
 from lib.errors import SettingError
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ NAME = "kubernetes-dhcp-option-set"
 
 def find_dhcp_options(aws: Aws, config: Config) -> DhcpOptionsTypeDef | None:
     """The cluster's own option set, None if there is none. Raises Ambiguous for two."""
-    filters = tag_filters({"Name": NAME, "KubernetesCluster": config.cluster_id})
-    found = aws.ec2.describe_dhcp_options(Filters=filters)["DhcpOptions"]
+    found = find_ours(
+        lambda filters: aws.ec2.describe_dhcp_options(Filters=filters)["DhcpOptions"], config.cluster_id, name=NAME
+    )
     return one("DHCP option set", found, lambda options: options["DhcpOptionsId"])
 
 
@@ -50,11 +51,15 @@ def _check_brought(config: Config, vpc: VpcTypeDef) -> None:
         )
 
 
+def _tags(config: Config) -> dict[str, str]:
+    return {"Name": NAME, **config.tags}
+
+
 def _ensure_own(aws: Aws, config: Config) -> str:
     found = find_dhcp_options(aws, config)
     if found:
         aws.console.found(f"DHCP options {found['DhcpOptionsId']}")
-        aws.repair_tags(found["DhcpOptionsId"], tags_of(found), config.tags)
+        aws.repair_tags(found["DhcpOptionsId"], tags_of(found), _tags(config))
         return found["DhcpOptionsId"]
 
     def create() -> str:
@@ -63,7 +68,7 @@ def _ensure_own(aws: Aws, config: Config) -> str:
                 {"Key": "domain-name", "Values": [config.dhcp_domain]},
                 {"Key": "domain-name-servers", "Values": ["AmazonProvidedDNS"]},
             ],
-            TagSpecifications=tag_specification("dhcp-options", {"Name": NAME, **config.tags}),
+            TagSpecifications=tag_specification("dhcp-options", _tags(config)),
         )
         return answer["DhcpOptions"]["DhcpOptionsId"]
 

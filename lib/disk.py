@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, find_ours, one, tag_specification, tags_of
 from lib.errors import SettingError
 
 if TYPE_CHECKING:
@@ -22,11 +22,13 @@ def disk_name(config: Config) -> str:
 
 def find_disk(aws: Aws, config: Config) -> VolumeTypeDef | None:
     """The master's disk, None if there is none. Raises Ambiguous for two."""
-    filters = [
-        *tag_filters({"Name": disk_name(config), "KubernetesCluster": config.cluster_id}),
-        {"Name": "status", "Values": ["creating", "available", "in-use"]},
-    ]
-    found = aws.ec2.describe_volumes(Filters=filters)["Volumes"]
+    there: Any = {"Name": "status", "Values": ["creating", "available", "in-use"]}
+    found = find_ours(
+        lambda filters: aws.ec2.describe_volumes(Filters=[*filters, there])["Volumes"],
+        config.cluster_id,
+        name=disk_name(config),
+        role=config.master_name,
+    )
     return one("master disk", found, lambda volume: volume["VolumeId"])
 
 

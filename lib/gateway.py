@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from lib.aws import Planned, one, tag_filters, tag_specification, tags_of
+from lib.aws import Planned, find_ours, one, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InternetGatewayTypeDef
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 def find_gateway(aws: Aws, config: Config) -> InternetGatewayTypeDef | None:
     """The cluster's own gateway, attached or not. Raises Ambiguous for two."""
-    found = aws.ec2.describe_internet_gateways(Filters=tag_filters({"KubernetesCluster": config.cluster_id}))
-    return one("internet gateway", found["InternetGateways"], lambda gateway: gateway["InternetGatewayId"])
+    found = find_ours(
+        lambda filters: aws.ec2.describe_internet_gateways(Filters=filters)["InternetGateways"], config.cluster_id
+    )
+    return one("internet gateway", found, lambda gateway: gateway["InternetGatewayId"])
 
 
 def attached_gateway(aws: Aws, vpc_id: str) -> InternetGatewayTypeDef | None:
@@ -37,7 +39,7 @@ def ensure_gateway(aws: Aws, config: Config, *, vpc_id: str) -> str:
     own = find_gateway(aws, config)
     if own:
         aws.console.found(f"internet gateway {own['InternetGatewayId']}")
-        aws.repair_tags(own["InternetGatewayId"], tags_of(own), config.tags)
+        aws.repair_tags(own["InternetGatewayId"], tags_of(own), _tags(config))
     gateway_id = own["InternetGatewayId"] if own else _make_gateway(aws, config)
     attachments = own.get("Attachments", []) if own else []
     if not any(attachment.get("VpcId") == vpc_id for attachment in attachments):
@@ -50,8 +52,12 @@ def ensure_gateway(aws: Aws, config: Config, *, vpc_id: str) -> str:
     return gateway_id
 
 
+def _tags(config: Config) -> dict[str, str]:
+    return {"Name": config.cluster_id, **config.tags}
+
+
 def _make_gateway(aws: Aws, config: Config) -> str:
-    tags = tag_specification("internet-gateway", {"Name": config.cluster_id, **config.tags})
+    tags = tag_specification("internet-gateway", _tags(config))
 
     def look() -> str | None:
         again = find_gateway(aws, config)

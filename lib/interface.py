@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.aws import Aws, Planned, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, Planned, find_ours, one, tag_filters, tag_specification, tags_of
 from lib.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 def find_interface(aws: Aws, config: Config) -> NetworkInterfaceTypeDef | None:
     """The master's interface, None if there is none. Raises Ambiguous for two."""
-    filters = tag_filters({"Name": config.master_name, "KubernetesCluster": config.cluster_id})
-    found = aws.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    name = config.master_name
+    found = find_ours(
+        lambda filters: aws.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"],
+        config.cluster_id,
+        name=name,
+        role=name,
+    )
     return one("network interface of the master", found, lambda i: i["NetworkInterfaceId"])
 
 

@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from lib.errors import SettingError
-from lib.pki import Pki, make_client_certificate
 
 if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
+    from lib.pki import Pki
 
 # YAML's C reader and writer where libyaml is there; both come with PyYAML.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -91,10 +89,13 @@ def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Cli
 
     A client certificate of this CA with more than 90 days left is kept, so that a rerun changes nothing.
     """
+    from lib import certificates
+
     path = chosen_file(config)
     text, data = _load(path)
     name = config.context
-    cert, key = _kept_certificate(entry(data, "users", name), pki) or make_client_certificate(pki, user=name)
+    kept = _kept_certificate(entry(data, "users", name), pki)
+    cert, key = kept or certificates.make_client_certificate(pki.ca_cert, pki.ca_key, user=name)
     wanted: dict[str, dict[str, Any]] = {
         "clusters": {"server": server, "certificate-authority-data": _b64(pki.ca_cert)},
         "users": {"client-certificate-data": _b64(cert), "client-key-data": _b64(key)},
@@ -113,14 +114,16 @@ def _b64(content: bytes) -> str:
 
 
 def _kept_certificate(user: Mapping[str, Any], pki: Pki) -> tuple[bytes, bytes] | None:
+    from lib import certificates
+
     try:
         cert = base64.b64decode(user["client-certificate-data"])
         key = base64.b64decode(user["client-key-data"])
-        loaded = x509.load_pem_x509_certificate(cert)
-        loaded.verify_directly_issued_by(pki.certificate())
-    except (KeyError, ValueError, TypeError, InvalidSignature):
+    except (KeyError, ValueError, TypeError):
         return None
-    left = loaded.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+    if not certificates.is_issued_by(cert, pki.ca_cert):
+        return None
+    left = certificates.ends(cert) - datetime.datetime.now(datetime.UTC)
     return (cert, key) if left > datetime.timedelta(days=RENEW_DAYS) else None
 
 

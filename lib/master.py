@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, is_not_found, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, Planned, error_code, find_ours, is_not_found, one, tag_filters, tag_specification, tags_of
 from lib.errors import KubeError
 from lib.sizes import iops
 
@@ -27,11 +27,13 @@ ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 def find_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
     """The master in any state but terminated, None if there is none. Raises Ambiguous for two."""
-    filters = [
-        *tag_filters({"Name": config.master_name, "KubernetesCluster": config.cluster_id}),
-        {"Name": "instance-state-name", "Values": ALIVE},
-    ]
-    found = [i for r in aws.ec2.describe_instances(Filters=filters)["Reservations"] for i in r["Instances"]]
+    alive: Any = {"Name": "instance-state-name", "Values": ALIVE}
+
+    def describe(filters: list[Any]) -> list[InstanceTypeDef]:
+        answer = aws.ec2.describe_instances(Filters=[*filters, alive])
+        return [i for r in answer["Reservations"] for i in r["Instances"]]
+
+    found = find_ours(describe, config.cluster_id, name=config.master_name, role=config.master_name)
     staying = [i for i in found if i["State"]["Name"] != "shutting-down"]
     return one("master", staying or found[:1], lambda instance: instance["InstanceId"])
 

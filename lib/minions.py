@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, Planned, error_code, find_ours, one, tag_filters, tag_specification, tags_of
 from lib.errors import KubeError
 from lib.master import METADATA, root_disk
 
@@ -86,11 +86,11 @@ def fingerprint(data: Mapping[str, Any]) -> str:
 
 def find_template(aws: Aws, config: Config, name: str) -> LaunchTemplateTypeDef | None:
     """The launch template of that name, None if there is none."""
-    filters = [
-        *tag_filters({"KubernetesCluster": config.cluster_id}),
-        {"Name": "launch-template-name", "Values": [name]},
-    ]
-    found = aws.ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]
+    of_name: Any = {"Name": "launch-template-name", "Values": [name]}
+    found = find_ours(
+        lambda filters: aws.ec2.describe_launch_templates(Filters=[*filters, of_name])["LaunchTemplates"],
+        config.cluster_id,
+    )
     return one(f"launch template {name}", found, lambda template: template["LaunchTemplateId"])
 
 
@@ -101,7 +101,7 @@ def ensure_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -
         return _make_template(aws, config, name, data)
     template_id = found["LaunchTemplateId"]
     aws.console.found(f"launch template {template_id} {name}, version {found['DefaultVersionNumber']}")
-    aws.repair_tags(template_id, tags_of(found), config.tags)
+    aws.repair_tags(template_id, tags_of(found), {"Name": name, **config.tags})
     versions = _versions(aws, template_id)
     wanted = fingerprint(data)
     same = [version for version in versions if version.get("VersionDescription") == wanted]

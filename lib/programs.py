@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import sh
-
 from lib.errors import KubeError, MissingProgram
 
 PACKAGES = {"ssh-keygen": "openssh-client", "ssh": "openssh-client", "kubectl": "kubernetes-client"}
@@ -13,6 +11,8 @@ PACKAGES = {"ssh-keygen": "openssh-client", "ssh": "openssh-client", "kubectl": 
 
 def find_program(name: str) -> Any | None:
     """The program as a function, None when it is not on the PATH."""
+    import sh  # here, since it takes an eighth of a second to load and most runs need no program
+
     try:
         return sh.Command(name)
     except sh.CommandNotFound:
@@ -21,6 +21,8 @@ def find_program(name: str) -> Any | None:
 
 def run(name: str, *arguments: str) -> str:
     """What the program writes. Raises MissingProgram, or KubeError with the program's own last words."""
+    import sh
+
     program = find_program(name)
     if program is None:
         raise MissingProgram(name, package=PACKAGES.get(name, name))

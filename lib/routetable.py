@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, one, tag_filters, tag_specification, tags_of
+from lib.aws import Planned, find_ours, one, tag_specification, tags_of
 from lib.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ def find_route_table(aws: Aws, config: Config, *, vpc_id: str) -> RouteTableType
     """The cluster's own table in the VPC, None if there is none. Raises Ambiguous for two."""
     if isinstance(vpc_id, Planned):
         return None
-    filters = [*tag_filters({"KubernetesCluster": config.cluster_id}), {"Name": "vpc-id", "Values": [vpc_id]}]
-    found = aws.ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    in_vpc: Any = {"Name": "vpc-id", "Values": [vpc_id]}
+    found = find_ours(
+        lambda filters: aws.ec2.describe_route_tables(Filters=[*filters, in_vpc])["RouteTables"], config.cluster_id
+    )
     return one("route table", found, lambda table: table["RouteTableId"])
 
 
@@ -52,7 +54,7 @@ def ensure_route_table(aws: Aws, config: Config, *, vpc_id: str, subnet_id: str,
     table = find_route_table(aws, config, vpc_id=vpc_id)
     if table:
         aws.console.found(f"route table {table['RouteTableId']}")
-        aws.repair_tags(table["RouteTableId"], tags_of(table), config.tags)
+        aws.repair_tags(table["RouteTableId"], tags_of(table), _tags(config))
     table_id = table["RouteTableId"] if table else _make_route_table(aws, config, vpc_id=vpc_id)
     _associate(aws, table_id, table, subnet_id=subnet_id)
     _route_out(aws, table_id, table, gateway_id=gateway_id)
@@ -92,9 +94,13 @@ def is_pod_route(config: Config, route: RouteTypeDef) -> bool:
     return bool(block) and ipaddress.IPv4Network(block).subnet_of(ipaddress.IPv4Network(config.cluster_ip_range))
 
 
+def _tags(config: Config) -> dict[str, str]:
+    return {"Name": config.cluster_id, **config.tags}
+
+
 def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
     token = aws.token()
-    tags = tag_specification("route-table", {"Name": config.cluster_id, **config.tags})
+    tags = tag_specification("route-table", _tags(config))
     return aws.make(
         "route table",
         lambda: aws.ec2.create_route_table(VpcId=vpc_id, TagSpecifications=tags, ClientToken=token)["RouteTable"][

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, Planned, Retry, never, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, Planned, Retry, find_ours, never, one, tag_filters, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
@@ -48,12 +48,11 @@ def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityG
     if isinstance(vpc_id, Planned):
         return {}
     names = group_names(config)
-    filters = [
-        *tag_filters({"KubernetesCluster": config.cluster_id}),
-        {"Name": "vpc-id", "Values": [vpc_id]},
-        {"Name": "group-name", "Values": list(names)},
-    ]
-    found = aws.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+    here: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "group-name", "Values": list(names)}]
+    found = find_ours(
+        lambda filters: aws.ec2.describe_security_groups(Filters=[*filters, *here])["SecurityGroups"],
+        config.cluster_id,
+    )
     groups = {}
     for name in names:
         group = one(f"security group {name}", [g for g in found if g["GroupName"] == name], lambda g: g["GroupId"])
@@ -81,7 +80,7 @@ def _ensure_group(
     group = found.get(name)
     if group:
         aws.console.found(f"security group {group['GroupId']} {name}")
-        aws.repair_tags(group["GroupId"], tags_of(group), config.tags)
+        aws.repair_tags(group["GroupId"], tags_of(group), {"Name": name, **config.tags})
         return group["GroupId"]
 
     def create() -> str:

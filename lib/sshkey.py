@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.aws import Aws, one, tag_filters, tag_specification
+from lib.aws import Aws, one, tag_filters, tag_specification, tags_of
 from lib.errors import KubeError, SettingError
 from lib.programs import run
 
@@ -106,10 +106,11 @@ def ensure_key_pair(aws: Aws, config: Config) -> str:
     public = ensure_key_files(aws, config)
     if not public:
         return f"kubernetes-{config.cluster_id}-(new)"
-    name = key_name(config, public)
+    name, wanted = key_name(config, public), {"Name": config.cluster_id, **config.tags}
     found = find_key_pair(aws, name)
     if found:
         _check_material(found, public)
+        aws.repair_tags(found["KeyPairId"], tags_of(found), wanted)
         aws.console.found(f"key pair {name}")
         return name
 
@@ -117,7 +118,7 @@ def ensure_key_pair(aws: Aws, config: Config) -> str:
         again = find_key_pair(aws, name)
         return again["KeyName"] if again else None
 
-    tags = tag_specification("key-pair", {"Name": config.cluster_id, **config.tags})
+    tags = tag_specification("key-pair", wanted)
     return (
         aws.make(
             f"key pair from {public_path(config)}",

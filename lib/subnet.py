@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, never, one, tag_filters, tag_specification, tags_of
+from lib.aws import Planned, Retry, find_ours, never, one, tag_specification, tags_of
 from lib.errors import SettingError
 
 if TYPE_CHECKING:
@@ -20,9 +20,13 @@ def find_subnets(aws: Aws, config: Config, *, vpc_id: str) -> Sequence[SubnetTyp
     """All of the cluster's own subnets in the VPC, in every zone."""
     if isinstance(vpc_id, Planned):
         return []
-    filters = [*tag_filters({"KubernetesCluster": config.cluster_id}), {"Name": "vpc-id", "Values": [vpc_id]}]
-    pages = aws.ec2.get_paginator("describe_subnets").paginate(Filters=filters)
-    return [subnet for page in pages for subnet in page["Subnets"]]
+    in_vpc: Any = {"Name": "vpc-id", "Values": [vpc_id]}
+
+    def describe(filters: list[Any]) -> list[SubnetTypeDef]:
+        pages = aws.ec2.get_paginator("describe_subnets").paginate(Filters=[*filters, in_vpc])
+        return [subnet for page in pages for subnet in page["Subnets"]]
+
+    return find_ours(describe, config.cluster_id)
 
 
 def find_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef | None:
@@ -74,7 +78,7 @@ def ensure_subnet(aws: Aws, config: Config, vpc: VpcTypeDef) -> SubnetTypeDef:
     found = find_subnet(aws, config, vpc_id=vpc["VpcId"])
     if found:
         aws.console.found(f"subnet {found['SubnetId']} {found['CidrBlock']} in {found['AvailabilityZone']}")
-        aws.repair_tags(found["SubnetId"], tags_of(found), config.tags)
+        aws.repair_tags(found["SubnetId"], tags_of(found), _tags(config))
         return found
     check_inside(config, vpc)
     return _make_subnet(aws, config, vpc_id=vpc["VpcId"])
@@ -92,8 +96,12 @@ def check_inside(config: Config, vpc: VpcTypeDef) -> None:
         )
 
 
+def _tags(config: Config) -> dict[str, str]:
+    return {"Name": f"{config.cluster_id}-{config.kube_aws_zone}", **config.tags}
+
+
 def _make_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef:
-    tags = tag_specification("subnet", {"Name": f"{config.cluster_id}-{config.kube_aws_zone}", **config.tags})
+    tags = tag_specification("subnet", _tags(config))
 
     def create() -> str:
         answer = aws.ec2.create_subnet(

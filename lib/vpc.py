@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.aws import Retry, never, one, tag_filters, tag_specification, tags_of
+from lib.aws import Retry, find_ours, never, one, tag_specification, tags_of
 from lib.errors import SettingError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ DNS_ATTRIBUTES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": 
 
 def find_vpc(aws: Aws, config: Config) -> VpcTypeDef | None:
     """The cluster's own VPC, None if there is none. Raises Ambiguous for two."""
-    filters = tag_filters({"Name": config.vpc_name, "KubernetesCluster": config.cluster_id})
-    return one("VPC", _describe(aws, filters), lambda vpc: vpc["VpcId"])
+    found = find_ours(lambda filters: _describe(aws, filters), config.cluster_id, name=config.vpc_name)
+    return one("VPC", found, lambda vpc: vpc["VpcId"])
 
 
 def brought_vpc(aws: Aws, vpc_id: str) -> VpcTypeDef:
@@ -49,14 +49,18 @@ def ensure_vpc(aws: Aws, config: Config) -> VpcTypeDef:
     vpc = find_vpc(aws, config)
     if vpc:
         aws.console.found(f"VPC {vpc['VpcId']} {vpc['CidrBlock']}")
-        aws.repair_tags(vpc["VpcId"], tags_of(vpc), config.tags)
+        aws.repair_tags(vpc["VpcId"], tags_of(vpc), _tags(config))
         _repair_dns(aws, vpc["VpcId"])
         return vpc
     return _make_vpc(aws, config)
 
 
+def _tags(config: Config) -> dict[str, str]:
+    return {"Name": config.vpc_name, **config.tags}
+
+
 def _make_vpc(aws: Aws, config: Config) -> VpcTypeDef:
-    tags = tag_specification("vpc", {"Name": config.vpc_name, **config.tags})
+    tags = tag_specification("vpc", _tags(config))
 
     def look() -> str | None:
         found = find_vpc(aws, config)

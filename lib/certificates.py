@@ -1,0 +1,122 @@
+"""Certificates and keys, made and checked with the cryptography library. Nothing here asks AWS.
+
+Imported where it is used: it takes a tenth of a second to load, and a run's first call need not wait for it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from typing import cast
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CA_DAYS = 3650
+CLIENT_DAYS = 365
+# kubeadm binds this group to cluster-admin and can take that away again, which it cannot from system:masters.
+ADMIN_GROUP = "kubeadm:cluster-admins"
+
+
+def public_key_hash(cert: bytes) -> str:
+    """sha256:<hex> of a certificate's public key, by which a joining node knows its CA (kubeadm's discovery form).
+
+    Raises ValueError for what is no certificate.
+    """
+    spki = (
+        _load(cert)
+        .public_key()
+        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return "sha256:" + hashlib.sha256(spki).hexdigest()
+
+
+def ends(cert: bytes) -> datetime.datetime:
+    """When a certificate ends, in UTC."""
+    return _load(cert).not_valid_after_utc
+
+
+def is_issued_by(cert: bytes, ca_cert: bytes) -> bool:
+    """Whether the CA signed the certificate. False also for what is no certificate."""
+    try:
+        _load(cert).verify_directly_issued_by(_load(ca_cert))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _load(cert: bytes) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(cert)
+
+
+def make_files() -> dict[str, bytes]:
+    """What is made once for a cluster, by file name under /etc/kubernetes/pki."""
+    files: dict[str, bytes] = {}
+    for name, common_name in (("ca", "kubernetes"), ("front-proxy-ca", "front-proxy-ca")):
+        key = ec.generate_private_key(ec.SECP256R1())
+        files[f"{name}.crt"], files[f"{name}.key"] = _pem(make_ca(key, common_name)), key_pem(key)
+    service_account = ec.generate_private_key(ec.SECP256R1())
+    files["sa.key"] = key_pem(service_account)
+    files["sa.pub"] = service_account.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return files
+
+
+def make_ca(key: ec.EllipticCurvePrivateKey, common_name: str) -> x509.Certificate:
+    """A self-signed certificate authority of ten years, as kubeadm makes them."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    usage = x509.KeyUsage(True, False, True, False, False, True, False, False, False)
+    return (
+        _certificate(name, key.public_key(), days=CA_DAYS)
+        .issuer_name(name)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def make_client_certificate(ca_cert: bytes, ca_key: bytes, *, user: str) -> tuple[bytes, bytes]:
+    """A certificate and its key, PEM, with which `user` is an administrator of the cluster for a year."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = cast("ec.EllipticCurvePrivateKey", serialization.load_pem_private_key(ca_key, password=None))
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, ADMIN_GROUP), x509.NameAttribute(NameOID.COMMON_NAME, user)]
+    )
+    certificate = (
+        _certificate(name, key.public_key(), days=CLIENT_DAYS)
+        .issuer_name(_load(ca_cert).subject)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(True, False, True, False, False, False, False, False, False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(authority, hashes.SHA256())
+    )
+    return _pem(certificate), key_pem(key)
+
+
+def _certificate(name: x509.Name, public: ec.EllipticCurvePublicKey, *, days: int) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))  # a node's clock may be behind ours
+        .not_valid_after(now + datetime.timedelta(days=days))
+    )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The key in the PEM form that kubeadm writes for ECDSA keys."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
