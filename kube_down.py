@@ -50,7 +50,7 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     step("Looking")
     doomed = teardown.look(aws, layers)
     config = doomed.config
-    removal = teardown.Removal(aws, config)
+    removal = teardown.Removal(aws, doomed)
 
     step("Load balancers")
     removal.each(loadbalancers.delete_balancer, doomed.balancers)
@@ -58,11 +58,11 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
 
     step("Instances")
     removal.each(minions.delete_group, doomed.groups)
-    master.terminate(aws, doomed.strays())
+    removal.each(master.terminate, doomed.strays())
     master.wait_terminated(aws, config)
     minions.wait_groups_gone(aws, config, doomed.groups)
     removal.each(minions.delete_template, doomed.templates)
-    alarms.delete_alarms(aws, doomed.alarms)
+    removal.each(alarms.delete_alarm, doomed.alarms)
 
     step("Addresses and disks")
     removal.each(address.disassociate if keep else address.delete_address, doomed.addresses)
@@ -72,19 +72,19 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
         removal.each(disk.delete_disk, doomed.disks_early())
 
     step("Network")
-    securitygroups.revoke_all(aws, doomed.security_groups)
+    removal.each(securitygroups.revoke_references(doomed.security_groups), doomed.security_groups)
     removal.patiently(securitygroups.delete_group, doomed.security_groups, key="GroupId", filter_name="group-id")
     removal.patiently(subnet.delete_subnet, doomed.subnets, key="SubnetId", filter_name="subnet-id")
     removal.each(gateway.delete_gateway, doomed.gateways)
     removal.each(routetable.delete_route_table, doomed.route_tables)
-    routetable.remove_pod_routes(aws, config, doomed.brought_table)
+    removal.each(routetable.delete_route, doomed.pod_routes())
     removal.patiently(vpc.delete_vpc, doomed.vpcs, key="VpcId", filter_name="vpc-id")
     removal.each(dhcp.delete_dhcp_options, doomed.dhcp_options)
 
     step("Keys, roles and kubeconfig")
     removal.each(sshkey.delete_key_pair, doomed.key_pairs)
     removal.each(lambda aws, role: iam.delete_profile(aws, config, role), iam.ROLES)
-    kubeconfig.remove_entries(aws, config, servers=doomed.servers())
+    removal.each(kubeconfig.remove_entries(config, servers=doomed.servers(), ca_cert=doomed.ca_cert), [config.context])
 
     if doomed.bucket and not keep:
         step("Staging bucket")

@@ -77,9 +77,8 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     plan.remember(aws, staging, p)
 
     step("Roles and instance profiles")
-    profiles = {
-        role: iam.ensure_profile(aws, p.config, role, plan.iam_values(aws, p.config, staging)) for role in iam.ROLES
-    }
+    values = plan.iam_values(aws, p.config, staging)
+    profiles = {role: iam.ensure_profile(aws, p.config, role, values) for role in iam.ROLES}
 
     step("SSH key")
     key_name = sshkey.ensure_key_pair(aws, p.config)

@@ -33,7 +33,7 @@ def chosen(config: Config) -> list[str]:
         "metrics-server": config.kube_enable_cluster_monitoring,
         "cluster-autoscaler": config.kube_enable_cluster_autoscaler,
     }
-    return [name for name, wish in wanted.items() if wish and (TEMPLATES / f"{name}.yaml").exists()]
+    return [name for name, wish in wanted.items() if wish]
 
 
 def manifest(name: str, settings: Mapping[str, str]) -> bytes:

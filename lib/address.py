@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.aws import Aws, Planned, find_ours, one, tag_specification, tags_of
 from lib.errors import SettingError
@@ -78,7 +78,9 @@ def _make_address(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressT
     made: dict[str, AddressTypeDef] = {}
 
     def create() -> str:
-        answer = aws.ec2.allocate_address(Domain="vpc", TagSpecifications=tag_specification("elastic-ip", tags))
+        answer = aws.ec2.allocate_address(
+            Domain="vpc", TagSpecifications=tag_specification("elastic-ip", tags), **_border_group(aws, config)
+        )
         made["address"] = {"AllocationId": answer["AllocationId"], "PublicIp": answer["PublicIp"]}
         return answer["PublicIp"]
 
@@ -90,6 +92,15 @@ def _make_address(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressT
 
     public_ip = aws.make("elastic IP", create, look=look)
     return made.get("address", {"AllocationId": Planned("(new)"), "PublicIp": public_ip})
+
+
+def _border_group(aws: Aws, config: Config) -> dict[str, Any]:
+    """A local zone's own addresses; those of the region cannot be used there."""
+    zone = config.kube_aws_zone
+    if zone[:-1] == aws.region:
+        return {}
+    found = aws.ec2.describe_availability_zones(ZoneNames=[zone])["AvailabilityZones"]
+    return {"NetworkBorderGroup": found[0]["NetworkBorderGroup"]}
 
 
 def _associate(aws: Aws, config: Config, address: AddressTypeDef, *, interface_id: str) -> None:

@@ -18,7 +18,6 @@ def find_alarms(aws: Aws, instance_ids: Sequence[str]) -> list[str]:
     return found
 
 
-def delete_alarms(aws: Aws, names: Sequence[str]) -> None:
-    """Remove the alarms."""
-    if names:
-        aws.remove("delete", f"alarms {', '.join(names)}", lambda: aws.cloudwatch.delete_alarms(AlarmNames=list(names)))
+def delete_alarm(aws: Aws, name: str) -> None:
+    """Remove an alarm."""
+    aws.remove("delete", f"alarm {name}", lambda: aws.cloudwatch.delete_alarms(AlarmNames=[name]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -64,7 +65,7 @@ THROTTLED = frozenset(
 FAILED = frozenset(
     {"InternalError", "InternalFailure", "InternalServerError", "RequestTimeout", "ServiceUnavailable", "Unavailable"}
 )
-EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "AuthFailure", "InvalidClientTokenId"})
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId"})
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 # What an id answers while AWS has not yet spread word of it; the same codes as for an id that never was.
 NOT_FOUND = frozenset({"NoSuchEntity", "NoSuchBucket", "NoSuchKey", "404", "InvalidPermission.NotFound"})
@@ -74,6 +75,7 @@ LOST = (HTTPClientError, ResponseParserError)
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
 
 _ATTEMPTS = 12
+_TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
 _LOOKS = (0.0, 1.0, 2.0)  # seconds before each look after a lost answer: what was made may show late
 
@@ -88,6 +90,14 @@ class Clock(Protocol):
         """Return `seconds` later."""
 
 
+@dataclass(frozen=True)
+class Waits:
+    """How long calls are repeated, in seconds: KUBE_WAIT_AWS_SECONDS for what is made, KUBE_WAIT_DELETE_SECONDS."""
+
+    make: int
+    remove: int
+
+
 class Planned(str):
     """The id of something that a dry run would make. Nothing is to be found below it, so no find asks AWS."""
 
@@ -100,9 +110,9 @@ def error_code(error: BaseException) -> str:
 
 
 def is_not_found(error: BaseException) -> bool:
-    """Whether AWS says that what the call names is not there. Every EC2 code of that kind ends alike."""
+    """Whether AWS says that what the call names is not there. EC2's codes of that kind all have these words in them."""
     code = error_code(error)
-    return code in NOT_FOUND or code.endswith((".NotFound", ".NotFoundException"))
+    return code in NOT_FOUND or ".NotFound" in code or "VersionNotFound" in code
 
 
 def _is_lost(error: BaseException) -> bool:
@@ -164,13 +174,11 @@ class Aws:
     `account`, `partition` and `user` are known after `identify`.
     """
 
-    def __init__(
-        self, region: str, *, console: Console, clock: Clock, wait_seconds: int, dry_run: bool = False
-    ) -> None:
+    def __init__(self, region: str, *, console: Console, clock: Clock, waits: Waits, dry_run: bool = False) -> None:
         self.region = region
         self.console = console
         self.clock = clock
-        self.wait_seconds = wait_seconds  # KUBE_WAIT_AWS_SECONDS: how long AWS may take to see what was just made
+        self._waits = waits
         self.dry_run = dry_run
         self.changes = 0
         self.made: list[str] = []
@@ -382,7 +390,8 @@ class Aws:
         retry_if: Retry,
         removal: bool = False,
     ) -> str:
-        deadline = self.clock.monotonic() + self.wait_seconds
+        start = told = self.clock.monotonic()
+        seconds = self._waits.remove if removal else self._waits.make
         for attempt in _count():
             try:
                 return call()
@@ -391,9 +400,13 @@ class Aws:
                     return ""
                 late = bool(self.made) and not removal and is_not_found(error)
                 again = _is_lost(error) or late or retry_if(error)
-                if not again or self.clock.monotonic() > deadline:
+                now = self.clock.monotonic()
+                if not again or now - start > seconds:
                     raise refusal(error, words) from error
                 self.retries += 1
+                if now - told >= _TELL_EVERY:
+                    told = now
+                    self.console.say(f"not yet ({error_code(error) or 'no answer'}); asking for at most {seconds} s")
                 found = self._look(look) if _is_lost(error) and look else None
                 if found:
                     return found
@@ -442,9 +455,17 @@ class Aws:
                 if found is not None:
                     return found
                 if self.clock.monotonic() - start >= seconds:
-                    raise WaitExpired(what, seconds=seconds, hint=at_end())
+                    raise WaitExpired(what, seconds=seconds, hint=_whatever(at_end))
                 tell(progress())
                 self.clock.sleep(interval)
+
+
+def _whatever(tell: Callable[[], str]) -> str:
+    """What `tell` knows; that AWS will not say must not hide what went wrong before."""
+    try:
+        return tell()
+    except FAILURES as error:
+        return f"more is not known: {explain(error)}"
 
 
 def _count() -> Iterator[int]:
@@ -481,6 +502,10 @@ def _what_to_do(code: str, operation: str) -> str:
         )
     if code == "OptInRequired":
         return "this account may not use the region or the service yet: enable it in the AWS console"
+    if code.endswith((".Duplicate", ".AlreadyExistsException")):
+        return "one of that name is there without the cluster's tags: give it its tags back, or remove it"
+    if code == "OperationAborted":
+        return "S3 is still letting go of that name, which can take an hour: try again later, or set AWS_S3_BUCKET"
     if "LimitExceeded" in code or code == "LimitExceeded" or code.endswith("QuotaExceeded"):
         return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
     if code == "InsufficientInstanceCapacity":

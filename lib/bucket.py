@@ -30,6 +30,7 @@ PRIVATE = {
     "BlockPublicPolicy": True,
     "RestrictPublicBuckets": True,
 }
+LETTING_GO = "OperationAborted"  # S3 is still deleting the bucket of that name, or changing it
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
 
 
@@ -109,8 +110,22 @@ def ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
     return bucket
 
 
+def computed_bucket(aws: Aws, config: Config) -> Bucket:
+    """The bucket that up makes where none is found."""
+    name = config.aws_s3_bucket or default_name(aws, config)
+    return Bucket(
+        name=name,
+        region=config.aws_s3_region,
+        prefix=f"{aws.region}/{config.cluster_id}/",
+        owner=aws.account,
+        ours=True,
+        computed=name == default_name(aws, config),
+    )
+
+
 def _make_bucket(aws: Aws, config: Config) -> Bucket:
-    name, region = config.aws_s3_bucket or default_name(aws, config), config.aws_s3_region
+    wanted = computed_bucket(aws, config)
+    name, region = wanted.name, wanted.region
     configuration: dict[str, Any] = {"Tags": tag_list(config.tags)}
     if region != "us-east-1":  # the one region that is said by saying nothing
         configuration["LocationConstraint"] = region
@@ -121,16 +136,8 @@ def _make_bucket(aws: Aws, config: Config) -> Bucket:
             s3.create_bucket(Bucket=name, CreateBucketConfiguration=configuration)  # type: ignore[arg-type]
         return name
 
-    made = aws.make(f"bucket {name} in {region}", create)
-    return Bucket(
-        name=name,
-        region=region,
-        prefix=f"{aws.region}/{config.cluster_id}/",
-        owner=aws.account,
-        ours=True,
-        computed=name == default_name(aws, config),
-        planned=isinstance(made, Planned),
-    )
+    made = aws.make(f"bucket {name} in {region}", create, retry_if=lambda error: error_code(error) == LETTING_GO)
+    return dataclasses.replace(wanted, planned=isinstance(made, Planned))
 
 
 def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
@@ -144,9 +151,10 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
             lambda: s3.put_public_access_block(
                 Bucket=name, PublicAccessBlockConfiguration=private, ExpectedBucketOwner=owner
             ),
+            retry_on=[LETTING_GO],
         )
-    if bucket.planned:
-        return
+    if fresh:
+        return  # encrypted as all are, and tagged when it was made; S3 may not know it everywhere yet
     if not _encrypted(s3, bucket):
         rules: Any = ENCRYPTION
         aws.change(

@@ -48,6 +48,15 @@ def is_issued_by(cert: bytes, ca_cert: bytes) -> bool:
     return True
 
 
+def is_pair(cert: bytes, key: bytes) -> bool:
+    """Whether the key is the certificate's. False also for what is no key."""
+    try:
+        private = serialization.load_pem_private_key(key, password=None)
+    except (ValueError, TypeError):
+        return False
+    return private.public_key() == _load(cert).public_key()
+
+
 def _load(cert: bytes) -> x509.Certificate:
     return x509.load_pem_x509_certificate(cert)
 
@@ -94,6 +103,7 @@ def make_client_certificate(ca_cert: bytes, ca_key: bytes, *, user: str) -> tupl
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(True, False, True, False, False, False, False, False, False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
         .sign(authority, hashes.SHA256())
     )
     return _pem(certificate), key_pem(key)

@@ -31,16 +31,20 @@ NEVER_REMEMBERED = frozenset({"KUBE_USE_EXISTING_MASTER", "KUBE_CONFIG_FILE", "K
 
 # What is remembered even if nobody set it: a new default must not change a cluster that is there.
 REMEMBERED_AS_RESOLVED = (
+    "KUBE_AWS_ZONE",
     "KUBERNETES_VERSION",
     "AWS_IMAGE",
     "KUBE_NODE_IMAGE",
+    "VPC_NAME",
     "KUBE_VPC_CIDR_BASE",
     "KUBE_SUBNET_CIDR",
     "MASTER_INTERNAL_IP",
+    "KUBE_API_PORT",
     "CLUSTER_IP_RANGE",
     "SERVICE_CLUSTER_IP_RANGE",
     "NON_MASQUERADE_CIDR",
     "DNS_SERVER_IP",
+    "DNS_DOMAIN",
 )
 
 
@@ -60,6 +64,10 @@ class Layers:
         """The same layers with what is remembered of the cluster; names that never are remembered are left out."""
         kept = {name: text for name, text in values.items() if name in self.defaults and name not in NEVER_REMEMBERED}
         return replace(self, remembered=kept)
+
+    def without_remembered(self, name: str) -> Layers:
+        """The same layers as if nothing were remembered of one option."""
+        return replace(self, remembered={key: text for key, text in self.remembered.items() if key != name})
 
     def source(self, name: str) -> Source:
         """The layer that an option's value comes from."""
@@ -477,6 +485,21 @@ def resolve(layers: Layers, *, check: bool = True) -> Config:
     return config
 
 
+def resolve_whatever(layers: Layers) -> tuple[Layers, Config]:
+    """For kube_down.py: the settings with nothing that is remembered in the way of a removal.
+
+    A remembered value that is refused today, such as a release of long ago, counts as not remembered. Raises
+    SettingError for what environment or file say.
+    """
+    while True:
+        try:
+            return layers, resolve(layers, check=False)
+        except SettingError as wrong:
+            if wrong.variable not in layers.remembered:
+                raise
+            layers = layers.without_remembered(wrong.variable)
+
+
 def _parse(name: str, text: str) -> Any:
     return RULES[name](name, rules.plain(name, text, allowed=_ALLOWED.get(name, "")))
 
@@ -492,36 +515,44 @@ def to_remember(layers: Layers, config: Config) -> dict[str, str]:
     return layers.user_set() | {name: text for name, text in resolved.items() if text}
 
 
-_NEW_CLUSTER = "leave it as it is, or make another cluster with another KUBE_AWS_INSTANCE_PREFIX"
+_DOWN_FIRST = "leave it as it is, or run kube_down.py first"
 _NEW_GROUP = "leave it as it is, or set KUBE_USE_EXISTING_MASTER=true to add minions there"
 
-_UNCHANGEABLE = {
+# What a cluster has from its first step on, and what it has from its master on: every minion knows these.
+_FROM_THE_START = {
     "KUBE_AWS_ZONE": _NEW_GROUP,
-    "KUBE_SUBNET_CIDR": _NEW_GROUP,
     "SUBNET_ID": _NEW_GROUP,
-    "VPC_NAME": _NEW_CLUSTER,
-    "VPC_ID": _NEW_CLUSTER,
-    "KUBE_VPC_CIDR_BASE": _NEW_CLUSTER,
-    "CLUSTER_IP_RANGE": _NEW_CLUSTER,
-    "SERVICE_CLUSTER_IP_RANGE": _NEW_CLUSTER,
-    "DNS_SERVER_IP": _NEW_CLUSTER,
-    "DNS_DOMAIN": _NEW_CLUSTER,
-    "MASTER_INTERNAL_IP": _NEW_CLUSTER,
-    "KUBE_API_PORT": _NEW_CLUSTER,
+    "VPC_NAME": _DOWN_FIRST,
+    "VPC_ID": _DOWN_FIRST,
+    "KUBE_VPC_CIDR_BASE": _DOWN_FIRST,
+}
+_WITH_A_MASTER = {
+    "KUBERNETES_VERSION": "leave it as it is: upgrades are not there yet",
+    "KUBE_SUBNET_CIDR": _NEW_GROUP,
+    "CLUSTER_IP_RANGE": _DOWN_FIRST,
+    "SERVICE_CLUSTER_IP_RANGE": _DOWN_FIRST,
+    "DNS_SERVER_IP": _DOWN_FIRST,
+    "DNS_DOMAIN": _DOWN_FIRST,
+    "MASTER_INTERNAL_IP": _DOWN_FIRST,
+    "KUBE_API_PORT": _DOWN_FIRST,
 }
 
 
-def refuse_changes(layers: Layers, remembered: Mapping[str, str]) -> None:
-    """SettingError when environment or file ask for another value than remembered of what cannot change in place.
+def refuse_changes(layers: Layers, remembered: Mapping[str, str], *, has_master: bool) -> None:
+    """SettingError when environment or file ask for another value than the cluster has of what cannot change in place.
 
-    Only what `remembered` has is compared, and an option set to nothing asks for nothing.
+    `remembered` is what is known of it; {} for a cluster that is not there yet, of which nothing is refused.
     """
+    if not remembered:
+        return
     another_group = layers.value("KUBE_USE_EXISTING_MASTER").lower() == "true"
-    for name, instead in _UNCHANGEABLE.items():
-        asked = layers.value(name) if layers.asked(name) is not None else ""
-        was = remembered.get(name, "")
-        if asked and was and asked != was and not (another_group and instead is _NEW_GROUP):
-            raise SettingError(name, f"the cluster has {was}, and it cannot become {rules.shown(asked)}", instead)
+    config = resolve(layers.with_remembered(remembered), check=False)
+    for name, instead in {**_FROM_THE_START, **(_WITH_A_MASTER if has_master else {})}.items():
+        wanted, was = config.text(name), remembered.get(name, "")
+        asked = layers.asked(name) is not None and wanted and wanted != was
+        if asked and not (another_group and instead is _NEW_GROUP):
+            problem = f"the cluster has {was or 'its own'}, and it cannot become {rules.shown(wanted)}"
+            raise SettingError(name, problem, instead)
     if not another_group:
         _refuse_smaller_disk(layers, remembered)
 

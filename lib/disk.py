@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws import Aws, find_ours, one, tag_specification, tags_of
 from lib.errors import SettingError
+from lib.sizes import iops
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VolumeTypeDef
@@ -70,8 +71,13 @@ def _repair_size(aws: Aws, config: Config, found: VolumeTypeDef) -> None:
         aws.change(
             "set",
             f"disk {found['VolumeId']} from {found['Size']} GiB {found['VolumeType']} to {size} GiB {kind}",
-            lambda: aws.ec2.modify_volume(VolumeId=found["VolumeId"], Size=size, VolumeType=kind),  # type: ignore[arg-type]
+            lambda: aws.ec2.modify_volume(VolumeId=found["VolumeId"], Size=size, VolumeType=kind, **_iops(config)),  # type: ignore[arg-type]
         )
+
+
+def _iops(config: Config) -> dict[str, Any]:
+    wanted = iops(config.master_disk_type, config.master_disk_size)
+    return {"Iops": wanted} if wanted else {}
 
 
 def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
@@ -83,6 +89,7 @@ def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
             Size=config.master_disk_size,
             VolumeType=config.master_disk_type,  # type: ignore[arg-type]
             Encrypted=True,
+            **_iops(config),
             TagSpecifications=tag_specification("volume", tags),
             ClientToken=token,
         )

@@ -156,7 +156,8 @@ def delete_profile(aws: Aws, config: Config, role: str) -> None:
     found = find_role(aws, name)
     if found and not _lacks(found, {"KubernetesCluster": config.cluster_id}):
         _delete_policies(aws, name)
-        aws.remove("delete", f"role {name}", lambda: aws.iam.delete_role(RoleName=name))
+        call = functools.partial(aws.iam.delete_role, RoleName=name)
+        aws.remove("delete", f"role {name}", call, retry_on=["DeleteConflict"])
 
 
 def _remove_from_profile(aws: Aws, *, profile: str, role: str) -> None:

@@ -31,6 +31,7 @@ class Image:
     image_id: str
     architecture: str
     root_device: str
+    root_gib: int = 0
     name: str = ""
 
 
@@ -70,7 +71,19 @@ def find_images(aws: Aws, config: Config, *, replaceable: Sequence[str] = ()) ->
         aws, config, [architectures[w.size] for w, image in zip(wishes, chosen, strict=True) if not image]
     )
     master, node = (image or looked_up[architectures[w.size]] for w, image in zip(wishes, chosen, strict=True))
+    _check_root_disks(config, master=master, node=node)
     return Images(master=master, node=node)
+
+
+def _check_root_disks(config: Config, *, master: Image, node: Image) -> None:
+    """Raises SettingError for a root disk that the image does not fit on."""
+    for name, size, image in (
+        ("MASTER_ROOT_DISK_SIZE", config.master_root_disk_size, master),
+        ("NODE_ROOT_DISK_SIZE", config.node_root_disk_size, node),
+    ):
+        if size < image.root_gib:
+            problem = f"{size} GiB is less than the {image.root_gib} GiB of image {image.image_id}"
+            raise SettingError(name, problem, f"give {image.root_gib} or more")
 
 
 def _architectures(aws: Aws, wishes: Sequence[_Wish]) -> dict[str, str]:
@@ -156,10 +169,12 @@ def _choose(
 
 
 def _image(found: Mapping[str, Any]) -> Image:
+    root, disks = found.get("RootDeviceName", ""), found.get("BlockDeviceMappings", [])
     return Image(
         image_id=found["ImageId"],
         architecture=ARCHITECTURES.get(found["Architecture"], found["Architecture"]),
-        root_device=found["RootDeviceName"],
+        root_device=root,
+        root_gib=next((d["Ebs"].get("VolumeSize", 0) for d in disks if d.get("DeviceName") == root and "Ebs" in d), 0),
         name=found.get("Name", ""),
     )
 

@@ -5,6 +5,7 @@ An interface can be in one instance at a time, so it is also what keeps two mast
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lib.aws import Aws, Planned, find_ours, one, tag_filters, tag_specification, tags_of
@@ -123,13 +124,14 @@ def interfaces_in(aws: Aws, *, name: str, value: str) -> list[NetworkInterfaceTy
     return [interface for page in pages for interface in page["NetworkInterfaces"]]
 
 
-def is_leaving(interface: NetworkInterfaceTypeDef) -> bool:
-    """Whether it goes by itself: with its instance, or with a load balancer that was removed."""
-    goes_along = interface.get("Attachment", {}).get("DeleteOnTermination", False)
-    return bool(goes_along and interface.get("Attachment", {}).get("Status") == "detaching") or (
-        interface.get("InterfaceType") in ("network_load_balancer", "load_balancer")
-        or interface.get("RequesterId") == "amazon-elb"
-    )
+def is_leaving(interface: NetworkInterfaceTypeDef, *, balancers: Sequence[str]) -> bool:
+    """Whether it goes by itself: with its instance, or with a load balancer of that name, removed before."""
+    attachment = interface.get("Attachment", {})
+    if attachment.get("DeleteOnTermination") and attachment.get("Status") == "detaching":
+        return True
+    # ELB describes its interfaces as "ELB <name>" or "ELB net/<name>/<id>".
+    words = interface.get("Description", "").replace("/", " ").split()
+    return words[:1] == ["ELB"] and any(name in words for name in balancers)
 
 
 def describe(interface: NetworkInterfaceTypeDef) -> str:

@@ -11,7 +11,7 @@ import datetime
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,8 @@ class Client:
 def chosen_file(config: Config) -> Path:
     """The file to write, of those that KUBECONFIG names: as kubectl, the first that is there, else the last."""
     paths = [Path(part) for part in config.kubeconfig.split(os.pathsep) if part]
+    if not paths:
+        raise SettingError("KUBECONFIG", f"{config.kubeconfig!r} names no file", "give one such as ~/.kube/config")
     return next((path for path in paths if path.exists()), paths[-1]).resolve()
 
 
@@ -121,20 +123,28 @@ def _kept_certificate(user: Mapping[str, Any], pki: Pki) -> tuple[bytes, bytes] 
         key = base64.b64decode(user["client-key-data"])
     except (KeyError, ValueError, TypeError):
         return None
-    if not certificates.is_issued_by(cert, pki.ca_cert):
+    if not certificates.is_issued_by(cert, pki.ca_cert) or not certificates.is_pair(cert, key):
         return None
     left = certificates.ends(cert) - datetime.datetime.now(datetime.UTC)
     return (cert, key) if left > datetime.timedelta(days=RENEW_DAYS) else None
 
 
-def remove_entries(aws: Aws, config: Config, *, servers: list[str]) -> None:
-    """Take our entries out, if they point at one of the cluster's addresses; nobody else's."""
-    path = chosen_file(config)
-    text, data = _load(path)
-    name = config.context
-    if entry(data, "clusters", name).get("server") in servers:
-        left = without(text, data, name)
-        aws.remove("remove", f"context {name} from {path}", lambda: write_private(path, left))
+def remove_entries(config: Config, *, servers: Sequence[str], ca_cert: bytes) -> Callable[[Aws, str], None]:
+    """A function that takes a context's entries out, if they point at one of the cluster's addresses.
+
+    An address inside a VPC may be another cluster's too; where the CA is known (`ca_cert`), it must be the entry's.
+    """
+
+    def remove(aws: Aws, name: str) -> None:
+        path = chosen_file(config)
+        text, data = _load(path)
+        cluster = entry(data, "clusters", name)
+        same_ca = not ca_cert or cluster.get("certificate-authority-data") == _b64(ca_cert)
+        if cluster.get("server") in servers and same_ca:
+            left = without(text, data, name)
+            aws.remove("remove", f"context {name} from {path}", lambda: write_private(path, left))
+
+    return remove
 
 
 def write_private(path: Path, text: str) -> None:

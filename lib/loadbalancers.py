@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from lib.aws import error_code
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -34,9 +38,19 @@ def _classic(aws: Aws, config: Config) -> Iterator[Balancer]:
     pages = aws.elb.get_paginator("describe_load_balancers").paginate()
     names = [b["LoadBalancerName"] for page in pages for b in page["LoadBalancerDescriptions"]]
     for some in _chunks(names):
-        for described in aws.elb.describe_tags(LoadBalancerNames=list(some))["TagDescriptions"]:
+        for described in _tags(lambda few: aws.elb.describe_tags(LoadBalancerNames=few)["TagDescriptions"], some):
             if _ours(config, described.get("Tags", [])):
                 yield Balancer(described["LoadBalancerName"])
+
+
+def _tags(describe: Callable[[list[str]], Sequence[Any]], names: Sequence[str]) -> Sequence[Any]:
+    """The tags of all that are still there; someone may remove a load balancer of theirs while we look."""
+    try:
+        return describe(list(names))
+    except ClientError as error:
+        if "NotFound" not in error_code(error):
+            raise
+        return [found for name in names for found in _tags(describe, [name])] if len(names) > 1 else []
 
 
 def _modern(aws: Aws, config: Config) -> Iterator[Balancer]:
@@ -48,7 +62,7 @@ def _modern(aws: Aws, config: Config) -> Iterator[Balancer]:
 
 def _own_arns(aws: Aws, config: Config, arns: Sequence[str]) -> Iterator[str]:
     for some in _chunks(arns):
-        for described in aws.elbv2.describe_tags(ResourceArns=list(some))["TagDescriptions"]:
+        for described in _tags(lambda few: aws.elbv2.describe_tags(ResourceArns=few)["TagDescriptions"], some):
             if _ours(config, described.get("Tags", [])):
                 yield described["ResourceArn"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lib.config import Config
     from lib.images import Image
 
+USER_DATA_TAG = "KubernetesUserData"  # on the master's instance: what it was made from
 METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
 _PROFILE_LATE = "iaminstanceprofile"
@@ -61,23 +62,30 @@ def ensure_master(
     if found and found["State"]["Name"] in ("shutting-down", "stopping"):
         found = _wait_settled(aws, config, found["InstanceId"])
     if found:
-        _repair(aws, config, found)
+        _repair(aws, config, found, user_data=user_data)
         return found["InstanceId"]
     return _make_master(
         aws, config, image=image, profile=profile, key_name=key_name, interface_id=interface_id, user_data=user_data
     )
 
 
-def _repair(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
+def _made_from(user_data: bytes) -> dict[str, str]:
+    return {USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32]}
+
+
+def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, user_data: bytes) -> None:
     instance_id, state = found["InstanceId"], found["State"]["Name"]
     aws.console.found(f"master {instance_id} {found['InstanceType']} ({state})")
     aws.repair_tags(instance_id, tags_of(found), master_tags(config))
     if state == "stopped":
         aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
-    if found["InstanceType"] != config.master_size:
+    differs = [] if found["InstanceType"] == config.master_size else [f"MASTER_SIZE {found['InstanceType']}"]
+    if not _made_from(user_data).items() <= tags_of(found).items():
+        differs.append("other settings")
+    if differs:
         aws.console.warn(
-            f"the master is {found['InstanceType']}, not {config.master_size}: "
-            "terminate it and run this again to change it"
+            f"the master was made with {' and '.join(differs)}, and keeps them until it is made again: "
+            f"aws ec2 terminate-instances --instance-ids {instance_id}, then run this again"
         )
 
 
@@ -120,7 +128,7 @@ def _make_master(
         MetadataOptions=METADATA,  # type: ignore[arg-type]
         UserData=user_data,  # type: ignore[arg-type]
         TagSpecifications=[
-            *tag_specification("instance", master_tags(config)),
+            *tag_specification("instance", master_tags(config) | _made_from(user_data)),
             *tag_specification("volume", {"Name": f"{config.master_name}-root", **config.tags}),
         ],
         ClientToken=aws.token(),
@@ -193,19 +201,16 @@ def console_tail(aws: Aws, instance_id: str, *, lines: int = 30) -> str:
 def own_instances(aws: Aws, config: Config) -> list[InstanceTypeDef]:
     """Every instance of the cluster that is not terminated: master, minions of all groups, strays."""
     filters = [
-        *tag_filters({"KubernetesCluster": config.cluster_id}),
+        *tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"}),
         {"Name": "instance-state-name", "Values": ALIVE},
     ]
     pages = aws.ec2.get_paginator("describe_instances").paginate(Filters=filters)
     return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
 
-def terminate(aws: Aws, instance_ids: Sequence[str]) -> None:
-    """Terminate the instances. Does not wait for their end."""
-    for start in range(0, len(instance_ids), 500):
-        some = instance_ids[start : start + 500]
-        words = some[0] if len(some) == 1 else f"{len(some)} instances"
-        aws.remove("delete", words, functools.partial(aws.ec2.terminate_instances, InstanceIds=some))
+def terminate(aws: Aws, instance_id: str) -> None:
+    """Terminate an instance. Does not wait for its end."""
+    aws.remove("delete", instance_id, lambda: aws.ec2.terminate_instances(InstanceIds=[instance_id]))
 
 
 def wait_terminated(aws: Aws, config: Config) -> None:

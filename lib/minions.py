@@ -291,7 +291,7 @@ def last_failure(aws: Aws, name: str) -> str:
 def own_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:
     """Every group of the cluster, in all zones, found by tag."""
     pages = aws.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(
-        Filters=tag_filters({"KubernetesCluster": config.cluster_id})
+        Filters=tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
     )
     return [group for page in pages for group in page["AutoScalingGroups"]]
 
@@ -299,7 +299,7 @@ def own_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:
 def own_templates(aws: Aws, config: Config) -> list[LaunchTemplateTypeDef]:
     """Every launch template of the cluster, found by tag."""
     pages = aws.ec2.get_paginator("describe_launch_templates").paginate(
-        Filters=tag_filters({"KubernetesCluster": config.cluster_id})
+        Filters=tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
     )
     return [template for page in pages for template in page["LaunchTemplates"]]
 

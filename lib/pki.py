@@ -57,6 +57,12 @@ def ensure_pki(aws: Aws, bucket: Bucket) -> Pki:
     return pki
 
 
+def find_ca_cert(aws: Aws, bucket: Bucket | None) -> bytes:
+    """The CA's certificate in the bucket, PEM; b'' where there is none to be read."""
+    content = staging.read_object(aws, bucket, OBJECT) if bucket else None
+    return _unpack(content).ca_cert if content else b""
+
+
 def ensure_join_token(aws: Aws, bucket: Bucket) -> str:
     """The minions' bootstrap token, made in the bucket if there is none: <6>.<16> of lower case and digits."""
     content = staging.read_object(aws, bucket, TOKEN_OBJECT)

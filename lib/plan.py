@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import preflight, releases, state
+from lib import addons, kubeenv, preflight, releases, state, userdata
+from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES, explain
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
@@ -48,6 +50,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     aws.console.step("Settings")
     aws.identify()
     layers, bucket, master = read_remembered(aws, layers)
+    refuse_changes(layers, layers.remembered, has_master=master is not None)
     config = resolve(layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, master=master)
@@ -61,7 +64,28 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     config = preflight.check(aws, config, master=master, address_given=given)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
     sums = releases.find_sums(aws, bucket, wanted)
-    return Plan(config=config, layers=layers, images=images, sums=sums, bucket=bucket, master=master)
+    plan = Plan(config=config, layers=layers, images=images, sums=sums, bucket=bucket, master=master)
+    _check_user_data(aws, plan)
+    return plan
+
+
+def _check_user_data(aws: Aws, plan: Plan) -> None:
+    """Raises UserDataTooLarge while nothing is made yet: ids that AWS will choose are as long as these."""
+    long_id, sha256 = "0123456789abcdef0", hashlib.sha256(b"").hexdigest()
+    staging = plan.bucket or buckets.computed_bucket(aws, plan.config)
+    facts = kubeenv.Facts(
+        bucket=staging,
+        vpc_id=f"vpc-{long_id}",
+        subnet_id=f"subnet-{long_id}",
+        route_table_id=f"rtb-{long_id}",
+        ca_cert_hash=f"sha256:{sha256}",
+        group_name=plan.config.group_name,
+    )
+    env = kubeenv.master_env(aws, plan.config, facts, public_ip="203.0.113.113", disk_id=f"vol-{long_id}")
+    env["ADDONS"] = " ".join(f"{name}:{sha256}" for name in addons.chosen(plan.config))
+    userdata.render("master", env | download_settings(plan, plan.images.master))
+    minion = kubeenv.minion_env(aws, plan.config, facts, join_token="abcdef.0123456789abcdef")  # noqa: S106 no token
+    userdata.render("minion", minion | download_settings(plan, plan.images.node))
 
 
 def download_settings(plan: Plan, image: Image) -> dict[str, str]:
@@ -83,14 +107,9 @@ def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
 
 
 def read_remembered(aws: Aws, layers: Layers) -> tuple[Layers, Bucket | None, NetworkInterfaceTypeDef | None]:
-    """The layers with what is remembered of the cluster, its bucket and its master's interface.
-
-    Raises SettingError when the settings ask for what cannot change in place.
-    """
+    """The layers with what is remembered of the cluster, its bucket and its master's interface."""
     bucket, master = state.find_staging(aws, resolve(layers, check=False))
-    remembered = state.read_settings(aws, bucket)
-    refuse_changes(layers, remembered)
-    return layers.with_remembered(remembered), bucket, master
+    return layers.with_remembered(state.read_settings(aws, bucket)), bucket, master
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lib.aws import Planned, find_ours, one, tag_specification, tags_of
@@ -73,12 +74,19 @@ def _use_brought(aws: Aws, config: Config, *, vpc_id: str) -> str:
 
 
 def check_brought(config: Config, table: RouteTableTypeDef) -> None:
-    """Raises SettingError when a brought table routes other ranges than the pods' to instances."""
+    """Raises SettingError when a brought table routes others to instances, or the pods' range elsewhere."""
     strange = [
         route.get("DestinationCidrBlock", "?")
         for route in table["Routes"]
-        if (route.get("InstanceId") or route.get("NetworkInterfaceId")) and not is_pod_route(config, route)
+        if _to_instance(route) and not is_pod_route(config, route)
     ]
+    taken = [r["DestinationCidrBlock"] for r in table["Routes"] if _overlaps_pods(config, r) and not _to_instance(r)]
+    if taken:
+        raise SettingError(
+            "CLUSTER_IP_RANGE",
+            f"the route table {table['RouteTableId']} of {config.subnet_id} routes {', '.join(taken)} elsewhere",
+            "give a range that is free there",
+        )
     if strange:
         raise SettingError(
             "SUBNET_ID",
@@ -86,6 +94,17 @@ def check_brought(config: Config, table: RouteTableTypeDef) -> None:
             "which the cloud controller manager cannot work with",
             "give a subnet with a table of its own that has a NAT gateway instead",
         )
+
+
+def _to_instance(route: RouteTypeDef) -> bool:
+    return bool(route.get("InstanceId") or route.get("NetworkInterfaceId")) or route.get("State") == "blackhole"
+
+
+def _overlaps_pods(config: Config, route: RouteTypeDef) -> bool:
+    block = route.get("DestinationCidrBlock", "")
+    if not block or block == ANYWHERE:
+        return False
+    return ipaddress.IPv4Network(block).overlaps(ipaddress.IPv4Network(config.cluster_ip_range))
 
 
 def is_pod_route(config: Config, route: RouteTypeDef) -> bool:
@@ -112,7 +131,7 @@ def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
 def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subnet_id: str) -> None:
     if table and any(a.get("SubnetId") == subnet_id for a in table["Associations"]):
         return
-    other = None if table is None else _other_association(aws, subnet_id)
+    other = _other_association(aws, subnet_id)
     if other:
         aws.change(
             "move",
@@ -162,13 +181,18 @@ def delete_route_table(aws: Aws, table: RouteTableTypeDef) -> None:
     aws.remove("delete", f"route table {table_id}", lambda: aws.ec2.delete_route_table(RouteTableId=table_id))
 
 
-def remove_pod_routes(aws: Aws, config: Config, table: RouteTableTypeDef | None) -> None:
-    """Take the pods' routes out of a table that is not ours, and no other."""
-    if table is None:
-        return
-    table_id = table["RouteTableId"]
-    for route in table["Routes"]:
-        if route.get("GatewayId") != "local" and is_pod_route(config, route):
-            block = route["DestinationCidrBlock"]
-            call = functools.partial(aws.ec2.delete_route, RouteTableId=table_id, DestinationCidrBlock=block)
-            aws.remove("remove", f"route {block} from {table_id}", call)
+def own_pod_routes(config: Config, table: RouteTableTypeDef, *, instance_ids: Sequence[str]) -> list[str]:
+    """The ranges of a brought table that lead to the cluster's instances, or to ones that are gone."""
+    return [
+        route["DestinationCidrBlock"]
+        for route in table["Routes"]
+        if is_pod_route(config, route)
+        and (route.get("InstanceId") in instance_ids or route.get("State") == "blackhole")
+    ]
+
+
+def delete_route(aws: Aws, route: tuple[str, str]) -> None:
+    """Take one route, given as table and range, out of a table that is not ours."""
+    table_id, block = route
+    call = functools.partial(aws.ec2.delete_route, RouteTableId=table_id, DestinationCidrBlock=block)
+    aws.remove("remove", f"route {block} from {table_id}", call)

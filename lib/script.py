@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from lib.aws import FAILURES, Aws, Clock, explain
+from lib.aws import FAILURES, Aws, Clock, Waits, explain
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
 from lib.errors import KubeError, SettingError
@@ -80,7 +80,7 @@ def _run_body(
             config.region,
             console=console,
             clock=clock,
-            wait_seconds=config.kube_wait_aws_seconds,
+            waits=Waits(make=config.kube_wait_aws_seconds, remove=config.kube_wait_delete_seconds),
             dry_run=flags.dry_run,
         )
         if flags.show_settings:
@@ -90,7 +90,8 @@ def _run_body(
         return WOULD_CHANGE if flags.dry_run and aws.changes else DONE
     except KubeError as error:
         console.error(str(error), hint=error.hint)
-        return error.exit_code
+        # A setting refused half-way is no longer one refused before anything was changed.
+        return REFUSED if aws and aws.changes else error.exit_code
     except FAILURES as error:
         explained = explain(error)
         console.error(str(explained), hint=explained.hint)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, Planned, Retry, find_ours, never, one, tag_filters, tag_specification, tags_of
+from botocore.exceptions import ClientError
+
+from lib.aws import Aws, Planned, Retry, error_code, find_ours, never, one, tag_filters, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
@@ -120,15 +122,8 @@ def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, w
     missing = [rule for rule in wanted if (rule.group, rule.cidr, rule.port) not in known]
     stale = [rule for rule in present if rule.setting in (SSH_RULE, API_RULE) and rule not in wanted]
     if missing:
-        aws.change(
-            "allow",
-            f"{', '.join(map(str, missing))} to {group_id}",
-            lambda: aws.ec2.authorize_security_group_ingress(
-                GroupId=group_id,
-                IpPermissions=[rule.permission() for rule in missing],  # type: ignore[misc]
-            ),
-            done_on=["InvalidPermission.Duplicate"],
-        )
+        words = f"{', '.join(map(str, missing))} to {group_id}"
+        aws.change("allow", words, lambda: _authorize(aws, group_id, missing))
     if stale:
         aws.change(
             "forbid",
@@ -139,6 +134,19 @@ def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, w
             ),
             done_on=["InvalidPermission.NotFound"],
         )
+
+
+def _authorize(aws: Aws, group_id: str, rules: Sequence[Rule]) -> None:
+    """All rules in one call; one by one where another run was first with some, since EC2 then refuses them all."""
+    try:
+        permissions: list[Any] = [rule.permission() for rule in rules]
+        aws.ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
+    except ClientError as error:
+        if error_code(error) != "InvalidPermission.Duplicate":
+            raise
+        if len(rules) > 1:
+            for rule in rules:
+                _authorize(aws, group_id, [rule])
 
 
 def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
@@ -162,35 +170,41 @@ def own_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
     return [group for page in pages for group in page["SecurityGroups"]]
 
 
-def revoke_all(aws: Aws, groups: Sequence[SecurityGroupTypeDef]) -> None:
-    """Take our groups out of all rules, each other's and others': every such rule keeps a group from going."""
-    ids = [group["GroupId"] for group in groups]
-    if ids:
-        for group in _groups_referring(aws, ids):
-            revoke_references(aws, group, ids)
-
-
-def _groups_referring(aws: Aws, group_ids: Sequence[str]) -> list[SecurityGroupTypeDef]:
-    filters = [{"Name": "ip-permission.group-id", "Values": list(group_ids)}]
-    pages = aws.ec2.get_paginator("describe_security_groups").paginate(Filters=filters)  # type: ignore[arg-type]
-    return [group for page in pages for group in page["SecurityGroups"]]
-
-
-def revoke_references(aws: Aws, group: SecurityGroupTypeDef, group_ids: Sequence[str]) -> None:
-    """Take out of `group` the rules that name one of `group_ids`, so that those can go."""
-    permissions = [
-        {**_ports(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
-        for permission in group.get("IpPermissions", [])
-        for pair in permission.get("UserIdGroupPairs", [])
-        if pair["GroupId"] in group_ids
-    ]
-    if permissions:
-        aws.remove(
-            "remove",
-            f"rules between groups from {group['GroupId']}",
-            lambda: aws.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=permissions),  # type: ignore[arg-type]
-            done_on=["InvalidPermission.NotFound"],
+def referring(aws: Aws, group_id: str) -> list[SecurityGroupTypeDef]:
+    """The groups with a rule that names this one, inward or outward: each keeps it from going."""
+    found: dict[str, SecurityGroupTypeDef] = {}
+    for name in ("ip-permission.group-id", "egress.ip-permission.group-id"):
+        pages = aws.ec2.get_paginator("describe_security_groups").paginate(
+            Filters=[{"Name": name, "Values": [group_id]}]
         )
+        found |= {group["GroupId"]: group for page in pages for group in page["SecurityGroups"]}
+    return list(found.values())
+
+
+def revoke_references(
+    groups: Sequence[SecurityGroupTypeDef],
+) -> Callable[[Aws, SecurityGroupTypeDef], None]:
+    """A function that takes out of one of our `groups` the rules that name any of them, so that all can go.
+
+    Rules of other people's groups are theirs to change.
+    """
+    ours = {group["GroupId"] for group in groups}
+
+    def revoke(aws: Aws, group: SecurityGroupTypeDef) -> None:
+        permissions: list[Any] = [
+            {**_ports(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
+            for permission in group.get("IpPermissions", [])
+            for pair in permission.get("UserIdGroupPairs", [])
+            if pair.get("GroupId") in ours
+        ]
+        if permissions:
+            aws.remove(
+                "remove",
+                f"rules between groups from {group['GroupId']}",
+                lambda: aws.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=permissions),
+            )
+
+    return revoke
 
 
 def _ports(permission: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.aws import Aws, one, tag_filters, tag_specification, tags_of
-from lib.errors import KubeError, SettingError
-from lib.programs import run
+from lib.errors import KubeError, MissingProgram, SettingError
+from lib.programs import PACKAGES, find_program, run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
@@ -27,13 +27,24 @@ def check_key(config: Config) -> None:
         if path.exists() and (path.is_dir() or not os.access(path, os.R_OK)):
             raise SettingError("AWS_SSH_KEY", f"{path} cannot be read", "give a private key file that you may read")
     if public.exists():
-        _fingerprint(config, public.read_text(encoding="utf-8", errors="replace"))
+        _check_public(config, public.read_text(encoding="utf-8", errors="replace"))
+    if not (key.exists() and public.exists()) and find_program("ssh-keygen") is None:
+        raise MissingProgram("ssh-keygen", package=PACKAGES["ssh-keygen"])
     if not key.exists() and public.exists():
         raise SettingError(
             "AWS_SSH_KEY", f"{public} is there but {key} is not", "put the private key back, or name another file"
         )
     if not key.exists() and not os.access(_nearest_parent(key), os.W_OK):
         raise SettingError("AWS_SSH_KEY", f"{key} is not there and cannot be made", "give a path that you may write")
+
+
+def _check_public(config: Config, public: str) -> None:
+    _fingerprint(config, public)
+    kind = public.split()[0]
+    if kind not in ("ssh-ed25519", "ssh-rsa"):
+        raise SettingError(
+            "AWS_SSH_KEY", f"{config.aws_ssh_key} is {kind}, which EC2 does not take", "give ed25519 or RSA"
+        )
 
 
 def _nearest_parent(path: Path) -> Path:

@@ -32,11 +32,11 @@ def find_subnets(aws: Aws, config: Config, *, vpc_id: str) -> Sequence[SubnetTyp
 def find_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef | None:
     """The cluster's subnet in the zone, None if there is none. Raises Ambiguous for two.
 
-    With KUBE_USE_EXISTING_MASTER a zone may hold several: KUBE_SUBNET_CIDR then tells which.
+    A zone may hold several (KUBE_USE_EXISTING_MASTER makes them): KUBE_SUBNET_CIDR tells which is meant.
     """
     found = [s for s in find_subnets(aws, config, vpc_id=vpc_id) if s["AvailabilityZone"] == config.kube_aws_zone]
-    if config.kube_use_existing_master and config.kube_subnet_cidr:
-        found = [s for s in found if s["CidrBlock"] == config.kube_subnet_cidr]
+    if config.kube_use_existing_master or len(found) > 1:
+        found = [s for s in found if s["CidrBlock"] == config.subnet_cidr]
     return one(
         f"subnet of the cluster in {config.kube_aws_zone}",
         found,
@@ -120,11 +120,6 @@ def _make_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef:
         "AvailabilityZone": config.kube_aws_zone,
         "VpcId": vpc_id,
     }
-
-
-def ninth_address(cidr: str) -> str:
-    """The master's address in a subnet unless MASTER_INTERNAL_IP says another: its .9, as in the original."""
-    return str(ipaddress.IPv4Network(cidr)[9])
 
 
 def delete_subnet(aws: Aws, subnet: SubnetTypeDef, *, wait_if: Retry = never) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,14 +16,15 @@ from lib import (
     loadbalancers,
     master,
     minions,
+    pki,
     routetable,
     securitygroups,
     sshkey,
     volumes,
 )
-from lib.aws import EXPIRED, Aws, error_code, tag_filters, tags_of
-from lib.config import Config, Layers, resolve
-from lib.disk import disk_name
+from lib.aws import EXPIRED, FAILURES, Aws, Retry, error_code, explain, tag_filters, tags_of
+from lib.config import Config, Layers, resolve_whatever
+from lib.disk import MASTER_IP_TAG, disk_name
 from lib.errors import AwsRefusal, KubeError, NothingFound
 from lib.plan import read_remembered
 
@@ -53,6 +55,7 @@ class Doomed:
     config: Config
     bucket: Bucket | None
     objects: int
+    ca_cert: bytes
     balancers: Sequence[Balancer]
     target_groups: Sequence[str]
     groups: Sequence[Any]
@@ -81,7 +84,7 @@ class Doomed:
         words += [*self.alarms, *self.profiles]
         for kind, items, key in self._by_id():
             words += [f"{kind} {item[key]}" for item in items]
-        words += [f"pods' route {block}" for block in self.pod_routes()]
+        words += [f"pods' route {block} in {table_id}" for table_id, block in self.pod_routes()]
         return words if keep_disk else words + self.kept_words()
 
     def kept_words(self) -> list[str]:
@@ -109,10 +112,13 @@ class Doomed:
             ("key pair", self.key_pairs, "KeyName"),
         ]
 
-    def pod_routes(self) -> list[str]:
-        """The pods' routes in a route table that is not ours."""
-        routes = self.brought_table["Routes"] if self.brought_table else []
-        return [r["DestinationCidrBlock"] for r in routes if routetable.is_pod_route(self.config, r)]
+    def pod_routes(self) -> list[tuple[str, str]]:
+        """The pods' routes in a route table that is not ours, as table and range."""
+        if not self.brought_table:
+            return []
+        ids = [instance["InstanceId"] for instance in self.instances]
+        blocks = routetable.own_pod_routes(self.config, self.brought_table, instance_ids=ids)
+        return [(self.brought_table["RouteTableId"], block) for block in blocks]
 
     def strays(self) -> list[str]:
         """The instances that go with no group: the master, and what someone took out of one."""
@@ -135,7 +141,7 @@ class Doomed:
         hosts = [each["PublicIp"] for each in self.addresses]
         hosts += [each["PrivateIpAddress"] for each in self.interfaces]
         hosts += [each["Association"]["PublicIp"] for each in self.interfaces if each.get("Association")]
-        hosts += [tags_of(disk).get("kubernetes.io/master-ip", "") for disk in self.disks]
+        hosts += [tags_of(disk).get(MASTER_IP_TAG, "") for disk in self.disks]
         hosts += [self.config.master_reserved_ip, self.config.master_internal_ip]
         port = "" if self.config.kube_api_port == 443 else f":{self.config.kube_api_port}"
         return [f"https://{host}{port}" for host in hosts if host]
@@ -145,7 +151,7 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
     aws.identify()
     layers, staging, _ = read_remembered(aws, layers)
-    config = resolve(layers, check=False)  # a number that does not fit keeps nothing from going
+    layers, config = resolve_whatever(layers)
     aws.console.say(
         f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}, cluster {config.cluster_id}"
     )
@@ -169,6 +175,7 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         config=config,
         bucket=staging,
         objects=len(list(bucket.object_keys(aws, staging))) if staging else 0,
+        ca_cert=pki.find_ca_cert(aws, staging),
         balancers=loadbalancers.find_balancers(aws, config),
         target_groups=loadbalancers.find_target_groups(aws, config),
         groups=minions.own_groups(aws, config),
@@ -215,9 +222,9 @@ def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:
 class Removal:
     """Removes one thing after another, goes on where one cannot go, and remembers which and why."""
 
-    def __init__(self, aws: Aws, config: Config) -> None:
-        self._aws, self._config = aws, config
-        self.refused: list[AwsRefusal] = []
+    def __init__(self, aws: Aws, doomed: Doomed) -> None:
+        self._aws, self._doomed = aws, doomed
+        self.refused: list[KubeError] = []
 
     def each(self, delete: Callable[[Aws, T], None], items: Sequence[T]) -> None:
         """Call `delete` for each of `items`. Raises AwsRefusal only where no further call can succeed either."""
@@ -228,23 +235,32 @@ class Removal:
                 if refused.code in EXPIRED:
                     raise
                 self.refused.append(refused)
+            except (KubeError, *FAILURES) as error:
+                self.refused.append(error if isinstance(error, KubeError) else explain(error))
 
     def patiently(self, delete: Callable[..., None], items: Sequence[Any], *, key: str, filter_name: str) -> None:
         """The same for what interfaces can stand in the way of, as long as these are on their way out."""
         for item in items:
-            patience = _Patience(self._aws, filter_name=filter_name, value=item[key])
-            self.each(lambda aws, thing, patience=patience: delete(aws, thing, wait_if=patience), [item])  # type: ignore[misc]
-            if patience.blockers and self.refused:
+            patience = _Patience(self._aws, self._doomed, filter_name=filter_name, value=item[key])
+            before = len(self.refused)
+            self.each(functools.partial(_delete_waiting, delete, patience), [item])
+            if patience.blockers and len(self.refused) > before:
                 self.refused[
                     -1
                 ].hint = f"in the way: {', '.join(patience.blockers)}; remove it, then run kube_down.py again"
 
 
+def _delete_waiting(delete: Callable[..., None], patience: Retry, aws: Aws, item: Any) -> None:
+    delete(aws, item, wait_if=patience)
+
+
 class _Patience:
     """Whether a refusal is worth waiting out: true while all that is in the way is leaving by itself."""
 
-    def __init__(self, aws: Aws, *, filter_name: str, value: str) -> None:
+    def __init__(self, aws: Aws, doomed: Doomed, *, filter_name: str, value: str) -> None:
         self._aws, self._filter, self._value = aws, filter_name, value
+        self._balancers = [balancer.name for balancer in doomed.balancers]
+        self._ours = {group["GroupId"] for group in doomed.security_groups}
         self._left = _GRACE
         self.blockers: list[str] = []
 
@@ -252,11 +268,17 @@ class _Patience:
         if error_code(error) not in BLOCKED:
             return False
         found = interface.interfaces_in(self._aws, name=self._filter, value=self._value)
-        self.blockers = [interface.describe(each) for each in found if not interface.is_leaving(each)]
+        self.blockers = [interface.describe(each) for each in found if not self._is_leaving(each)]
+        if self._filter == "group-id":
+            referring = securitygroups.referring(self._aws, self._value)
+            self.blockers += [f"a rule of {g['GroupId']}" for g in referring if g["GroupId"] not in self._ours]
         if self.blockers:
             return False
         self._left -= 0 if found else 1
         return self._left > 0
+
+    def _is_leaving(self, each: Any) -> bool:
+        return interface.is_leaving(each, balancers=self._balancers)
 
 
 def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> None:

@@ -60,14 +60,23 @@ master_device() {
 	return 1
 }
 
-# The master attaches its own disk; a disk still held by a dying master is refused for a while.
-attached() {
-	if master_device; then return; fi
-	if [ $((SECONDS % 5)) != 0 ]; then return 1; fi
+# The master attaches its own disk. One that a dying master still holds is refused for a while.
+attach() {
 	signed ec2 "$AWS_REGION" --output "$RUN/attach" --data Action=AttachVolume --data Version=2016-11-15 --data Device=%2Fdev%2Fsdf \
 		--data "VolumeId=$MASTER_DISK_ID" --data "InstanceId=$instance" "https://ec2.$AWS_REGION.$AWS_DNS_SUFFIX/" ||
 		hint="AttachVolume: $(refusal "$RUN/attach")"
-	master_device
+}
+
+# Asked for before the downloads, so that it is there after them.
+ask_for_disk() {
+	rm -f "$RUN/attach"
+	master_device || attach
+}
+
+attached() {
+	if master_device; then return; fi
+	if [ $((SECONDS % 5)) = 0 ]; then attach; fi
+	return 1
 }
 
 # Formatted only when nothing at all is on it. A label tells a file system whose making was cut short from one with data.
@@ -116,7 +125,7 @@ secrets() {
 		mv $PKI.new $PKI
 	fi
 	hash=$(openssl x509 -in $PKI/ca.crt -noout -pubkey | openssl pkey -pubin -outform der | sha256sum)
-	[ "sha256:${hash%% *}" = "${CA_CERT_HASH:-sha256:${hash%% *}}" ] || die "the CA on $MASTER_DISK_ID is not this cluster's ($CA_CERT_HASH)"
+	[ "sha256:${hash%% *}" = "$CA_CERT_HASH" ] || die "the CA on $MASTER_DISK_ID is not this cluster's ($CA_CERT_HASH)"
 	if ! object join-token "$RUN/join-token"; then
 		[ -e $DISK/initialized ] || die "$words"
 		say "warning: no join token, minions join with what they have: $words"
@@ -240,6 +249,7 @@ control_plane() {
 	else
 		goes_on
 	fi
+	hide_kubelet_config
 	sync
 	touch $DISK/initialized
 	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
@@ -259,19 +269,25 @@ proxy_args() {
 		"[{\"op\":\"replace\",\"path\":\"/spec/template/spec/containers/0/command\",\"value\":[$command]}]"
 }
 
-# The manifests are fetched by the hash of their content, once.
-addons() {
-	local addon sha256 file
-	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
-	for addon in $ADDONS; do
-		sha256=${addon#*:} file=$STATE/${addon%%:*}-${addon#*:}.yaml
-		if [ ! -e "$file" ]; then
-			object "addons/$sha256" "$RUN/addon" || die "$words"
-			echo "$sha256 $RUN/addon" | sha256sum --quiet --check || die "s3://$KUBE_BUCKET/${KUBE_BUCKET_PREFIX}addons/$sha256 has another content"
-			mv "$RUN/addon" "$file"
-		fi
-		try kubectl apply --server-side --force-conflicts --filename "$file"
-	done
+# addon NAME:SHA256: its manifest, fetched by the hash of its content, once.
+addon() {
+	local sha256=${1#*:}
+	file=$STATE/${1%%:*}-$sha256.yaml
+	if [ -e "$file" ]; then return; fi
+	object "addons/$sha256" "$RUN/addon" || die "$words"
+	echo "$sha256 $RUN/addon" | sha256sum --quiet --check || die "s3://$KUBE_BUCKET/${KUBE_BUCKET_PREFIX}addons/$sha256 has another content"
+	mv "$RUN/addon" "$file"
 }
 
-main settings host downloads containerd disk secrets control_plane addons
+addons() {
+	local each file
+	local -a files=()
+	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
+	for each in $ADDONS; do
+		addon "$each"
+		files+=(--filename "$file")
+	done
+	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
+}
+
+main settings host ask_for_disk downloads containerd disk secrets control_plane addons

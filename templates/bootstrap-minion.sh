@@ -55,6 +55,7 @@ CONF
 	systemctl stop kubelet
 	rm -f /etc/kubernetes/{bootstrap-kubelet,kubelet}.conf /etc/kubernetes/pki/ca.crt
 	try kubeadm join --config "$config"
+	hide_kubelet_config
 	rm -f "$config" "$RUN/token"
 }
 

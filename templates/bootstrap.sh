@@ -307,6 +307,9 @@ registration() {
 CONF
 }
 
+# kubeadm writes it readable for all (CIS 4.1.9).
+hide_kubelet_config() { chmod 0600 /var/lib/kubelet/config.yaml; }
+
 # installed: puts this script where the unit runs it at every boot, and starts the unit.
 installed() {
 	put "$SELF" 0700 <"$0"
