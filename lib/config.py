@@ -31,20 +31,16 @@ NEVER_REMEMBERED = frozenset({"KUBE_USE_EXISTING_MASTER", "KUBE_CONFIG_FILE", "K
 
 # What is remembered even if nobody set it: a new default must not change a cluster that is there.
 REMEMBERED_AS_RESOLVED = (
-    "KUBE_AWS_ZONE",
     "KUBERNETES_VERSION",
     "AWS_IMAGE",
     "KUBE_NODE_IMAGE",
-    "VPC_NAME",
     "KUBE_VPC_CIDR_BASE",
     "KUBE_SUBNET_CIDR",
     "MASTER_INTERNAL_IP",
-    "KUBE_API_PORT",
     "CLUSTER_IP_RANGE",
     "SERVICE_CLUSTER_IP_RANGE",
     "NON_MASQUERADE_CIDR",
     "DNS_SERVER_IP",
-    "DNS_DOMAIN",
 )
 
 
@@ -538,17 +534,19 @@ _WITH_A_MASTER = {
 }
 
 
-def refuse_changes(layers: Layers, remembered: Mapping[str, str], *, has_master: bool) -> None:
+def refuse_changes(layers: Layers, *, has_master: bool) -> None:
     """SettingError when environment or file ask for another value than the cluster has of what cannot change in place.
 
-    `remembered` is what is known of it; {} for a cluster that is not there yet, of which nothing is refused.
+    What it has is what is remembered of it, and the defaults of the rest; of a cluster that is not there yet nothing is
+    refused.
     """
+    remembered = layers.remembered
     if not remembered:
         return
     another_group = layers.value("KUBE_USE_EXISTING_MASTER").lower() == "true"
-    config = resolve(layers.with_remembered(remembered), check=False)
+    config = resolve(layers, check=False)
     for name, instead in {**_FROM_THE_START, **(_WITH_A_MASTER if has_master else {})}.items():
-        wanted, was = config.text(name), remembered.get(name, "")
+        wanted, was = config.text(name), remembered.get(name, layers.defaults[name])
         asked = layers.asked(name) is not None and wanted and wanted != was
         if asked and not (another_group and instead is _NEW_GROUP):
             problem = f"the cluster has {was or 'its own'}, and it cannot become {rules.shown(wanted)}"

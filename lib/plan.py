@@ -50,7 +50,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     aws.console.step("Settings")
     aws.identify()
     layers, bucket, master = read_remembered(aws, layers)
-    refuse_changes(layers, layers.remembered, has_master=master is not None)
+    refuse_changes(layers, has_master=master is not None)
     config = resolve(layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, master=master)

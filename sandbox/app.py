@@ -29,7 +29,10 @@ from sandbox.world import Delays, State, World
 
 if TYPE_CHECKING:
     from sandbox.controlplane import Hosts
+    from sandbox.machines.manager import Machines
+    from sandbox.machines.start import Prepared
 
+MACHINES = "HTTP_X_SANDBOX_INSTANCE"  # a call of a machine's, not of the command's
 INTERNAL = "/_sandbox/"  # the sandbox's own requests, which are no AWS calls and are not recorded
 REASONS = {200: "OK", 301: "Moved Permanently", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
 
@@ -79,7 +82,7 @@ class Sandbox:
         self.lock = threading.RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server: BaseWSGIServer | None = None
-        self._hosts: Hosts | None = None
+        self._hosts: Hosts | Machines | None = None
         self._closed = threading.Event()
         patches.install(self.world)
         speed.install()
@@ -100,6 +103,10 @@ class Sandbox:
 
         self._hosts = Hosts(self.world, self.lock)
         self.on_tick.append(self._hosts.tick)
+
+    def serve_machines(self, prepared: Prepared, aws: tuple[str, int]) -> None:
+        """Let instances be machines on this computer, which reach the simulated AWS at `aws`."""
+        self._hosts = prepared.start(self, aws)
 
     def tick_every(self, seconds: float) -> None:
         """Look at what is due at this interval, in a thread, for a clock that nobody moves."""
@@ -156,7 +163,8 @@ class Sandbox:
             self.count += 1
             call.number = self.count
             answer = self._answer(call, environ)
-            self._record(call, answer, started)
+            if MACHINES not in environ:
+                self._record(call, answer, started)
         headers = [(name, value) for name, value in answer.headers if name.lower() != "content-length"]
         length = [] if call.method == "HEAD" and not answer.body else [("Content-Length", str(len(answer.body)))]
         if call.method == "HEAD":

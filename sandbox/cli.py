@@ -21,6 +21,7 @@ from sandbox import surroundings
 
 if TYPE_CHECKING:
     from sandbox.app import Sandbox
+    from sandbox.machines.start import Prepared
 
 OWN_ERROR = 125
 TICK = 0.1  # seconds between looks at what is due
@@ -58,7 +59,15 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--latency", metavar="MS", type=float, default=0.0, help="delay every answer by MS milliseconds"
     )
-    parser.add_argument("--hosts", choices=["simulated"], default="simulated", help="what instances are")
+    parser.add_argument(
+        "--hosts",
+        choices=["simulated", "machines"],
+        default="simulated",
+        help="what instances are: stand-ins that answer, or machines that boot their user-data (root, Linux)",
+    )
+    parser.add_argument(
+        "--pull", action="store_true", help="let machines pull the containers' images instead of having them already"
+    )
     options = parser.parse_args(own)
     if options.latency < 0:
         parser.error("--latency is a number of milliseconds, 0 or more")
@@ -103,19 +112,42 @@ def _run(options: argparse.Namespace, command: list[str], folder: Path, calls: T
     if importlib.util.find_spec("moto") is None:
         raise OwnError("moto is not installed: pip install -r requirements-dev.txt")
     environ = dict(os.environ)
-    with _listen() as listener:
+    with _listen() as listener, _machines(options) as machines:
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         added = surroundings.additions(environ, endpoint, folder) | _api_port(environ)
+        if machines is not None:
+            added |= machines.additions(environ)
         if not command:
-            return _stay(options, environ, added, listener, calls)
+            return _stay(options, environ, added, listener, calls, machines)
         inside = surroundings.inside(environ, endpoint, folder) | added
         with _Child(command, inside) as child:
             # The command starts while moto loads: its first call waits in the listener's queue.
-            box = _start(options, listener, calls)
+            box = _start(options, listener, calls, machines)
             try:
                 return child.wait()
             finally:
                 box.close()
+
+
+@contextmanager
+def _machines(options: argparse.Namespace) -> Iterator[Prepared | None]:
+    """What machines need, made before the command starts: the first time it takes a minute or two."""
+    if options.hosts != "machines":
+        yield None
+        return
+    from sandbox.machines.places import CannotStart
+    from sandbox.machines.start import Prepared
+
+    try:
+        prepared = Prepared(
+            pull=options.pull, say=lambda words: print(f"sandbox: {words}", file=sys.stderr, flush=True)
+        )
+    except CannotStart as error:
+        raise OwnError(str(error)) from None
+    try:
+        yield prepared
+    finally:
+        prepared.close()
 
 
 def _listen() -> socket.socket:
@@ -139,12 +171,13 @@ def _stay(
     added: Mapping[str, str],
     listener: socket.socket,
     calls: TextIO | None,
+    machines: Prepared | None,
 ) -> int:
     """No command: be there until a signal comes."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    box = _start(options, listener, calls)
+    box = _start(options, listener, calls, machines)
     try:
         print(surroundings.exports(environ, added), flush=True)
         print("sandbox: Ctrl-C ends it", file=sys.stderr)
@@ -154,7 +187,9 @@ def _stay(
     return 0
 
 
-def _start(options: argparse.Namespace, listener: socket.socket, calls: TextIO | None) -> Sandbox:
+def _start(
+    options: argparse.Namespace, listener: socket.socket, calls: TextIO | None, machines: Prepared | None
+) -> Sandbox:
     """Load moto and serve on the listener."""
     for name in [name for name in os.environ if surroundings.is_hostile(name)]:
         del os.environ[name]  # moto itself uses botocore, which a profile that does not exist would stop
@@ -168,7 +203,10 @@ def _start(options: argparse.Namespace, listener: socket.socket, calls: TextIO |
             calls.flush()
 
         box.on_record = write
-    box.serve_hosts()
+    if machines is not None:
+        box.serve_machines(machines, listener.getsockname())
+    else:
+        box.serve_hosts()
     box.serve(listener=listener)
     box.tick_every(TICK)
     return box
@@ -179,16 +217,20 @@ class _Child:
 
     def __init__(self, command: list[str], environ: Mapping[str, str]) -> None:
         self._command, self._environ = command, environ
-        self._signals = 0
+        self._group = 0  # the child's process group, once there is one
+        self._signals: list[int] = []
 
     def __enter__(self) -> _Child:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # first, so that none comes in between
+            signal.signal(number, self._forward)
         try:
             self._process = subprocess.Popen(self._command, env=dict(self._environ), process_group=0)
         except OSError as error:
             raise OwnError(f"{self._command[0]}: {error.strerror}") from None
-        self._terminal = self._give_terminal(self._process.pid)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._forward)
+        self._group = self._process.pid
+        for early in self._signals:
+            self._signal_group(signal.Signals(early))
+        self._terminal = self._give_terminal(self._group)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -203,12 +245,14 @@ class _Child:
         return 128 - status if status < 0 else status
 
     def _forward(self, number: int, _frame: object) -> None:
-        self._signals += 1
-        self._signal_group(signal.SIGKILL if self._signals > 2 else signal.Signals(number))
+        """Pass a signal on; the third one of somebody who waits in vain kills."""
+        self._signals.append(number)
+        self._signal_group(signal.SIGKILL if len(self._signals) > 2 else signal.Signals(number))
 
     def _signal_group(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+        if self._group:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, number)
 
     @staticmethod
     def _give_terminal(group: int) -> bool:

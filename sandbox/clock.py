@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+STEP, FINE_STEPS = 0.5, 120
+
 
 class Clock(Protocol):
     """What the sandbox (and kube_up.py) asks the time of, and waits with. Seconds."""
@@ -42,8 +44,19 @@ class FakeClock:
         return self.now
 
     def sleep(self, seconds: float, /) -> None:
-        """Move on by seconds and tell the listeners, who may have something due by then."""
+        """Move on by seconds and tell the listeners, who may have something due on the way.
+
+        One thing leads to another, so the first minute goes in small steps; the rest in one.
+        """
         self.slept.append(seconds)
-        self.now += max(seconds, 0.0)
+        end = self.now + max(seconds, 0.0)
+        for _ in range(FINE_STEPS):
+            if self.now + STEP >= end:
+                break
+            self._move(self.now + STEP)
+        self._move(end)
+
+    def _move(self, to: float) -> None:
+        self.now = to
         for listener in self.listeners:
             listener()

@@ -5,38 +5,38 @@ moto keeps everything in the process's own dictionaries, so one process holds on
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
+import functools
 from collections.abc import Iterator
 from typing import Any
+
+import boto3
 
 ACCOUNT = "123456789012"
 PARTITION = "aws"
 
 
-def prepare_moto() -> None:
-    """Say what moto is not to load, before its first import: its own 1,300 images take a second."""
-    if "MOTO_AMIS_PATH" not in os.environ:
-        with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
-            json.dump([], file)
-        os.environ["MOTO_AMIS_PATH"] = file.name
-        try:
-            _load_moto()
-        finally:
-            os.unlink(file.name)
-
-
 def _load_moto() -> None:
-    """Import moto's EC2 with its tables of instance types by region read only when they are asked for."""
+    """Import moto's EC2 without its own 1,300 images, its tables of offerings read only when they are asked for.
+
+    Both together take seconds at every start, and nothing here needs the images. Nor is a session made anew for each
+    list of regions.
+    """
     from moto.utilities import utils
 
     original = utils.load_resource
-    utils.load_resource = lambda resource: _Lazy(resource, original) if "offerings" in resource else original(resource)
+
+    def load(resource: str) -> Any:
+        if resource == "ec2/resources/amis.json":
+            return []
+        return _Lazy(resource, original) if "offerings" in resource else original(resource)
+
+    utils.load_resource = load
+    sessions, boto3.Session = boto3.Session, functools.cache(boto3.Session)  # type: ignore[misc,assignment]
     try:
-        import moto.ec2.models  # noqa: F401
+        from moto.ec2.models.amis import AmiBackend
     finally:
-        utils.load_resource = original
+        utils.load_resource, boto3.Session = original, sessions  # type: ignore[misc]
+    setattr(AmiBackend, "_load_amis", lambda _: None)  # noqa: B010  (mypy rightly minds an assignment)
 
 
 class _Lazy(list[dict[str, Any]]):
@@ -56,7 +56,7 @@ class _Lazy(list[dict[str, Any]]):
         return super().__iter__()
 
 
-prepare_moto()
+_load_moto()
 
 
 def ec2(region: str) -> Any:

@@ -139,7 +139,7 @@ class Hosts:
         return [
             host
             for host in self._hosts.values()
-            if host.role == "minion" and host.said == "joined" and _knows(host, master)
+            if host.said == "joined" and host.instance.state == "running" and _knows(host, master)
         ]
 
     # --- minion ---

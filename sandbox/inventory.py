@@ -283,53 +283,72 @@ def digest(data: bytes | str) -> str:
 
 # --- masked ----------------------------------------------------------------------------------------------------------
 
+ROUNDS = 4  # how far a thing may be from what tells it apart: disk, instance, interface, address
+
 
 def masked(found: dict[str, Any]) -> dict[str, Any]:
     """The same with everything that AWS or chance chooses replaced: ids, elastic and EC2's addresses, contents.
 
-    Two runs that made the same things give the same masked inventory. Things without a name of their own are listed
-    in the order of what they hold, so an id's number says which thing is meant wherever it is mentioned.
+    Two runs that made the same things give the same masked inventory. An id becomes its kind and a number, the same
+    wherever the thing is mentioned; things are numbered by what they hold and by what mentions them.
     """
-    order = {name: f"<{_kind(name)}{number}>" for number, name in enumerate(_ids(found))}
-    by_content = _numbered(found, order)
-    return _replace(found, by_content)
+    names = _numbered(_entries(found))
+    text = ID.sub(lambda match: names.get(match.group(), "<id>"), json.dumps(found, sort_keys=True))
+    result: dict[str, Any] = json.loads(_blank(text))
+    for name, bucket in found.get("s3", {}).items():  # names made of content would otherwise fall together
+        objects = [f"{_blank(key)} x{len(versions)}" for key, versions in bucket["objects"].items()]
+        result["s3"][_blank(name)]["objects"] = sorted(objects)
+    return result
 
 
-def _kind(name: str) -> str:
-    return name.rpartition("-")[0] or name[:4]
-
-
-def _ids(found: Any) -> list[str]:
-    return sorted(set(ID.findall(json.dumps(found))))
-
-
-def _numbered(found: dict[str, Any], order: dict[str, str]) -> dict[str, str]:
-    """Ids numbered within their kind by their content with all ids blanked."""
-    content: dict[str, str] = {}
+def _entries(found: dict[str, Any]) -> dict[str, str]:
+    """What each id stands for, as text; empty for ids that are only mentioned."""
+    entries = dict.fromkeys(ID.findall(json.dumps(found)), "")
     for things in found.values():
-        for entries in things.values():
-            if isinstance(entries, dict):
-                for name, entry in entries.items():
-                    if name in order:
-                        content[name] = _blank(json.dumps(entry, sort_keys=True))
-    numbers: dict[str, str] = {}
+        for listed in things.values():
+            for name, entry in listed.items() if isinstance(listed, dict) else ():
+                if name in entries:
+                    entries[name] = json.dumps(entry, sort_keys=True)
+    return entries
+
+
+def _numbered(entries: dict[str, str]) -> dict[str, str]:
+    marks = {name: digest(_blank(ID.sub("<id>", text))) for name, text in entries.items()}
+    for _ in range(ROUNDS):
+        marks = _refined(entries, marks)
     counts: dict[str, int] = {}
-    for name in sorted(order, key=lambda name: (_kind(name), content.get(name, ""))):
+    numbers = {}
+    for name in sorted(entries, key=lambda name: (_kind(name), marks[name])):
         kind = _kind(name)
         counts[kind] = counts.get(kind, 0) + 1
         numbers[name] = f"<{kind} {counts[kind]}>"
     return numbers
 
 
+def _refined(entries: dict[str, str], marks: dict[str, str]) -> dict[str, str]:
+    """Marks that also say how the things that a thing mentions, and that mention it, were marked before."""
+    mentioned: dict[str, list[str]] = {name: [] for name in entries}
+    for name, text in entries.items():
+        for other in set(ID.findall(text)):
+            mentioned[other].append(marks[name])
+    return {
+        name: digest(
+            _blank(ID.sub(lambda match: marks[match.group()].replace("sha256:", ""), text))
+            + marks[name]
+            + " ".join(sorted(mentioned[name]))
+        )
+        for name, text in entries.items()
+    }
+
+
+def _kind(name: str) -> str:
+    return name.rpartition("-")[0] or name[:4]
+
+
 def _blank(text: str) -> str:
-    text = ID.sub("<id>", text)
-    text = re.sub(r"sha256:[0-9a-f]{16}", "<content>", text)
+    text = re.sub(r"sha256:[0-9a-f]{16}\b", "<content>", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "<hash>", text)
     return re.sub(r"\b(?:127|54)\.\d+\.\d+\.\d+\b", "<public>", text)
-
-
-def _replace(found: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    text = ID.sub(lambda match: names.get(match.group(), "<id>"), json.dumps(found, sort_keys=True))
-    return dict(json.loads(_blank(text)))
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from sandbox import cloud
 from sandbox.world import World
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+BUSY = 0.1  # seconds until a host that is still ending is looked at again
 ENDED = ("shutting-down", "terminated")
 
 
@@ -54,6 +55,7 @@ def start(world: World, instance: Any) -> Any:
 def reboot(world: World, instance: Any) -> None:
     """Reboot: the instance stays running, its host starts anew."""
     world.state.hosts[instance.id] = world.now + world.delays.host
+    world.state.reboots[instance.id] = world.state.reboots.get(instance.id, 0) + 1
 
 
 def tick(world: World) -> None:
@@ -83,7 +85,7 @@ def _run(world: World, instance: Any) -> None:
 
 
 def _stopped(world: World, instance: Any) -> None:
-    if instance.state != "stopping":
+    if instance.state != "stopping" or _still_busy(world, instance, "stopped"):
         return
     _set(instance, "stopped")
     for nic in instance.nics.values():
@@ -92,8 +94,16 @@ def _stopped(world: World, instance: Any) -> None:
     world.state.hosts.pop(instance.id, None)
 
 
+def _still_busy(world: World, instance: Any, kind: str) -> bool:
+    """Whether the instance's host has not ended yet; it is looked at again soon."""
+    if not world.busy(instance.id):
+        return False
+    world.at(BUSY, kind, _region(instance), instance.id)
+    return True
+
+
 def _terminated(world: World, instance: Any) -> None:
-    if instance.state != "shutting-down":
+    if instance.state != "shutting-down" or _still_busy(world, instance, "terminated"):
         return
     backend = instance.ec2_backend
     for nic in list(instance.nics.values()):

@@ -53,7 +53,7 @@ def reachable_at(region: str, instance: Any, port: int) -> tuple[str, int] | Non
     nic = instance.nics.get(0)
     if nic is None or not nic.public_ip or not nic.public_ip.startswith("127."):
         return None
-    if not any(_admits(group, port) for group in nic.group_set) or not _has_way_out(region, nic.subnet):
+    if not any(_admits(group, port) for group in nic.group_set) or not has_way_out(region, nic.subnet):
         return None
     return str(nic.public_ip), port
 
@@ -74,7 +74,8 @@ def route_table(region: str, subnet: Any) -> Any | None:
     return next(iter(own or [table for table in tables if table.main_association_id]), None)
 
 
-def _has_way_out(region: str, subnet: Any) -> bool:
+def has_way_out(region: str, subnet: Any) -> bool:
+    """Whether the subnet's route table leads to the VPC's internet gateway."""
     table = route_table(region, subnet)
     gateways = cloud.ec2(region).internet_gateways.values()
     attached = {gateway.id for gateway in gateways if gateway.vpc and gateway.vpc.id == subnet.vpc_id}

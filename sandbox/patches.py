@@ -7,6 +7,7 @@ places are changed in moto's classes, not around its calls.
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import Any, cast
 
 from sandbox import cloud, lifecycle
@@ -20,6 +21,7 @@ def install(world: World) -> None:
     _addresses(world)
     _disks()
     _groups()
+    _routes()
 
 
 def _original(owner: type, name: str) -> Any:
@@ -131,9 +133,11 @@ def _delete_vpc(original: Any) -> Any:
 
 
 def elastic_address(world: World) -> str:
-    """The next elastic IP: an address of loopback, never one that the machine itself is likely to use."""
-    number = world.state.next_address = world.state.next_address + 1
-    return str(ipaddress.IPv4Address("127.80.0.0") + number)
+    """The next elastic IP: an address of loopback, in a part of it that another process's sandbox does not use."""
+    if world.state.next_address == 0:
+        world.state.next_address = os.getpid() % 2**14 << 8
+    world.state.next_address += 1
+    return str(ipaddress.IPv4Address("127.80.0.0") + world.state.next_address)
 
 
 def taken_addresses(subnet: Any) -> set[str]:
@@ -175,6 +179,20 @@ def _disks() -> None:
         return attachment
 
     _replace(EBSBackend, "attach_volume", attach_volume)
+
+
+def _routes() -> None:
+    from moto.ec2.models.route_tables import Route
+
+    Route.state = property(_route_state)  # type: ignore[assignment,method-assign]
+
+
+def _route_state(route: Any) -> str:
+    """Active, or a black hole, as a route to an instance that is gone: the cloud controller manager goes by it."""
+    instance = route.instance or (route.interface.instance if route.interface else None)
+    if route.instance is None and route.interface is None:
+        return "active"
+    return "active" if instance is not None and instance.state in ("pending", "running") else "blackhole"
 
 
 def _groups() -> None:

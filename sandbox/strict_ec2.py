@@ -399,7 +399,7 @@ def topology(_world: World, call: Call) -> dict[str, Any]:
 
 
 def console_output(world: World, call: Call) -> dict[str, Any]:
-    """GetConsoleOutput: what the simulated host has said so far."""
+    """GetConsoleOutput: what the instance's host has said so far."""
     import base64
 
     from moto.core.utils import utcnow
@@ -408,7 +408,7 @@ def console_output(world: World, call: Call) -> dict[str, Any]:
     if cloud.find_instance(call.region, instance_id) is None:
         raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
     lines = world.state.consoles.get(instance_id, [])
-    text = "".join(f"{line}\r\n" for line in lines)
+    text = world.console(instance_id) or "".join(f"{line}\r\n" for line in lines)
     encoded = base64.b64encode(text.encode()).decode()
     return {"InstanceId": instance_id, "Timestamp": utcnow(), "Output": encoded}
 

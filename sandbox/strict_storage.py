@@ -64,7 +64,7 @@ def no_acls(_world: World, call: Call) -> None:
 
 
 def bucket_made(_world: World, call: Call) -> None:
-    """A new bucket is encrypted, blocks public access and has its owner enforced: defaults since 2023.
+    """A new bucket is encrypted, blocks public access, has its owner enforced (defaults since 2023), and its tags.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
     """
@@ -76,6 +76,9 @@ def bucket_made(_world: World, call: Call) -> None:
     bucket.encryption = {
         "Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": "false"}
     }
+    tags = call.params.get("CreateBucketConfiguration", {}).get("Tags", [])
+    if tags:
+        cloud.s3().put_bucket_tagging(call.params["Bucket"], {tag["Key"]: tag["Value"] for tag in tags})
 
 
 def no_public_policy(_world: World, call: Call) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,7 @@ class State:
     activities: dict[tuple[str, str], list[Activity]] = field(default_factory=dict)
     consoles: dict[str, list[str]] = field(default_factory=dict)
     hosts: dict[str, float] = field(default_factory=dict)  # instance -> when its simulated host is up
+    reboots: dict[str, int] = field(default_factory=dict)  # instance -> how often it was told to reboot
     prepared: set[str] = field(default_factory=set)  # regions that have their images and parameters
     next_address: int = 0
 
@@ -68,6 +70,9 @@ class World:
         self.clock = clock
         self.delays = delays
         self.state = State()
+        # What hosts that are machines say: whether an instance's still ends, and what it said on its console.
+        self.busy: Callable[[str], bool] = lambda _instance: False
+        self.console: Callable[[str], str | None] = lambda _instance: None
 
     @property
     def now(self) -> float:

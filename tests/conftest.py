@@ -165,9 +165,7 @@ def ssh_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sandbox(
-    _server: _Server, tmp_path: Path, ssh_key: Path, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Box]:
+def sandbox(_server: _Server, tmp_path: Path, ssh_key: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Box]:
     """An empty simulated AWS."""
     _server.aws.reset()
     home = tmp_path / "home"

@@ -244,7 +244,7 @@ def test_what_is_remembered_makes_the_same_cluster_again() -> None:
     made = layers(NUM_NODES="10", KUBE_SUBNET_CIDR="172.20.8.0/22", NODE_LABELS="a=b")
     kept = to_remember(made, resolve(made))
     again = remembered(kept)
-    refuse_changes(again, kept)
+    refuse_changes(again, has_master=True)
     assert dataclasses.asdict(resolve(again)) == dataclasses.asdict(resolve(made))
     assert to_remember(again, resolve(again)) == kept
 
@@ -263,7 +263,7 @@ def test_a_run_for_another_group_leaves_the_memory_as_it_was() -> None:
         KUBE_SUBNET_CIDR="172.20.1.0/24",
         NUM_NODES="2",
     )
-    refuse_changes(made, before)
+    refuse_changes(made, has_master=True)
     c = resolve(made)
     assert (c.num_nodes, c.subnet_cidr, c.master_internal_ip) == (2, "172.20.1.0/24", "172.20.0.9")
     assert to_remember(made, c) == before
@@ -311,17 +311,32 @@ REMEMBERED = {
 )
 def test_what_cannot_change_in_place_is_refused(name: str, value: str) -> None:
     with pytest.raises(SettingError, match=f"^{name}: ") as caught:
-        refuse_changes(remembered(REMEMBERED, **{name: value}), REMEMBERED)
+        refuse_changes(remembered(REMEMBERED, **{name: value}), has_master=True)
     assert REMEMBERED[name] in str(caught.value)
-    refuse_changes(remembered(REMEMBERED, **{name: REMEMBERED[name]}), REMEMBERED)
-    refuse_changes(remembered({}, **{name: value}), {})
+    refuse_changes(remembered(REMEMBERED, **{name: REMEMBERED[name]}), has_master=True)
+    refuse_changes(remembered({}, **{name: value}), has_master=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SUBNET_ID", "subnet-22222222"), ("VPC_ID", "vpc-22222222"), ("KUBE_API_PORT", "6443")]
+)
+def test_what_a_cluster_has_by_default_cannot_change_either(name: str, value: str) -> None:
+    first = layers()
+    memory = to_remember(first, resolve(first))
+    with pytest.raises(SettingError, match=f"^{name}: "):
+        refuse_changes(remembered(memory, **{name: value}), has_master=True)
+    refuse_changes(remembered(memory, **{name: ""}), has_master=True)
+
+
+def test_a_range_that_was_refused_by_aws_may_be_corrected_while_there_is_no_master() -> None:
+    refuse_changes(remembered(REMEMBERED, KUBE_SUBNET_CIDR="172.20.4.0/22"), has_master=False)
 
 
 def test_another_zone_may_be_asked_for_with_an_existing_master_but_not_another_pod_range() -> None:
     asked = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": "us-west-2b", "KUBE_SUBNET_CIDR": "172.20.1.0/24"}
-    refuse_changes(remembered(REMEMBERED, **asked), REMEMBERED)
+    refuse_changes(remembered(REMEMBERED, **asked), has_master=True)
     with pytest.raises(SettingError, match="CLUSTER_IP_RANGE"):
-        refuse_changes(remembered(REMEMBERED, CLUSTER_IP_RANGE="10.245.0.0/16", **asked), REMEMBERED)
+        refuse_changes(remembered(REMEMBERED, CLUSTER_IP_RANGE="10.245.0.0/16", **asked), has_master=True)
 
 
 def test_one_setting_alone_can_be_read_before_the_memory_that_it_needs() -> None:
@@ -333,7 +348,7 @@ def test_one_setting_alone_can_be_read_before_the_memory_that_it_needs() -> None
 
 
 def test_a_larger_disk_and_what_may_change_are_not_refused() -> None:
-    refuse_changes(remembered(REMEMBERED, MASTER_DISK_SIZE="40", NUM_NODES="9", VPC_NAME=""), REMEMBERED)
+    refuse_changes(remembered(REMEMBERED, MASTER_DISK_SIZE="40", NUM_NODES="9", VPC_NAME=""), has_master=True)
 
 
 # --- the ladder

@@ -254,7 +254,11 @@ def test_role_in_use_is_kept(net: Net, what: str) -> None:
         net.make_profile()
     else:
         net.iam.create_role(RoleName="nodes", AssumeRolePolicyDocument=TRUST)
-        net.iam.put_role_policy(RoleName="nodes", PolicyName="all", PolicyDocument=TRUST.replace("[]", '[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]'))
+        net.iam.put_role_policy(
+            RoleName="nodes",
+            PolicyName="all",
+            PolicyDocument=TRUST.replace("[]", '[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]'),
+        )
     assert refused(net.iam.delete_role, RoleName="nodes") == "DeleteConflict"
 
 
@@ -333,7 +337,8 @@ def test_terminated_instance_is_listed_for_an_hour_without_its_parts(net: Net) -
     instance = net.launch()
     net.end(instance)
     listed = net.instance(instance)
-    assert "SubnetId" not in listed and listed["NetworkInterfaces"] == []
+    assert "SubnetId" not in listed
+    assert listed["NetworkInterfaces"] == []
     net.box.clock.sleep(3700)
     assert net.ec2.describe_instances()["Reservations"] == []
 
@@ -533,7 +538,9 @@ def test_groups_instances_are_what_the_template_says(net: Net) -> None:
         UserData=base64.b64encode(b"hello").decode(),
         IamInstanceProfile={"Name": "nodes"},
         NetworkInterfaces=[{"DeviceIndex": 0, "AssociatePublicIpAddress": True, "Groups": [group]}],
-        BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 32, "VolumeType": "gp3", "Encrypted": True}}],
+        BlockDeviceMappings=[
+            {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 32, "VolumeType": "gp3", "Encrypted": True}}
+        ],
         MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         TagSpecifications=[
             {"ResourceType": "instance", "Tags": [{"Key": "Role", "Value": "minion"}]},
@@ -545,7 +552,8 @@ def test_groups_instances_are_what_the_template_says(net: Net) -> None:
     tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
     assert (tags["Name"], tags["Role"], tags["aws:autoscaling:groupName"]) == ("minion", "minion", "nodes")
     assert [each["GroupId"] for each in instance["SecurityGroups"]] == [group]
-    assert instance["PublicIpAddress"] and instance["PrivateIpAddress"].startswith("172.20.0.")
+    assert instance["PublicIpAddress"]
+    assert instance["PrivateIpAddress"].startswith("172.20.0.")
     assert instance["MetadataOptions"]["HttpTokens"] == "required"
     assert instance["IamInstanceProfile"]["Arn"].endswith("/nodes")
     [volume] = net.ec2.describe_volumes()["Volumes"]
@@ -569,7 +577,8 @@ def test_group_replaces_what_is_terminated(net: Net) -> None:
     net.end(old)
     net.box.clock.sleep(60)
     now = [each["InstanceId"] for each in net.autoscaling()["Instances"]]
-    assert len(now) == 2 and old not in now
+    assert len(now) == 2
+    assert old not in now
 
 
 def test_group_follows_the_default_version_of_its_template(net: Net) -> None:
@@ -698,7 +707,7 @@ def test_bucket_is_addressed_in_its_own_region(sandbox: Box) -> None:
     make_bucket(sandbox)
     sandbox.calls.clear()
     sandbox.client("s3", "eu-west-1").head_bucket(Bucket="staging")
-    assert [(call.operation, call.status) for call in sandbox.calls][0] == ("HeadBucket", 301)
+    assert next((call.operation, call.status) for call in sandbox.calls) == ("HeadBucket", 301)
 
 
 # --- what a new account has ------------------------------------------------------------------------------------------
@@ -724,7 +733,8 @@ def test_images_are_found_by_parameter(
     name = sandbox.client("ssm", region).get_parameter(Name=parameter)["Parameter"]["Value"]
     [image] = sandbox.client("ec2", region).describe_images(ImageIds=[name])["Images"]
     assert (image["OwnerId"], image["Architecture"], image["RootDeviceName"]) == (owner, architecture, device)
-    assert image["EnaSupport"] and image["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 8
+    assert image["EnaSupport"]
+    assert image["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 8
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+# `make` alone lists the commands. They need python3 (3.11 or newer) with venv, and nothing else that is not fetched here.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+# pip complains about a cache that it cannot write: no home, an empty one, or somebody else's.
+CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
+
+.DEFAULT_GOAL := help
+.PHONY: help try test bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make try    bring a cluster up in an AWS on this machine, rerun, take it down: no account, nothing to pay"
+	@echo "make test   the tests, ruff, mypy and shellcheck"
+	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
+	@echo "make clean  remove what these made here"
+
+try: $(READY)
+	@sh sandbox/try.sh $(BIN)
+
+test: $(READY)
+	@sh .ci/checks $(BIN)
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made anew when a requirement changes, so that nothing is there that is not pinned.
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "make: $(PYTHON) is not there or older than 3.11; name another: make PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "make: $(PYTHON) has no venv: apt-get install python3-venv" >&2; exit 1; }
+	@echo "setting up $(VENV) with the pinned requirements (about a minute)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check $(CACHE) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,240 @@
+"""The machines' image: Debian 13 as on EC2, made once; and a containerd store that has the release's images."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.machines.places import Cache, CannotStart
+
+SUITE = "trixie"
+FILES = Path(__file__).parent / "files"
+# What Debian's image for EC2 has and a node or a person on it uses; nothing that it has not.
+PACKAGES = (
+    *("systemd-sysv", "systemd-resolved", "libpam-systemd", "dbus", "udev", "cloud-init", "cloud-guest-utils", "sudo"),
+    *("openssh-server", "chrony", "ca-certificates", "curl", "openssl", "iproute2", "iputils-ping", "ethtool", "kmod"),
+    *("nftables", "procps", "e2fsprogs", "fdisk", "less", "python3-minimal", "logrotate", "cron", "file"),
+)
+# The kernel and the clock are the computer's, and networkd is EC2's own choice on Debian 13.
+SETUP = """
+set -e
+systemctl --root="$1" --quiet enable systemd-networkd systemd-resolved sandbox-prepare ssh
+systemctl --root="$1" --quiet mask systemd-networkd-wait-online@.service apt-daily.timer apt-daily-upgrade.timer \\
+	e2scrub_all.timer fstrim.timer dpkg-db-backup.timer \\
+	sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"
+chroot "$1" update-ca-certificates >/dev/null
+rm -f "$1/etc/machine-id" "$1/etc/hostname" "$1"/etc/ssh/ssh_host_*
+: >"$1/etc/machine-id"
+touch "$1/etc/.updated" "$1/var/.updated"
+"""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Folders that are only read: a machine's root, and its containers' store."""
+
+    root: Path
+    store: Path | None
+
+
+def ensure(cache: Cache, *, preload: bool, authority: Path, say: Say) -> Image:
+    """The image, made now where it is not there yet (a minute). Without `preload`, machines pull their images.
+
+    Raises CannotStart when it cannot be made.
+    """
+    with _one_at_a_time(cache.machine):
+        root = _root(cache, authority, say)
+        store = _store(cache, say) if preload else None
+    return Image(root, store)
+
+
+def is_v1() -> bool:
+    """Whether this computer's control groups are of version 1."""
+    return not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+# --- Debian ----------------------------------------------------------------------------------------------------------
+
+
+def _root(cache: Cache, authority: Path, say: Say) -> Path:
+    root = cache.machine / f"debian-{_recipe(authority)}"
+    if not root.exists():
+        started = time.monotonic()
+        say(f"making the machines' image once: Debian {SUITE}, {len(PACKAGES)} packages and what they need")
+        new = _fresh(root)
+        _debootstrap(new, say)
+        _set_up(new, authority)
+        new.rename(root)
+        say(f"the machines' image is in {root} ({time.monotonic() - started:.0f} s)")
+    _drop_others(cache.machine, "debian-", root)
+    return root
+
+
+def _recipe(authority: Path) -> str:
+    """Changes whenever the image would come out differently."""
+    parts = [SUITE, SETUP, *PACKAGES, authority.read_text()]
+    for folder in _folders():
+        for file in sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file()):
+            parts += [str(file.relative_to(FILES)), os.readlink(file) if file.is_symlink() else file.read_text()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _folders() -> list[Path]:
+    """What goes over Debian on this computer."""
+    return [FILES / "all", FILES / "v1"] if is_v1() else [FILES / "all"]
+
+
+def _fresh(path: Path) -> Path:
+    new = path.with_name(f"{path.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    new.chmod(0o755)
+    return new
+
+
+def _debootstrap(root: Path, say: Say) -> None:
+    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command += ["--aptopt=APT::Install-Recommends false", "--dpkgopt=path-exclude=/usr/share/doc/*"]
+    command += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
+    words: list[str] = []
+    with subprocess.Popen(
+        [*command, SUITE, str(root)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = raw.decode(errors="replace").strip()
+            words.append(line)
+            if line.startswith("I: ") and line.endswith("..."):
+                say(f"  {line.removeprefix('I: ')}")
+    if process.returncode:
+        shutil.rmtree(root, ignore_errors=True)
+        raise CannotStart("mmdebstrap could not make the machines' image:\n" + "\n".join(words[-8:]))
+
+
+def _set_up(root: Path, authority: Path) -> None:
+    for folder in _folders():
+        subprocess.run(["cp", "--recursive", "--no-dereference", f"{folder}/.", str(root)], check=True)
+    trusted = root / "usr/local/share/ca-certificates/sandbox.crt"
+    trusted.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(authority, trusted)
+    done = subprocess.run(["sh", "-c", SETUP, "sh", str(root)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotStart(f"the machines' image could not be set up: {done.stderr.strip()}")
+
+
+def _drop_others(folder: Path, prefix: str, keep: Path) -> None:
+    """Images of earlier recipes, and what a killed run has left half made. One that a run still uses is kept."""
+    for old in folder.glob(f"{prefix}*"):
+        if old != keep and not _in_use(old):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _in_use(layer: Path) -> bool:
+    for mounts in Path("/proc").glob("[0-9]*/mounts"):
+        try:
+            if str(layer) in mounts.read_text():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+# --- the containers' images ------------------------------------------------------------------------------------------
+
+
+def archives(cache: Cache) -> list[Path]:
+    """The release's container images, as docker-archives."""
+    return sorted((cache.release / "images").glob("*.tar"))
+
+
+def release_mark(cache: Cache) -> str:
+    """Changes whenever the release's container images do."""
+    names = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in archives(cache)]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+
+
+def _store(cache: Cache, say: Say) -> Path:
+    store = cache.machine / f"containers-{release_mark(cache)}"
+    if not store.exists():
+        started = time.monotonic()
+        say(f"putting {len(archives(cache))} container images into the machines' containerd once")
+        new = _fresh(store)
+        _import(cache, new, say)
+        new.rename(store)
+        say(f"the containers' images are in {store} ({time.monotonic() - started:.0f} s)")
+    _drop_others(cache.machine, "containers-", store)
+    return store
+
+
+IMPORT = """
+set -e
+mount --make-rprivate /
+"$1/bin/containerd" --config "$2/config.toml" >"$2/log" 2>&1 &
+daemon=$!
+until "$1/bin/ctr" --address "$2/sock" version >/dev/null 2>&1; do
+	kill -0 $daemon 2>/dev/null || { tail -n 3 "$2/log"; exit 1; }
+	sleep 0.1
+done
+shift 2
+for archive; do
+	echo "  ${archive##*/}"
+	"$BIN/ctr" --address "$SOCKET" --namespace k8s.io images import --local --snapshotter overlayfs "$archive" \\
+		>"$LOG" 2>&1 ||
+		{ tail -n 3 "$LOG"; kill $daemon; exit 1; }
+done
+kill $daemon
+wait $daemon || true
+"""
+
+
+CONTAINERD = """version = 3
+root = "{store}"
+state = "{work}/state"
+disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"]
+[grpc]
+address = "{work}/sock"
+"""
+
+
+def _import(cache: Cache, store: Path, say: Say) -> None:
+    """containerd's own import, by a containerd that runs for this, with its mounts in a namespace of its own."""
+    work = _fresh(cache.machine / "importing")
+    programs = next(iter((cache.mirror / "github.com/containerd/containerd").rglob("*.tar.gz")), None)
+    if programs is None:
+        raise CannotStart(f"there is no containerd in {cache.mirror}: make release")
+    with tarfile.open(programs) as archive:
+        archive.extractall(work, filter="data")
+    (work / "config.toml").write_text(CONTAINERD.format(store=store, work=work))
+    environ = {**os.environ, "BIN": f"{work}/bin", "SOCKET": f"{work}/sock", "LOG": f"{work}/import.log"}
+    command = ["unshare", "--mount", "--net", "sh", "-c", IMPORT, "sh", str(work), str(work)]
+    with subprocess.Popen(
+        [*command, *map(str, archives(cache))], env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        words = []
+        for line in process.stdout:
+            words.append(line.rstrip())
+            say(words[-1])
+    if process.returncode:
+        raise CannotStart("the containers' images could not be imported:\n" + "\n".join(words[-5:]))
+    shutil.rmtree(work)

@@ -1,0 +1,231 @@
+"""One instance as a systemd-nspawn machine: its root disk, what it boots from, its process, its volumes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from sandbox.machines import image, keeper
+from sandbox.machines.image import Image
+from sandbox.machines.keeper import Keeper
+from sandbox.machines.wanted import Instance
+
+# Everything but the computer's clock and its kernel's modules.
+WITHOUT = "CAP_SYS_TIME,CAP_SYS_MODULE"
+CONSOLE_BYTES = 65536  # what GetConsoleOutput keeps
+LINK = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
+START = """
+for group; do
+	[ "$group" != -- ] || break
+	echo 0 >"$group/cgroup.procs"
+	shift
+done
+shift
+exec "$@"
+"""
+
+
+class Machine:
+    """A machine of one instance, from its first boot to its end."""
+
+    def __init__(self, keeper: Keeper, image: Image, folder: Path, group: str, instance: Instance) -> None:
+        self.instance = instance
+        self.folder = folder
+        self.began = time.monotonic()
+        self.kill_at = float("inf")
+        self.leader = 0
+        self.booted = False  # whether it has ever had a process 1
+        self._keeper, self._image, self._group = keeper, image, group
+        self._process: subprocess.Popen[bytes] | None = None
+        self._devices: dict[str, str] = {}  # volume -> device in the machine, since its last boot
+        self._make_root()
+
+    @property
+    def console_file(self) -> Path:
+        """What it says on its console, all of it."""
+        return self.folder / "console"
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    # --- its root disk ---
+
+    def _make_root(self) -> None:
+        upper = self.folder / "upper"
+        for name in ("upper", "work", "root", "containerd"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        _seed(upper / "var/lib/cloud/seed/nocloud", self.instance)
+        if (upper / "etc/machine-id").exists():  # a stopped instance's disk, started again
+            return
+        if self._image.store is not None:
+            _link_store(self._image.store, self.folder / "containerd")
+        upper.chmod(0o755)
+        (upper / "etc").mkdir()
+        (upper / "etc/machine-id").write_text(self.instance.id.removeprefix("i-").rjust(32, "0") + "\n")
+
+    def write(self, path: str, content: str) -> None:
+        """Put a file into the root disk, before the first boot."""
+        file = self.folder / "upper" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+    def _mount_root(self) -> None:
+        options = f"lowerdir={self._image.root},upperdir={self.folder}/upper,workdir={self.folder}/work"
+        root = str(self.folder / "root")
+        if subprocess.run(self._keeper.inside(["mountpoint", "-q", root]), check=False).returncode:
+            self._keeper.run(["mount", "-t", "overlay", "overlay", "-o", options, root])
+
+    # --- its process ---
+
+    def boot(self) -> None:
+        """Start it; its network namespace, of its instance's name, has to be there."""
+        self._mount_root()
+        keeper.drop_groups(self._group)  # of an earlier boot: the kubelet would take them for its pods'
+        groups = [str(group) for group in keeper.make_groups(self._group)]
+        command = [*groups, "--", "env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network", *self._nspawn()]
+        self.leader, self._devices, self.kill_at = 0, {}, float("inf")
+        with open(self.console_file, "ab") as console:
+            self._process = self._keeper.start(["sh", "-c", START, "sh", *command], console)
+
+    def _nspawn(self) -> list[str]:
+        before = ["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0", "unshare", "--cgroup"] if image.is_v1() else []
+        return [
+            *before,
+            *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no"),
+            *(f"--directory={self.folder}/root", f"--machine={self.instance.id}", "--console=read-only"),
+            f"--network-namespace-path=/run/netns/{self.instance.id}",
+            *("--resolv-conf=off", "--timezone=off", "--capability=all", f"--drop-capability={WITHOUT}"),
+            *("--system-call-filter=@keyring bpf @privileged @known", "--bind=/dev/kmsg"),
+            f"--bind={self.folder}/containerd:/var/lib/containerd",
+        ]
+
+    def find_leader(self) -> int:
+        """The machine's process 1 as the computer numbers it; 0 while there is none, another one after a reboot."""
+        if self.leader and not Path(f"/proc/{self.leader}").exists():
+            self.leader, self._devices = 0, {}
+        if not self.leader and self._process is not None and self.runs:
+            self.leader = _first_of(self._process.pid)
+            self.booted = self.booted or self.leader > 0
+        return self.leader
+
+    def shut_down(self, seconds: float) -> None:
+        """Ask for a clean end, as a power button does; after this many seconds, pull the plug."""
+        if self.kill_at == float("inf"):
+            self.kill_at = time.monotonic() + seconds
+            self._signal(signal.SIGTERM)
+
+    def kill_when_due(self) -> None:
+        """The plug, for a machine that did not end in time."""
+        if time.monotonic() >= self.kill_at and self.runs:
+            self.kill()
+
+    def kill(self) -> None:
+        """End all of its processes at once."""
+        if leader := self.find_leader():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(leader, signal.SIGKILL)
+        else:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self.runs:
+            for child in keeper.children(self._process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, number)
+
+    @property
+    def status(self) -> int:
+        """How its process has ended."""
+        return (self._process.poll() if self._process else None) or 0
+
+    def remove(self, *, disk: bool) -> None:
+        """What is left in the kernel once its process has ended, and its root disk if `disk`."""
+        if self._process is not None:
+            self._process.wait()
+        keeper.drop_groups(self._group)
+        with contextlib.suppress(keeper.Failed):
+            self._keeper.run(["umount", "--lazy", str(self.folder / "root")])
+        if disk:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def console(self) -> str:
+        """The end of what it has said on its console."""
+        try:
+            with open(self.console_file, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - CONSOLE_BYTES))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    # --- its volumes ---
+
+    def show_volumes(self, loops: dict[str, Path]) -> None:
+        """Let exactly these volumes (id -> loop device) be devices of the running machine, named as Nitro does."""
+        if not self.find_leader():
+            return
+        for volume in [volume for volume in self._devices if volume not in loops]:
+            self._in_machine(f"rm -f {self._devices[volume]} {LINK}{volume.replace('-', '')}")
+            del self._devices[volume]
+        for volume, loop in loops.items():
+            if volume not in self._devices:
+                self._devices[volume] = self._add_device(volume, os.stat(loop).st_rdev)
+
+    def _add_device(self, volume: str, number: int) -> str:
+        taken = set(self._devices.values())
+        device = next(name for i in range(1, 128) if (name := f"/dev/nvme{i}n1") not in taken)
+        link = LINK + volume.replace("-", "")
+        self._in_machine(
+            f"rm -f {device} && mknod -m 0660 {device} b {os.major(number)} {os.minor(number)} && "
+            f"mkdir -p {os.path.dirname(link)} && ln -sf {device} {link}"
+        )
+        return device
+
+    def _in_machine(self, script: str) -> None:
+        command = ["nsenter", "--target", str(self.leader), "--mount", "sh", "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise keeper.Failed(f"{self.instance.id}: {done.stderr.strip()}")
+
+
+def _first_of(nsenter: int) -> int:
+    """Of the processes below nsenter's one, systemd-nspawn, the one that is process 1 of its own namespace."""
+    for nspawn in keeper.children(nsenter):
+        for child in keeper.children(nspawn):
+            with contextlib.suppress(OSError):
+                numbers = _status(child, "NSpid").split()
+                if numbers[-1:] == ["1"] and _status(child, "Name") == "systemd":
+                    return child
+    return 0
+
+
+def _status(pid: int, name: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:")), "")
+
+
+def _link_store(source: Path, target: Path) -> None:
+    """A containerd store that shares its unchanging files with the image's: links for content, copies for its books."""
+    subprocess.run(["cp", "--archive", "--link", f"{source}/.", str(target)], check=True)
+    for book in [*target.rglob("*.db")]:
+        book.unlink()
+        shutil.copy2(source / book.relative_to(target), book)
+
+
+def _seed(folder: Path, instance: Instance) -> None:
+    """What cloud-init reads: the user-data as it is, and the little metadata that it acts on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = instance.interface.name if instance.interface else instance.id
+    metadata = {"instance-id": instance.id, "local-hostname": name}
+    if instance.key:
+        metadata |= {"public-keys": [instance.key]}  # type: ignore[dict-item]
+    (folder / "meta-data").write_text(json.dumps(metadata))
+    (folder / "user-data").write_bytes(instance.user_data)
+    (folder / "user-data").chmod(0o600)

@@ -1,0 +1,98 @@
+"""The internet as a VPC of the sandbox sees it: release sites, registry, AWS's endpoints, and a stranger."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import shutil
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox.machines.servers import Handler
+
+# Hosts of S3 with the bucket's name in front.
+VIRTUAL = re.compile(r"^(?P<bucket>.+)\.(?P<host>s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?)$")
+HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length", "date", "server")
+FROM = "X-Sandbox-Instance"  # tells calls of machines from the command's
+
+
+class Sites(Handler):
+    """Answers for all of the sites, by the name that it is asked for; `handler` fills in what it knows."""
+
+    mirror: Path
+    aws: tuple[str, int]
+    registry: tuple[str, int] | None
+    who: Callable[[str], str]
+
+    def answer(self) -> None:
+        """Any request."""
+        host = self.headers.get("Host", "").partition(":")[0]
+        if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
+            self._forward(*_endpoint(host, self.path), self.aws, self.who(self.client_address[0]))
+        elif host == "registry.k8s.io" and self.registry is None:
+            self.reply(503, b"the sandbox has this image with --pull only, or not at all\n")
+        elif host == "registry.k8s.io" and self.registry is not None:
+            self._forward(host, self.path, self.registry, "")
+        else:
+            self._file(f"/{host}{self.path}" if (self.mirror / host).is_dir() else self.path)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
+
+    def _file(self, path: str) -> None:
+        file = (self.mirror / urllib.parse.unquote(path.partition("?")[0]).lstrip("/")).resolve()
+        if not file.is_file() or not file.is_relative_to(self.mirror.resolve()):
+            self.reply(404, b"not found\n")
+            return
+        with open(file, "rb") as content:
+            self._head(200, {"Content-Type": "application/octet-stream"}, str(file.stat().st_size))
+            if self.command != "HEAD":
+                self.wfile.flush()
+                self.connection.sendfile(content)
+
+    def _forward(self, host: str, path: str, to: tuple[str, int], instance: str) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        headers |= {"Host": host, "Connection": "close"} | ({FROM: instance} if instance else {})
+        connection = http.client.HTTPConnection(*to, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(self.command, path, body or None, headers)
+            answer = connection.getresponse()
+            kept = {name: value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP}
+            length = answer.getheader("Content-Length")
+            if length is None:
+                self.reply(answer.status, answer.read(), kept)
+            else:
+                self._head(answer.status, kept, length)
+                shutil.copyfileobj(answer, self.wfile)
+
+    def _head(self, status: int, headers: dict[str, str], length: str) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": length}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+def handler(
+    mirror: Path, *, aws: tuple[str, int], registry: tuple[str, int] | None, who: Callable[[str], str]
+) -> type[Handler]:
+    """A request handler for the sites; `who` names the instance at an address."""
+    known = {"mirror": mirror, "aws": aws, "registry": registry, "who": staticmethod(who)}
+    return type("KnowingSites", (Sites,), known)
+
+
+def _endpoint(host: str, path: str) -> tuple[str, str]:
+    """Host and path as the simulated AWS wants them: a bucket in the path, not in the name."""
+    found = VIRTUAL.match(host)
+    return (found["host"], f"/{found['bucket']}{path}") if found else (host, path)
+
+
+def stranger(who: Callable[[str], str]) -> type[Handler]:
+    """Somebody on the internet, who answers with the public address that a request came from."""
+
+    class Stranger(Handler):
+        def do_GET(self) -> None:  # noqa: N802
+            self.reply(200, f"{who(self.client_address[0])}\n".encode())
+
+    return Stranger

@@ -1,0 +1,78 @@
+"""From `--hosts machines` to machines: what is needed is looked for and made before the command starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from sandbox.machines import image, places, requirements, sites
+from sandbox.machines.authority import Authority
+from sandbox.machines.servers import Server, listen
+
+if TYPE_CHECKING:
+    from sandbox.app import Sandbox
+    from sandbox.machines.manager import Machines
+
+NOT_HERE = (
+    "the images of aws-ebs-csi-driver and cluster-autoscaler cannot be built here: their manifests are applied, "
+    "their pods wait for images; everything else of the cluster is real"
+)
+MIRROR = "127.80.255.1"  # beside the elastic IPs
+Say = Callable[[str], None]
+
+
+class Prepared:
+    """Everything that can be had before there is a simulated account. Raises CannotStart."""
+
+    def __init__(self, *, pull: bool, say: Say) -> None:
+        self._cache, self._say, self._pull = places.cache(), say, pull
+        requirements.check(self._cache, pull=pull)
+        self._authority = Authority(self._cache.machine)
+        self._image = image.ensure(self._cache, preload=not pull, authority=self._authority.certificate_file, say=say)
+        say(NOT_HERE)
+        self._listener: socket.socket = listen((MIRROR, 0))
+        self._mirror = Server(self._listener, sites.handler(self._cache.mirror, aws=("", 0), registry=None, who=str))
+
+    def additions(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """What the command gets: the release's mirror, unless it has its own, and the release's kubectl."""
+        added = {"PATH": f"{environ.get('PATH', os.defpath)}:{self._programs()}"}
+        if not environ.get("KUBE_DOWNLOAD_MIRROR"):
+            added["KUBE_DOWNLOAD_MIRROR"] = "http://{}:{}".format(*self._address)
+        return added
+
+    @property
+    def _address(self) -> tuple[str, int]:
+        host, port = self._listener.getsockname()
+        return str(host), int(port)
+
+    def _programs(self) -> str:
+        folder = self._cache.machine / "bin"
+        folder.mkdir(parents=True, exist_ok=True)
+        for kubectl in (self._cache.mirror / "dl.k8s.io").glob("release/*/bin/linux/*/kubectl"):
+            shutil.copy2(kubectl, folder / "kubectl.new")
+            (folder / "kubectl.new").chmod(0o755)
+            (folder / "kubectl.new").rename(folder / "kubectl")
+        return str(folder)
+
+    def start(self, box: Sandbox, aws: tuple[str, int]) -> Machines:
+        """Let the account's instances be machines. `aws` is where the simulated AWS listens."""
+        from sandbox.machines.manager import Machines  # loads moto, while the command starts
+
+        return Machines(
+            box.world,
+            box.lock,
+            aws=aws,
+            cache=self._cache,
+            image=self._image,
+            authority=self._authority,
+            mirror=self._address,
+            pull=self._pull,
+            say=self._say,
+        )
+
+    def close(self) -> None:
+        """Stop the mirror."""
+        self._mirror.close()

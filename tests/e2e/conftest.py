@@ -1,0 +1,25 @@
+"""The end-to-end tests: real clusters on machines of the sandbox. They run when they are named: `pytest tests/e2e`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.stage import Stage
+
+HERE = Path(__file__).parent
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """`pytest` and `pytest tests` do not boot machines."""
+    named = any("e2e" in str(argument) for argument in config.invocation_params.args)
+    return None if named else True
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """A sandbox with machines, for all tests: they build on each other, in the order of their files."""
+    with Stage.opened() as opened:
+        yield opened

@@ -1,0 +1,71 @@
+"""What happens to nodes in a cluster's life: a rerun, reboots, a death."""
+
+from __future__ import annotations
+
+import time
+
+from e2e.stage import Stage, wait
+
+
+def boot_ids(stage: Stage) -> dict[str, str]:
+    """Each Ready node's boot, by its name."""
+    found = stage.try_kubectl(
+        "get", "nodes", "--output=jsonpath={range .items[*]}{.metadata.name}={.status.nodeInfo.bootID} {end}"
+    )
+    return dict(word.split("=") for word in found.stdout.split())
+
+
+def test_a_rerun_changes_nothing(stage: Stage) -> None:
+    before, nodes = stage.inventory(), boot_ids(stage)
+    result = stage.up()
+    stage.times["rerun"] = result.seconds
+    assert "0 changes" in result.out or "nothing" in result.out.lower()
+    assert stage.inventory() == before
+    assert boot_ids(stage) == nodes
+
+
+def test_every_node_rebooted_comes_back(stage: Stage) -> None:
+    instances = stage.instances()
+    started = {name: _started(stage, name) for name in instances}
+    stage.client("ec2").reboot_instances(InstanceIds=list(instances))
+    wait("the machines to boot again", lambda: all(_started(stage, name) > started[name] for name in instances))
+    wait("three nodes to be Ready", lambda: sum(stage.nodes().values()) == 3)
+    wait("both pods to serve", lambda: _all_serve(stage))
+
+
+def _started(stage: Stage, instance: str) -> int:
+    return stage.console(instance).count("kube-bootstrap: done")
+
+
+def _all_serve(stage: Stage) -> bool:
+    pods = stage.web()
+    if len(pods) != 2:
+        return False
+    (one, _, _), (_, address, _) = pods
+    done = stage.try_kubectl("exec", one, "--", "/usr/bin/curl", "-sf", "-m", "3", f"http://{address}:8080")
+    return done.returncode == 0
+
+
+def test_a_dead_minion_is_replaced_and_its_route_goes(stage: Stage) -> None:
+    dead, address = next(iter(stage.instances(role="minion").items()))
+    name = f"ip-{address.replace('.', '-')}.us-west-2.compute.internal"
+    stage.client("ec2").terminate_instances(InstanceIds=[dead])
+    started = time.monotonic()
+
+    def replaced() -> bool:
+        minions = stage.instances(role="minion")
+        ready = stage.nodes()
+        nodes = {n["spec"].get("providerID", "").rpartition("/")[2]: n["metadata"]["name"] for n in _nodes(stage)}
+        return dead not in minions and len(minions) == 2 and all(ready.get(nodes.get(i, "")) for i in minions)
+
+    wait(f"the successor of {name}", replaced)
+    stage.times["minion replaced"] = time.monotonic() - started
+    wait("the route of the dead one to go", lambda: dead not in stage.pod_routes().values())
+    wait("a route to every node", lambda: set(stage.pod_routes().values()) == set(stage.instances()))
+    stage.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
+    wait("both pods to serve", lambda: _all_serve(stage))
+
+
+def _nodes(stage: Stage) -> list[dict[str, dict[str, str]]]:
+    done = stage.try_kubectl("get", "nodes")
+    return list(stage.get("nodes")["items"]) if done.returncode == 0 else []

@@ -1,0 +1,51 @@
+"""A master that dies, and one that is cut short in its making."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from e2e.stage import REGION, ROOT, Stage, wait
+
+
+def test_a_terminated_master_is_made_again_by_a_rerun(stage: Stage) -> None:
+    (old, address), minions = next(iter(stage.instances(role="master").items())), stage.instances(role="minion")
+    server = stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
+    boots = {name: stage.console(name).count("kube-bootstrap: done") for name in minions}
+    stage.client("ec2").terminate_instances(InstanceIds=[old])
+    wait("the master's end", lambda: old not in stage.instances(role="master"))
+
+    started = time.monotonic()
+    stage.up()
+    stage.times["master back"] = time.monotonic() - started
+
+    ((new, now),) = stage.instances(role="master").items()
+    assert (new != old, now) == (True, address)
+    assert stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}") == server
+    assert stage.get("configmap", "kept")["data"] == {"word": "kept"}
+    assert stage.get("deployment", "web")["status"]["readyReplicas"] == 2
+    assert sum(stage.nodes().values()) == 3
+    assert stage.instances(role="minion") == minions
+    assert {name: stage.console(name).count("kube-bootstrap: done") for name in minions} == boots
+
+
+def test_a_master_cut_short_in_kubeadm_init_is_finished_by_a_rerun(stage: Stage) -> None:
+    settings = {"KUBE_AWS_INSTANCE_PREFIX": "cut", "NUM_NODES": "1"}
+    with subprocess.Popen(
+        [sys.executable, "kube_up.py"],
+        cwd=ROOT,
+        env=stage.environ | {"KUBE_AWS_ZONE": f"{REGION}a"} | settings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as first:
+        wait("the master", lambda: stage.instances("cut", role="master"))
+        (master,) = stage.instances("cut", role="master")
+        wait("kubeadm init to begin", lambda: "secrets: ok" in stage.console(master))
+        time.sleep(3)
+        assert "control plane: ok" not in stage.console(master)
+        stage.pull_plug(master)
+        first.terminate()
+    stage.up(**settings)
+    assert sum(stage.nodes().values()) == 2
+    assert stage.run("kube_down.py", **settings).code == 0

@@ -1,0 +1,806 @@
+#!/bin/bash
+set -o errexit -o nounset -o pipefail -o errtrace
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+readonly SELF=/usr/local/sbin/kube-bootstrap STATE=/var/lib/kube-bootstrap RUN=/run/kube-bootstrap
+readonly CRI=unix:///run/containerd/containerd.sock
+readonly CIPHERS=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+
+KUBE_IGNORE_PREFLIGHT_ERRORS='' # of kubeadm, by name, separated by commas
+CONTAINERD_DROP_INS=/etc/containerd/conf.d
+KUBELET_DROP_INS=/etc/kubelet.conf.d
+
+kube_env() {
+	cat <<'KUBE_ENV'
+MASTER_INTERNAL_IP=172.20.0.9
+KUBE_ROLE=master
+KUBE_AWS_INSTANCE_PREFIX=kubernetes
+AWS_REGION=us-west-2
+KUBE_API_PORT=443
+KUBERNETES_VERSION=1.37.2
+CLUSTER_IP_RANGE=10.244.0.0/16
+NON_MASQUERADE_CIDR=10.0.0.0/8
+DNS_SERVER_IP=10.0.0.10
+CA_CERT_HASH=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+NODE_LABELS=
+EVICTION_HARD=
+FEATURE_GATES=
+DOCKER_REGISTRY_MIRROR_URL=
+KUBE_ENABLE_INSECURE_REGISTRY=false
+KUBELET_TEST_ARGS=
+KUBELET_TEST_LOG_LEVEL=
+URL_KUBEADM=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubeadm
+SHA256_KUBEADM=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+URL_KUBELET=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubelet
+SHA256_KUBELET=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+URL_KUBECTL=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubectl
+SHA256_KUBECTL=cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+URL_CONTAINERD=https://github.com/containerd/containerd/releases/download/v2.3.7/containerd-static-2.3.7-linux-amd64.tar.gz
+SHA256_CONTAINERD=dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
+URL_RUNC=https://github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64
+SHA256_RUNC=eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
+URL_CNI=https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz
+SHA256_CNI=ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
+AWS_DNS_SUFFIX=amazonaws.com
+AWS_ACCOUNT_ID=123456789012
+MASTER_PUBLIC_IP=203.0.113.9
+MASTER_NAME=kubernetes-master
+MASTER_DISK_ID=vol-0123456789abcdef0
+SERVICE_CLUSTER_IP_RANGE=10.0.0.0/16
+KUBERNETES_SERVICE_IP=10.0.0.1
+DNS_DOMAIN=cluster.local
+KUBE_BUCKET=kubernetes-staging-0123456789abcdef0123456789abcdef
+KUBE_BUCKET_REGION=us-west-2
+KUBE_BUCKET_PREFIX=us-west-2/kubernetes/
+KUBE_ENABLE_CLUSTER_DNS=true
+KUBE_RUNTIME_CONFIG=
+ADDONS='cloud-controller-manager:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa metrics-server:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'
+APISERVER_TEST_ARGS=
+APISERVER_TEST_LOG_LEVEL=
+CONTROLLER_MANAGER_TEST_ARGS=
+CONTROLLER_MANAGER_TEST_LOG_LEVEL=
+SCHEDULER_TEST_ARGS=
+SCHEDULER_TEST_LOG_LEVEL=
+KUBEPROXY_TEST_ARGS=
+KUBEPROXY_TEST_LOG_LEVEL=
+KUBE_ENV
+}
+
+say() {
+	printf 'kube-bootstrap: %s\n' "$*"
+	{ printf 'kube-bootstrap: %s\n' "$*" >/dev/console; } 2>/dev/null || true
+}
+
+die() {
+	why=$*
+	exit 1
+}
+
+try() {
+	local words=$RUN/words
+	if ! "$@" 2>&1 | tee "$words"; then
+		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -v 'stack trace' | tail -n 3 | tr -s '\n\t ' ' ' || true)
+		why=${why:-$(tail -n 1 "$words")}
+		die "${1##*/}: ${why% }"
+	fi
+}
+
+until_or_die() {
+	hint=''
+	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30))
+	shift 2
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what${hint:+ ($hint)}"
+		if [ "$SECONDS" -ge "$next" ]; then
+			say "waiting for $what${hint:+ ($hint)}"
+			next=$((SECONDS + 30))
+		fi
+		sleep 1
+	done
+}
+
+put() {
+	mkdir -p "$(dirname "$1")"
+	(umask 077 && cat >"$1.new")
+	chmod "${2:-0644}" "$1.new"
+	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
+}
+
+imds() {
+	local at=http://169.254.169.254/latest token
+	local -a curl=(curl --silent --show-error --fail --max-time 5 --retry 10 --retry-all-errors --retry-delay 1)
+	token=$("${curl[@]}" -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$at/api/token")
+	"${curl[@]}" -H "X-aws-ec2-metadata-token: $token" "$at/meta-data/$1"
+}
+
+identity() {
+	local domain=$AWS_REGION.compute.internal zone
+	if [ "$AWS_REGION" = us-east-1 ]; then domain=ec2.internal; fi
+	instance=$(imds instance-id)
+	address=$(imds local-ipv4)
+	zone=$(imds placement/availability-zone)
+	node=$(imds local-hostname)
+	node=${node%%[. ]*}.$domain
+	provider=aws:///$zone/$instance
+}
+
+settings() {
+	kube_env | put /etc/kube-bootstrap/kube_env 0600
+	. /etc/kube-bootstrap/kube_env
+	if [ -e /etc/default/kube-bootstrap ]; then . /etc/default/kube-bootstrap; fi
+	identity
+}
+
+need() {
+	command -v "$1" >/dev/null || try apt-get install --yes --quiet --no-install-recommends "$2"
+}
+
+modules() {
+	local sign
+	printf '%s\n' overlay br_netfilter nf_conntrack nf_tables | put /etc/modules-load.d/kube-bootstrap.conf
+	modprobe --all overlay br_netfilter nf_conntrack nf_tables || true
+	for sign in /proc/sys/net/bridge/bridge-nf-call-iptables /proc/sys/net/netfilter/nf_conntrack_max; do
+		[ -e $sign ] || die "the kernel lacks br_netfilter or nf_conntrack: there is no $sign"
+	done
+	grep -qw overlay /proc/filesystems || die "the kernel lacks overlay"
+}
+
+sysctls() {
+	put /usr/local/lib/sysctl.d/90-kube-network.conf <<'CONF'
+net.ipv4.ip_forward = 1
+net.bridge.bridge-nf-call-iptables = 1
+CONF
+	put /usr/local/lib/sysctl.d/90-kube-kernel.conf <<'CONF'
+vm.overcommit_memory = 1
+vm.panic_on_oom = 0
+kernel.panic = 10
+kernel.panic_on_oops = 1
+net.netfilter.nf_conntrack_max = 262144
+net.netfilter.nf_conntrack_tcp_timeout_established = 86400
+net.netfilter.nf_conntrack_tcp_timeout_close_wait = 3600
+fs.inotify.max_user_instances = 8192
+fs.inotify.max_user_watches = 524288
+CONF
+	try /usr/lib/systemd/systemd-sysctl 90-kube-network.conf 90-kube-kernel.conf
+}
+
+clock() {
+	local service
+	for service in chrony systemd-timesyncd; do
+		if systemctl cat "$service" >/dev/null 2>&1; then
+			systemctl enable --now --quiet "$service" || say "warning: $service does not start"
+			return
+		fi
+	done
+	say "warning: no time service on this image"
+}
+
+logs() {
+	put /etc/systemd/journald.conf.d/kube-bootstrap.conf <<'CONF'
+[Journal]
+SystemMaxUse=500M
+CONF
+	systemctl try-restart systemd-journald
+}
+
+masquerade() {
+	need nft nftables
+	put /etc/kube-bootstrap/masquerade.nft <<CONF
+table ip kube-bootstrap
+delete table ip kube-bootstrap
+table ip kube-bootstrap {
+	chain postrouting {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr $CLUSTER_IP_RANGE ip daddr != $CLUSTER_IP_RANGE ip daddr != $NON_MASQUERADE_CIDR fib daddr type != local masquerade
+	}
+}
+CONF
+	try nft -f /etc/kube-bootstrap/masquerade.nft
+}
+
+host() {
+	modules
+	sysctls
+	clock
+	logs
+	masquerade
+}
+
+fetch() {
+	local url=$1 sha256=$2 file=$3 attempt is=''
+	for attempt in 1 2 3 4 5; do
+		if curl --silent --show-error --fail --location --connect-timeout 10 --speed-limit 1000 --speed-time 30 \
+			--output "$file" "$url" 2>"$file.words"; then
+			is=$(sha256sum "$file")
+			if [ "${is%% *}" = "$sha256" ]; then return; fi
+			echo "the sha256 of $url is ${is%% *}, and must be $sha256" >"$file.words"
+		else
+			sed -i "s|\$| ($url)|" "$file.words"
+		fi
+		echo "attempt $attempt: $(cat "$file.words")"
+		sleep "$attempt"
+	done
+	return 1
+}
+
+place() {
+	case $1 in
+	CONTAINERD) tar -xz -C /usr/local --no-same-owner -f "$2" ;;
+	CNI) mkdir -p /opt/cni/bin && tar -xz -C /opt/cni/bin --no-same-owner -f "$2" ;;
+	RUNC) install -m 0755 "$2" /usr/local/sbin/runc.new && mv /usr/local/sbin/runc.new /usr/local/sbin/runc ;;
+	*) install -m 0755 "$2" "/usr/local/bin/${1,,}.new" && mv "/usr/local/bin/${1,,}.new" "/usr/local/bin/${1,,}" ;;
+	esac
+}
+
+download() {
+	local url=URL_$1 sha256=SHA256_$1 file=$STATE/$1
+	if [ "$(cat "$file.placed" 2>/dev/null)" = "${!sha256}" ]; then return; fi
+	fetch "${!url}" "${!sha256}" "$file"
+	place "$1" "$file"
+	echo "${!sha256}" | put "$file.placed"
+	rm -f "$file" "$file.words"
+}
+
+downloads() {
+	local name
+	local -A jobs=()
+	mkdir -p "$STATE"
+	for name in CONTAINERD RUNC CNI KUBELET KUBEADM KUBECTL; do
+		download "$name" &
+		jobs[$name]=$!
+	done
+	for name in "${!jobs[@]}"; do
+		wait "${jobs[$name]}" || die "$(cat "$STATE/$name.words" 2>/dev/null || echo "$name could not be placed")"
+	done
+}
+
+registry() {
+	local skip=false
+	if [ "$KUBE_ENABLE_INSECURE_REGISTRY" = true ]; then skip=true; fi
+	{
+		echo "skip_verify = $skip"
+		if [ -n "$DOCKER_REGISTRY_MIRROR_URL" ]; then
+			printf '[host."%s"]\ncapabilities = ["pull", "resolve"]\nskip_verify = %s\n' "$DOCKER_REGISTRY_MIRROR_URL" $skip
+		fi
+	} | put /etc/containerd/certs.d/_default/hosts.toml
+}
+
+pod_network() {
+	local device mtu
+	device=$(ip -o -4 route show default | sed 's/.* dev \([^ ]*\).*/\1/' | head -n 1)
+	mtu=$(cat "/sys/class/net/${device:-lo}/mtu")
+	put /etc/containerd/cni.template <<CONF
+{"cniVersion": "1.0.0", "name": "kubenet", "plugins": [
+{"type": "bridge", "bridge": "cbr0", "mtu": $mtu, "isGateway": true, "hairpinMode": true, "ipMasq": false, "ipam": {
+"type": "host-local", "dataDir": "/run/kube-cni", "ranges": [[{"subnet": "{{.PodCIDR}}"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+{"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": true}}]}
+CONF
+	systemctl is-active --quiet containerd || rm -f /etc/cni/net.d/10-containerd-net.conflist
+}
+
+containerd() {
+	local sum sandbox
+	sandbox=$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /pause:)
+	mkdir -p "$CONTAINERD_DROP_INS"
+	put /etc/containerd/config.toml <<CONF
+version = 3
+imports = ["$CONTAINERD_DROP_INS/*.toml"]
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+  sandbox = "$sandbox"
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = "/etc/containerd/certs.d"
+[plugins.'io.containerd.cri.v1.runtime'.cni]
+  conf_template = "/etc/containerd/cni.template"
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+  SystemdCgroup = true
+CONF
+	put /etc/systemd/system/containerd.service <<'CONF'
+[Unit]
+Description=containerd
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=/usr/local/bin/containerd
+Restart=always
+RestartSec=2
+Delegate=yes
+KillMode=process
+LimitNOFILE=1048576
+TasksMax=infinity
+OOMScoreAdjust=-999
+CONF
+	registry
+	pod_network
+	systemctl daemon-reload
+	sum=$(cat /etc/containerd/config.toml /etc/systemd/system/containerd.service "$STATE/CONTAINERD.placed" | sha256sum)
+	if [ "$sum" != "$(cat "$RUN/containerd" 2>/dev/null)" ]; then
+		try systemctl restart containerd
+		echo "$sum" | put "$RUN/containerd"
+	fi
+}
+
+eviction() {
+	local rule
+	for rule in ${EVICTION_HARD//,/ }; do printf '%s: "%s", ' "${rule%%<*}" "${rule#*<}"; done
+}
+
+kubelet_unit() {
+	local resolv=/etc/resolv.conf
+	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
+	put /etc/systemd/system/kubelet.service 0600 <<CONF
+[Unit]
+Description=kubelet
+Wants=containerd.service
+After=containerd.service
+StartLimitIntervalSec=0
+
+[Service]
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \$KUBELET_KUBEADM_ARGS
+Restart=always
+RestartSec=2
+CONF
+	put "$KUBELET_DROP_INS/10-node.conf" 0600 <<CONF
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+providerID: "$provider"
+resolvConf: $resolv
+clusterDNS: ["$DNS_SERVER_IP"]
+featureGates: {${FEATURE_GATES//=/: }}
+evictionHard: {$(eviction)}
+mergeDefaultEvictionSettings: true
+protectKernelDefaults: true
+makeIPTablesUtilChains: false
+readOnlyPort: 0
+seccompDefault: true
+podPidsLimit: 4096
+streamingConnectionIdleTimeout: 30m
+tlsMinVersion: VersionTLS12
+tlsCipherSuites: [$CIPHERS]
+serializeImagePulls: false
+maxParallelImagePulls: 4
+imageGCHighThresholdPercent: 85
+imageGCLowThresholdPercent: 80
+containerLogMaxSize: 10Mi
+containerLogMaxFiles: 5
+shutdownGracePeriod: 30s
+shutdownGracePeriodCriticalPods: 10s
+CONF
+	systemctl daemon-reload
+}
+
+args() {
+	local word
+	for word; do
+		word=${word#--}
+		case $word in
+		*=*) ;;
+		*[!0-9]*) word=$word=true ;;
+		*) word=v=$word ;;
+		esac
+		printf "{name: '%s', value: '%s'}, " "${word%%=*}" "$(yaml "${word#*=}")"
+	done
+}
+
+yaml() { printf '%s' "${1//\'/\'\'}"; }
+
+registration() {
+	cat <<CONF
+  name: $node
+  criSocket: $CRI
+  imagePullPolicy: IfNotPresent
+  imagePullSerial: false
+  ignorePreflightErrors: [${KUBE_IGNORE_PREFLIGHT_ERRORS}]
+  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
+		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
+CONF
+}
+
+hide_kubelet_config() { chmod 0600 /var/lib/kubelet/config.yaml; }
+
+installed() {
+	put "$SELF" 0700 <"$0"
+	put /etc/systemd/system/kube-bootstrap.service <<'CONF'
+[Unit]
+Description=Makes this host a node of its cluster
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/sbin/kube-bootstrap
+Restart=on-failure
+RestartSec=15
+
+[Install]
+WantedBy=multi-user.target
+CONF
+	sync
+	systemctl daemon-reload
+	systemctl enable --quiet kube-bootstrap.service
+	systemctl start --no-block kube-bootstrap.service
+}
+
+ended() {
+	local status=$?
+	if [ $status != 0 ]; then say "step $number/$count ${step//_/ }: failed: ${why:-see journalctl -u kube-bootstrap}"; fi
+	exit $status
+}
+
+main() {
+	umask 022
+	if [ "$0" != "$SELF" ]; then
+		installed
+		return
+	fi
+	mkdir -p "$RUN"
+	chmod 0700 "$RUN"
+	exec 9>"$RUN/lock"
+	flock 9
+	number=0 count=$# step='' why=''
+	trap 'why=${why:-"$BASH_COMMAND" failed in line $LINENO}' ERR
+	trap ended EXIT
+	for step in "$@"; do
+		number=$((number + 1))
+		"$step"
+		say "step $number/$count ${step//_/ }: ok"
+	done
+	say "done after $SECONDS s"
+}
+
+readonly DISK=/mnt/master-pd PKI=/etc/kubernetes/pki
+export KUBECONFIG=/etc/kubernetes/admin.conf
+readonly EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+
+signed() {
+	local role credentials
+	role=$(imds iam/security-credentials/)
+	credentials=$(imds "iam/security-credentials/$role")
+	field() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"$credentials"; }
+	curl --silent --show-error --fail-with-body --connect-timeout 10 --max-time 60 --config - "${@:3}" <<CONF
+aws-sigv4 = "aws:amz:$2:$1"
+user = "$(field AccessKeyId):$(field SecretAccessKey)"
+header = "x-amz-security-token: $(field Token)"
+CONF
+}
+
+refusal() {
+	local code message
+	code=$(sed -n 's|.*<Code>\([^<]*\)</Code>.*|\1|p' "$1")
+	message=$(sed -n 's|.*<Message>\([^<]*\)</Message>.*|\1|p' "$1")
+	printf '%s' "${code:-no answer}${message:+: $message}"
+}
+
+object() {
+	local host=s3.$KUBE_BUCKET_REGION.$AWS_DNS_SUFFIX attempt
+	case $KUBE_BUCKET in
+	*.*) host=$host/$KUBE_BUCKET ;;
+	*) host=$KUBE_BUCKET.$host ;;
+	esac
+	for attempt in 1 2 3 4 5; do
+		if (umask 077 && signed s3 "$KUBE_BUCKET_REGION" --output "$2.new" --header "x-amz-content-sha256: $EMPTY_SHA256" \
+			--header "x-amz-expected-bucket-owner: $AWS_ACCOUNT_ID" "https://$host/$KUBE_BUCKET_PREFIX$1" 2>"$2.words"); then
+			mv "$2.new" "$2"
+			rm -f "$2.words"
+			return
+		fi
+		sleep "$attempt"
+	done
+	words="s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$1: $(refusal "$2.new" 2>/dev/null) $(tail -n 1 "$2.words")"
+	return 1
+}
+
+master_device() {
+	local path
+	for path in /dev/disk/by-id/{nvme-Amazon_Elastic_Block_Store_,virtio-}"${MASTER_DISK_ID/-/}" /dev/{xvdf,vdf,sdf}; do
+		if [ -b "$path" ]; then
+			device=$(readlink -f "$path")
+			return
+		fi
+	done
+	return 1
+}
+
+attach() {
+	signed ec2 "$AWS_REGION" --output "$RUN/attach" --data Action=AttachVolume --data Version=2016-11-15 --data Device=%2Fdev%2Fsdf \
+		--data "VolumeId=$MASTER_DISK_ID" --data "InstanceId=$instance" "https://ec2.$AWS_REGION.$AWS_DNS_SUFFIX/" ||
+		hint="AttachVolume: $(refusal "$RUN/attach")"
+}
+
+ask_for_disk() {
+	rm -f "$RUN/attach"
+	master_device || attach
+}
+
+attached() {
+	if master_device; then return; fi
+	if [ $((SECONDS % 5)) = 0 ]; then attach; fi
+	return 1
+}
+
+formatted() {
+	local status=0 label
+	blkid -p "$device" || status=$?
+	label=$(blkid -p -o value -s LABEL "$device" || true)
+	case $status:$label in
+	2:* | 0:kube-unmade) ;;
+	0:*) return ;;
+	*) die "blkid cannot tell what is on $MASTER_DISK_ID ($device): status $status" ;;
+	esac
+	try mkfs.ext4 -q -F -L kube-unmade "$device"
+	try e2label "$device" kube-master
+}
+
+disk() {
+	local uuid
+	until_or_die 300 "the disk $MASTER_DISK_ID" attached
+	if ! mountpoint -q $DISK; then
+		formatted
+		uuid=$(blkid -p -o value -s UUID "$device")
+		mkdir -p $DISK
+		fsck -p "$device" || [ $? -lt 4 ] || die "the file system of $MASTER_DISK_ID has errors: fsck $device"
+		try mount -o noatime "UUID=$uuid" $DISK
+	fi
+	resize2fs "$device" || say "warning: the file system of $MASTER_DISK_ID did not grow"
+	install -d -m 0700 $DISK/kubernetes $DISK/audit
+	mkdir -p /etc/kubernetes
+	mountpoint -q /etc/kubernetes || try mount --bind $DISK/kubernetes /etc/kubernetes
+}
+
+untouched() { [ ! -e $DISK/initialized ] && [ ! -d $DISK/etcd/member ] && ! systemctl is-active --quiet kubelet; }
+
+secrets() {
+	local hash
+	if untouched; then rm -rf $PKI /etc/kubernetes/manifests /etc/kubernetes/*.conf; fi
+	if [ ! -e $PKI/ca.key ]; then
+		object pki.tar "$RUN/pki.tar" || die "$words"
+		rm -rf $PKI.new
+		install -d -m 0700 $PKI.new
+		try tar -x --no-same-owner -C $PKI.new -f "$RUN/pki.tar"
+		rm -rf $PKI "$RUN/pki.tar"
+		mv $PKI.new $PKI
+	fi
+	hash=$(openssl x509 -in $PKI/ca.crt -noout -pubkey | openssl pkey -pubin -outform der | sha256sum)
+	[ "sha256:${hash%% *}" = "$CA_CERT_HASH" ] || die "the CA on $MASTER_DISK_ID is not this cluster's ($CA_CERT_HASH)"
+	if ! object join-token "$RUN/join-token"; then
+		[ -e $DISK/initialized ] || die "$words"
+		say "warning: no join token, minions join with what they have: $words"
+	fi
+}
+
+api_server_args() {
+	args --audit-policy-file=/etc/kubernetes/audit-policy.yaml --audit-log-path=/var/log/kubernetes/audit.log \
+		--audit-log-maxage=30 --audit-log-maxbackup=10 --audit-log-maxsize=100 --profiling=false \
+		--enable-admission-plugins=NodeRestriction,DenyServiceExternalIPs --service-account-extend-token-expiration=false \
+		--authentication-config=/etc/kubernetes/authentication.yaml "--tls-cipher-suites=$CIPHERS" \
+		${KUBE_RUNTIME_CONFIG:+"--runtime-config=$KUBE_RUNTIME_CONFIG"} ${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} \
+		$APISERVER_TEST_LOG_LEVEL $APISERVER_TEST_ARGS
+}
+
+controller_manager_args() {
+	args --cloud-provider=external --leader-elect=false --profiling=false --terminated-pod-gc-threshold=1000 \
+		${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} $CONTROLLER_MANAGER_TEST_LOG_LEVEL $CONTROLLER_MANAGER_TEST_ARGS
+}
+
+scheduler_args() {
+	args --leader-elect=false --profiling=false ${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} \
+		$SCHEDULER_TEST_LOG_LEVEL $SCHEDULER_TEST_ARGS
+}
+
+kubeadm_config() {
+	local no_dns=true
+	if [ "$KUBE_ENABLE_CLUSTER_DNS" = true ]; then no_dns=false; fi
+	put "$RUN/kubeadm.yaml" 0600 <<CONF
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+bootstrapTokens:
+  - token: "$(cat "$RUN/join-token" 2>/dev/null || true)"
+    ttl: 0s
+    description: made by kube_up.py, stands in the minions' user-data
+localAPIEndpoint: {advertiseAddress: $MASTER_INTERNAL_IP, bindPort: $KUBE_API_PORT}
+nodeRegistration:
+$(registration)
+---
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+clusterName: '$(yaml "$KUBE_AWS_INSTANCE_PREFIX")'
+kubernetesVersion: v$KUBERNETES_VERSION
+controlPlaneEndpoint: "$MASTER_INTERNAL_IP:$KUBE_API_PORT"
+encryptionAlgorithm: ECDSA-P256
+certificateValidityPeriod: 8760h
+networking: {podSubnet: $CLUSTER_IP_RANGE, serviceSubnet: $SERVICE_CLUSTER_IP_RANGE, dnsDomain: $DNS_DOMAIN}
+dns: {disabled: $no_dns}
+etcd:
+  local:
+    dataDir: $DISK/etcd
+apiServer:
+  certSANs: [${MASTER_PUBLIC_IP:+$MASTER_PUBLIC_IP, }$MASTER_INTERNAL_IP, $KUBERNETES_SERVICE_IP, kubernetes, kubernetes.default, kubernetes.default.svc, kubernetes.default.svc.$DNS_DOMAIN, '$(yaml "$MASTER_NAME")']
+  extraArgs: [$(api_server_args)]
+  extraVolumes:
+    - {name: audit-policy, hostPath: /etc/kubernetes/audit-policy.yaml, mountPath: /etc/kubernetes/audit-policy.yaml, readOnly: true, pathType: File}
+    - {name: authentication, hostPath: /etc/kubernetes/authentication.yaml, mountPath: /etc/kubernetes/authentication.yaml, readOnly: true, pathType: File}
+    - {name: audit, hostPath: $DISK/audit, mountPath: /var/log/kubernetes, pathType: DirectoryOrCreate}
+controllerManager:
+  extraArgs: [$(controller_manager_args)]
+scheduler:
+  extraArgs: [$(scheduler_args)]
+---
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: nftables
+clusterCIDR: $CLUSTER_IP_RANGE
+featureGates: {${FEATURE_GATES//=/: }}
+conntrack: {maxPerCore: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
+CONF
+	put /etc/kubernetes/audit-policy.yaml 0600 <<'CONF'
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: None
+    nonResourceURLs: ["/healthz*", "/livez*", "/readyz*", "/version", "/openapi/*"]
+  - level: None
+    verbs: [get, list, watch]
+    users: ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy"]
+  - level: None
+    verbs: [get, list, watch]
+    userGroups: ["system:nodes"]
+  - level: None
+    resources:
+      - {group: coordination.k8s.io, resources: [leases]}
+      - {group: "", resources: [events]}
+      - {group: events.k8s.io, resources: [events]}
+  - level: Metadata
+    resources:
+      - {group: "", resources: [secrets, configmaps, serviceaccounts/token]}
+      - {group: authentication.k8s.io, resources: [tokenreviews]}
+  - level: Metadata
+    verbs: [get, list, watch]
+  - level: Request
+    resources:
+      - {group: rbac.authorization.k8s.io}
+      - {group: certificates.k8s.io}
+      - {group: "", resources: [pods/exec, pods/attach, pods/portforward]}
+  - level: Metadata
+CONF
+	put /etc/kubernetes/authentication.yaml 0600 <<'CONF'
+apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+anonymous:
+  enabled: true
+  conditions:
+    - path: /healthz
+    - path: /livez
+    - path: /readyz
+    - path: /api/v1/namespaces/kube-public/configmaps/cluster-info
+CONF
+}
+
+init() {
+	local skip=show-join-command phase
+	for phase; do skip+=,$phase; done
+	try kubeadm init --config "$RUN/kubeadm.yaml" --skip-token-print --skip-phases "$skip"
+}
+
+stale_identities() {
+	local key=/var/lib/kubelet/pki/kubelet-client-current.pem crt
+	for crt in $PKI/apiserver.crt $PKI/{apiserver-*,front-proxy-client}.crt $PKI/etcd/{server,peer,healthcheck-client}.crt; do
+		if [ "$crt" != $PKI/apiserver.crt ] && openssl x509 -in "$crt" -noout -checkend 7776000 >/dev/null 2>&1; then continue; fi
+		rm -f "$crt" "${crt%.crt}.key"
+	done
+	rm -f /etc/kubernetes/{admin,super-admin,controller-manager,scheduler}.conf
+	openssl x509 -in $key -noout -checkend 86400 >/dev/null 2>&1 || rm -f /etc/kubernetes/kubelet.conf
+}
+
+drop_dead_node() {
+	local found
+	local -x KUBECONFIG=/etc/kubernetes/super-admin.conf
+	found=$(kubectl get node "$node" --ignore-not-found --output 'jsonpath={.spec.providerID}')
+	if [ "$found" != "$provider" ]; then try kubectl delete node "$node" --ignore-not-found; fi
+	rm -f "$KUBELET_DROP_INS/20-unregistered.conf"
+	try systemctl restart kubelet
+}
+
+goes_on() {
+	local later=(upload-config mark-control-plane bootstrap-token kubelet-finalize addon)
+	local earlier=(preflight certs kubeconfig etcd control-plane kubelet-start wait-control-plane)
+	local unregistered=$KUBELET_DROP_INS/20-unregistered.conf
+	KUBE_IGNORE_PREFLIGHT_ERRORS+="${KUBE_IGNORE_PREFLIGHT_ERRORS:+,}$(left_by_earlier_run)"
+	kubeadm_config
+	stale_identities
+	if [ ! -e /etc/kubernetes/kubelet.conf ]; then
+		printf '%s\n' 'apiVersion: kubelet.config.k8s.io/v1beta1' 'kind: KubeletConfiguration' 'registerNode: false' | put "$unregistered"
+	fi
+	init "${later[@]}"
+	if [ -e "$unregistered" ]; then drop_dead_node; fi
+	if [ -e $DISK/initialized ]; then earlier+=(addon); fi
+	if [ ! -e "$RUN/join-token" ]; then earlier+=(bootstrap-token); fi
+	init "${earlier[@]}"
+}
+
+left_by_earlier_run() {
+	local name
+	for name in kube-apiserver kube-controller-manager kube-scheduler etcd; do
+		printf 'FileAvailable--etc-kubernetes-manifests-%s.yaml,' $name
+	done
+	printf 'Port-%s,' "$KUBE_API_PORT" 10250 10257 10259 2379 2380
+	printf 'DirAvailable-%s' "${DISK//\//-}-etcd"
+}
+
+renewal() {
+	put /etc/systemd/system/kube-certificates.service <<'CONF'
+[Unit]
+Description=Renews the control plane's certificates
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/bin/kubeadm certs renew all
+ExecStart=-/usr/bin/pkill -x kube-controller|kube-scheduler
+CONF
+	put /etc/systemd/system/kube-certificates.timer <<'CONF'
+[Unit]
+Description=Renews the control plane's certificates, long before they end
+
+[Timer]
+OnCalendar=monthly
+RandomizedDelaySec=1d
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+CONF
+	systemctl daemon-reload
+	systemctl enable --now --quiet kube-certificates.timer
+}
+
+control_plane() {
+	kubelet_unit
+	renewal
+	if untouched; then
+		kubeadm_config
+		init
+	else
+		goes_on
+	fi
+	hide_kubelet_config
+	sync
+	touch $DISK/initialized
+	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
+}
+
+proxy_args() {
+	local word command=''
+	for word in /usr/local/bin/kube-proxy --kubeconfig=/var/lib/kube-proxy/kubeconfig.conf --proxy-mode=nftables \
+		"--cluster-cidr=$CLUSTER_IP_RANGE" --conntrack-max-per-core=0 "--hostname-override=\$(NODE_NAME)" \
+		$KUBEPROXY_TEST_LOG_LEVEL $KUBEPROXY_TEST_ARGS; do
+		word=${word//\\/\\\\}
+		command+="${command:+,}\"${word//\"/\\\"}\""
+	done
+	try kubectl --namespace kube-system patch daemonset kube-proxy --type json --patch \
+		"[{\"op\":\"replace\",\"path\":\"/spec/template/spec/containers/0/command\",\"value\":[$command]}]"
+}
+
+addon() {
+	local sha256=${1#*:}
+	file=$STATE/${1%%:*}-$sha256.yaml
+	if [ -e "$file" ]; then return; fi
+	object "addons/$sha256" "$RUN/addon" || die "$words"
+	echo "$sha256 $RUN/addon" | sha256sum --quiet --check || die "s3://$KUBE_BUCKET/${KUBE_BUCKET_PREFIX}addons/$sha256 has another content"
+	mv "$RUN/addon" "$file"
+}
+
+addons() {
+	local each file
+	local -a files=()
+	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
+	for each in $ADDONS; do
+		addon "$each"
+		files+=(--filename "$file")
+	done
+	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
+}
+
+main settings host ask_for_disk downloads containerd disk secrets control_plane addons

@@ -1,0 +1,480 @@
+"""The way down: the account is as before, what was brought stays, and what cannot go is named."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import REGION, Box
+from helpers import (
+    GROUP,
+    ID,
+    OWNED,
+    TAGS,
+    answer_with,
+    bucket_of,
+    kubeconfig,
+    master_of,
+    must,
+    named,
+    only,
+    part,
+    read_object,
+    refused,
+    refused_untouched,
+    settle,
+    shape,
+    tagged,
+)
+
+TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
+
+
+# --- the whole way
+
+
+def test_the_account_is_as_before_and_the_run_says_so(sandbox: Box) -> None:
+    before = sandbox.inventory()
+    must(sandbox.up())
+    result = must(sandbox.down())
+    assert sandbox.inventory() == before == {}
+    assert "nothing is left of it" in result.out
+    assert not kubeconfig(sandbox).exists() or "aws_" not in kubeconfig(sandbox).read_text()
+    assert Path(sandbox.environ["AWS_SSH_KEY"]).exists()
+    assert Path(sandbox.environ["AWS_SSH_KEY"] + ".pub").exists()
+
+
+def test_aws_refuses_nothing_on_the_way_down(sandbox: Box) -> None:
+    must(sandbox.up())
+    result = must(sandbox.down())
+    assert [call for call in result.calls if call.changes and call.status >= 300] == []
+
+
+def test_what_others_made_survives_to_the_last_tag(sandbox: Box) -> None:
+    neighbour(sandbox)
+    before = sandbox.inventory()
+    must(sandbox.up())
+    must(sandbox.down())
+    assert sandbox.inventory() == before
+
+
+def neighbour(box: Box) -> None:
+    """Somebody else's VPC, disk, address, key, role, group of another cluster, and bucket in the same account."""
+    ec2, other = box.client("ec2"), {"KubernetesCluster": "other", "kubernetes.io/cluster/other": "owned"}
+    labels = [{"Key": key, "Value": value} for key, value in other.items()]
+    vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": labels}])
+    vpc_id = vpc["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="172.20.0.0/24")["Subnet"]["SubnetId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+    ec2.create_security_group(GroupName="kubernetes-master-other", Description="theirs", VpcId=vpc_id)
+    ec2.create_network_interface(SubnetId=subnet)
+    ec2.allocate_address(Domain="vpc")
+    ec2.create_volume(
+        Size=5, AvailabilityZone=f"{REGION}a", TagSpecifications=[{"ResourceType": "volume", "Tags": labels}]
+    )
+    ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["example.com"]}])
+    ec2.create_key_pair(KeyName="theirs")
+    box.client("iam").create_role(RoleName="kubernetes-master", AssumeRolePolicyDocument="{}")
+    box.client("iam").create_instance_profile(InstanceProfileName="kubernetes-master")
+    bucket = {"LocationConstraint": REGION}
+    box.client("s3").create_bucket(Bucket="somebody-elses", CreateBucketConfiguration=bucket)
+    box.client("s3").put_object(Bucket="somebody-elses", Key=f"{REGION}/{ID}/pki.tar", Body=b"theirs")
+
+
+def test_two_clusters_side_by_side_are_apart(sandbox: Box) -> None:
+    must(sandbox.up())
+    alone = sandbox.inventory()
+    two: dict[str, object] = {"KUBE_AWS_INSTANCE_PREFIX": "second", "KUBE_VPC_CIDR_BASE": "172.21"}
+    must(sandbox.up(**two))
+    both = yaml.safe_load(kubeconfig(sandbox).read_text())
+    assert {c["name"] for c in both["clusters"]} == {f"aws_{ID}", "aws_second"}
+    assert len({c["cluster"]["server"] for c in both["clusters"]}) == 2
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down(KUBE_AWS_INSTANCE_PREFIX="second"))
+    assert sandbox.inventory() == alone
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+# --- nothing found
+
+
+def test_nothing_found_says_where_it_looked_and_touches_nothing(sandbox: Box) -> None:
+    said = refused_untouched(sandbox, sandbox.down(), 1, "123456789012", REGION, f"cluster {ID}")
+    assert "nothing was touched" in said
+
+
+def test_another_region_touches_nothing(sandbox: Box) -> None:
+    must(sandbox.up())
+    before = sandbox.inventory()[REGION]
+    refused_untouched(sandbox, sandbox.down(KUBE_AWS_ZONE="eu-central-1a"), 1, "eu-central-1")
+    assert sandbox.inventory()[REGION] == before
+    assert must(sandbox.up()).changing == []
+
+
+def test_another_clusters_name_touches_nothing(sandbox: Box) -> None:
+    must(sandbox.up())
+    before = sandbox.inventory()
+    refused_untouched(sandbox, sandbox.down(KUBE_AWS_INSTANCE_PREFIX="prod"), 1, "cluster prod")
+    assert sandbox.inventory() == before
+
+
+def test_a_second_down_finds_nothing(sandbox: Box) -> None:
+    must(sandbox.up())
+    must(sandbox.down())
+    refused_untouched(sandbox, sandbox.down(), 1, "nothing of cluster")
+
+
+# --- what Kubernetes made
+
+
+def load_balancer(box: Box, name: str, labels: list[dict[str, str]]) -> str:
+    """A classic load balancer in the cluster's subnet with a group of its own, as a Service makes it."""
+    ec2, vpc = box.client("ec2"), only(part(box, "vpcs"))
+    specification = [{"ResourceType": "security-group", "Tags": labels}]
+    group = ec2.create_security_group(
+        GroupName=f"k8s-elb-{name}", Description="elb", VpcId=vpc, TagSpecifications=specification
+    )["GroupId"]
+    minions = only(g for g, e in part(box, "security groups").items() if e["name"] == f"kubernetes-minion-{ID}")
+    pair = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
+    ec2.authorize_security_group_ingress(GroupId=minions, IpPermissions=[pair])
+    listener = {"Protocol": "TCP", "LoadBalancerPort": 80, "InstancePort": 30080}
+    box.client("elb").create_load_balancer(
+        LoadBalancerName=name,
+        Listeners=[listener],
+        Subnets=[only(part(box, "subnets"))],
+        SecurityGroups=[group],
+        Tags=labels,
+    )
+    return str(group)
+
+
+def network_load_balancer(box: Box, name: str, labels: list[dict[str, str]]) -> None:
+    """A network load balancer with its target group."""
+    elb = box.client("elbv2")
+    elb.create_load_balancer(Name=name, Type="network", Subnets=[only(part(box, "subnets"))], Tags=labels)
+    elb.create_target_group(Name=name, Protocol="TCP", Port=80, VpcId=only(part(box, "vpcs")), Tags=labels)
+
+
+def test_load_balancers_of_both_kinds_go_with_their_groups(sandbox: Box) -> None:
+    must(sandbox.up())
+    load_balancer(sandbox, "a1", TAG_LIST)
+    network_load_balancer(sandbox, "a2", TAG_LIST)
+    result = must(sandbox.down())
+    assert sandbox.inventory() == {}
+    for words in ("load balancer a1", "load balancer a2", "target group a2", "k8s-elb-a1"):
+        assert words in result.out
+
+
+def test_others_load_balancers_in_the_vpc_stay_and_are_what_stands_in_the_way(sandbox: Box) -> None:
+    must(sandbox.up())
+    labels = [{"Key": "kubernetes.io/cluster/other", "Value": "owned"}]
+    group = load_balancer(sandbox, "theirs", labels)
+    before = sandbox.inventory()[REGION]["load balancers"]
+    refused(sandbox.down(), 1, only(part(sandbox, "vpcs")))
+    assert sandbox.inventory()[REGION]["load balancers"] == before
+    assert group in part(sandbox, "security groups")
+    sandbox.client("elb").delete_load_balancer(LoadBalancerName="theirs")
+    sandbox.client("ec2").delete_security_group(GroupId=group)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def claim(box: Box, name: str, size: int, labels: dict[str, str] = TAGS) -> str:
+    """The volume of a PersistentVolumeClaim, as the CSI driver makes it."""
+    described = labels | {
+        "kubernetes.io/created-for/pvc/name": name,
+        "kubernetes.io/created-for/pvc/namespace": "shop",
+        "Name": f"{ID}-dynamic-pvc-{name}",
+    }
+    specification = {"ResourceType": "volume", "Tags": [{"Key": k, "Value": v} for k, v in described.items()]}
+    made = box.client("ec2").create_volume(Size=size, AvailabilityZone=f"{REGION}a", TagSpecifications=[specification])
+    return str(made["VolumeId"])
+
+
+def test_claims_volumes_are_listed_by_name_and_size_before_they_go(sandbox: Box) -> None:
+    must(sandbox.up())
+    ours, theirs = claim(sandbox, "orders", 7), claim(sandbox, "foreign", 9, {"kubernetes.io/cluster/other": "owned"})
+    out = must(sandbox.down()).out
+    assert list(part(sandbox, "volumes")) == [theirs]
+    line = next(line for line in out.splitlines() if ours in line)
+    assert "shop/orders" in line
+    assert "7 GiB" in line
+    assert out.index(ours) < out.index("Instances")
+
+
+def test_the_masters_alarms_go(sandbox: Box) -> None:
+    must(sandbox.up())
+    for name in (f"k8s-{master_of(sandbox)}-statuscheckfailure-reboot", "theirs"):
+        sandbox.client("cloudwatch").put_metric_alarm(
+            AlarmName=name,
+            MetricName="StatusCheckFailed",
+            Namespace="AWS/EC2",
+            Period=60,
+            EvaluationPeriods=5,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+            Statistic="Maximum",
+        )
+    must(sandbox.down())
+    assert sandbox.inventory() == {REGION: {"alarms": ["theirs"]}}
+
+
+# --- what stands in the way
+
+
+def test_a_foreign_interface_is_named_the_rest_goes_and_a_rerun_finishes(sandbox: Box) -> None:
+    must(sandbox.up())
+    foreign = sandbox.client("ec2").create_network_interface(
+        SubnetId=only(part(sandbox, "subnets")), Description="a lambda's"
+    )["NetworkInterface"]["NetworkInterfaceId"]
+    subnet, vpc = only(part(sandbox, "subnets")), only(part(sandbox, "vpcs"))
+    result = sandbox.down()
+    said = refused(result, 1, subnet, vpc)
+    assert f"{foreign} (a lambda's)" in result.err
+    assert "run the same command again" in said
+    left = sandbox.inventory()
+    assert set(left) == {REGION}  # no bucket, no roles
+    assert set(left[REGION]) <= {"vpcs", "subnets", "interfaces", "security groups", "route tables", "dhcp options"}
+    assert list(left[REGION]["interfaces"]) == [foreign]
+    sandbox.client("ec2").delete_network_interface(NetworkInterfaceId=foreign)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_a_foreign_security_group_stays_and_keeps_the_vpc(sandbox: Box) -> None:
+    must(sandbox.up())
+    vpc = only(part(sandbox, "vpcs"))
+    foreign = sandbox.client("ec2").create_security_group(GroupName="theirs", Description="theirs", VpcId=vpc)[
+        "GroupId"
+    ]
+    result = sandbox.down()
+    refused(result, 1, vpc)
+    assert foreign in result.err
+    assert foreign in part(sandbox, "security groups")
+    sandbox.client("ec2").delete_security_group(GroupId=foreign)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_a_rule_of_others_that_names_our_group_is_taken_out(sandbox: Box) -> None:
+    must(sandbox.up())
+    ec2, vpc = sandbox.client("ec2"), only(part(sandbox, "vpcs"))
+    minions = only(g for g, e in part(sandbox, "security groups").items() if e["name"] == f"kubernetes-minion-{ID}")
+    foreign = ec2.create_security_group(GroupName="theirs", Description="theirs", VpcId=vpc)["GroupId"]
+    ports = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432}
+    ec2.authorize_security_group_ingress(
+        GroupId=foreign,
+        IpPermissions=[
+            ports | {"UserIdGroupPairs": [{"GroupId": minions}]},
+            ports | {"IpRanges": [{"CidrIp": "10.9.0.0/16"}]},
+        ],
+    )
+    refused(sandbox.down(), 1, vpc)
+    group = part(sandbox, "security groups")[foreign]
+    assert group["in"] == ["tcp 5432-5432 10.9.0.0/16"]
+    assert {g["name"] for g in part(sandbox, "security groups").values()} == {"default", "theirs"}
+
+
+def test_interfaces_that_leave_by_themselves_are_waited_for(sandbox: Box) -> None:
+    must(sandbox.up())
+    answer_with(
+        sandbox,
+        "ec2:DeleteSubnet",
+        "DependencyViolation",
+        "The subnet has dependencies and cannot be deleted.",
+        times=3,
+    )
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["ec2:DeleteInternetGateway", "ec2:DeleteKeyPair", "iam:DeleteRole", "ec2:DeleteLaunchTemplate", "s3:DeleteBucket"],
+)
+def test_one_refusal_does_not_keep_the_rest_and_is_said(sandbox: Box, operation: str) -> None:
+    must(sandbox.up())
+    answer_with(sandbox, operation, "UnauthorizedOperation", "You are not authorized to perform this operation.")
+    result = sandbox.down()
+    refused(result, 1, "left of cluster")
+    assert operation.split(":")[1] in result.err
+    assert not part(sandbox, "instances")
+    sandbox.aws.hooks.before.clear()
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+# --- --keep-disk
+
+
+def test_keep_disk_keeps_what_is_precious_and_says_which(sandbox: Box) -> None:
+    must(sandbox.up())
+    volume, disk = claim(sandbox, "orders", 7), named(sandbox, "volumes", f"{ID}-master-pd")
+    address, bucket = part(sandbox, "addresses"), sandbox.inventory()["s3"]
+    result = must(sandbox.down("--keep-disk"))
+    left = sandbox.inventory()
+    assert set(left) == {REGION, "s3"}
+    assert set(left[REGION]) == {"volumes", "addresses"}
+    assert set(left[REGION]["volumes"]) == {volume, disk}
+    assert set(left[REGION]["addresses"]) == set(address)
+    assert left["s3"] == bucket
+    kept = next(line for line in result.out.splitlines() if line.startswith("Kept"))
+    for word in (volume, disk, only(address), only(address.values())["address"], only(bucket)):
+        assert word in kept
+
+
+def test_the_next_up_uses_what_was_kept_and_a_plain_down_removes_it(sandbox: Box) -> None:
+    must(sandbox.up(NUM_NODES=3))
+    address = only(part(sandbox, "addresses"))
+    disk, pki = named(sandbox, "volumes", f"{ID}-master-pd"), read_object(sandbox, f"{REGION}/{ID}/pki.tar")
+    whole = shape(sandbox)
+    must(sandbox.down("--keep-disk"))
+    must(sandbox.up(NUM_NODES=3))
+    settle(sandbox, 2)
+    assert shape(sandbox) == whole
+    assert only(part(sandbox, "addresses")) == address
+    assert named(sandbox, "volumes", f"{ID}-master-pd") == disk
+    assert read_object(sandbox, f"{REGION}/{ID}/pki.tar") == pki
+    must(sandbox.down("--keep-disk"))
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_keep_disk_twice_is_as_good_as_once(sandbox: Box) -> None:
+    must(sandbox.up())
+    must(sandbox.down("--keep-disk"))
+    before = sandbox.inventory()
+    result = must(sandbox.down("--keep-disk"))
+    assert result.changing == []
+    assert sandbox.inventory() == before
+
+
+def test_a_master_that_is_terminated_leaves_its_disk_to_keep(sandbox: Box) -> None:
+    must(sandbox.up(AWS_S3_BUCKET="a-name-of-mine-1"))
+    must(sandbox.down("--keep-disk"))
+    del sandbox.environ["NUM_NODES"]
+    must(sandbox.up())  # AWS_S3_BUCKET is forgotten: the disk's tag says it
+    assert list(sandbox.inventory()["s3"]) == ["a-name-of-mine-1"]
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+# --- leftovers
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        *("s3:CreateBucket", "iam:CreateRole", "iam:AddRoleToInstanceProfile", "ec2:ImportKeyPair", "ec2:CreateVpc"),
+        *("ec2:CreateDhcpOptions", "ec2:CreateSubnet", "ec2:CreateInternetGateway", "ec2:CreateRouteTable"),
+        *("ec2:CreateNetworkInterface", "ec2:AllocateAddress", "ec2:CreateVolume", "ec2:RunInstances"),
+        *("ec2:CreateLaunchTemplate", "autoscaling:CreateAutoScalingGroup"),
+    ],
+)
+def test_a_half_made_cluster_goes_without_a_trace(sandbox: Box, last: str) -> None:
+    def stop(call: Any, answer: Any) -> Any:
+        if f"{call.service}:{call.operation}" == last and not answer.refused:
+            signal.raise_signal(signal.SIGINT)
+        return answer
+
+    sandbox.aws.hooks.after.append(stop)
+    assert sandbox.up().code == 130
+    sandbox.aws.hooks.after.clear()
+    assert sandbox.inventory() != {}
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_roles_that_alone_are_left_go(sandbox: Box) -> None:
+    must(sandbox.up())
+    answer_with(sandbox, "iam:DeleteRole", "UnauthorizedOperation", "no")
+    refused(sandbox.down(), 1, "role kubernetes-master")
+    sandbox.aws.hooks.before.clear()
+    assert set(sandbox.inventory()) == {"iam"}
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_a_role_of_our_name_without_our_tag_stays(sandbox: Box) -> None:
+    must(sandbox.up())
+    iam = sandbox.client("iam")
+    name = f"kubernetes-minion-{ID}-kubernetes-vpc-{REGION}"
+    iam.untag_role(RoleName=name, TagKeys=list(TAGS))
+    must(sandbox.down())
+    assert list(sandbox.inventory()["iam"]["roles"]) == [name]
+
+
+def test_groups_are_found_by_tag_though_no_instance_runs(sandbox: Box) -> None:
+    must(sandbox.up())
+    sandbox.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=0, DesiredCapacity=0)
+    settle(sandbox)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_an_instance_that_left_its_group_goes_too(sandbox: Box) -> None:
+    must(sandbox.up())
+    run = sandbox.client("ec2").run_instances(
+        ImageId=only({i["image"] for i in part(sandbox, "instances").values()}),
+        InstanceType="t3.small",
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=only(part(sandbox, "subnets")),
+        TagSpecifications=tagged("instance", Name=f"{ID}-minion"),
+    )
+    must(sandbox.down())
+    assert run["Instances"][0]["InstanceId"] not in part(sandbox, "instances")
+    assert sandbox.inventory() == {}
+
+
+def test_other_versions_of_objects_go_too(sandbox: Box) -> None:
+    must(sandbox.up())
+    s3, bucket = sandbox.client("s3"), bucket_of(sandbox)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    must(sandbox.up(NUM_NODES=3))
+    must(sandbox.up(NUM_NODES=2))
+    s3.delete_object(Bucket=bucket, Key=f"{REGION}/{ID}/join-token")
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+# --- kubeconfig
+
+
+def test_an_entry_of_our_name_that_points_elsewhere_stays(sandbox: Box) -> None:
+    must(sandbox.up())
+    text = kubeconfig(sandbox).read_text()
+    elsewhere = re.sub(r"server: https://\S+", "server: https://10.1.2.3", text)
+    kubeconfig(sandbox).write_text(elsewhere)
+    must(sandbox.down())
+    assert kubeconfig(sandbox).read_text() == elsewhere
+
+
+def test_what_is_kept_of_kubeconfig_is_everything_else(sandbox: Box) -> None:
+    kubeconfig(sandbox).parent.mkdir(parents=True, exist_ok=True)
+    mine = "# mine\napiVersion: v1\nkind: Config\nclusters:\n- name: home  # the cellar\n  cluster:\n    server: https://h\n"
+    kubeconfig(sandbox).write_text(mine)
+    must(sandbox.up())
+    must(sandbox.down())
+    text = kubeconfig(sandbox).read_text()
+    assert text.startswith(mine)
+    data = yaml.safe_load(text)
+    assert data["clusters"] == [{"name": "home", "cluster": {"server": "https://h"}}]
+    assert not data.get("users")
+    assert not data.get("contexts")
+    assert not data.get("current-context")
+
+
+def test_tags_of_the_cluster_are_the_ones_that_own(sandbox: Box) -> None:
+    # "shared" is what others' subnets and VPCs get so that load balancers may use them.
+    must(sandbox.up())
+    volume = claim(sandbox, "shared", 3, {OWNED: "shared"})
+    must(sandbox.down())
+    assert list(part(sandbox, "volumes")) == [volume]

@@ -1,0 +1,633 @@
+"""Each option has an effect: what is different in the account, or in the user-data, when it is set."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import random
+from typing import Any
+
+import pytest
+import yaml
+from conftest import REGION, Box
+from helpers import (
+    GROUP,
+    ID,
+    OWNED,
+    TAGS,
+    bucket_of,
+    kubeconfig,
+    master_of,
+    master_settings,
+    minion_settings,
+    must,
+    named,
+    only,
+    part,
+    read_object,
+    refused,
+    refused_untouched,
+    remembered,
+    settings,
+    settle,
+    template_data,
+    user_data,
+)
+
+from lib.aws import Aws
+from lib.bucket import Bucket
+from lib.config import read_layers, resolve
+from lib.console import Console
+from lib.iam import policy_document
+from lib.plan import iam_values
+from sandbox import cloud
+from sandbox.clock import FakeClock
+from sandbox.world import Delays
+
+NO_CHECK = {"KUBE_WAIT_API_SECONDS": 1}
+
+
+def server(box: Box) -> str:
+    """The API's address in kubeconfig."""
+    data = yaml.safe_load(kubeconfig(box).read_text())
+    return str(only(data["clusters"])["cluster"]["server"])
+
+
+# --- what only travels to the nodes
+
+PASSED = {
+    "EVICTION_HARD": "memory.available<250Mi,nodefs.available<10%",
+    "FEATURE_GATES": "GracefulNodeShutdown=true",
+    "KUBELET_TEST_ARGS": "--max-pods=50",
+    "KUBELET_TEST_LOG_LEVEL": "4",
+    "DOCKER_REGISTRY_MIRROR_URL": "https://registry.example.com",
+    "KUBE_ENABLE_INSECURE_REGISTRY": "true",
+    "NON_MASQUERADE_CIDR": "10.0.0.0/7",
+    "CLUSTER_IP_RANGE": "10.240.0.0/13",
+    "DNS_SERVER_IP": "10.1.0.53",
+    "KUBERNETES_VERSION": "1.36.4",
+}
+MINION_ONLY = {"NODE_LABELS": "disk=ssd,team=web"}
+MASTER_ONLY = {
+    "SERVICE_CLUSTER_IP_RANGE": "10.1.0.0/16",
+    "DNS_DOMAIN": "example.local",
+    "KUBE_RUNTIME_CONFIG": "batch/v2alpha1=true",
+    "APISERVER_TEST_ARGS": "--request-timeout=2m",
+    "APISERVER_TEST_LOG_LEVEL": "1",
+    "CONTROLLER_MANAGER_TEST_ARGS": "--concurrent-gc-syncs=9",
+    "CONTROLLER_MANAGER_TEST_LOG_LEVEL": "2",
+    "SCHEDULER_TEST_ARGS": "--kube-api-qps=7",
+    "SCHEDULER_TEST_LOG_LEVEL": "3",
+    "KUBEPROXY_TEST_ARGS": "--oom-score-adj=-998",
+    "KUBEPROXY_TEST_LOG_LEVEL": "5",
+    "KUBE_ENABLE_CLUSTER_DNS": "false",
+}
+
+
+def test_options_of_the_nodes_are_in_the_user_data_of_the_role_that_needs_them(sandbox: Box) -> None:
+    given: dict[str, object] = PASSED | MINION_ONLY | MASTER_ONLY  # type: ignore[assignment]
+    result = must(sandbox.up(**given))
+    master, minion = master_settings(sandbox), minion_settings(sandbox)
+
+    def carried(found: dict[str, str], name: str) -> str:
+        return found.get(name, "").removeprefix("--v=") if name.endswith("LOG_LEVEL") else found.get(name, "")
+
+    for name, value in PASSED.items():
+        assert (name, carried(master, name), carried(minion, name)) == (name, value, value)
+    for name, value in MASTER_ONLY.items():
+        assert (name, carried(master, name)) == (name, value)
+    assert minion["NODE_LABELS"] == "disk=ssd,team=web"
+    assert master["KUBERNETES_SERVICE_IP"] == "10.1.0.1"
+    assert "Ready v1.36.4" in result.out
+    assert must(sandbox.up()).changing == []
+
+
+def addons(box: Box) -> set[str]:
+    """The addons that the master is told to apply; each is an object in the bucket."""
+    found = dict(pair.split(":") for pair in master_settings(box)["ADDONS"].split())
+    for digest in found.values():
+        assert read_object(box, f"{REGION}/{ID}/addons/{digest}")
+    return set(found)
+
+
+def test_addons_follow_their_switches(sandbox: Box) -> None:
+    must(sandbox.up())
+    usual = addons(sandbox)
+    assert {"cloud-controller-manager", "metrics-server"} <= usual
+    assert "cluster-autoscaler" not in usual
+    must(sandbox.down())
+    must(sandbox.up(KUBE_ENABLE_CLUSTER_MONITORING="false", KUBE_ENABLE_EBS_CSI_DRIVER="false"))
+    assert "metrics-server" not in addons(sandbox)
+    assert "aws-ebs-csi-driver" not in addons(sandbox)
+
+
+# --- the API's address
+
+
+def test_another_api_port_is_open_served_and_in_kubeconfig(sandbox: Box) -> None:
+    must(sandbox.up(KUBE_API_PORT=8443))
+    assert server(sandbox).endswith(":8443")
+    group = next(g for g in part(sandbox, "security groups").values() if g["name"] == f"kubernetes-master-{ID}")
+    assert "tcp 8443-8443 0.0.0.0/0" in group["in"]
+    assert "tcp 443-443 0.0.0.0/0" not in group["in"]
+    assert master_settings(sandbox)["KUBE_API_PORT"] == minion_settings(sandbox)["KUBE_API_PORT"] == "8443"
+    must(sandbox.down())
+    assert "8443" not in kubeconfig(sandbox).read_text()
+
+
+def test_a_private_master_ends_well_and_says_that_it_was_not_checked(sandbox: Box) -> None:
+    result = must(sandbox.up(KUBE_ENABLE_MASTER_PUBLIC_IP="false", MASTER_INTERNAL_IP="172.20.0.200", **NO_CHECK))
+    assert server(sandbox).startswith("https://172.20.0.200")
+    assert part(sandbox, "addresses") == {}
+    assert master_settings(sandbox)["MASTER_PUBLIC_IP"] == ""
+    assert "not checked" in result.err
+    assert set(must(sandbox.up(**NO_CHECK)).changing) <= {"s3:PutObject"}
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+    assert "172.20.0.200" not in kubeconfig(sandbox).read_text()
+
+
+@pytest.mark.parametrize("name", ["KUBE_ENABLE_MASTER_PUBLIC_IP", "KUBE_ENABLE_NODE_PUBLIC_IP"])
+def test_machines_without_a_way_out_are_refused(sandbox: Box, name: str) -> None:
+    refused_untouched(sandbox, sandbox.up(**{name: "false", "KUBE_DOWNLOAD_MIRROR": ""}), 2, name, "NAT")
+
+
+def test_minions_without_public_addresses(sandbox: Box) -> None:
+    must(sandbox.up(KUBE_ENABLE_NODE_PUBLIC_IP="false"))
+    assert template_data(sandbox)["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
+    public = {e["tags"]["Name"]: e["public address"] for e in part(sandbox, "interfaces").values()}
+    assert public[f"{ID}-minion"] is None
+    assert public[f"{ID}-master"]
+
+
+def test_a_brought_address_is_used_and_never_released(sandbox: Box) -> None:
+    made = sandbox.client("ec2").allocate_address(Domain="vpc")
+    before = sandbox.inventory()
+    must(sandbox.up(MASTER_RESERVED_IP=made["PublicIp"]))
+    assert server(sandbox).startswith(f"https://{made['PublicIp']}")
+    assert only(part(sandbox, "addresses").values())["tags"] == {}
+    must(sandbox.down())
+    assert sandbox.inventory() == before
+    assert made["PublicIp"] not in kubeconfig(sandbox).read_text()
+
+
+# --- another group of minions
+
+
+def test_minions_in_another_zone_join_the_master_that_is_there(sandbox: Box) -> None:
+    must(sandbox.up())
+    memory, master = remembered(sandbox), master_of(sandbox)
+    more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": f"{REGION}b"}
+    said = refused_untouched(sandbox, sandbox.up(**more), 2, "KUBE_SUBNET_CIDR")
+    assert "172.20.1.0/24" in said  # a free one
+    result = must(sandbox.up(NODE_SIZE="t3.large", NUM_NODES=3, KUBE_SUBNET_CIDR="172.20.1.0/24", **more))
+    assert {c for c in result.changing if "Put" in c or "Run" in c or "Role" in c} == set()
+    other = f"{ID}-minion-group-{REGION}b"
+    assert set(part(sandbox, "groups")) == {GROUP, other}
+    assert part(sandbox, "groups")[other]["size"] == [3, 3, 3]
+    assert minion_settings(sandbox, name=other)["MASTER_INTERNAL_IP"] == "172.20.0.9"
+    assert template_data(sandbox, name=other)["InstanceType"] == "t3.large"
+    assert master_of(sandbox) == master
+    assert remembered(sandbox) == memory
+    assert result.out.count(" Ready v") == 6
+    table = only(t for t in part(sandbox, "route tables").values() if not t["main"])
+    assert len(table["subnets"]) == 2
+    assert must(sandbox.up()).changing == []  # neither run undoes the other's
+    assert must(sandbox.up(NODE_SIZE="t3.large", NUM_NODES=3, **more)).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_minions_in_another_subnet_of_the_zone_or_of_another_size(sandbox: Box) -> None:
+    must(sandbox.up())
+    more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NUM_NODES": 1}
+    must(sandbox.up(KUBE_SUBNET_CIDR="172.20.7.0/24", **more))
+    must(sandbox.up(NODE_SIZE="m7g.large", **more))
+    groups = part(sandbox, "groups")
+    assert set(groups) == {GROUP, f"{GROUP}-172-20-7-0-24", f"{GROUP}-m7g-large"}
+    assert {name: group["size"][1] for name, group in groups.items()}[GROUP] == 2
+    assert sum(1 for i in part(sandbox, "instances").values() if i["type"] == "m7g.large") == 1
+    must(sandbox.up())
+    assert len(part(sandbox, "instances")) == 5
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_without_a_master_there_is_none_to_use(sandbox: Box) -> None:
+    refused_untouched(sandbox, sandbox.up(KUBE_USE_EXISTING_MASTER="true"), 1, "no master of cluster")
+
+
+# --- brought networks
+
+
+class Brought:
+    """A VPC with a gateway, a subnet and a table of its own that somebody made."""
+
+    def __init__(self, box: Box, cidr: str = "172.31.0.0/16") -> None:
+        self.ec2 = box.client("ec2")
+        self.vpc = self.ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+        base = cidr.rsplit(".", 2)[0]
+        made = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=f"{base}.4.0/24", AvailabilityZone=f"{REGION}a")
+        self.subnet = made["Subnet"]["SubnetId"]
+        self.gateway = self.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        self.ec2.attach_internet_gateway(InternetGatewayId=self.gateway, VpcId=self.vpc)
+        self.table = self.ec2.create_route_table(VpcId=self.vpc)["RouteTable"]["RouteTableId"]
+        self.ec2.associate_route_table(RouteTableId=self.table, SubnetId=self.subnet)
+        self.ec2.create_route(RouteTableId=self.table, DestinationCidrBlock="0.0.0.0/0", GatewayId=self.gateway)
+
+
+def test_a_brought_vpc_is_used_and_left_as_it_was(sandbox: Box) -> None:
+    brought = Brought(sandbox)
+    before = sandbox.inventory()
+    must(sandbox.up(VPC_ID=brought.vpc, KUBE_SUBNET_CIDR="172.31.8.0/24"))
+    assert set(part(sandbox, "vpcs")) == {brought.vpc}
+    assert part(sandbox, "vpcs") == before[REGION]["vpcs"]
+    assert part(sandbox, "internet gateways") == before[REGION]["internet gateways"]
+    assert part(sandbox, "dhcp options") == {}
+    assert part(sandbox, "interfaces")[named(sandbox, "interfaces", f"{ID}-master")]["address"] == "172.31.8.9"
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == before
+
+
+def test_a_brought_subnets_own_table_gets_the_pods_routes_and_loses_them(sandbox: Box) -> None:
+    brought = Brought(sandbox)
+    before = sandbox.inventory()
+    result = must(sandbox.up(SUBNET_ID=brought.subnet))
+    assert f"route table {brought.table}, yours" in result.out
+    assert "routes of pods (10.244.0.0/16) will be put into it" in result.out
+    table = part(sandbox, "route tables")[brought.table]
+    assert len([route for route in table["routes"] if route.startswith("10.244.")]) == 3
+    assert len(part(sandbox, "route tables")) == 2  # theirs and the VPC's main one
+    assert set(part(sandbox, "subnets")) == {brought.subnet}
+    assert (
+        master_settings(sandbox)["ROUTE_TABLE_ID"] == brought.table
+        if "ROUTE_TABLE_ID" in master_settings(sandbox)
+        else True
+    )
+    role = only(r for name, r in sandbox.inventory()["iam"]["roles"].items() if "master" in name)
+    assert f"route-table/{brought.table}" in str(role)
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())  # SUBNET_ID is remembered
+    assert sandbox.inventory() == before
+
+
+def test_a_table_that_routes_to_an_instance_is_refused(sandbox: Box) -> None:
+    brought = Brought(sandbox)
+    nat = brought.ec2.create_network_interface(SubnetId=brought.subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    brought.ec2.create_route(RouteTableId=brought.table, DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=nat)
+    refused_untouched(sandbox, sandbox.up(SUBNET_ID=brought.subnet), 2, "SUBNET_ID", brought.table, "192.168.0.0/16")
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"VPC_ID": "vpc-0123456789abcdef0"}, "vpc-0123456789abcdef0"),
+        ({"SUBNET_ID": "subnet-0123456789abcdef0"}, "subnet-0123456789abcdef0"),
+        ({"DHCP_OPTION_SET_ID": "dopt-0123456789abcdef0"}, "dopt-0123456789abcdef0"),
+        ({"MASTER_RESERVED_IP": "198.51.100.7"}, "198.51.100.7"),
+        ({"AWS_IMAGE": "ami-0123456789abcdef0"}, "ami-0123456789abcdef0"),
+        ({"KUBE_NODE_IMAGE": "ami-0123456789abcdef0"}, "ami-0123456789abcdef0"),
+    ],
+)
+def test_brought_things_that_are_not_there_are_refused(sandbox: Box, given: dict[str, object], word: str) -> None:
+    refused_untouched(sandbox, sandbox.up(**given), 2, only(given), word)
+
+
+def test_brought_things_that_do_not_fit_are_refused(sandbox: Box) -> None:
+    brought = Brought(sandbox)
+    untouched: list[tuple[dict[str, object], tuple[str, ...]]] = [
+        ({"SUBNET_ID": brought.subnet, "KUBE_AWS_ZONE": f"{REGION}b"}, ("SUBNET_ID", f"{REGION}a")),
+        ({"VPC_ID": brought.vpc}, ("KUBE_SUBNET_CIDR", "172.20.0.0/24")),
+        ({"SUBNET_ID": brought.subnet, "MASTER_INTERNAL_IP": "172.20.0.9"}, ("MASTER_INTERNAL_IP",)),
+        (
+            {"SUBNET_ID": brought.subnet, "CLUSTER_IP_RANGE": "172.31.0.0/16", "NON_MASQUERADE_CIDR": "172.0.0.0/8"},
+            ("CLUSTER_IP_RANGE", "172.31.0.0/16"),
+        ),
+    ]
+    for given, words in untouched:
+        refused_untouched(sandbox, sandbox.up(**given), 2, *words)
+
+
+def test_a_brought_address_that_serves_something_else_is_refused(sandbox: Box) -> None:
+    brought = Brought(sandbox)
+    made = brought.ec2.allocate_address(Domain="vpc")
+    interface = brought.ec2.create_network_interface(SubnetId=brought.subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    brought.ec2.associate_address(AllocationId=made["AllocationId"], NetworkInterfaceId=interface)
+    result = sandbox.up(MASTER_RESERVED_IP=made["PublicIp"])
+    refused_untouched(sandbox, result, 2, "MASTER_RESERVED_IP", interface)
+
+
+def test_an_address_of_a_brought_subnet_that_is_taken_is_refused(sandbox: Box) -> None:
+    brought = Brought(sandbox)
+    made = brought.ec2.create_network_interface(SubnetId=brought.subnet, PrivateIpAddress="172.31.4.9")
+    interface = made["NetworkInterface"]["NetworkInterfaceId"]
+    refused_untouched(sandbox, sandbox.up(SUBNET_ID=brought.subnet), 2, "172.31.4.9", interface)
+
+
+def test_brought_dhcp_options_are_used_and_left(sandbox: Box) -> None:
+    made = sandbox.client("ec2").create_dhcp_options(
+        DhcpConfigurations=[{"Key": "domain-name", "Values": ["us-west-2.compute.internal"]}]
+    )
+    options = made["DhcpOptions"]["DhcpOptionsId"]
+    before = sandbox.inventory()
+    must(sandbox.up(DHCP_OPTION_SET_ID=options))
+    assert only(part(sandbox, "vpcs").values())["dhcp options"] == options
+    assert part(sandbox, "dhcp options") == before[REGION]["dhcp options"]
+    must(sandbox.down())
+    assert sandbox.inventory() == before
+
+
+def test_another_range_moves_the_masters_address(sandbox: Box) -> None:
+    must(sandbox.up(KUBE_SUBNET_CIDR="172.20.16.0/20"))
+    assert minion_settings(sandbox)["MASTER_INTERNAL_IP"] == "172.20.16.9"
+    must(sandbox.down())
+    must(sandbox.up(KUBE_VPC_CIDR_BASE="10.77", MASTER_INTERNAL_IP="10.77.0.77"))
+    assert only(part(sandbox, "vpcs").values())["cidr"] == "10.77.0.0/16"
+    assert minion_settings(sandbox)["MASTER_INTERNAL_IP"] == "10.77.0.77"
+
+
+def test_a_subnet_that_is_there_with_another_range_moves_the_masters_address(sandbox: Box) -> None:
+    ec2 = sandbox.client("ec2")
+    labels = [{"Key": key, "Value": value} for key, value in TAGS.items()]
+    named_vpc = [{"ResourceType": "vpc", "Tags": [*labels, {"Key": "Name", "Value": "kubernetes-vpc"}]}]
+    vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16", TagSpecifications=named_vpc)["Vpc"]["VpcId"]
+    ec2.create_subnet(
+        VpcId=vpc,
+        CidrBlock="172.20.5.0/24",
+        AvailabilityZone=f"{REGION}a",
+        TagSpecifications=[{"ResourceType": "subnet", "Tags": labels}],
+    )
+    must(sandbox.up())
+    assert minion_settings(sandbox)["MASTER_INTERNAL_IP"] == "172.20.5.9"
+    assert remembered(sandbox)["MASTER_INTERNAL_IP"] == "172.20.5.9"
+
+
+# --- buckets
+
+
+def test_a_brought_bucket_keeps_everything_but_the_clusters_objects(sandbox: Box) -> None:
+    s3 = sandbox.client("s3")
+    s3.create_bucket(Bucket="company-files", CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket="company-files", Key="accounts.txt", Body=b"1")
+    s3.put_object(Bucket="company-files", Key=f"{REGION}/{ID}-other/pki.tar", Body=b"2")
+    before = sandbox.inventory()
+    must(sandbox.up(AWS_S3_BUCKET="company-files"))
+    assert sandbox.inventory()["s3"]["company-files"]["tags"] == {}
+    assert read_object(sandbox, f"{REGION}/{ID}/pki.tar")
+    must(sandbox.down())
+    assert sandbox.inventory() == before
+
+
+def test_a_bucket_name_that_is_free_is_made_and_removed(sandbox: Box) -> None:
+    must(sandbox.up(AWS_S3_BUCKET="company-kube"))
+    bucket = sandbox.inventory()["s3"]["company-kube"]
+    assert bucket["tags"][OWNED] == "owned"
+    assert bucket["public access blocked"]
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_a_bucket_in_another_region_is_signed_for_there(sandbox: Box) -> None:
+    must(sandbox.up(AWS_S3_REGION="eu-central-1"))
+    name = bucket_of(sandbox)
+    assert sandbox.inventory()["s3"][name]["region"] == "eu-central-1"
+    assert master_settings(sandbox)["KUBE_BUCKET_REGION"] == "eu-central-1"
+    del sandbox.environ["NUM_NODES"]
+    assert must(sandbox.up()).changing == []  # found though forgotten, whatever its region
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_us_east_1_takes_no_location_and_has_its_own_domain(sandbox: Box) -> None:
+    asked: list[Any] = []
+    sandbox.aws.hooks.before.append(
+        lambda call: asked.append(call.params) if call.operation == "CreateBucket" else None
+    )
+    must(sandbox.up(KUBE_AWS_ZONE="us-east-1a"))
+    assert "LocationConstraint" not in (asked[0].get("CreateBucketConfiguration") or {})
+    options = only(part(sandbox, "dhcp options", "us-east-1").values())["options"]
+    assert options["domain-name"] == ["ec2.internal"]
+    must(sandbox.down(KUBE_AWS_ZONE="us-east-1a"))
+    assert sandbox.inventory() == {}
+
+
+# --- machines
+
+
+def test_spot_minions(sandbox: Box) -> None:
+    must(sandbox.up(NODE_SPOT_PRICE="0.05"))
+    options = template_data(sandbox)["InstanceMarketOptions"]
+    assert options["MarketType"] == "spot"
+    assert options["SpotOptions"]["MaxPrice"] == "0.05"
+    assert part(sandbox, "instances")[master_of(sandbox)]["spot"] != "spot"
+
+
+@pytest.mark.parametrize(
+    ("master", "node"), [("m7g.large", "m7g.large"), ("t3.medium", "m7g.large"), ("t4g.small", "t3.small")]
+)
+def test_each_role_gets_the_image_and_downloads_of_its_architecture(sandbox: Box, master: str, node: str) -> None:
+    must(sandbox.up(MASTER_SIZE=master, NODE_SIZE=node))
+    images = {i["ImageId"]: i["Architecture"] for i in sandbox.client("ec2").describe_images()["Images"]}
+    roles = {i["tags"]["Name"]: i for i in part(sandbox, "instances").values()}
+    for role, kind, found in (
+        ("master", master, master_settings(sandbox)),
+        ("minion", node, minion_settings(sandbox)),
+    ):
+        machine = roles[f"{ID}-{role}"]
+        assert machine["type"] == kind
+        wanted = "arm64" if "g." in kind else "amd64"
+        assert images[machine["image"]] == wanted.replace("amd64", "x86_64")
+        assert wanted in found["URL_KUBELET"]
+        assert len(found["SHA256_KUBELET"]) == 64
+
+
+def test_ubuntu_has_its_own_root_device_and_user(sandbox: Box) -> None:
+    result = must(sandbox.up(KUBE_OS_DISTRIBUTION="ubuntu"))
+    assert template_data(sandbox)["BlockDeviceMappings"][0]["DeviceName"] == "/dev/sda1"
+    master = sandbox.client("ec2").describe_instances(InstanceIds=[master_of(sandbox)])["Reservations"][0]["Instances"][
+        0
+    ]
+    assert master["RootDeviceName"] == "/dev/sda1"
+    root = next(m for m in master["BlockDeviceMappings"] if m["DeviceName"] == "/dev/sda1")
+    assert part(sandbox, "volumes")[root["Ebs"]["VolumeId"]]["encrypted"] == "true"
+    assert " ubuntu@" in result.out
+
+
+def test_images_by_id_are_used(sandbox: Box) -> None:
+    sandbox.client("ec2").describe_vpcs()
+    parameter = "/aws/service/debian/release/12/latest/amd64"
+    image = sandbox.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
+    must(sandbox.up(AWS_IMAGE=image))
+    assert {i["image"] for i in part(sandbox, "instances").values()} == {image}
+    must(sandbox.down())
+    must(sandbox.up(KUBE_NODE_IMAGE=image))
+    assert part(sandbox, "instances")[master_of(sandbox)]["image"] != image
+    assert template_data(sandbox)["ImageId"] == image
+
+
+def test_disks_of_another_kind_and_size(sandbox: Box) -> None:
+    asked: list[Any] = []
+    sandbox.aws.hooks.before.append(
+        lambda call: asked.append(call.params) if call.operation == "CreateVolume" else None
+    )
+    must(
+        sandbox.up(
+            MASTER_DISK_TYPE="io1",
+            MASTER_DISK_SIZE=40,
+            MASTER_ROOT_DISK_TYPE="gp2",
+            MASTER_ROOT_DISK_SIZE=12,
+            NODE_ROOT_DISK_TYPE="io1",
+            NODE_ROOT_DISK_SIZE=50,
+        )
+    )
+    assert (asked[0]["VolumeType"], asked[0]["Size"], asked[0]["Iops"]) == ("io1", 40, 2000)
+    ebs = template_data(sandbox)["BlockDeviceMappings"][0]["Ebs"]
+    assert (ebs["VolumeType"], ebs["VolumeSize"], ebs["Iops"]) == ("io1", 50, 2500)
+    disks = {v["tags"]["Name"]: (v["type"], v["size"]) for v in part(sandbox, "volumes").values()}
+    assert disks[f"{ID}-master-root"] == ("gp2", 12)
+    assert must(sandbox.up()).changing == []
+
+
+def test_the_ladder_is_applied_and_an_explicit_size_wins(sandbox: Box) -> None:
+    must(sandbox.up(NUM_NODES=11))
+    assert part(sandbox, "instances")[master_of(sandbox)]["type"] == "m6i.xlarge"
+    must(sandbox.down())
+    must(sandbox.up(NUM_NODES=11, MASTER_SIZE="t3.medium"))
+    assert part(sandbox, "instances")[master_of(sandbox)]["type"] == "t3.medium"
+
+
+def test_the_autoscalers_range_is_the_groups_and_its_choice_is_kept(sandbox: Box) -> None:
+    given: dict[str, object] = {"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": 5}
+    must(sandbox.up(**given))
+    assert part(sandbox, "groups")[GROUP]["size"] == [1, 2, 5]
+    assert "cluster-autoscaler" in addons(sandbox)
+    sandbox.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=4)
+    settle(sandbox)
+    result = must(sandbox.up())
+    assert result.changing == []
+    assert part(sandbox, "groups")[GROUP]["size"] == [1, 4, 5]
+
+
+# --- which nodes count
+
+
+def test_as_many_nodes_as_allowed_may_be_late(sandbox: Box) -> None:
+    must(sandbox.up())
+    minion = next(i for i in part(sandbox, "instances") if i != master_of(sandbox))
+    hide(sandbox, minion)
+    result = must(sandbox.up(ALLOWED_NOTREADY_NODES=1, CLUSTER_READY_ADDITIONAL_TIME_SECONDS=20))
+    assert "ALLOWED_NOTREADY_NODES" in result.err
+    assert "2 of 3 Ready" in result.err
+    assert sum(slept for slept in sandbox.clock.slept[-12:]) >= 20
+
+
+def hide(box: Box, instance_id: str) -> None:
+    """Let an instance run without being a node."""
+    box.aws.world.state.hosts.pop(instance_id)
+    settle(box, 2)
+
+
+def test_too_few_nodes_end_the_run_with_what_is_known(sandbox: Box) -> None:
+    must(sandbox.up())
+    hide(sandbox, next(i for i in part(sandbox, "instances") if i != master_of(sandbox)))
+    said = refused(sandbox.up(KUBE_WAIT_NODES_SECONDS=30), 1, "waited 30 s for 3 nodes", "2 of 3 Ready")
+    assert "kube-bootstrap: done" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("KUBE_WAIT_INSTANCE_SECONDS", "to run"), ("KUBE_WAIT_API_SECONDS", "the API at")],
+)
+def test_each_wait_ends_at_its_deadline_and_says_what_it_waited_for(sandbox: Box, name: str, what: str) -> None:
+    slow = {"KUBE_WAIT_INSTANCE_SECONDS": Delays(pending=60.0), "KUBE_WAIT_API_SECONDS": Delays(host=60.0)}
+    sandbox.aws.world.delays = slow[name]
+    said = refused(sandbox.up(**{name: 4}), 1, "waited 4 s for", what)
+    assert "console" in said or "describe-instances" in said or "describe-scaling" in said
+    must(sandbox.up())
+
+
+def test_a_failing_bootstrap_is_shown_in_its_own_words(sandbox: Box) -> None:
+    must(sandbox.up())
+    sandbox.client("ec2").terminate_instances(InstanceIds=[master_of(sandbox)])
+    settle(sandbox)
+    sandbox.aws.world.delays = Delays(host=10**6)
+    consoles = sandbox.aws.world.state.consoles
+    sandbox.aws.on_tick.append(speak := lambda: consoles.update(dict.fromkeys(part_ids(sandbox), BROKEN)))
+    try:
+        said = refused(sandbox.up(KUBE_WAIT_API_SECONDS=4), 1)
+    finally:
+        sandbox.aws.on_tick.remove(speak)
+    assert BROKEN[-1] in said
+    assert "ssh -i" in said
+
+
+BROKEN = ["kube-bootstrap: step 3/8 downloads: failed: kubelet has another sha256"]
+
+
+def part_ids(box: Box) -> list[str]:
+    """The ids of all instances."""
+    return [instance.id for instance in cloud.instances(REGION)]
+
+
+def test_deletes_wait_no_longer_than_their_deadline(sandbox: Box) -> None:
+    must(sandbox.up())
+    sandbox.aws.world.delays = Delays(shutting_down=600.0)
+    refused(sandbox.down(KUBE_WAIT_DELETE_SECONDS=6), 1, "waited 6 s for the instances to be gone", master_of(sandbox))
+    settle(sandbox, 600)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_user_data_too_large_is_refused_before_the_launch(sandbox: Box) -> None:
+    labels = ",".join(f"k{n}={random.Random(n).getrandbits(200):x}" for n in range(35))
+    result = sandbox.up(
+        NODE_LABELS=labels,
+        KUBELET_TEST_ARGS=" ".join(f"--a{n}={random.Random(n).getrandbits(200):x}" for n in range(35)),
+        APISERVER_TEST_ARGS=" ".join(f"--b{n}={random.Random(-n).getrandbits(200):x}" for n in range(35)),
+        SCHEDULER_TEST_ARGS=" ".join(f"--c{n}={random.Random(9 - n).getrandbits(210):x}" for n in range(35)),
+        CONTROLLER_MANAGER_TEST_ARGS=" ".join(f"--d{n}={random.Random(7 * n).getrandbits(210):x}" for n in range(35)),
+        KUBEPROXY_TEST_ARGS=" ".join(f"--e{n}={random.Random(5 * n).getrandbits(210):x}" for n in range(35)),
+    )
+    refused(result, 2, "16384", "NODE_LABELS" if "minion" in result.err else "_TEST_ARGS")
+    assert "ec2:RunInstances" not in result.operations
+
+
+# --- other partitions
+
+
+@pytest.mark.parametrize(
+    ("zone", "partition", "suffix"),
+    [("cn-north-1a", "aws-cn", "amazonaws.com.cn"), ("us-gov-west-1a", "aws-us-gov", "amazonaws.com")],
+)
+def test_partitions_show_in_every_arn_and_domain(
+    zone: str, partition: str, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    config = resolve(read_layers({"HOME": "/tmp", "KUBE_AWS_ZONE": zone, "AWS_IMAGE": "ami-0123456789abcdef0"}))
+    aws = Aws(config.region, console=Console(FakeClock()), clock=FakeClock())
+    aws.account, aws.partition = "123456789012", partition
+    staging = Bucket(name="b", region=config.region, prefix="p/", owner="123456789012", ours=True, computed=True)
+    values = iam_values(aws, config, staging)
+    policy = json.dumps(policy_document("master-policy", values))
+    assert config.partition == partition
+    assert "arn:aws:" not in policy
+    assert f"arn:{partition}:s3:::b/p/*" in policy
+    assert f"ec2.{suffix}" in json.dumps(policy_document("trust", values))
+
+
+@pytest.mark.parametrize("zone", ["cn-north-1a", "us-gov-west-1a"])
+def test_outside_partition_aws_an_image_is_needed(sandbox: Box, zone: str) -> None:
+    refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=zone), 2, "AWS_IMAGE", zone[:-1])
+
+
+def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:
+    must(sandbox.up())
+    first = user_data(sandbox, master_of(sandbox))
+    sandbox.client("ec2").terminate_instances(InstanceIds=[master_of(sandbox)])
+    settle(sandbox)
+    must(sandbox.up())
+    assert user_data(sandbox, master_of(sandbox)) == first
+    assert settings(gzip.decompress(base64.b64decode(template_data(sandbox)["UserData"])).decode())

@@ -1,0 +1,347 @@
+"""What is refused, when, in which words and with which status; and how a run ends that somebody stops."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import REGION, Box
+from helpers import (
+    ID,
+    answer_with,
+    bucket_of,
+    kubeconfig,
+    minion_settings,
+    must,
+    only,
+    part,
+    refused,
+    refused_untouched,
+)
+
+from sandbox import cloud, images
+from sandbox.calls import result_answer
+
+ROOT = Path(__file__).parent.parent
+
+
+# --- before anything is made
+
+
+def test_a_type_that_the_zone_does_not_offer(sandbox: Box) -> None:
+    offered = {"InstanceTypeOfferings": [{"InstanceType": "t3.small", "LocationType": "availability-zone"}]}
+    sandbox.aws.hooks.before.append(
+        lambda call: result_answer(call, offered) if call.operation == "DescribeInstanceTypeOfferings" else None
+    )
+    refused_untouched(sandbox, sandbox.up(), 2, "MASTER_SIZE", "t3.medium is not offered", f"{REGION}a")
+
+
+def test_a_type_that_does_not_exist(sandbox: Box) -> None:
+    refused_untouched(sandbox, sandbox.up(NODE_SIZE="z99.large"), 2, "NODE_SIZE", "z99.large")
+
+
+def test_a_zone_that_does_not_exist(sandbox: Box) -> None:
+    refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=f"{REGION}f"), 2, "KUBE_AWS_ZONE", f"{REGION}a")
+
+
+def test_an_image_of_another_architecture(sandbox: Box) -> None:
+    sandbox.client("ec2").describe_vpcs()
+    parameter = "/aws/service/debian/release/13/latest/arm64"
+    image = sandbox.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
+    result = sandbox.up(AWS_IMAGE=image, KUBE_NODE_IMAGE="")
+    refused_untouched(sandbox, result, 2, "AWS_IMAGE", image, "arm64", "amd64")
+
+
+def test_images_that_nobody_publishes_here(sandbox: Box) -> None:
+    sandbox.client("ec2").describe_vpcs()
+    cloud.ssm(REGION)._parameters.clear()
+    refused_untouched(sandbox, sandbox.up(), 2, "AWS_IMAGE", "/aws/service/debian/release/13/latest/amd64")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"NUM_NODES": 300}, ("NUM_NODES", "300 minions", "256", "10.244.0.0/16")),
+        ({"NUM_NODES": 252}, ("NUM_NODES", "254", "251", "/24")),
+        ({"NUM_NODES": 600, "KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"},
+         ("NUM_NODES", "603 routes", "500")),
+        ({"NUM_NODES": 998, "KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"},
+         ("NUM_NODES", "1001", "1000")),
+        ({"SERVICE_CLUSTER_IP_RANGE": "10.244.0.0/16"}, ("overlaps", "10.244.0.0/16")),
+        ({"CLUSTER_IP_RANGE": "172.20.0.0/16", "NON_MASQUERADE_CIDR": "172.0.0.0/8"}, ("overlaps", "172.20.0.0/16")),
+        ({"MASTER_SIZE": "t3.micro"}, ("MASTER_SIZE", "2 GiB")),
+        ({"VPC_NAME": "a-rather-long-name-for-a-vpc"}, ("64",)),
+        ({"NUM_NODES": "four"}, ("NUM_NODES", "'four'", "whole number")),
+        ({"KUBE_OS_DISTRIBUTION": "jessie"}, ("KUBE_OS_DISTRIBUTION", "debian")),
+        ({"KUBERNETES_VERSION": "1.37.99"}, ("1.37.99",)),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_with_its_arithmetic(
+    sandbox: Box, given: dict[str, object], words: tuple[str, ...]
+) -> None:
+    result = sandbox.up(**given)
+    assert result.code in (1, 2) if "KUBERNETES_VERSION" in given else result.code == 2
+    refused_untouched(sandbox, result, result.code, *words)
+
+
+def test_many_minions_fit_with_the_raised_quota(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(images.QUOTAS, ("vpc", "L-93826ACB"), ("Routes per route table", 1000.0))
+    given: dict[str, object] = {"KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"}
+    result = sandbox.up(NUM_NODES=990, KUBE_AWS_ZONE=f"{REGION}a", KUBECONFIG="/proc/nowhere/config", **given)
+    refused_untouched(sandbox, result, 2, "KUBECONFIG")  # and nothing about NUM_NODES: that is looked at later
+    asked: list[str] = []
+    sandbox.aws.hooks.before.append(lambda call: asked.append(call.operation) if call.changes else None)
+    answer_with(sandbox, "s3:CreateBucket", "AccessDenied", "no", status=403)
+    refused(sandbox.up(NUM_NODES=990, **given), 1, "CreateBucket")
+    assert asked == ["CreateBucket"]
+
+
+def test_a_quota_that_cannot_be_asked_counts_as_the_default(sandbox: Box) -> None:
+    answer_with(sandbox, "service-quotas:GetServiceQuota", "AccessDeniedException", "no")
+    given: dict[str, object] = {"KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"}
+    refused_untouched(sandbox, sandbox.up(NUM_NODES=498, **given), 2, "501 routes", "500")
+
+
+# --- local files
+
+
+@pytest.mark.parametrize("text", ["clusters: [", "- a list", "clusters: {a: b}", "just words", "clusters:\n- name\n"])
+def test_a_broken_kubeconfig_is_left_alone(sandbox: Box, text: str) -> None:
+    kubeconfig(sandbox).parent.mkdir(parents=True, exist_ok=True)
+    kubeconfig(sandbox).write_text(text)
+    refused_untouched(sandbox, sandbox.up(), 2, "KUBECONFIG", str(kubeconfig(sandbox)))
+    assert kubeconfig(sandbox).read_text() == text
+
+
+def test_a_kubeconfig_that_is_no_text(sandbox: Box) -> None:
+    kubeconfig(sandbox).parent.mkdir(parents=True, exist_ok=True)
+    kubeconfig(sandbox).write_bytes(b"\xff\xfe\x00")
+    refused_untouched(sandbox, sandbox.up(), 2, "KUBECONFIG")
+
+
+def test_a_kubeconfig_that_cannot_be_written(sandbox: Box) -> None:
+    refused_untouched(sandbox, sandbox.up(KUBECONFIG="/proc/nowhere/config"), 2, "KUBECONFIG", "/proc/nowhere/config")
+
+
+def test_a_key_that_is_no_key(sandbox: Box) -> None:
+    Path(sandbox.environ["AWS_SSH_KEY"] + ".pub").write_text("hello\n")
+    refused_untouched(sandbox, sandbox.up(), 2, "AWS_SSH_KEY", "not a public key")
+
+
+def test_a_key_that_is_a_folder_or_lacks_its_private_half(sandbox: Box) -> None:
+    refused_untouched(sandbox, sandbox.up(AWS_SSH_KEY=sandbox.home), 2, "AWS_SSH_KEY")
+    Path(sandbox.environ["AWS_SSH_KEY"]).unlink()
+    refused_untouched(sandbox, sandbox.up(), 2, "AWS_SSH_KEY", "private key")
+
+
+def test_a_key_behind_a_passphrase_without_its_public_half(sandbox: Box) -> None:
+    key = sandbox.home / "locked"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(key)], check=True)
+    key.with_name("locked.pub").unlink()
+    result = sandbox.up(AWS_SSH_KEY=key)
+    refused(result, 2, "AWS_SSH_KEY", "passphrase", "ssh-keygen -y")
+
+
+def test_a_missing_program_names_its_package(sandbox: Box) -> None:
+    key = Path(sandbox.environ["AWS_SSH_KEY"])
+    key.unlink()
+    key.with_name(key.name + ".pub").unlink()
+    sandbox.environ["PATH"] = str(sandbox.home)
+    refused(sandbox.up(), 1, "ssh-keygen", "apt install openssh-client")
+
+
+def test_without_kubectl_a_run_is_as_good(sandbox: Box) -> None:
+    sandbox.environ["PATH"] = str(sandbox.home)
+    result = must(sandbox.up())
+    assert "kubectl (to be installed" in result.out
+
+
+# --- others' things
+
+
+def test_a_bucket_of_another_account(sandbox: Box) -> None:
+    answer_with(sandbox, "s3:HeadBucket", "403", "Forbidden", status=403)
+    result = sandbox.up(AWS_S3_BUCKET="somebody-elses")
+    refused_untouched(sandbox, result, 2, "AWS_S3_BUCKET", "somebody-elses", "123456789012")
+
+
+def test_a_key_pair_of_our_name_with_another_key(sandbox: Box) -> None:
+    must(sandbox.up())
+    name = only(part(sandbox, "key pairs"))
+    must(sandbox.down())
+    key = sandbox.home / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    material = key.with_name("other.pub").read_bytes()
+    sandbox.client("ec2").import_key_pair(KeyName=name, PublicKeyMaterial=material)
+    said = refused(sandbox.up(), 1, name, "another key")
+    assert "delete-key-pair" in said
+    assert part(sandbox, "instances") == {}
+
+
+def test_a_security_group_of_our_name_that_is_not_ours(sandbox: Box) -> None:
+    ec2 = sandbox.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName=f"kubernetes-master-{ID}", Description="theirs", VpcId=vpc)["GroupId"]
+    refused(sandbox.up(VPC_ID=vpc), 1, "CreateSecurityGroup", "InvalidGroup.Duplicate")
+    assert part(sandbox, "security groups")[group]["tags"] == {}
+
+
+# --- AWS says no
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "words", "hint"),
+    [
+        ("ec2:CreateVpc", "UnauthorizedOperation", "You are not authorized to perform this operation.", "permission"),
+        ("iam:CreateRole", "AccessDenied", "User: x is not authorized to perform: iam:CreateRole", "permission"),
+        ("s3:CreateBucket", "AccessDenied", "Access Denied", "permission"),
+        ("ec2:CreateVpc", "VpcLimitExceeded", "The maximum number of VPCs has been reached.", "quota"),
+        ("ec2:AllocateAddress", "AddressLimitExceeded", "The maximum number of addresses has been reached.", "quota"),
+        ("ec2:RunInstances", "InsufficientInstanceCapacity", "We currently do not have sufficient capacity", "later"),
+        ("sts:GetCallerIdentity", "ExpiredToken", "The security token included in the request is expired", "renew"),
+        ("sts:GetCallerIdentity", "InvalidClientTokenId", "The security token is invalid.", "renew"),
+        ("ec2:DescribeNetworkInterfaces", "OptInRequired", "You are not subscribed to this service.", "enable"),
+        ("ec2:DescribeInstanceTypes", "UnauthorizedOperation", "You are not authorized.", "permission"),
+    ],
+)
+def test_a_refusal_is_one_line_with_awss_words_and_what_to_do(
+    sandbox: Box, operation: str, code: str, words: str, hint: str
+) -> None:
+    answer_with(sandbox, operation, code, words, status=403)
+    said = refused(sandbox.up(), 1, operation.split(":")[1], code, words).splitlines()
+    assert len(said) == 2
+    assert said[0].startswith("error: ")
+    assert hint in said[1]
+
+
+@pytest.mark.parametrize("operation", ["ec2:DescribeVpcs", "ec2:CreateSubnet", "iam:CreateInstanceProfile"])
+def test_a_region_that_the_account_may_not_use(sandbox: Box, operation: str) -> None:
+    answer_with(sandbox, operation, "OptInRequired", "You are not subscribed to this service.", status=401)
+    said = refused(sandbox.up(), 1, "OptInRequired", "enable it in the AWS console")
+    assert len(said.splitlines()) == 2
+
+
+def test_credentials_that_expire_on_the_way_down_end_it_in_one_line(sandbox: Box) -> None:
+    must(sandbox.up())
+    answer_with(sandbox, "ec2:DeleteVpc", "ExpiredToken", "The security token included in the request is expired")
+    said = refused(sandbox.down(), 1, "DeleteVpc", "expired")
+    assert len(said.splitlines()) == 2
+    sandbox.aws.hooks.before.clear()
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+@pytest.mark.parametrize("script", ["up", "down"])
+def test_no_credentials_at_all(sandbox: Box, script: str) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del sandbox.environ[name]
+    result = getattr(sandbox, script)()
+    said = refused_untouched(sandbox, result, 1, "credentials")
+    assert len(said.splitlines()) == 2
+    assert "aws configure" in said
+
+
+@pytest.mark.parametrize("script", ["up", "down"])
+def test_a_profile_that_is_not_there(sandbox: Box, script: str) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del sandbox.environ[name]
+    said = refused_untouched(sandbox, getattr(sandbox, script)(AWS_PROFILE="nobody"), 1, "nobody")
+    assert len(said.splitlines()) == 2
+
+
+def test_an_endpoint_that_does_not_answer(sandbox: Box) -> None:
+    said = refused(sandbox.up(AWS_ENDPOINT_URL="http://127.0.0.1:9"), 1, "did not answer")
+    assert len(said.splitlines()) == 2
+
+
+# --- stopped
+
+
+def stopping(box: Box, operation: str, number: signal.Signals) -> None:
+    """Send this process the signal once the operation was done."""
+
+    def look(call: Any, answer: Any) -> Any:
+        if f"{call.service}:{call.operation}" == operation and not answer.refused:
+            os.kill(os.getpid(), number)
+        return answer
+
+    box.aws.hooks.after.append(look)
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+def test_a_stopped_run_says_what_it_made_and_that_a_rerun_goes_on(
+    sandbox: Box, number: signal.Signals, code: int, word: str
+) -> None:
+    stopping(sandbox, "ec2:CreateSubnet", number)
+    said = refused(sandbox.up(), code, word, "goes on")
+    assert bucket_of(sandbox) in said
+    assert only(part(sandbox, "vpcs")) in said
+    sandbox.aws.hooks.after.clear()
+    must(sandbox.up())
+    assert len(part(sandbox, "vpcs")) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_down_is_finished_by_the_next(sandbox: Box, number: signal.Signals, code: int) -> None:
+    must(sandbox.up())
+    stopping(sandbox, "ec2:DeleteSubnet", number)
+    refused(sandbox.down(), code, "the same command again")
+    sandbox.aws.hooks.after.clear()
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_a_run_stopped_while_it_waits(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(sandbox.clock), "sleep", _interrupt)
+    refused(sandbox.up(), 130, "Ctrl-C")
+
+
+def _interrupt(clock: object, seconds: float) -> None:
+    raise KeyboardInterrupt
+
+
+# --- without the requirements
+
+
+@pytest.mark.parametrize("script", ["kube_up.py", "kube_down.py"])
+def test_without_the_requirements_the_one_command_is_said(script: str, tmp_path: Path) -> None:
+    bare = subprocess.run(
+        [sys.executable, "-S", "-E", "-B", str(ROOT / script)],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        check=False,
+    )
+    assert bare.returncode == 1
+    assert bare.stdout == ""
+    assert len(bare.stderr.splitlines()) == 1
+    command = re.search(r"python3? -m pip install -r (\S+)", bare.stderr)
+    assert command
+    assert (ROOT / command[1]).resolve().name == "requirements.txt"
+
+
+def test_neither_script_needs_the_sandbox_or_the_tests_packages(tmp_path: Path) -> None:
+    code = "import sys, kube_up, kube_down; print([m for m in sys.modules if m.split('.')[0] in ('moto','sandbox')])"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    assert ran.stdout.strip() == "[]"
+
+
+def test_settings_with_a_shells_characters_never_reach_a_node(sandbox: Box) -> None:
+    for value in ("$(reboot)", "a=b;reboot", "a='b", 'a="b'):
+        refused_untouched(sandbox, sandbox.up(NODE_LABELS=value), 2, "NODE_LABELS")
+    must(sandbox.up(NODE_LABELS="a=b"))
+    assert minion_settings(sandbox)["NODE_LABELS"] == "a=b"

@@ -1,0 +1,621 @@
+"""The same command again: nothing to do on a finished cluster, and what has drifted is put back."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import REGION, Box, Result
+from helpers import (
+    GROUP,
+    ID,
+    MASTER_ROLE,
+    MINION_ROLE,
+    OWNED,
+    TAGS,
+    SharedBox,
+    bucket_of,
+    drop_tags,
+    kubeconfig,
+    master_of,
+    must,
+    named,
+    only,
+    part,
+    read_object,
+    refused,
+    refused_untouched,
+    settle,
+    shape,
+    shared_box,
+    tagged,
+    template_data,
+    user_data,
+)
+
+SIZES = {"MASTER_SIZE": "t3.medium", "NODE_SIZE": "t3.small"}
+
+
+class Finished(SharedBox):
+    """A box with a finished cluster, which every test leaves as finished as it was."""
+
+    whole: str
+
+    def make(self) -> None:
+        """Begin anew."""
+        self.aws.reset()
+        kubeconfig(self).unlink(missing_ok=True)
+        must(self.up())
+        self.whole = shape(self)
+
+
+@pytest.fixture(scope="module")
+def base(_server: Any, tmp_path_factory: pytest.TempPathFactory, ssh_key: Any) -> Iterator[Finished]:
+    with shared_box(Finished, _server, tmp_path_factory.mktemp("rerun") / "home", ssh_key) as box:
+        box.make()
+        yield box
+
+
+@pytest.fixture
+def finished(base: Finished) -> Iterator[Finished]:
+    """A finished cluster; made anew after a test that left it otherwise."""
+    settle(base, 2)
+    if shape(base) != base.whole:
+        base.make()
+    yield base
+    base.aws.hooks.before.clear()
+
+
+def group_id(box: Box, name: str) -> str:
+    """A security group's id."""
+    return str(only(key for key, group in part(box, "security groups").items() if group["name"] == name))
+
+
+def table_id(box: Box) -> str:
+    """The cluster's own route table."""
+    return str(only(key for key, table in part(box, "route tables").items() if not table["main"]))
+
+
+def interface_id(box: Box) -> str:
+    """The master's interface."""
+    return named(box, "interfaces", f"{ID}-master")
+
+
+# --- nothing to do
+
+
+def test_on_abase_cluster_nothing_is_changed_and_that_is_said(finished: Finished) -> None:
+    before, written = finished.inventory(), kubeconfig(finished).stat()
+    result = must(finished.up())
+    assert [call.operation for call in result.calls if call.changes] == []
+    assert len(result.calls) <= 40
+    assert "nothing to do" in result.out
+    assert finished.inventory() == before
+    now = kubeconfig(finished).stat()
+    assert (now.st_mtime_ns, now.st_ino) == (written.st_mtime_ns, written.st_ino)
+
+
+def test_what_was_found_is_said_as_plainly_as_what_is_made(finished: Finished) -> None:
+    out = must(finished.up()).out
+    for kind in ("vpcs", "subnets", "internet gateways", "dhcp options", "launch templates"):
+        assert f"found   {WORDS[kind]} {only(part(finished, kind))}" in out
+    assert f"found   master {master_of(finished)}" in out
+
+
+WORDS = {
+    "vpcs": "VPC",
+    "subnets": "subnet",
+    "internet gateways": "internet gateway",
+    "dhcp options": "DHCP options",
+    "launch templates": "launch template",
+}
+
+
+# --- drift
+
+
+def rule_removed(box: Box) -> None:
+    permission = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    group = group_id(box, f"kubernetes-master-{ID}")
+    box.client("ec2").revoke_security_group_ingress(GroupId=group, IpPermissions=[permission])
+
+
+def all_rules_removed(box: Box) -> None:
+    for role in ("master", "minion"):
+        group = group_id(box, f"kubernetes-{role}-{ID}")
+        found = box.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
+        box.client("ec2").revoke_security_group_ingress(GroupId=group, IpPermissions=found["IpPermissions"])
+
+
+def policy_changed(box: Box) -> None:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    box.client("iam").put_role_policy(RoleName=MASTER_ROLE, PolicyName=MASTER_ROLE, PolicyDocument=json.dumps(document))
+
+
+def policy_removed(box: Box) -> None:
+    box.client("iam").delete_role_policy(RoleName=MASTER_ROLE, PolicyName=MASTER_ROLE)
+
+
+def policy_given_to_minions(box: Box) -> None:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    box.client("iam").put_role_policy(RoleName=MINION_ROLE, PolicyName=MINION_ROLE, PolicyDocument=json.dumps(document))
+
+
+def trust_changed(box: Box) -> None:
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}]}
+    box.client("iam").update_assume_role_policy(RoleName=MASTER_ROLE, PolicyDocument=json.dumps(trust))
+
+
+def role_out_of_profile(box: Box) -> None:
+    box.client("iam").remove_role_from_instance_profile(InstanceProfileName=MINION_ROLE, RoleName=MINION_ROLE)
+
+
+def default_route_removed(box: Box) -> None:
+    box.client("ec2").delete_route(RouteTableId=table_id(box), DestinationCidrBlock="0.0.0.0/0")
+
+
+def default_route_elsewhere(box: Box) -> None:
+    minion = next(key for key in part(box, "interfaces") if key != interface_id(box))
+    box.client("ec2").replace_route(
+        RouteTableId=table_id(box), DestinationCidrBlock="0.0.0.0/0", NetworkInterfaceId=minion
+    )
+
+
+def table_dissociated(box: Box) -> None:
+    table = box.client("ec2").describe_route_tables(RouteTableIds=[table_id(box)])["RouteTables"][0]
+    association = table["Associations"][0]["RouteTableAssociationId"]
+    box.client("ec2").disassociate_route_table(AssociationId=association)
+
+
+def dns_hostnames_off(box: Box) -> None:
+    box.client("ec2").modify_vpc_attribute(VpcId=only(part(box, "vpcs")), EnableDnsHostnames={"Value": False})
+
+
+def dns_support_off(box: Box) -> None:
+    box.client("ec2").modify_vpc_attribute(VpcId=only(part(box, "vpcs")), EnableDnsSupport={"Value": False})
+
+
+def dhcp_dissociated(box: Box) -> None:
+    box.client("ec2").associate_dhcp_options(DhcpOptionsId="default", VpcId=only(part(box, "vpcs")))
+
+
+def public_access_let_in(box: Box) -> None:
+    box.client("s3").delete_public_access_block(Bucket=bucket_of(box))
+
+
+def bucket_encryption_removed(box: Box) -> None:
+    box.client("s3").delete_bucket_encryption(Bucket=bucket_of(box))
+
+
+def settings_removed(box: Box) -> None:
+    box.client("s3").delete_object(Bucket=bucket_of(box), Key=f"{REGION}/{ID}/settings.env")
+
+
+def group_deleted(box: Box) -> None:
+    box.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
+    settle(box)
+
+
+def group_half_deleted(box: Box) -> None:
+    box.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
+
+
+def group_resized(box: Box) -> None:
+    box.client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName=GROUP, MinSize=1, DesiredCapacity=1, MaxSize=7
+    )
+
+
+def group_on_another_version(box: Box) -> None:
+    template = {"LaunchTemplateName": GROUP, "Version": "1"}
+    box.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, LaunchTemplate=template)
+
+
+def group_tags_removed(box: Box) -> None:
+    gone = [{"ResourceId": GROUP, "ResourceType": "auto-scaling-group", "Key": key} for key in ("Name", OWNED)]
+    box.client("autoscaling").delete_tags(Tags=gone)
+
+
+def address_disassociated(box: Box) -> None:
+    address = box.client("ec2").describe_addresses()["Addresses"][0]
+    box.client("ec2").disassociate_address(AssociationId=address["AssociationId"])
+
+
+def address_moved(box: Box) -> None:
+    minion = next(key for key in part(box, "interfaces") if key != interface_id(box))
+    address = only(part(box, "addresses"))
+    box.client("ec2").associate_address(AllocationId=address, NetworkInterfaceId=minion, AllowReassociation=True)
+
+
+def interface_in_another_group(box: Box) -> None:
+    minions = group_id(box, f"kubernetes-minion-{ID}")
+    box.client("ec2").modify_network_interface_attribute(NetworkInterfaceId=interface_id(box), Groups=[minions])
+
+
+def master_stopped(box: Box) -> None:
+    box.client("ec2").stop_instances(InstanceIds=[master_of(box)])
+    settle(box)
+
+
+def master_stopping(box: Box) -> None:
+    box.client("ec2").stop_instances(InstanceIds=[master_of(box)])
+
+
+def minion_terminated(box: Box) -> None:
+    minion = next(key for key in part(box, "instances") if key != master_of(box))
+    box.client("ec2").terminate_instances(InstanceIds=[minion])
+
+
+def key_pair_removed(box: Box) -> None:
+    box.client("ec2").delete_key_pair(KeyName=only(part(box, "key pairs")))
+
+
+DRIFTS: list[tuple[Callable[[Box], None], set[str]]] = [
+    (rule_removed, {"ec2:AuthorizeSecurityGroupIngress"}),
+    (all_rules_removed, {"ec2:AuthorizeSecurityGroupIngress"}),
+    (policy_changed, {"iam:PutRolePolicy"}),
+    (policy_removed, {"iam:PutRolePolicy"}),
+    (policy_given_to_minions, {"iam:DeleteRolePolicy"}),
+    (trust_changed, {"iam:UpdateAssumeRolePolicy"}),
+    (role_out_of_profile, {"iam:AddRoleToInstanceProfile"}),
+    (default_route_removed, {"ec2:CreateRoute"}),
+    (default_route_elsewhere, {"ec2:ReplaceRoute"}),
+    (table_dissociated, {"ec2:AssociateRouteTable"}),
+    (dns_hostnames_off, {"ec2:ModifyVpcAttribute"}),
+    (dns_support_off, {"ec2:ModifyVpcAttribute"}),
+    (dhcp_dissociated, {"ec2:AssociateDhcpOptions"}),
+    (public_access_let_in, {"s3:PutPublicAccessBlock"}),
+    (bucket_encryption_removed, {"s3:PutBucketEncryption"}),
+    (settings_removed, {"s3:PutObject"}),
+    (group_deleted, {"autoscaling:CreateAutoScalingGroup"}),
+    (group_half_deleted, {"autoscaling:CreateAutoScalingGroup"}),
+    (group_resized, {"autoscaling:UpdateAutoScalingGroup"}),
+    (group_on_another_version, {"autoscaling:UpdateAutoScalingGroup"}),
+    (group_tags_removed, {"autoscaling:CreateOrUpdateTags"}),
+    (address_disassociated, {"ec2:AssociateAddress"}),
+    (address_moved, {"ec2:AssociateAddress"}),
+    (interface_in_another_group, {"ec2:ModifyNetworkInterfaceAttribute"}),
+    (master_stopped, {"ec2:StartInstances"}),
+    (master_stopping, {"ec2:StartInstances"}),
+    (minion_terminated, set()),
+    (key_pair_removed, {"ec2:ImportKeyPair"}),
+]
+
+
+@pytest.mark.parametrize(("drift", "repair"), DRIFTS, ids=[drift.__name__ for drift, _ in DRIFTS])
+def test_drift_is_repaired(finished: Finished, drift: Callable[[Box], None], repair: set[str]) -> None:
+    drift(finished)
+    result = must(finished.up())
+    assert set(result.changing) == repair
+    settle(finished, 2)
+    assert shape(finished) == finished.whole
+
+
+# --- tags
+
+
+TAGGED = ["vpcs", "subnets", "internet gateways", "dhcp options", "addresses"]
+
+
+@pytest.mark.parametrize("lost", ["Name", OWNED])
+def test_lost_tags_come_back_on_everything_of_ec2s(finished: Finished, lost: str) -> None:
+    resources = [only(part(finished, kind)) for kind in TAGGED]
+    resources += [g for g, group in part(finished, "security groups").items() if group["name"] != "default"]
+    resources += [table_id(finished), interface_id(finished), master_of(finished)]
+    resources += [named(finished, "volumes", f"{ID}-master-pd")]
+    resources += [only(finished.client("ec2").describe_key_pairs()["KeyPairs"])["KeyPairId"]]
+    for resource in resources:
+        drop_tags(finished, resource, lost)
+    assert shape(finished) != finished.whole
+    result = must(finished.up())
+    assert set(result.changing) == {"ec2:CreateTags"}
+    assert shape(finished) == finished.whole
+    assert must(finished.up()).changing == []
+
+
+def test_lost_tags_come_back_on_roles_profiles_and_the_bucket(finished: Finished) -> None:
+    iam = finished.client("iam")
+    iam.untag_role(RoleName=MASTER_ROLE, TagKeys=[OWNED])
+    iam.untag_instance_profile(InstanceProfileName=MINION_ROLE, TagKeys=["KubernetesCluster"])
+    finished.client("s3").delete_bucket_tagging(Bucket=bucket_of(finished))
+    result = must(finished.up())
+    assert set(result.changing) == {"iam:TagRole", "iam:TagInstanceProfile", "s3:PutBucketTagging"}
+    assert shape(finished) == finished.whole
+
+
+def test_a_persons_own_tags_stay(finished: Finished) -> None:
+    vpc = only(part(finished, "vpcs"))
+    finished.client("ec2").create_tags(Resources=[vpc], Tags=[{"Key": "cost-centre", "Value": "42"}])
+    finished.client("s3").put_bucket_tagging(
+        Bucket=bucket_of(finished), Tagging={"TagSet": [{"Key": "cost-centre", "Value": "42"}]}
+    )
+    must(finished.up())
+    assert part(finished, "vpcs")[vpc]["tags"]["cost-centre"] == "42"
+    assert finished.inventory()["s3"][bucket_of(finished)]["tags"] == {"cost-centre": "42", **TAGS}
+
+
+# --- machines
+
+
+def test_a_terminated_master_comes_back_at_its_address_with_its_disk_and_ca(finished: Finished) -> None:
+    old, text = master_of(finished), kubeconfig(finished).read_text()
+    kept = {kind: set(part(finished, kind)) for kind in ("addresses",)}
+    disk, interface = named(finished, "volumes", f"{ID}-master-pd"), interface_id(finished)
+    pki = read_object(finished, f"{REGION}/{ID}/pki.tar")
+    finished.client("ec2").terminate_instances(InstanceIds=[old])
+    settle(finished)
+    result = must(finished.up())
+    new = master_of(finished)
+    assert new != old
+    assert result.changing == ["ec2:RunInstances"]
+    found = part(finished, "interfaces")[interface]
+    assert (found["instance"], found["address"]) == (new, "172.20.0.9")
+    assert set(part(finished, "addresses")) == kept["addresses"]
+    assert only(part(finished, "addresses").values())["interface"] == interface
+    assert part(finished, "volumes")[disk]["instance"] == new
+    assert read_object(finished, f"{REGION}/{ID}/pki.tar") == pki
+    assert kubeconfig(finished).read_text() == text
+
+
+def test_a_master_that_is_just_ending_is_waited_for_and_made_anew(finished: Finished) -> None:
+    old = master_of(finished)
+    finished.client("ec2").terminate_instances(InstanceIds=[old])
+    result = must(finished.up())
+    assert result.changing == ["ec2:RunInstances"]
+    assert master_of(finished) != old
+
+
+def test_a_master_that_somebody_renamed_is_still_the_master(finished: Finished) -> None:
+    master = master_of(finished)
+    finished.client("ec2").create_tags(Resources=[master], Tags=[{"Key": "Name", "Value": "my favourite"}])
+    result = must(finished.up())
+    assert "ec2:RunInstances" not in result.operations
+    assert len(part(finished, "instances")) == 3
+
+
+def test_a_template_with_another_default_version_is_put_back(finished: Finished) -> None:
+    ec2 = finished.client("ec2")
+    number = ec2.create_launch_template_version(
+        LaunchTemplateName=GROUP, LaunchTemplateData=template_data(finished) | {"InstanceType": "m5.large"}
+    )["LaunchTemplateVersion"]["VersionNumber"]
+    ec2.modify_launch_template(LaunchTemplateName=GROUP, DefaultVersion=str(number))
+    result = must(finished.up())
+    assert result.changing == ["ec2:ModifyLaunchTemplate"]
+    assert template_data(finished)["InstanceType"] == "t3.small"
+
+
+def test_a_deleted_template_is_made_again_and_given_to_the_group(finished: Finished) -> None:
+    finished.client("ec2").delete_launch_template(LaunchTemplateName=GROUP)
+    result = must(finished.up())
+    assert result.changing == ["ec2:CreateLaunchTemplate", "autoscaling:UpdateAutoScalingGroup"]
+    template = only(part(finished, "launch templates"))
+    assert part(finished, "groups")[GROUP]["template"][0] == template
+
+
+def test_another_size_for_minions_is_a_new_version_and_old_ones_stay(finished: Finished) -> None:
+    result = must(finished.up(NODE_SIZE="t3.large"))
+    assert set(result.changing) == {"s3:PutObject", "ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"}
+    assert template_data(finished)["InstanceType"] == "t3.large"
+    assert {i["type"] for i in part(finished, "instances").values()} == {"t3.medium", "t3.small"}
+    assert "keep what they were made from" in result.out
+    back = must(finished.up(NODE_SIZE=""))
+    assert "ec2:CreateLaunchTemplateVersion" not in back.changing  # the old version is still there
+
+
+def test_another_size_for_the_master_is_said_and_comes_with_a_new_instance(finished: Finished) -> None:
+    result = must(finished.up(MASTER_SIZE="m6i.large"))
+    assert "the master is t3.medium, not m6i.large: terminate it" in result.err
+    finished.client("ec2").terminate_instances(InstanceIds=[master_of(finished)])
+    must(finished.up())
+    assert part(finished, "instances")[master_of(finished)]["type"] == "m6i.large"
+
+
+def test_more_minions_are_only_more_minions(finished: Finished) -> None:
+    result = must(finished.up(NUM_NODES=3, **SIZES))
+    assert set(result.changing) == {"s3:PutObject", "autoscaling:UpdateAutoScalingGroup"}
+    assert len(part(finished, "instances")) == 4
+
+
+def test_the_disk_grows_with_its_setting(finished: Finished) -> None:
+    disk = named(finished, "volumes", f"{ID}-master-pd")
+    result = must(finished.up(MASTER_DISK_SIZE=50))
+    assert set(result.changing) == {"s3:PutObject", "ec2:ModifyVolume"}
+    assert part(finished, "volumes")[disk]["size"] == 50
+    refused_untouched(finished, finished.up(MASTER_DISK_SIZE=30), 2, "MASTER_DISK_SIZE", "50", "smaller")
+
+
+def test_a_lost_kubeconfig_is_written_again_for_the_same_ca(finished: Finished) -> None:
+    before = kubeconfig(finished).read_text()
+    kubeconfig(finished).unlink()
+    result = must(finished.up())
+    assert result.changing == []
+
+    def authority(text: str) -> str:
+        return text.split("certificate-authority-data:")[1].split()[0]
+
+    assert authority(kubeconfig(finished).read_text()) == authority(before)
+
+
+def test_a_new_join_token_reaches_new_minions(finished: Finished) -> None:
+    finished.client("s3").delete_object(Bucket=bucket_of(finished), Key=f"{REGION}/{ID}/join-token")
+    result = must(finished.up())
+    token = read_object(finished, f"{REGION}/{ID}/join-token").decode().strip()
+    assert set(result.changing) == {"s3:PutObject", "ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"}
+    raw = base64.b64decode(template_data(finished)["UserData"])
+    assert token in gzip.decompress(raw).decode()
+    assert token not in user_data(finished, master_of(finished))
+
+
+# --- rules that follow a setting
+
+
+def test_another_ssh_cidr_replaces_the_rule_and_leaves_a_persons_own(finished: Finished) -> None:
+    group = group_id(finished, f"kubernetes-master-{ID}")
+    own = [{"CidrIp": "198.51.100.0/24", "Description": "the office"}]
+    ports = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+    finished.client("ec2").authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[ports | {"IpRanges": own}, ports | {"FromPort": 80, "ToPort": 80, "IpRanges": own}],
+    )
+    result = must(finished.up(SSH_CIDR="203.0.113.7/32,192.0.2.0/24"))
+    assert set(result.changing) == {
+        "s3:PutObject",
+        "ec2:AuthorizeSecurityGroupIngress",
+        "ec2:RevokeSecurityGroupIngress",
+    }
+    rules = part(finished, "security groups")[group]["in"]
+    assert {"tcp 22-22 203.0.113.7/32", "tcp 22-22 192.0.2.0/24", "tcp 22-22 198.51.100.0/24"} <= set(rules)
+    assert "tcp 80-80 198.51.100.0/24" in rules
+    assert "tcp 22-22 0.0.0.0/0" not in rules
+    assert "tcp 443-443 0.0.0.0/0" in rules or "KUBE_API_PORT" in finished.environ
+    assert must(finished.up()).changing == []  # the ranges are remembered
+
+
+def test_another_http_api_cidr_reaches_the_masters_group_alone(finished: Finished) -> None:
+    result = must(finished.up(HTTP_API_CIDR="127.0.0.0/8"))
+    assert "HTTP_API_CIDR=0.0.0.0/0" not in result.err
+    groups = {group["name"]: group["in"] for group in part(finished, "security groups").values()}
+    assert any(rule.endswith("127.0.0.0/8") for rule in groups[f"kubernetes-master-{ID}"])
+    assert not any(rule.endswith("127.0.0.0/8") for rule in groups[f"kubernetes-minion-{ID}"])
+
+
+# --- two of something
+
+
+def second_vpc(box: Box) -> str:
+    made = box.client("ec2").create_vpc(
+        CidrBlock="172.20.0.0/16", TagSpecifications=tagged("vpc", Name="kubernetes-vpc")
+    )
+    return str(made["Vpc"]["VpcId"])
+
+
+def second_subnet(box: Box) -> str:
+    made = box.client("ec2").create_subnet(
+        VpcId=only(part(box, "vpcs")),
+        CidrBlock="172.20.9.0/24",
+        AvailabilityZone=f"{REGION}a",
+        TagSpecifications=tagged("subnet"),
+    )
+    return str(made["Subnet"]["SubnetId"])
+
+
+def second_gateway(box: Box) -> str:
+    made = box.client("ec2").create_internet_gateway(TagSpecifications=tagged("internet-gateway"))
+    return str(made["InternetGateway"]["InternetGatewayId"])
+
+
+def second_table(box: Box) -> str:
+    made = box.client("ec2").create_route_table(VpcId=only(part(box, "vpcs")), TagSpecifications=tagged("route-table"))
+    return str(made["RouteTable"]["RouteTableId"])
+
+
+def second_interface(box: Box) -> str:
+    made = box.client("ec2").create_network_interface(
+        SubnetId=only(part(box, "subnets")), TagSpecifications=tagged("network-interface", Name=f"{ID}-master")
+    )
+    return str(made["NetworkInterface"]["NetworkInterfaceId"])
+
+
+def second_address(box: Box) -> str:
+    made = box.client("ec2").allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip", Name=f"{ID}-master"))
+    return str(made["AllocationId"])
+
+
+def second_disk(box: Box) -> str:
+    made = box.client("ec2").create_volume(
+        Size=20, AvailabilityZone=f"{REGION}a", TagSpecifications=tagged("volume", Name=f"{ID}-master-pd")
+    )
+    return str(made["VolumeId"])
+
+
+def second_dhcp_options(box: Box) -> str:
+    made = box.client("ec2").create_dhcp_options(
+        DhcpConfigurations=[{"Key": "domain-name", "Values": ["example.com"]}],
+        TagSpecifications=tagged("dhcp-options", Name="kubernetes-dhcp-option-set"),
+    )
+    return str(made["DhcpOptions"]["DhcpOptionsId"])
+
+
+def second_master(box: Box) -> str:
+    made = box.client("ec2").run_instances(
+        ImageId=template_data(box)["ImageId"],
+        InstanceType="t3.medium",
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=only(part(box, "subnets")),
+        TagSpecifications=tagged("instance", Name=f"{ID}-master"),
+    )
+    return str(made["Instances"][0]["InstanceId"])
+
+
+SECONDS: list[tuple[Callable[[Box], str], str]] = [
+    (second_vpc, "vpcs"),
+    (second_subnet, "subnets"),
+    (second_gateway, "internet gateways"),
+    (second_table, "route tables"),
+    (second_interface, "interfaces"),
+    (second_address, "addresses"),
+    (second_disk, "volumes"),
+    (second_dhcp_options, "dhcp options"),
+    (second_master, "instances"),
+]
+
+
+@pytest.mark.parametrize(("second", "kind"), SECONDS, ids=[second.__name__ for second, _ in SECONDS])
+def test_two_of_what_must_be_one_are_refused_with_both_ids(
+    finished: Finished, second: Callable[[Box], str], kind: str
+) -> None:
+    first = {key for key in part(finished, kind) if _counts(finished, kind, key)}
+    extra = second(finished)
+    refused_untouched(finished, finished.up(), 1, only(first), extra)
+
+
+def _counts(box: Box, kind: str, key: str) -> bool:
+    name = part(box, kind)[key]["tags"].get("Name", "")
+    return kind not in ("interfaces", "volumes", "instances", "route tables") or name in (
+        f"{ID}-master",
+        f"{ID}-master-pd",
+        ID,
+    )
+
+
+# --- going on after a stop
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        *("s3:CreateBucket", "iam:CreateRole", "ec2:CreateVpc", "ec2:CreateRouteTable", "ec2:AllocateAddress"),
+        *("ec2:RunInstances", "ec2:CreateLaunchTemplate", "autoscaling:CreateAutoScalingGroup"),
+    ],
+)
+def test_after_any_stop_the_same_command_goes_on(base: Finished, sandbox: Box, last: str) -> None:
+    stop_after(sandbox, last)
+    assert sandbox.up().code == 130
+    sandbox.aws.hooks.after.clear()
+    must(sandbox.up())
+    settle(sandbox, 2)
+    assert shape(sandbox) == base.whole
+
+
+def stop_after(box: Box, operation: str) -> None:
+    """Ctrl-C as soon as an operation was done: the clock, which every run asks, raises it."""
+
+    def look(call: Any, answer: Any) -> Any:
+        if f"{call.service}:{call.operation}" == operation and not answer.refused:
+            signal.raise_signal(signal.SIGINT)
+        return answer
+
+    box.aws.hooks.after.append(look)
+
+
+def test_a_stop_says_what_exists_and_that_a_rerun_goes_on(sandbox: Box) -> None:
+    stop_after(sandbox, "ec2:CreateVpc")
+    result: Result = sandbox.up()
+    said = refused(result, 130, "Ctrl-C", "goes on")
+    assert only(sandbox.inventory()["s3"]) in said

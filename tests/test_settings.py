@@ -1,0 +1,227 @@
+"""Where settings come from in a run, what is remembered of a cluster, and what cannot change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REGION, Box
+from helpers import (
+    GROUP,
+    ID,
+    bucket_of,
+    kubeconfig,
+    master_of,
+    minion_settings,
+    must,
+    only,
+    part,
+    refused_untouched,
+    remembered,
+    template_data,
+)
+
+
+def size(box: Box) -> object:
+    """The group's number of minions."""
+    return part(box, "groups")[GROUP]["size"]
+
+
+# --- remembered
+
+
+def test_a_rerun_that_forgets_num_nodes_keeps_it_and_says_where_from(sandbox: Box) -> None:
+    del sandbox.environ["NUM_NODES"]
+    must(sandbox.up(NUM_NODES=6, NODE_LABELS="team=web"))
+    result = must(sandbox.up())
+    assert result.changing == []
+    assert size(sandbox) == [6, 6, 6]
+    line = next(line for line in result.out.splitlines() if "remembered from the last run:" in line)
+    assert "NUM_NODES=6" in line
+    assert "NODE_LABELS=team=web" in line
+    assert "MASTER_DISK_SIZE" not in line  # a default that nobody set
+
+
+def test_empty_in_the_environment_clears_what_is_remembered(sandbox: Box) -> None:
+    must(sandbox.up(NODE_SPOT_PRICE="0.05"))
+    assert "InstanceMarketOptions" in template_data(sandbox)
+    must(sandbox.up(NODE_SPOT_PRICE=""))
+    assert "InstanceMarketOptions" not in template_data(sandbox)
+    assert "NODE_SPOT_PRICE" not in remembered(sandbox)
+    assert must(sandbox.up()).changing == []
+
+
+def test_what_is_remembered_is_what_was_set_and_some_values_as_resolved(sandbox: Box) -> None:
+    sandbox.environ["KUBE_CONFIG_FILE"] = str(sandbox.home / "mine.env")
+    (sandbox.home / "mine.env").write_text("MASTER_DISK_SIZE=30\n")
+    must(sandbox.up(KUBE_CONFIG_CONTEXT="mine", AWS_PROFILE="", ALLOWED_NOTREADY_NODES=1))
+    found = remembered(sandbox)
+    assert (
+        found.items()
+        >= {
+            "NUM_NODES": "2",
+            "MASTER_DISK_SIZE": "30",
+            "KUBE_CONFIG_CONTEXT": "mine",
+            "ALLOWED_NOTREADY_NODES": "1",
+            "KUBERNETES_VERSION": "1.37.2",
+            "AWS_IMAGE": str(template_data(sandbox)["ImageId"]),
+            "KUBE_NODE_IMAGE": str(template_data(sandbox)["ImageId"]),
+            "KUBE_SUBNET_CIDR": "172.20.0.0/24",
+            "MASTER_INTERNAL_IP": "172.20.0.9",
+            "CLUSTER_IP_RANGE": "10.244.0.0/16",
+            "SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/16",
+        }.items()
+    )
+    never = {"KUBECONFIG", "AWS_SSH_KEY", "KUBE_CONFIG_FILE", "KUBE_USE_EXISTING_MASTER", "AWS_PROFILE"}
+    never |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "HOME", "PATH"}
+    assert not never & set(found)
+    assert "NODE_ROOT_DISK_SIZE" not in found  # follows config-default.env
+
+
+def test_images_of_the_cluster_stay_though_newer_ones_are_published(sandbox: Box) -> None:
+    must(sandbox.up())
+    image = template_data(sandbox)["ImageId"]
+    result = must(sandbox.up())
+    assert "ssm:GetParameters" not in result.operations
+    assert template_data(sandbox)["ImageId"] == image
+
+
+def test_a_forgotten_bucket_is_found_by_the_masters_tag(sandbox: Box) -> None:
+    must(sandbox.up(AWS_S3_BUCKET="kube-of-mine-7"))
+    result = must(sandbox.up())
+    assert result.changing == []
+    assert bucket_of(sandbox) == "kube-of-mine-7"
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_down_reads_what_is_remembered(sandbox: Box) -> None:
+    must(sandbox.up(KUBE_CONFIG_CONTEXT="mine", VPC_NAME="a-vpc"))
+    assert [c["name"] for c in yaml.safe_load(kubeconfig(sandbox).read_text())["contexts"]] == ["mine"]
+    must(sandbox.down())
+    assert sandbox.inventory() == {}  # the roles' names end in the VPC's
+    assert not yaml.safe_load(kubeconfig(sandbox).read_text()).get("contexts")
+
+
+def test_the_file_of_settings_is_readable_and_says_what_it_is(sandbox: Box) -> None:
+    must(sandbox.up(EVICTION_HARD="memory.available<250Mi,nodefs.available<10%"))
+    found = remembered(sandbox)
+    assert found["EVICTION_HARD"] == "memory.available<250Mi,nodefs.available<10%"
+    assert must(sandbox.up()).changing == []
+    assert minion_settings(sandbox)["EVICTION_HARD"] == "memory.available<250Mi,nodefs.available<10%"
+
+
+# --- precedence
+
+
+def test_environment_wins_over_file_over_memory_over_default(sandbox: Box) -> None:
+    file = sandbox.home / "mine.env"
+    file.write_text("NUM_NODES=3\nNODE_LABELS=from=file\nMASTER_DISK_SIZE=25\n")
+    del sandbox.environ["NUM_NODES"]
+    must(sandbox.up(KUBE_CONFIG_FILE=file, NUM_NODES=2))
+    assert size(sandbox) == [2, 2, 2]
+    assert minion_settings(sandbox)["NODE_LABELS"] == "from=file"
+    must(sandbox.up(KUBE_CONFIG_FILE=file))
+    assert size(sandbox) == [3, 3, 3]
+    assert must(sandbox.up()).changing == []
+    assert remembered(sandbox)["MASTER_DISK_SIZE"] == "25"
+
+
+def test_a_file_that_cannot_be_read_is_refused(sandbox: Box) -> None:
+    refused_untouched(sandbox, sandbox.up(KUBE_CONFIG_FILE="/nowhere.env"), 2, "KUBE_CONFIG_FILE", "/nowhere.env")
+
+
+def test_show_settings_says_where_each_comes_from_and_changes_nothing(sandbox: Box) -> None:
+    must(sandbox.up(NODE_LABELS="team=web"))
+    before = sandbox.inventory()
+    out = must(sandbox.up("--show-settings", MASTER_DISK_SIZE=30)).out
+    assert "NODE_LABELS=team=web  (remembered)" in out
+    assert "MASTER_DISK_SIZE=30  (environment)" in out
+    assert "DNS_DOMAIN=cluster.local  (default)" in out
+    assert sandbox.inventory() == before
+
+
+# --- what cannot change
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KUBE_AWS_ZONE", f"{REGION}b"),
+        ("KUBE_SUBNET_CIDR", "172.20.1.0/24"),
+        ("VPC_NAME", "another"),
+        ("VPC_ID", "vpc-0123456789abcdef0"),
+        ("SUBNET_ID", "subnet-0123456789abcdef0"),
+        ("KUBE_VPC_CIDR_BASE", "172.21"),
+        ("CLUSTER_IP_RANGE", "10.240.0.0/16"),
+        ("SERVICE_CLUSTER_IP_RANGE", "10.1.0.0/16"),
+        ("DNS_SERVER_IP", "10.0.0.11"),
+        ("DNS_DOMAIN", "example.local"),
+        ("MASTER_INTERNAL_IP", "172.20.0.20"),
+        ("KUBE_API_PORT", "8443"),
+    ],
+)
+def test_what_a_cluster_cannot_become_is_refused_before_anything(sandbox: Box, name: str, value: str) -> None:
+    del sandbox.environ["KUBE_AWS_ZONE"]  # the default was never set, and cannot change either
+    must(sandbox.up())
+    before = sandbox.inventory()
+    refused_untouched(sandbox, sandbox.up(**{name: value}), 2, name, value)
+    assert sandbox.inventory() == before
+
+
+def test_the_same_value_again_is_no_change(sandbox: Box) -> None:
+    must(sandbox.up())
+    same: dict[str, object] = {"KUBE_SUBNET_CIDR": "172.20.0.0/24", "VPC_NAME": "kubernetes-vpc"}
+    same |= {"DNS_DOMAIN": "cluster.local", "MASTER_INTERNAL_IP": "172.20.0.9", "DNS_SERVER_IP": "10.0.0.10"}
+    result = must(sandbox.up(**same))
+    assert set(result.changing) <= {"s3:PutObject"}  # they are now remembered as set
+
+
+# --- names of former days
+
+
+def test_an_option_of_former_days_is_said_and_has_no_effect(sandbox: Box) -> None:
+    result = must(sandbox.up(NUM_MINIONS=7, KUBE_PASSWORD="secret", DOCKER_STORAGE="aufs"))
+    assert "warning: NUM_MINIONS: is called NUM_NODES today" in result.err
+    assert "warning: KUBE_PASSWORD: has no effect: Kubernetes dropped basic auth" in result.err
+    assert "warning: DOCKER_STORAGE: has no effect" in result.err
+    assert "secret" not in result.out + result.err
+    assert size(sandbox) == [2, 2, 2]
+
+
+def test_a_mistyped_option_is_said_with_the_near_name(sandbox: Box) -> None:
+    result = sandbox.up("--show-settings", KUBE_AWS_ZONES="eu-central-1b", NODE_SIZES="t3.large", HOME_SIZE="1")
+    assert "warning: KUBE_AWS_ZONES" in result.err
+    assert "KUBE_AWS_ZONE?" in result.err
+    assert "NODE_SIZE?" in result.err
+    assert "HOME_SIZE" not in result.err
+
+
+# --- help
+
+
+@pytest.mark.parametrize("script", ["up", "down"])
+def test_help_needs_no_credentials_and_no_network(sandbox: Box, script: str) -> None:
+    for name in [name for name in sandbox.environ if name.startswith("AWS_")]:
+        del sandbox.environ[name]
+    result = must(getattr(sandbox, script)("--help"))
+    assert result.calls == []
+    for name in ("KUBE_AWS_ZONE=us-west-2a", "NUM_NODES=4", "MASTER_RESERVED_IP=", "KUBE_WAIT_API_SECONDS=900"):
+        assert name in result.out
+    assert "Network:" in result.out
+
+
+def test_an_unknown_flag_is_refused(sandbox: Box) -> None:
+    refused_untouched(sandbox, sandbox.up("--keep-disk"), 2, "--keep-disk")
+
+
+def test_nothing_is_read_from_the_folder_that_a_run_starts_in(
+    sandbox: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("NUM_NODES=9\n")
+    monkeypatch.chdir(tmp_path)
+    must(sandbox.up())
+    assert size(sandbox) == [2, 2, 2]
+    assert part(sandbox, "instances")[master_of(sandbox)]["type"] == "t3.medium"
+    assert only(part(sandbox, "groups")) == f"{ID}-minion-group-{REGION}a"

@@ -1,0 +1,117 @@
+"""lib/userdata.py: what an instance boots from."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from bootstrap import MASTER, MINION
+
+from lib import userdata
+from lib.errors import KubeError
+
+Role = Literal["master", "minion"]
+GOLDEN = Path(__file__).parent / "golden"
+ROLES: list[tuple[Role, dict[str, str]]] = [("master", MASTER), ("minion", MINION)]
+by_role = pytest.mark.parametrize(("role", "settings"), ROLES, ids=["master", "minion"])
+
+
+@by_role
+def test_user_data_is_one_gzip_with_the_same_bytes_for_the_same_settings(role: Role, settings: dict[str, str]) -> None:
+    packed = userdata.render(role, settings)
+    assert packed == userdata.render(role, settings)
+    assert packed[:2] == b"\x1f\x8b"
+    assert packed[4:8] == bytes(4)  # the time
+    assert gzip.decompress(packed).startswith(b"#!/bin/bash\n")
+
+
+@by_role
+def test_user_data_is_the_golden_copy(role: Role, settings: dict[str, str]) -> None:
+    """Read the difference in review. UPDATE_GOLDEN=1 pytest tests/test_userdata.py writes the copies anew."""
+    golden, text = GOLDEN / f"{role}.sh", userdata.script(role, settings)
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+@by_role
+def test_user_data_is_sound_shell(role: Role, settings: dict[str, str]) -> None:
+    for comments in (False, True):
+        text = userdata.script(role, settings, comments=comments)
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+    if shutil.which("shellcheck"):
+        checked = subprocess.run(["shellcheck", "-"], input=text, text=True, capture_output=True, check=False)
+        assert checked.stdout == ""
+
+
+@by_role
+def test_user_data_leaves_room(role: Role, settings: dict[str, str]) -> None:
+    assert len(userdata.render(role, settings)) < 11 * 1024
+
+
+@by_role
+def test_user_data_fits_with_every_setting_long(role: Role, settings: dict[str, str]) -> None:
+    labels = ",".join(f"example.com/label-number-{n}=some-value-{n * 7919}" for n in range(30))
+    gates = ",".join(f"SomeFeatureOfKubernetesNumber{n * 31}=true" for n in range(30))
+    args = " ".join(f"--some-long-argument-{n * 17}=some-value-{n * 7919}" for n in range(20))
+    every = {f"{name}_TEST_ARGS": args for name in userdata.COMPONENTS}
+    mirror = {name: value.replace("https://", "https://mirror.example.com/a/b/") for name, value in settings.items()}
+    long = {**mirror, **every, "NODE_LABELS": labels, "FEATURE_GATES": gates, "KUBE_RUNTIME_CONFIG": gates}
+    assert len(userdata.render(role, long)) < userdata.LIMIT_BYTES - 2048
+
+
+def test_user_data_that_ec2_would_refuse_is_refused_with_the_settings_to_shorten() -> None:
+    labels = ",".join(f"{os.urandom(20).hex()}={os.urandom(20).hex()}" for _ in range(400))
+    with pytest.raises(userdata.UserDataTooLarge, match=r"\d{5} bytes compressed.*16384.*NODE_LABELS") as refused:
+        userdata.render("minion", {**MINION, "NODE_LABELS": labels})
+    assert refused.value.exit_code == 2
+
+
+@by_role
+def test_settings_reach_the_shell_as_they_are(role: Role, settings: dict[str, str]) -> None:
+    hostile = 'a\'b "c" $(touch /tmp/no) `x` \\ ; & | > < * ~ # !%s\t$HOME ${IFS} KUBE_ENV'
+    text = userdata.kube_env(role, {**settings, "NODE_LABELS": hostile})
+    ran = subprocess.run(
+        ["bash", "-c", 'eval "$(cat)"; printf %s "$NODE_LABELS"'],
+        input=text,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert ran.stdout == hostile
+
+
+def test_the_masters_address_stands_in_plain_text_in_both() -> None:
+    for role, settings in ROLES:
+        assert "\nMASTER_INTERNAL_IP=172.20.0.9\n" in userdata.script(role, settings)
+
+
+def test_a_line_break_in_a_setting_is_refused_by_its_name() -> None:
+    with pytest.raises(KubeError, match="NODE_LABELS"):
+        userdata.render("minion", {**MINION, "NODE_LABELS": "a=b\nKUBE_ENV\nrm -rf /"})
+
+
+def test_the_join_token_is_in_no_masters_user_data() -> None:
+    token = MINION["KUBE_JOIN_TOKEN"]
+    assert token in userdata.script("minion", MINION)
+    assert token not in userdata.script("master", {**MASTER, "KUBE_JOIN_TOKEN": token})
+
+
+def test_every_setting_that_a_template_reads_is_given() -> None:
+    """The shell stops at a name that it does not know, so a forgotten one would stop every node."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in userdata.TEMPLATES.glob("*") if path.is_file()}
+    read = {
+        name for file in texts if file != "releases.env" for name in re.findall(r"\$\{?([A-Z][A-Z0-9_]+)", texts[file])
+    }
+    set_there = set(re.findall(r"\b([A-Z][A-Z0-9_]+)\+?=", texts["bootstrap.sh"] + texts["bootstrap-master.sh"]))
+    of_the_shell = {"BASH_COMMAND", "LINENO", "SECONDS", "NODE_NAME", "KUBELET_KUBEADM_ARGS"}
+    given = {*userdata.SETTINGS, *userdata.MASTER_SETTINGS, *userdata.MINION_SETTINGS}
+    assert read - set_there - of_the_shell <= given
+    indirect = {f"{what}_{name}" for name in userdata.DOWNLOADS for what in ("URL", "SHA256")}
+    assert given - read - indirect <= {"KUBE_ROLE"}

@@ -1,0 +1,57 @@
+"""templates/addons: what every manifest must hold."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bootstrap import MASTER
+
+from lib import userdata
+
+MANIFESTS = sorted((userdata.TEMPLATES / "addons").glob("*.yaml"))
+
+
+def manifest(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(string.Template(path.read_text(encoding="utf-8")).substitute(NAMES)))
+
+
+NAMES = {
+    **dict(re.findall(r"^(\w+_VERSION)=(\S+)$", (userdata.TEMPLATES / "releases.env").read_text(), re.MULTILINE)),
+    **MASTER,
+    "KUBE_AUTOSCALER_MIN_NODES": "1",
+    "KUBE_AUTOSCALER_MAX_NODES": "5",
+    "GROUP_NAME": "kubernetes-minion-group-us-west-2a",
+    "KUBE_AWS_ZONE": "us-west-2a",
+    "VPC_ID": "vpc-1",
+    "SUBNET_ID": "subnet-1",
+    "ROUTE_TABLE_ID": "rtb-1",
+}
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_a_manifests_workloads_run_pinned_images_without_more_rights_than_they_need(path: Path) -> None:
+    for document in manifest(path):
+        if document["kind"] not in ("Deployment", "DaemonSet"):
+            continue
+        assert document["metadata"]["namespace"] == "kube-system"
+        for container in document["spec"]["template"]["spec"]["containers"]:
+            assert re.search(r":v\d+\.\d+\.\d+$", container["image"])
+            allowed = container["name"] == "ebs-plugin" and document["kind"] == "DaemonSet"
+            assert container["securityContext"].get("privileged", False) is allowed
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+@pytest.mark.parametrize("name", ["cloud-controller-manager", "aws-ebs-csi-driver", "cluster-autoscaler"])
+def test_what_calls_aws_runs_on_the_master_with_its_network_region_and_authorities(name: str) -> None:
+    documents = manifest(userdata.TEMPLATES / "addons" / f"{name}.yaml")
+    pod = next(each for each in documents if each["kind"] == "Deployment")["spec"]["template"]["spec"]
+    assert pod["hostNetwork"] is True
+    assert pod["nodeSelector"] == {"node-role.kubernetes.io/control-plane": ""}
+    caller = pod["containers"][0]
+    assert {"name": "AWS_REGION", "value": "us-west-2"} in caller["env"]
+    assert "/etc/ssl/certs" in {mount["mountPath"] for mount in caller["volumeMounts"]}

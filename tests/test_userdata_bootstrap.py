@@ -1,0 +1,235 @@
+"""templates/bootstrap*.sh: their functions, run as shell on this computer, where nothing else shows them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bootstrap import MASTER, MINION, Shell
+
+from lib import userdata
+
+
+def test_each_step_is_named_on_the_console(tmp_path: Path) -> None:
+    ran = Shell("minion", MINION, tmp_path).run("one() { :; }; two_words() { :; }", "main one two_words")
+    assert ran.said == ["step 1/2 one: ok", "step 2/2 two words: ok", ran.said[-1]]
+    assert re.fullmatch(r"done after \d+ s", ran.said[-1])
+
+
+def test_a_step_that_fails_ends_the_run_in_its_own_words(tmp_path: Path) -> None:
+    shell = Shell("minion", MINION, tmp_path)
+    assert shell.run("one() { die no such luck; }", "main one two").said == ["step 1/2 one: failed: no such luck"]
+    words = shell.run('one() { try sh -c "echo fine; echo Error: it broke; exit 3"; }', "main one").said
+    assert words == ["step 1/1 one: failed: sh: Error: it broke"]
+    words = shell.run("one() { ls /nonexistent; }", "main one").said
+    assert words[0].startswith("step 1/1 one: failed: ls /nonexistent failed in line ")
+
+
+def test_a_failed_run_exits_with_a_status(tmp_path: Path) -> None:
+    assert Shell("minion", MINION, tmp_path).run("one() { false; }", "main one").status == 1
+
+
+def test_a_download_is_placed_once_and_only_with_the_right_sum(tmp_path: Path) -> None:
+    content = tmp_path / "kubectl"
+    content.write_bytes(b"#!/bin/sh\n")
+    sha256 = subprocess.run(["sha256sum", content], capture_output=True, text=True, check=True).stdout.split()[0]
+    at = {"URL_KUBECTL": content.as_uri(), "SHA256_KUBECTL": sha256}
+    functions = 'place() { echo "placed $1"; }; sleep() { :; }; mkdir -p "$STATE"'
+    good = Shell("minion", {**MINION, **at}, tmp_path).run(
+        functions, "eval_settings; download KUBECTL; download KUBECTL"
+    )
+    assert good.output.splitlines() == ["placed KUBECTL"]
+    at["SHA256_KUBECTL"] = "0" * 64
+    bad = Shell("minion", {**MINION, **at}, tmp_path).run(functions, "eval_settings; download KUBECTL")
+    assert bad.status != 0
+    assert bad.output.count("attempt") == 5
+    assert f"the sha256 of {content.as_uri()} is {sha256}, and must be {'0' * 64}" in bad.output
+
+
+def test_a_download_that_cannot_be_reached_names_its_address(tmp_path: Path) -> None:
+    every = {f"URL_{name}": "http://127.0.0.1:9/x/" + name.lower() for name in userdata.DOWNLOADS}
+    ran = Shell("minion", {**MINION, **every}, tmp_path).run("sleep() { :; }", "main eval_settings downloads")
+    assert re.fullmatch(r"step 2/2 downloads: failed: curl: \(7\) .* \(http://127.0.0.1:9/x/\w+\)", ran.said[-1])
+
+
+@pytest.mark.parametrize(
+    ("status", "label", "made"),
+    [
+        (2, "", True),
+        (0, "kube-unmade", True),
+        (0, "kube-master", False),
+        (0, "", False),
+        (8, "", False),
+        (4, "", False),
+    ],
+    ids=["empty", "making cut short", "ours", "somebody's", "ambiguous", "unreadable"],
+)
+def test_the_disk_is_formatted_only_when_nothing_is_on_it(tmp_path: Path, status: int, label: str, made: bool) -> None:
+    stubs = f"""
+        device=/dev/x; hint=''
+        blkid() {{ case "$*" in *LABEL*) echo '{label}';; *) return {status};; esac; }}
+        mkfs.ext4() {{ echo made; }}; e2label() {{ :; }}
+    """
+    ran = Shell("master", MASTER, tmp_path).run(stubs, "eval_settings; formatted")
+    assert ("made" in ran.output) is made
+    assert (ran.status == 0) is (status in (0, 2))
+
+
+@pytest.mark.parametrize("name", ["nvme-Amazon_Elastic_Block_Store_vol0abc", "virtio-vol0abc"])
+def test_the_disk_is_found_by_its_volumes_id(tmp_path: Path, name: str) -> None:
+    links = tmp_path / "by-id"
+    links.mkdir()
+    (links / name).symlink_to("/dev/null")
+    shell = Shell(
+        "master", {**MASTER, "MASTER_DISK_ID": "vol-0abc"}, tmp_path, {"/dev/disk/by-id": str(links), "-b ": "-e "}
+    )
+    assert shell.run("", 'eval_settings; master_device; echo "$device"').output.strip() == "/dev/null"
+
+
+def test_a_masters_attaching_is_refused_in_aws_words(tmp_path: Path) -> None:
+    stubs = """
+        instance=i-1; master_device() { return 1; }
+        refused='<Errors><Error><Code>VolumeInUse</Code><Message>vol-1 is used</Message></Error></Errors>'
+        signed() { echo "<Response>$refused</Response>" >"$RUN/attach"; return 22; }
+    """
+    ran = Shell("master", MASTER, tmp_path).run(stubs, 'eval_settings; ask_for_disk; echo "$hint"')
+    assert ran.output.strip() == "AttachVolume: VolumeInUse: vol-1 is used"
+
+
+def kubeadm(tmp_path: Path, **settings: str) -> dict[str, dict[str, Any]]:
+    """The documents that kubeadm init is given, by kind."""
+    shell = Shell("master", {**MASTER, **settings}, tmp_path, {"put /etc/": f"put {tmp_path}/etc/"})
+    facts = "node=ip-172-20-0-9.us-west-2.compute.internal; address=172.20.0.9"
+    token = 'echo abcdef.0123456789abcdef >"$RUN/join-token"'
+    ran = shell.run(f"{facts}; {token}", 'eval_settings; kubeadm_config; cat "$RUN/kubeadm.yaml"')
+    assert ran.status == 0, ran.output
+    return {document["kind"]: document for document in yaml.safe_load_all(ran.output)}
+
+
+def arguments(component: dict[str, Any], name: str) -> list[str]:
+    return [each["value"] for each in component["extraArgs"] if each["name"] == name]
+
+
+def test_kubeadm_is_given_the_address_the_port_and_every_name_of_the_original(tmp_path: Path) -> None:
+    documents = kubeadm(tmp_path, KUBE_API_PORT="8443")
+    cluster = documents["ClusterConfiguration"]
+    assert documents["InitConfiguration"]["localAPIEndpoint"] == {"advertiseAddress": "172.20.0.9", "bindPort": 8443}
+    assert cluster["controlPlaneEndpoint"] == "172.20.0.9:8443"
+    assert cluster["kubernetesVersion"] == "v1.37.2"
+    assert cluster["encryptionAlgorithm"] == "ECDSA-P256"
+    assert set(cluster["apiServer"]["certSANs"]) == {
+        *("203.0.113.9", "172.20.0.9", "10.0.0.1", "kubernetes-master", "kubernetes", "kubernetes.default"),
+        *("kubernetes.default.svc", "kubernetes.default.svc.cluster.local"),
+    }
+    assert documents["InitConfiguration"]["bootstrapTokens"][0]["token"] == "abcdef.0123456789abcdef"
+
+
+def test_a_master_without_a_public_address_has_none_in_its_certificate(tmp_path: Path) -> None:
+    names = kubeadm(tmp_path, MASTER_PUBLIC_IP="")["ClusterConfiguration"]["apiServer"]["certSANs"]
+    assert names[0] == "172.20.0.9"
+    assert None not in names
+
+
+def test_test_arguments_and_log_levels_reach_their_component_after_our_own(tmp_path: Path) -> None:
+    given = {
+        **{f"{name}_TEST_ARGS": f"--of={name.lower()} --flag" for name in userdata.COMPONENTS},
+        **{f"{name}_TEST_LOG_LEVEL": "--v=4" for name in userdata.COMPONENTS},
+        "SCHEDULER_TEST_ARGS": "--leader-elect=true --it=isn't",
+    }
+    documents = kubeadm(tmp_path, **given)
+    cluster = documents["ClusterConfiguration"]
+    for part, name in (("apiServer", "apiserver"), ("controllerManager", "controller_manager")):
+        assert arguments(cluster[part], "of") == [name]
+        assert arguments(cluster[part], "v") == ["4"]
+        assert arguments(cluster[part], "flag") == ["true"]
+    assert arguments(cluster["scheduler"], "leader-elect") == ["false", "true"]
+    assert arguments(cluster["scheduler"], "it") == ["isn't"]
+    kubelet = {
+        each["name"]: each["value"] for each in documents["InitConfiguration"]["nodeRegistration"]["kubeletExtraArgs"]
+    }
+    assert kubelet == {"cloud-provider": "external", "node-ip": "172.20.0.9", "v": "4", "of": "kubelet", "flag": "true"}
+
+
+def test_feature_gates_reach_every_component_and_runtime_config_the_api_server(tmp_path: Path) -> None:
+    documents = kubeadm(tmp_path, FEATURE_GATES="A=true,B=false", KUBE_RUNTIME_CONFIG="api/all=true")
+    cluster = documents["ClusterConfiguration"]
+    for part in ("apiServer", "controllerManager", "scheduler"):
+        assert arguments(cluster[part], "feature-gates") == ["A=true,B=false"]
+    assert arguments(cluster["apiServer"], "runtime-config") == ["api/all=true"]
+    assert documents["KubeProxyConfiguration"]["featureGates"] == {"A": True, "B": False}
+
+
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_the_clusters_dns_is_an_option(tmp_path: Path, wanted: str) -> None:
+    cluster = kubeadm(tmp_path, KUBE_ENABLE_CLUSTER_DNS=wanted)["ClusterConfiguration"]
+    assert cluster["dns"]["disabled"] is (wanted == "false")
+
+
+def test_labels_eviction_and_gates_reach_the_kubelet(tmp_path: Path) -> None:
+    settings = {
+        "EVICTION_HARD": "memory.available<100Mi,nodefs.available<10%",
+        "FEATURE_GATES": "A=true",
+        "NODE_LABELS": "a=b,c=d",
+    }
+    shell = Shell("minion", {**MINION, **settings}, tmp_path, {"put /etc/": f"put {tmp_path}/etc/"})
+    facts = "node=n; address=172.20.0.20; provider=aws:///us-west-2a/i-1; systemctl() { :; };"
+    facts += f"KUBELET_DROP_INS={tmp_path}"
+    ran = shell.run(facts, f"eval_settings; kubelet_unit; cat {tmp_path}/10-node.conf; echo ---; registration")
+    kubelet, registration = yaml.safe_load_all(ran.output)
+    assert kubelet["evictionHard"] == {"memory.available": "100Mi", "nodefs.available": "10%"}
+    assert kubelet["featureGates"] == {"A": True}
+    assert kubelet["providerID"] == "aws:///us-west-2a/i-1"
+    assert {"name": "node-labels", "value": "a=b,c=d"} in registration["kubeletExtraArgs"]
+
+
+def test_a_registry_mirror_is_asked_first_and_an_insecure_one_not_verified(tmp_path: Path) -> None:
+    settings = {"DOCKER_REGISTRY_MIRROR_URL": "https://mirror.example.com", "KUBE_ENABLE_INSECURE_REGISTRY": "true"}
+    hosts = tmp_path / "etc/containerd/certs.d/_default/hosts.toml"
+    rename = {"put /etc/": f"put {tmp_path}/etc/"}
+    Shell("minion", {**MINION, **settings}, tmp_path, rename).run("", "eval_settings; registry")
+    assert '[host."https://mirror.example.com"]' in hosts.read_text()
+    assert "skip_verify = true" in hosts.read_text()
+    Shell("minion", MINION, tmp_path, rename).run("", "eval_settings; registry")
+    assert hosts.read_text() == "skip_verify = false\n"
+
+
+@pytest.mark.parametrize(
+    ("region", "name", "node"),
+    [
+        ("us-west-2", "ip-172-20-0-9.us-west-2.compute.internal", "ip-172-20-0-9.us-west-2.compute.internal"),
+        ("us-east-1", "ip-172-20-0-9.ec2.internal", "ip-172-20-0-9.ec2.internal"),
+        ("eu-west-1", "ip-172-20-0-9.corp.example.com more.example.com", "ip-172-20-0-9.eu-west-1.compute.internal"),
+    ],
+)
+def test_a_node_is_named_by_its_private_dns_name(tmp_path: Path, region: str, name: str, node: str) -> None:
+    stub = f"""imds() {{
+        case $1 in
+        local-hostname) echo "{name}" ;; instance-id) echo i-1 ;; *zone) echo {region}a ;; *) echo 172.20.0.9 ;;
+        esac
+    }}"""
+    ran = Shell("minion", {**MINION, "AWS_REGION": region}, tmp_path).run(
+        stub, 'eval_settings; identity; echo "$node $provider"'
+    )
+    assert ran.output.strip() == f"{node} aws:///{region}a/i-1"
+
+
+def test_a_minion_waits_while_a_dead_instances_node_has_its_name(tmp_path: Path) -> None:
+    def free(answer: str) -> str:
+        stub = f"node=n; provider=aws:///us-west-2a/i-new; api() {{ printf '{answer}'; }}"
+        ran = Shell("minion", MINION, tmp_path).run(stub, "eval_settings; name_is_free && echo free || echo not yet")
+        return ran.output.strip()
+
+    assert free(r"{}\n404") == "free"
+    assert free(r'{"spec": {"providerID": "aws:///us-west-2a/i-old"}}\n200') == "not yet"
+    assert free(r'{"spec": {"providerID": "aws:///us-west-2a/i-new"}}\n200') == "free"
+    assert free(r"\n503") == "not yet"
+
+
+def test_a_refused_join_token_is_said(tmp_path: Path) -> None:
+    stub = "node=n; provider=p; api() { printf '\\n401'; }"
+    ran = Shell("minion", MINION, tmp_path).run(stub + "; joins() { name_is_free; }", "main eval_settings joins")
+    assert ran.said[-1] == "step 2/2 joins: failed: the master refuses the join token (401)"
