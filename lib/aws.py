@@ -314,7 +314,7 @@ class Aws:
             return Planned(f"(new {words})")
         made = self._persist(words, call, look, retry_if=retry_if)
         self.made.append(made)
-        self.console.done(made)
+        self.console.done("" if made in words else made)
         return made
 
     def change(

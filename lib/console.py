@@ -122,16 +122,17 @@ class _Wait:
     def tell(self, progress: str) -> None:
         now = self._clock.monotonic()
         first = self._told is None
-        text = f"waiting for {self._what}: {elapsed(now - self._start)} of at most {elapsed(self._seconds)}"
-        text += f", {progress}" if progress else ""
+        text = f"{self._what}: " + (f"{progress}, " if progress else "")
+        text += f"{elapsed(now - self._start)} of {elapsed(self._seconds)}"
         if self._status:
             if first:
                 self._console._end_line()
                 self._status.start()
-            self._status.update(_INDENT + escape(text))
+            self._status.update(escape(text))
             self._told = now
         elif self._told is None or now - self._told >= _PLAIN_TELLS_EVERY:
-            self._console.say(text if not first else f"waiting for {self._what}, at most {elapsed(self._seconds)}")
+            first_words = f"waiting for {self._what}, at most {elapsed(self._seconds)}"
+            self._console.say(first_words if first else f"waiting for {text}")
             self._told = now
 
     def end(self) -> None:

@@ -61,12 +61,14 @@ class Flag:
 
 _HELP = Flag("--help", "print this and exit")
 _SHOW_SETTINGS = Flag("--show-settings", "print every setting with its value and where it comes from, and exit")
+_DRY_RUN = Flag("--dry-run", "look at the account and say what would be done; change nothing, exit 3 if anything would")
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
-    "kube_up.py": (_HELP, _SHOW_SETTINGS),
+    "kube_up.py": (_HELP, _SHOW_SETTINGS, _DRY_RUN),
     "kube_down.py": (
         _HELP,
         _SHOW_SETTINGS,
+        _DRY_RUN,
         Flag("--keep-disk", "keep the master's disk, volumes, elastic IP and bucket, so that the next up finds them"),
     ),
 }
@@ -83,7 +85,7 @@ _HOW = (
 
 _EXITS = (
     "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
-    "130 Ctrl-C; 143 SIGTERM."
+    "3 a dry run found something to do; 130 Ctrl-C; 143 SIGTERM."
 )
 
 

@@ -122,12 +122,15 @@ def _parse(script: str, argv: Sequence[str]) -> Flags | None:
     parser = _Parser(prog=script, add_help=False, allow_abbrev=False)
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--show-settings", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")
     found = parser.parse_args(list(argv))
     if found.help:
         return None
-    return Flags(show_settings=found.show_settings, keep_disk=getattr(found, "keep_disk", False))
+    return Flags(
+        dry_run=found.dry_run, show_settings=found.show_settings, keep_disk=getattr(found, "keep_disk", False)
+    )
 
 
 class _Parser(argparse.ArgumentParser):
