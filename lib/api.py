@@ -137,7 +137,9 @@ def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], str]
         raise
 
 
-def wait_nodes(aws: Aws, config: Config, api: Api, *, expected: int, known: Callable[[], str]) -> list[Node]:
+def wait_nodes(
+    aws: Aws, config: Config, api: Api, *, expected: int, known: Callable[[Sequence[Node]], str]
+) -> list[Node]:
     """The nodes, once `expected` of them, less ALLOWED_NOTREADY_NODES, are Ready.
 
     Those allowed to be late get CLUSTER_READY_ADDITIONAL_TIME_SECONDS more. Raises WaitExpired.
@@ -158,7 +160,7 @@ def wait_nodes(aws: Aws, config: Config, api: Api, *, expected: int, known: Call
         lambda: ready(expected - config.allowed_notready_nodes),
         seconds=config.kube_wait_nodes_seconds,
         progress=lambda: str(seen["answer"]),
-        at_end=lambda: f"{seen['answer']}; {_not_ready(seen['nodes'])}\n{known()}",
+        at_end=lambda: f"{seen['answer']}; {_not_ready(seen['nodes'])}\n{known(seen['nodes'])}",
     )
     if _ready(seen["nodes"]) < expected:
         try:

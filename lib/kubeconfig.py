@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
-import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lib.errors import SettingError
+from lib.kubetext import LOADER, SECTIONS, entry, merge, without
 
 if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
     from lib.pki import Pki
 
-# YAML's C reader and writer where libyaml is there; both come with PyYAML.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RENEW_DAYS = 90
-SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,8 @@ def check_kubeconfig(config: Config) -> None:
 def _load(path: Path) -> tuple[str, dict[str, Any]]:
     """The file's text and what it says; ('', {}) for one that is not there."""
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        data = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 a safe loader
+        text = path.read_bytes().decode() if path.exists() else ""
+        data = yaml.load(text, Loader=LOADER) or {}  # noqa: S506 a safe loader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
         raise SettingError(
@@ -75,15 +72,6 @@ def _load(path: Path) -> tuple[str, dict[str, Any]]:
     if not all(isinstance(s, list) and all(isinstance(e, dict) for e in s) for s in sections):
         raise SettingError("KUBECONFIG", f"{path} is not a kubeconfig", "mend it, or name another file")
     return text, data
-
-
-def entry(data: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
-    """What the section says of `name`, {} for nothing."""
-    for item in data.get(section) or []:
-        if item.get("name") == name:
-            found: dict[str, Any] = item.get(SECTIONS[section]) or {}
-            return found
-    return {}
 
 
 def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Client:
@@ -152,7 +140,7 @@ def write_private(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -161,130 +149,3 @@ def write_private(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-# --- the text
-
-
-def merge(text: str, data: Mapping[str, Any], name: str, wanted: Mapping[str, dict[str, Any]]) -> str:
-    """The text with `name`'s entry in each section as wanted, and current. The same text if it is so already."""
-    target = _merged(data, name, wanted)
-    if target == data:
-        return text
-    if not data:
-        return text + _dump({"apiVersion": "v1", "kind": "Config", "preferences": {}, **target})
-    return _edited(text, data, target, name)
-
-
-def without(text: str, data: Mapping[str, Any], name: str) -> str:
-    """The text without `name`'s entries, and no current context if that was it."""
-    target = {
-        key: [item for item in value if item.get("name") != name] if key in SECTIONS and value else value
-        for key, value in data.items()
-    }
-    if target.get("current-context") == name:
-        target["current-context"] = ""
-    return _edited(text, data, target, name)
-
-
-def _merged(data: Mapping[str, Any], name: str, wanted: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    target = dict(data)
-    for section, body in wanted.items():
-        items = list(data.get(section) or [])
-        index = next((i for i, item in enumerate(items) if item.get("name") == name), len(items))
-        kept = _ours_kept(section, entry(data, section, name))
-        items[index : index + 1] = [{"name": name, SECTIONS[section]: {**kept, **body}}]
-        target[section] = items
-    target["current-context"] = name
-    return target
-
-
-def _ours_kept(section: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a person may have added to our entry and keeps: a proxy, a namespace."""
-    kept = {"clusters": ("proxy-url", "tls-server-name"), "contexts": ("namespace",)}.get(section, ())
-    return {key: body[key] for key in kept if key in body}
-
-
-def _edited(text: str, data: Mapping[str, Any], target: dict[str, Any], name: str) -> str:
-    """`text`, which says `data`, edited to say `target`; written anew only where its form cannot be edited (JSON)."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    new = _Edit(text, root, name).apply(data, target)
-    if new is not None and yaml.load(new, Loader=_Loader) == target:  # noqa: S506 a safe loader
-        return new
-    return json.dumps(target, indent=2) + "\n" if text.lstrip().startswith("{") else _dump(target)
-
-
-def _dump(data: Any) -> str:
-    return yaml.safe_dump(data, sort_keys=False, width=1 << 20)
-
-
-class _Edit:
-    """Edits to a block-style document at the places where the YAML reader found its nodes."""
-
-    def __init__(self, text: str, root: yaml.Node | None, name: str) -> None:
-        self._text, self._root, self._name = text, root, name
-        self._edits: list[tuple[int, int, str]] = []
-        self._tail = ""
-
-    def apply(self, data: Mapping[str, Any], target: Mapping[str, Any]) -> str | None:
-        """The edited text, None where the document is not in block style."""
-        if not isinstance(self._root, yaml.MappingNode) or self._root.flow_style:
-            return None
-        values = {key.value: value for key, value in self._root.value}
-        for key, wanted in target.items():
-            if data.get(key) != wanted and not self._set(values.get(key), key, wanted):
-                return None
-        new = self._text
-        for start, end, replacement in sorted(self._edits, reverse=True):
-            new = new[:start] + replacement + new[end:]
-        return new + ("\n" if self._tail and not new.endswith("\n") else "") + self._tail
-
-    def _set(self, node: yaml.Node | None, key: str, wanted: Any) -> bool:
-        if node is None:
-            self._tail += _dump({key: wanted})
-            return True
-        if key not in SECTIONS or not isinstance(node, yaml.SequenceNode) or not node.value or not wanted:
-            return self._replace_value(node, key, wanted)
-        return not node.flow_style and self._set_item(node, wanted)
-
-    def _replace_value(self, node: yaml.Node, key: str, wanted: Any) -> bool:
-        """The whole value of a top-level key: a scalar, an empty list, nothing, or a list that becomes empty."""
-        start, end = node.start_mark.index, self._end(node)
-        text = _dump({key: wanted}).rstrip("\n")[len(key) + 1 :]
-        if self._text[start - 1 : start] in (" ", "\n") and not text.startswith("\n"):
-            text = text.lstrip(" ")
-        if text.startswith("\n") or isinstance(node, yaml.SequenceNode):
-            start = self._text.rindex(":", 0, start + 1) + 1  # from behind the key on
-            text = text if text.startswith("\n") else " " + text
-        self._edits.append((start, max(start, end), text))
-        return True
-
-    def _set_item(self, node: yaml.SequenceNode, wanted: list[dict[str, Any]]) -> bool:
-        """Our one item of a list: replaced, added behind the last, or taken out."""
-        mine = next((item for item in wanted if item.get("name") == self._name), None)
-        there = next((item for item in node.value if self._is_mine(item)), None)
-        column = node.value[0].start_mark.column
-        text = "" if mine is None else _dump(mine).rstrip("\n").replace("\n", "\n" + " " * column)
-        if there is None:
-            last, dash = self._end(node.value[-1]), node.start_mark.column
-            self._edits.append((last, last, "\n" + " " * dash + "-" + " " * (column - dash - 1) + text))
-        elif mine is None:
-            start = self._text.rindex("\n", 0, there.start_mark.index) + 1
-            end = self._end(there)
-            self._edits.append((start, min(end + 1, len(self._text)), ""))
-        else:
-            self._edits.append((there.start_mark.index, self._end(there), text))
-        return True
-
-    def _is_mine(self, item: yaml.Node) -> bool:
-        return isinstance(item, yaml.MappingNode) and any(
-            key.value == "name" and value.value == self._name for key, value in item.value
-        )
-
-    def _end(self, node: yaml.Node) -> int:
-        """Where the node's own text ends; its end mark stands behind the comments and blank lines that follow."""
-        start, end = node.start_mark.index, node.end_mark.index
-        lines = self._text[start:end].split("\n")
-        while len(lines) > 1 and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
-            lines.pop()
-        return int(start + len("\n".join(lines)))

@@ -5,6 +5,7 @@ Everything is read from config-default.env and docs/porting.md when it is asked 
 
 from __future__ import annotations
 
+import difflib
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,6 +164,26 @@ def obsolete_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
     said = obsolete(porting)
     named = [name for name in said if layers.environment.get(name) or layers.file.get(name)]
     return [f"{name}: {said[name]}" for name in named]
+
+
+# kubectl's own, which people have in their environment for good.
+_READ_ELSEWHERE = frozenset({"KUBE_EDITOR"})
+
+
+def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
+    """For each name that looks like an option and that nothing reads: that, and the option that is meant, if one is near.
+
+    All that KUBE_CONFIG_FILE holds is meant for us; of the environment, what begins with KUBE_ or is nearly an option.
+    """
+    known = {*layers.defaults, *obsolete(porting), *_READ_ELSEWHERE}
+    asked = sorted({*layers.environment, *layers.file} - known)
+    near = {name: difflib.get_close_matches(name, layers.defaults, n=1, cutoff=0.85) for name in asked}
+    named = [name for name in asked if near[name] or name in layers.file or name.startswith("KUBE_")]
+    return [
+        f"{name}: nothing reads it"
+        + (f"; did you mean {near[name][0]}?" if near[name] else "; --help lists all options")
+        for name in named
+    ]
 
 
 def obsolete(porting: Path = PORTING) -> dict[str, str]:

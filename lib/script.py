@@ -14,7 +14,7 @@ from lib.aws import FAILURES, Aws, Clock, Waits, explain
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
 from lib.errors import KubeError, SettingError
-from lib.options import help_text, obsolete_warnings, settings_table
+from lib.options import help_text, obsolete_warnings, settings_table, unread_warnings
 
 DONE, REFUSED, WRONG_SETTING, WOULD_CHANGE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 
@@ -71,7 +71,7 @@ def _run_body(
     show: Callable[[Aws, Layers], tuple[Layers, Config]],
 ) -> int:
     layers = read_layers(environ)
-    for warning in obsolete_warnings(layers):
+    for warning in (*obsolete_warnings(layers), *unread_warnings(layers)):
         console.warn(warning)
     config = resolve(layers, check=False)  # what is remembered may yet change what does not fit
     aws: Aws | None = None
@@ -128,9 +128,7 @@ def _parse(script: str, argv: Sequence[str]) -> Flags | None:
     found = parser.parse_args(list(argv))
     if found.help:
         return None
-    return Flags(
-        dry_run=found.dry_run, show_settings=found.show_settings, keep_disk=getattr(found, "keep_disk", False)
-    )
+    return Flags(dry_run=found.dry_run, show_settings=found.show_settings, keep_disk=getattr(found, "keep_disk", False))
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lib.api import Api, Node, services, validate, wait_healthy, wait_nodes
-from lib.master import console_tail
+from lib.aws import tags_of
+from lib.master import console_tail, own_instances
 from lib.minions import own_groups
 from lib.programs import find_program
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from lib.config import Config
     from lib.kubeconfig import Client
 
+_FEW = 3
 SSH_USERS = {"debian": "admin", "ubuntu": "ubuntu"}
 
 
@@ -35,7 +38,9 @@ def validate_cluster(aws: Aws, config: Config, client: Client, *, master_id: str
         )
         return []
     expected = 1 + sum(group["DesiredCapacity"] for group in own_groups(aws, config))
-    nodes = wait_nodes(aws, config, api, expected=expected, known=known)
+    nodes = wait_nodes(
+        aws, config, api, expected=expected, known=lambda there: f"{_late_minions(aws, config, there)}{known()}"
+    )
     validate(api)
     for node in nodes:
         aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
@@ -49,6 +54,21 @@ def _known(aws: Aws, config: Config, client: Client, master_id: str) -> str:
     tail = console_tail(aws, master_id)
     where = f"look at: ssh -i {config.aws_ssh_key} {SSH_USERS[config.kube_os_distribution]}@{host} sudo journalctl -b"
     return f"the master's console ends:\n{tail}\n{where}" if tail else f"the master's console is empty\n{where}"
+
+
+def _late_minions(aws: Aws, config: Config, there: Sequence[Node]) -> str:
+    """What the bootstrap of the minions that have not joined said last; of a few, since they mostly say the same."""
+    names = {node.name for node in there}
+    late = [
+        instance["InstanceId"]
+        for instance in own_instances(aws, config)
+        if tags_of(instance).get("Role") == config.node_name and instance.get("PrivateDnsName") not in names
+    ]
+    lines = ""
+    for instance_id in late[:_FEW]:
+        said = [line for line in console_tail(aws, instance_id, lines=200).splitlines() if "kube-bootstrap:" in line]
+        lines += f"minion {instance_id}: {said[-1].strip() if said else 'nothing from its bootstrap yet'}\n"
+    return lines
 
 
 def _say_services(aws: Aws, api: Api) -> None:

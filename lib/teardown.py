@@ -21,6 +21,7 @@ from lib import (
     securitygroups,
     sshkey,
     volumes,
+    vpc,
 )
 from lib.aws import EXPIRED, FAILURES, Aws, Retry, error_code, explain, tag_filters, tags_of
 from lib.config import Config, Layers, resolve_whatever
@@ -161,6 +162,8 @@ def look(aws: Aws, layers: Layers) -> Doomed:
             f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}; nothing was touched",
             hint="KUBE_AWS_ZONE says which region is meant, KUBE_AWS_INSTANCE_PREFIX which cluster",
         )
+    for volume in doomed.volumes:
+        aws.console.found(volumes.describe(volume))
     return doomed
 
 
@@ -272,6 +275,8 @@ class _Patience:
         if self._filter == "group-id":
             referring = securitygroups.referring(self._aws, self._value)
             self.blockers += [f"a rule of {g['GroupId']}" for g in referring if g["GroupId"] not in self._ours]
+        if self._filter == "vpc-id":
+            self.blockers += vpc.contents(self._aws, self._value)
         if self.blockers:
             return False
         self._left -= 0 if found else 1

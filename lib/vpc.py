@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.aws import Retry, find_ours, never, one, tag_specification, tags_of
 from lib.errors import SettingError
@@ -85,6 +85,21 @@ def _repair_dns(aws: Aws, vpc_id: str) -> None:
 def _enable_dns(aws: Aws, vpc_id: str, attribute: str) -> None:
     change = {DNS_ATTRIBUTES[attribute]: {"Value": True}}
     aws.change("set", f"{attribute} of {vpc_id}", lambda: aws.ec2.modify_vpc_attribute(VpcId=vpc_id, **change))  # type: ignore[arg-type]
+
+
+def contents(aws: Aws, vpc_id: str) -> list[str]:
+    """What keeps a VPC from going, apart from interfaces: by kind and id. What EC2 made with the VPC does not."""
+    here: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}]
+    attached: list[Any] = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
+    groups = aws.ec2.describe_security_groups(Filters=here)["SecurityGroups"]
+    tables = aws.ec2.describe_route_tables(Filters=here)["RouteTables"]
+    gateways = aws.ec2.describe_internet_gateways(Filters=attached)["InternetGateways"]
+    return [
+        *(f"subnet {each['SubnetId']}" for each in aws.ec2.describe_subnets(Filters=here)["Subnets"]),
+        *(f"security group {g['GroupId']} {g['GroupName']}" for g in groups if g["GroupName"] != "default"),
+        *(f"route table {t['RouteTableId']}" for t in tables if not any(a.get("Main") for a in t["Associations"])),
+        *(f"internet gateway {each['InternetGatewayId']}" for each in gateways),
+    ]
 
 
 def delete_vpc(aws: Aws, vpc: VpcTypeDef, *, wait_if: Retry = never) -> None:

@@ -22,6 +22,7 @@ def install(world: World) -> None:
     _disks()
     _groups()
     _routes()
+    _repeated_ids()
 
 
 def _original(owner: type, name: str) -> Any:
@@ -62,6 +63,18 @@ def _instances(world: World) -> None:
     _replace(Instance, "public_ip", property(lambda self: _first(self, "public_ip")))
     _replace(Instance, "public_ip_address", property(lambda self: _first(self, "public_ip")))
     _replace(Instance, "private_dns_name", property(_private_dns_name))
+
+
+def _repeated_ids() -> None:
+    """EC2 does not mind an id that is asked for twice; the cloud controller manager does so."""
+    from moto.ec2.models.instances import InstanceBackend
+
+    get = _original(InstanceBackend, "get_reservations_by_instance_ids")
+
+    def get_once(self: Any, instance_ids: list[str], filters: Any = None) -> Any:
+        return get(self, list(dict.fromkeys(instance_ids)), filters)
+
+    _replace(InstanceBackend, "get_reservations_by_instance_ids", get_once)
 
 
 def _first(instance: Any, attribute: str) -> str | None:

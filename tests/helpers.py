@@ -7,10 +7,12 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -206,7 +208,7 @@ def _shape(thing: Any) -> Any:
 
 
 def _blank(text: str) -> str:
-    text = re.sub(r"sha256:[0-9a-f]{16}|addons/[0-9a-f]{64}", "<content>", ALL_IDS.sub("<id>", text))
+    text = re.sub(r"sha256:[0-9a-f]{16}|\b[0-9a-f]{32}\b|addons/[0-9a-f]{64}", "<content>", ALL_IDS.sub("<id>", text))
     text = re.sub(r"\b(127|54)\.\d+\.\d+\.\d+\b", "<public>", text)
     return re.sub(r"\b172\.20\.0\.([4-8]|1\d)\b|\b10\.244\.\d+\.0\b", "<node's>", text)
 
@@ -242,17 +244,17 @@ def answer_with(box: Box, operation: str, code: str, message: str, *, status: in
     box.aws.hooks.before.append(refuse)
 
 
-def at_call(box: Box, operation: str, act: Callable[[], object]) -> None:
-    """Do something when AWS is asked for an operation for the first time; not by way of a call, which would wait."""
-    done: list[str] = []
+def stop_after(box: Box, operation: str, number: signal.Signals = signal.SIGINT) -> None:
+    """Send this process a signal as soon as AWS has done an operation."""
+    if number == signal.SIGINT:  # a shell's background job ignores it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def look(call: Call) -> Answer | None:
-        if f"{call.service}:{call.operation}" == operation and not done:
-            done.append(operation)
-            act()
-        return None
+    def look(call: Call, answer: Answer) -> Answer:
+        if f"{call.service}:{call.operation}" == operation and not answer.refused:
+            os.kill(os.getpid(), number)
+        return answer
 
-    box.aws.hooks.before.append(look)
+    box.aws.hooks.after.append(look)
 
 
 def settle(box: Box, seconds: float = 5.0) -> None:

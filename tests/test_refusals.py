@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import REGION, Box
@@ -23,6 +22,7 @@ from helpers import (
     part,
     refused,
     refused_untouched,
+    stop_after,
 )
 
 from sandbox import cloud, images
@@ -263,22 +263,11 @@ def test_an_endpoint_that_does_not_answer(sandbox: Box) -> None:
 # --- stopped
 
 
-def stopping(box: Box, operation: str, number: signal.Signals) -> None:
-    """Send this process the signal once the operation was done."""
-
-    def look(call: Any, answer: Any) -> Any:
-        if f"{call.service}:{call.operation}" == operation and not answer.refused:
-            os.kill(os.getpid(), number)
-        return answer
-
-    box.aws.hooks.after.append(look)
-
-
 @pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
 def test_a_stopped_run_says_what_it_made_and_that_a_rerun_goes_on(
     sandbox: Box, number: signal.Signals, code: int, word: str
 ) -> None:
-    stopping(sandbox, "ec2:CreateSubnet", number)
+    stop_after(sandbox, "ec2:CreateSubnet", number)
     said = refused(sandbox.up(), code, word, "goes on")
     assert bucket_of(sandbox) in said
     assert only(part(sandbox, "vpcs")) in said
@@ -290,7 +279,7 @@ def test_a_stopped_run_says_what_it_made_and_that_a_rerun_goes_on(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_down_is_finished_by_the_next(sandbox: Box, number: signal.Signals, code: int) -> None:
     must(sandbox.up())
-    stopping(sandbox, "ec2:DeleteSubnet", number)
+    stop_after(sandbox, "ec2:DeleteSubnet", number)
     refused(sandbox.down(), code, "the same command again")
     sandbox.aws.hooks.after.clear()
     must(sandbox.down())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +32,7 @@ from helpers import (
     settle,
     shape,
     shared_box,
+    stop_after,
     tagged,
     template_data,
     user_data,
@@ -601,17 +601,6 @@ def test_after_any_stop_the_same_command_goes_on(base: Finished, sandbox: Box, l
     must(sandbox.up())
     settle(sandbox, 2)
     assert shape(sandbox) == base.whole
-
-
-def stop_after(box: Box, operation: str) -> None:
-    """Ctrl-C as soon as an operation was done: the clock, which every run asks, raises it."""
-
-    def look(call: Any, answer: Any) -> Any:
-        if f"{call.service}:{call.operation}" == operation and not answer.refused:
-            signal.raise_signal(signal.SIGINT)
-        return answer
-
-    box.aws.hooks.after.append(look)
 
 
 def test_a_stop_says_what_exists_and_that_a_rerun_goes_on(sandbox: Box) -> None:

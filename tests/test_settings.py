@@ -55,7 +55,7 @@ def test_empty_in_the_environment_clears_what_is_remembered(sandbox: Box) -> Non
 def test_what_is_remembered_is_what_was_set_and_some_values_as_resolved(sandbox: Box) -> None:
     sandbox.environ["KUBE_CONFIG_FILE"] = str(sandbox.home / "mine.env")
     (sandbox.home / "mine.env").write_text("MASTER_DISK_SIZE=30\n")
-    must(sandbox.up(KUBE_CONFIG_CONTEXT="mine", AWS_PROFILE="", ALLOWED_NOTREADY_NODES=1))
+    must(sandbox.up(KUBE_CONFIG_CONTEXT="mine", ALLOWED_NOTREADY_NODES=1))
     found = remembered(sandbox)
     assert (
         found.items()
@@ -145,28 +145,28 @@ def test_show_settings_says_where_each_comes_from_and_changes_nothing(sandbox: B
 # --- what cannot change
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("KUBE_AWS_ZONE", f"{REGION}b"),
-        ("KUBE_SUBNET_CIDR", "172.20.1.0/24"),
-        ("VPC_NAME", "another"),
-        ("VPC_ID", "vpc-0123456789abcdef0"),
-        ("SUBNET_ID", "subnet-0123456789abcdef0"),
-        ("KUBE_VPC_CIDR_BASE", "172.21"),
-        ("CLUSTER_IP_RANGE", "10.240.0.0/16"),
-        ("SERVICE_CLUSTER_IP_RANGE", "10.1.0.0/16"),
-        ("DNS_SERVER_IP", "10.0.0.11"),
-        ("DNS_DOMAIN", "example.local"),
-        ("MASTER_INTERNAL_IP", "172.20.0.20"),
-        ("KUBE_API_PORT", "8443"),
-    ],
-)
-def test_what_a_cluster_cannot_become_is_refused_before_anything(sandbox: Box, name: str, value: str) -> None:
+UNCHANGEABLE = {
+    "KUBE_AWS_ZONE": f"{REGION}b",
+    "KUBE_SUBNET_CIDR": "172.20.1.0/24",
+    "VPC_NAME": "another",
+    "VPC_ID": "vpc-0123456789abcdef0",
+    "SUBNET_ID": "subnet-0123456789abcdef0",
+    "KUBE_VPC_CIDR_BASE": "172.21",
+    "CLUSTER_IP_RANGE": "10.240.0.0/16",
+    "SERVICE_CLUSTER_IP_RANGE": "10.1.0.0/16",
+    "DNS_SERVER_IP": "10.0.0.11",
+    "DNS_DOMAIN": "example.local",
+    "MASTER_INTERNAL_IP": "172.20.0.20",
+    "KUBE_API_PORT": "8443",
+}
+
+
+def test_what_a_cluster_cannot_become_is_refused_before_anything(sandbox: Box) -> None:
     del sandbox.environ["KUBE_AWS_ZONE"]  # the default was never set, and cannot change either
     must(sandbox.up())
     before = sandbox.inventory()
-    refused_untouched(sandbox, sandbox.up(**{name: value}), 2, name, value)
+    for name, value in UNCHANGEABLE.items():
+        refused_untouched(sandbox, sandbox.up(**{name: value}), 2, name, value)
     assert sandbox.inventory() == before
 
 
@@ -191,11 +191,16 @@ def test_an_option_of_former_days_is_said_and_has_no_effect(sandbox: Box) -> Non
 
 
 def test_a_mistyped_option_is_said_with_the_near_name(sandbox: Box) -> None:
-    result = sandbox.up("--show-settings", KUBE_AWS_ZONES="eu-central-1b", NODE_SIZES="t3.large", HOME_SIZE="1")
-    assert "warning: KUBE_AWS_ZONES" in result.err
-    assert "KUBE_AWS_ZONE?" in result.err
-    assert "NODE_SIZE?" in result.err
-    assert "HOME_SIZE" not in result.err
+    file = sandbox.home / "mine.env"
+    file.write_text("MINIONS=4\nNUM_NODE=3\n")
+    given: dict[str, object] = {"KUBE_AWS_ZONES": "eu-central-1b", "NODE_SIZES": "t3.large", "KUBE_FOO": 1}
+    others: dict[str, object] = {"NODE_ENV": "test", "SSH_AUTH_SOCK": "/x", "HOME_SIZE": 1, "KUBE_EDITOR": "vi"}
+    result = sandbox.up("--show-settings", KUBE_CONFIG_FILE=file, **given, **others)
+    warned = {line.removeprefix("warning: ") for line in result.err.splitlines() if "nothing reads it" in line}
+    assert {line.split(":")[0] for line in warned} == {*given, "MINIONS", "NUM_NODE"}
+    assert "KUBE_AWS_ZONES: nothing reads it; did you mean KUBE_AWS_ZONE?" in warned
+    assert "NODE_SIZES: nothing reads it; did you mean NODE_SIZE?" in warned
+    assert "NUM_NODE: nothing reads it; did you mean NUM_NODES?" in warned
 
 
 # --- help

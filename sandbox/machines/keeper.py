@@ -145,6 +145,8 @@ def hierarchies() -> list[Path]:
 
 def make_groups(name: str) -> list[Path]:
     """A control group of this name in every hierarchy."""
+    if hierarchies() == [GROUPS]:
+        _let_controllers_down()
     made = []
     for hierarchy in hierarchies():
         group = hierarchy / name
@@ -155,6 +157,13 @@ def make_groups(name: str) -> list[Path]:
             (group / "cgroup.clone_children").write_text("1")
         made.append(group)
     return made
+
+
+def _let_controllers_down() -> None:
+    """On version 2 a group has the controllers that its parent lets it have; the kubelet wants these of its machine."""
+    for controller in ("cpuset", "cpu", "io", "memory", "pids"):
+        with contextlib.suppress(OSError):
+            (GROUPS / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def drop_groups(prefix: str) -> None:

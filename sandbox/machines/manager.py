@@ -9,10 +9,8 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -25,7 +23,7 @@ from sandbox.machines.keeper import Failed, Keeper, drop_groups
 from sandbox.machines.machine import Machine
 from sandbox.machines.network import METADATA, OUTSIDE, SITES, Network
 from sandbox.machines.places import Cache
-from sandbox.machines.public import Doors, free_range
+from sandbox.machines.public import Doors
 from sandbox.machines.servers import Server, listen
 from sandbox.machines.volumes import Volumes
 from sandbox.machines.wanted import Instance, Wanted
@@ -69,16 +67,15 @@ class Machines:
         self._tls, self._mirror_address, self._say = authority.context(), mirror, say
         self._run = _Run(cache)
         self._keeper = Keeper()
-        self._registry = registry.start(cache, self._keeper, say) if pull else None
+        self._registry = registry.start(cache, self._keeper, self._run.folder, say) if pull else None
         self._volumes = Volumes(self._run.folder / "volumes")
         self._doors = Doors(self._keeper)
         self._machines: dict[str, Machine] = {}
         self._networks: dict[str, Network] = {}
         self._servers: dict[str, list[Server]] = {}
         self._reboots: dict[str, int] = {}
-        self._said = ""
+        self._said: set[str] = set()
         self.wanted = Wanted()
-        world.state.next_address = free_range()
         world.busy = lambda instance: instance in self._machines
         world.console = self._console
         self._closed = threading.Event()
@@ -106,38 +103,33 @@ class Machines:
         while not self._closed.wait(SOON):
             with self._lock:
                 self.wanted = wanted.look(self._world)
-            try:
-                self._reconcile(self.wanted)
-            except (Failed, OSError, subprocess.SubprocessError) as error:
-                self._complain(error)
+            self._reconcile(self.wanted)
 
-    def _complain(self, error: Exception) -> None:
-        """Each trouble once: the next look tries again."""
-        if str(error) != self._said:
-            self._said = str(error)
-            self._say(f"machines: {error}")
-            if os.environ.get("KUBE_SANDBOX_DEBUG"):
-                traceback.print_exc(file=sys.stderr)
+    def _tried(self, action: Callable[[], None]) -> None:
+        """One thing's trouble is said once, holds up nothing else, and is tried again at the next look."""
+        try:
+            action()
+        except (Failed, OSError, subprocess.SubprocessError) as error:
+            if str(error) not in self._said:
+                self._said.add(str(error))
+                self._say(f"machines: {error}")
 
     def _reconcile(self, now: Wanted) -> None:
         for instance in now.instances.values():
             if instance.alive and instance.interface and instance.id not in self._machines:
-                self._make(now, instance)
+                self._tried(functools.partial(self._make, now, instance))
         for machine in list(self._machines.values()):
-            self._attend(now, machine)
-        self._update_networks(now)
-        self._doors.update(now, {name for name, machine in self._machines.items() if machine.runs})
-        self._volumes.drop_deleted(now)
-        self._drop_disks(now)
+            self._tried(functools.partial(self._attend, now, machine))
+        running = {name for name, machine in self._machines.items() if machine.runs}
+        self._tried(functools.partial(self._update_networks, now))
+        self._tried(functools.partial(self._doors.update, now, running))
+        self._tried(functools.partial(self._volumes.drop_deleted, now))
+        self._tried(functools.partial(self._drop_disks, now))
 
     def _drop_disks(self, now: Wanted) -> None:
         """The root disks of instances that were stopped and then terminated."""
         for folder in (self._run.folder / "machines").glob("*"):
-            if (
-                folder.name not in now.stopped
-                and folder.name not in now.instances
-                and folder.name not in self._machines
-            ):
+            if folder.name not in {*now.stopped, *now.instances, *self._machines}:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _make(self, now: Wanted, instance: Instance) -> None:

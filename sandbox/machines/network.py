@@ -7,6 +7,7 @@ where there is no broadcast domain either. The router answers ARP for everybody 
 from __future__ import annotations
 
 import ipaddress
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -203,6 +204,7 @@ class Network:
         for instance in self.instances:
             self.disconnect(instance)
         self._keeper.run(["ip", "netns", "del", self.name])
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def line_name(instance_id: str) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
 import threading
 
 from sandbox.machines.keeper import Keeper
 from sandbox.machines.network import OUTSIDE
-from sandbox.machines.places import CannotStart
 from sandbox.machines.servers import join, listen
 from sandbox.machines.wanted import Wanted
 
@@ -90,20 +88,6 @@ def _doors(wanted: Wanted) -> dict[Door, tuple[str, str]]:
                 for port in range(rule.first, rule.last + 1):
                     found[interface.public, port] = (instance.id, interface.address)
     return found
-
-
-def free_range() -> int:
-    """Where to begin with elastic IPs, as a number that is added to 127.80.0.0: a range that nobody listens in yet.
-
-    Other sandboxes on this computer have elastic IPs as well.
-    """
-    for third in (1 + (os.getpid() + turn * 37) % 250 for turn in range(250)):
-        try:
-            listen((f"127.80.{third}.1", 443)).close()
-        except OSError:
-            continue
-        return third * 256
-    raise CannotStart("port 443 cannot be listened on at any address 127.80.x.1")
 
 
 def _close(listener: socket.socket) -> None:

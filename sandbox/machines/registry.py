@@ -27,13 +27,16 @@ http: {{addr: "127.0.0.1:{port}"}}
 PATIENCE = 10.0  # seconds until it answers
 
 
-def start(cache: Cache, keeper: Keeper, say: Callable[[str], None]) -> tuple[str, int]:
-    """Where it listens, on loopback, until the keeper ends. It is filled the first time, which takes some seconds."""
+def start(cache: Cache, keeper: Keeper, folder: Path, say: Callable[[str], None]) -> tuple[str, int]:
+    """Where it listens, on loopback, until the keeper ends. It is filled the first time, which takes some seconds.
+
+    `folder` is for this run's configuration and log.
+    """
     storage = cache.machine / f"registry-{release_mark(cache)}"
     address = ("127.0.0.1", _free_port())
-    configuration = cache.machine / "registry.yml"
+    configuration = folder / "registry.yml"
     configuration.write_text(CONFIGURATION.format(storage=storage, port=address[1]))
-    with open(cache.machine / "registry.log", "wb") as log:
+    with open(folder / "registry.log", "wb") as log:
         keeper.start(["docker-registry", "serve", str(configuration)], log)
     _wait_for(address)
     if not (storage / "complete").exists():

@@ -14,8 +14,8 @@ HERE = Path(__file__).parent
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     """`pytest` and `pytest tests` do not boot machines."""
-    named = any("e2e" in str(argument) for argument in config.invocation_params.args)
-    return None if named else True
+    named = [Path(str(argument).partition("::")[0]).resolve() for argument in config.invocation_params.args]
+    return None if any(path.is_relative_to(HERE) for path in named) else True
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 REGION = "us-west-2"
 ID = "kubernetes"
 PATIENCE = 180.0  # seconds for anything that has no time of its own
+SAY = 'env -0 >"$1.new"; mv "$1.new" "$1"; exec cat'
 READY = "{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=='Ready')].status} {end}"
 
 
@@ -43,29 +45,46 @@ class Stage:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls) -> Iterator[Stage]:
-        """The sandbox without a command, as a person has it who types its exports into a shell."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sandbox", "--hosts", "machines"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        said: list[str] = []
-        reader = threading.Thread(target=lambda: said.extend(process.stderr or []), daemon=True)
-        reader.start()
-        try:
-            environ = _exported(process)
-            if process.poll() is not None:
+    def opened(cls, *options: str) -> Iterator[Stage]:
+        """The sandbox, whose command does nothing but say its environment and wait."""
+        with tempfile.TemporaryDirectory(prefix="kube-e2e-") as folder:
+            file = Path(folder) / "environ"
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "sandbox",
+                    "--hosts",
+                    "machines",
+                    *options,
+                    "--",
+                    "sh",
+                    "-c",
+                    SAY,
+                    "sh",
+                    str(file),
+                ],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            said: list[str] = []
+            reader = threading.Thread(target=lambda: said.extend(process.stderr or []), daemon=True)
+            reader.start()
+            try:
+                while not file.exists() and process.poll() is None:
+                    time.sleep(0.1)
+                if process.poll() is not None:
+                    reader.join()
+                    raise AssertionError("the sandbox does not start: " + "".join(said))
+                yield cls(process, _environ(file))
+            finally:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait(timeout=60)
                 reader.join()
-                raise AssertionError("the sandbox does not start:\n" + "".join(said))
-            yield cls(process, environ)
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-            reader.join()
-            sys.stdout.write("".join(said))  # pytest shows it with a failure
+                sys.stdout.write("".join(said))  # pytest shows it with a failure
 
     # --- the scripts ---
 
@@ -193,20 +212,9 @@ class Stage:
                         os.kill(int(status.parent.name), 9)
 
 
-def _exported(process: subprocess.Popen[str]) -> dict[str, str]:
-    """The environment of a shell that has read what the sandbox printed."""
-    assert process.stdout is not None
-    environ = dict(os.environ)
-    for line in process.stdout:
-        words = shlex.split(line)
-        if words[0] == "unset":
-            environ = {name: value for name, value in environ.items() if name not in words[1:]}
-        else:
-            name, _, value = words[1].partition("=")
-            environ[name] = value
-        if "KUBE_DOWNLOAD_MIRROR" in line:
-            return environ
-    return environ
+def _environ(file: Path) -> dict[str, str]:
+    pairs = (entry.partition("=") for entry in file.read_text().split("\0") if entry)
+    return {name: value for name, _, value in pairs}
 
 
 def _line(status: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,15 @@ def test_logs_and_exec(stage: Stage, pods: list[tuple[str, str, str]]) -> None:
     assert stage.kubectl("exec", pods[0][0], "--", "/usr/bin/hostname") == pods[0][0]
 
 
+def test_ssh_reaches_the_master_as_kube_up_says(stage: Stage) -> None:
+    server = stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
+    address = server.removeprefix("https://").partition(":")[0]
+    options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+    command = ["ssh", "-i", stage.environ["AWS_SSH_KEY"], *options, f"admin@{address}", "sudo", "hostname", "--fqdn"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.strip() == "ip-172-20-0-9.us-west-2.compute.internal", done.stderr
+
+
 def test_metrics_of_every_node(stage: Stage) -> None:
     def all_there() -> bool:
         return len(stage.try_kubectl("top", "nodes", "--no-headers").stdout.splitlines()) == 3
@@ -94,7 +103,35 @@ def test_the_route_table_leads_to_every_nodes_pods(stage: Stage) -> None:
 def test_addons_that_cannot_run_here_are_applied_and_accepted(stage: Stage) -> None:
     driver = stage.get("daemonset", "ebs-csi-node", "--namespace=kube-system")
     assert driver["status"]["desiredNumberScheduled"] == 3
-    assert stage.get("storageclass", "gp3")["metadata"]["annotations"] == pytest.approx(
-        stage.get("storageclass", "gp3")["metadata"]["annotations"]
-    )
-    assert json.dumps(driver)
+    controller = stage.get("deployment", "ebs-csi-controller", "--namespace=kube-system")
+    assert controller["spec"]["replicas"] >= 1
+    (storage_class,) = stage.get("storageclass")["items"]
+    assert storage_class["parameters"]["type"] == "gp3"
+    assert storage_class["parameters"]["encrypted"] == "true"
+
+
+def _answers(stage: Stage, pod: str, address: str) -> bool:
+    curl = ("/usr/bin/curl", "--silent", "--fail", "--max-time", "2", f"http://{address}:8080")
+    return stage.try_kubectl("exec", pod, "--", *curl).returncode == 0
+
+
+def test_with_the_source_check_on_a_nodes_pods_are_cut_off(stage: Stage, pods: list[tuple[str, str, str]]) -> None:
+    (pod, _, node), (_, address, _) = pods
+    ec2 = stage.client("ec2")
+    instance = stage.get("node", node)["spec"]["providerID"].rpartition("/")[2]
+    ec2.modify_instance_attribute(InstanceId=instance, SourceDestCheck={"Value": True})
+    wait("packets to be dropped", lambda: not _answers(stage, pod, address), seconds=10)
+    ec2.modify_instance_attribute(InstanceId=instance, SourceDestCheck={"Value": False})
+    wait("packets to pass", lambda: _answers(stage, pod, address), seconds=10)
+
+
+def test_without_its_rule_the_apis_port_is_closed(stage: Stage) -> None:
+    ec2 = stage.client("ec2")
+    (group,) = ec2.describe_security_groups(
+        Filters=[{"Name": "group-name", "Values": ["kubernetes-master-kubernetes"]}]
+    )["SecurityGroups"]
+    rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[rule])
+    wait("the port to be closed", lambda: not stage.nodes(), seconds=10)
+    ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[rule])
+    wait("the port to be open", stage.nodes, seconds=10)

@@ -14,7 +14,7 @@ def test_down_leaves_nothing(stage: Stage) -> None:
     stage.times["down"] = result.seconds
     assert result.code == 0, result.out
     assert stage.inventory() == {}
-    wait("the files to go", lambda: not _files(folder), seconds=10)
+    wait("the files to go", lambda: not _files(folder), seconds=5)
     assert not _processes(instances)
     assert not list(Path("/sys/fs/cgroup").glob(f"**/kube-sandbox-{folder.name}-*"))
 

@@ -2,40 +2,91 @@
 
 from __future__ import annotations
 
-from e2e.stage import REGION, Stage
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
-SOON = {"KUBE_WAIT_API_SECONDS": "60", "KUBE_WAIT_NODES_SECONDS": "60", "NUM_NODES": "1"}
+import pytest
+
+from e2e.stage import REGION, Result, Stage, wait
+
 RELEASE = "dl.k8s.io/release/v1.37.2/bin/linux/amd64"
+AWAY = "http://127.80.255.9:9"
+PATHS = [
+    *(f"{RELEASE}/{name}" for name in ("kubeadm", "kubelet", "kubectl")),
+    "github.com/containerd/containerd/releases/download/v2.3.7/containerd-static-2.3.7-linux-amd64.tar.gz",
+    "github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64",
+    "github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
+]
+SOON = {"KUBE_WAIT_API_SECONDS": "50", "NUM_NODES": "1"}
+
+Runs = dict[str, "Future[Result]"]
 
 
-def bucket_with_sums(stage: Stage, cluster: str, sums: str) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def runs(stage: Stage) -> Iterator[Runs]:
+    """Three clusters that fail, side by side: most of their time is waiting."""
+    cases: dict[str, Callable[[Stage], Result]] = {"sum": _wrong_sum, "mirror": _no_mirror, "token": _wrong_token}
+    with ThreadPoolExecutor() as pool:
+        yield {name: pool.submit(case, stage) for name, case in cases.items()}
+
+
+def _bucket(stage: Stage, cluster: str, sums: str) -> dict[str, str]:
     """Settings for a cluster whose bucket remembers these sums of downloads already."""
     s3, bucket = stage.client("s3"), f"e2e-{cluster}"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=bucket, Key=f"{REGION}/{cluster}/downloads.sha256", Body=sums.encode())
-    return {"KUBE_AWS_INSTANCE_PREFIX": cluster, "AWS_S3_BUCKET": bucket, **SOON}
+    return _settings(stage, cluster) | {"AWS_S3_BUCKET": bucket, **SOON}
 
 
-def test_a_wrong_checksum(stage: Stage) -> None:
-    mirror = stage.environ["KUBE_DOWNLOAD_MIRROR"]
-    settings = bucket_with_sums(stage, "badsum", f"{'0' * 64}  {mirror}/{RELEASE}/kubelet\n")
+def _settings(stage: Stage, cluster: str) -> dict[str, str]:
+    """A cluster of its own, with a kubeconfig of its own, since several are made at once."""
+    return {"KUBE_AWS_INSTANCE_PREFIX": cluster, "KUBECONFIG": f"{stage.environ['KUBECONFIG']}-{cluster}"}
+
+
+def _up_and_down(stage: Stage, settings: dict[str, str]) -> Result:
     result = stage.run("kube_up.py", **settings)
-    assert result.code == 1
-    assert "downloads: failed: the sha256 of" in result.out
-    assert stage.run("kube_down.py", **settings).code == 0
+    down = stage.run("kube_down.py", **settings)
+    assert down.code == 0, down.out
+    return result
 
 
-def test_a_mirror_that_is_away(stage: Stage) -> None:
-    mirror = "http://127.80.255.9:9"
-    paths = [
-        *(f"{RELEASE}/{name}" for name in ("kubeadm", "kubelet", "kubectl")),
-        "github.com/containerd/containerd/releases/download/v2.3.7/containerd-static-2.3.7-linux-amd64.tar.gz",
-        "github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64",
-        "github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
-    ]
-    settings = bucket_with_sums(stage, "nomirror", "".join(f"{'0' * 64}  {mirror}/{path}\n" for path in paths))
-    result = stage.run("kube_up.py", **settings, KUBE_DOWNLOAD_MIRROR=mirror)
+def _wrong_sum(stage: Stage) -> Result:
+    mirror = stage.environ["KUBE_DOWNLOAD_MIRROR"]
+    return _up_and_down(stage, _bucket(stage, "badsum", f"{'0' * 64}  {mirror}/{RELEASE}/kubelet\n"))
+
+
+def _no_mirror(stage: Stage) -> Result:
+    sums = "".join(f"{'0' * 64}  {AWAY}/{path}\n" for path in PATHS)
+    return _up_and_down(stage, _bucket(stage, "nomirror", sums) | {"KUBE_DOWNLOAD_MIRROR": AWAY})
+
+
+def _wrong_token(stage: Stage) -> Result:
+    """The token changes after kube_up.py has put it into the minions' user-data, and before the master reads it."""
+    settings = _settings(stage, "badtoken") | {"NUM_NODES": "1", "KUBE_WAIT_NODES_SECONDS": "40"}
+    with ThreadPoolExecutor() as pool:
+        result = pool.submit(_up_and_down, stage, settings)
+        wait("the minion", lambda: stage.instances("badtoken", role="minion"))
+        s3 = stage.client("s3")
+        for bucket in (found["Name"] for found in s3.list_buckets()["Buckets"]):
+            for key in (found["Key"] for found in s3.list_objects_v2(Bucket=bucket).get("Contents", [])):
+                if key == f"{REGION}/badtoken/join-token":
+                    s3.put_object(Bucket=bucket, Key=key, Body=b"aaaaaa.0123456789abcdef\n")
+        return result.result()
+
+
+def test_a_wrong_checksum(runs: Runs) -> None:
+    result = runs["sum"].result()
     assert result.code == 1
-    assert "downloads: failed:" in result.out
-    assert mirror in result.out.partition("downloads: failed:")[2].partition("\n")[0]
-    assert stage.run("kube_down.py", **settings).code == 0
+    assert "downloads: failed: the sha256 of" in result.out, result.out
+
+
+def test_a_mirror_that_is_away(runs: Runs) -> None:
+    result = runs["mirror"].result()
+    assert result.code == 1
+    assert AWAY in result.out.partition("downloads: failed:")[2].partition("\n")[0], result.out
+
+
+def test_a_wrong_token(runs: Runs) -> None:
+    result = runs["token"].result()
+    assert result.code == 1
+    assert "failed: the master refuses the join token" in result.out, result.out
