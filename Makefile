@@ -9,13 +9,15 @@ READY := $(VENV)/ready
 CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test bench clean
+.PHONY: help try test bench e2e release clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make try    bring a cluster up in an AWS on this machine, rerun, take it down: no account, nothing to pay"
 	@echo "make test   the tests, ruff, mypy and shellcheck"
 	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
+	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 10 minutes)"
+	@echo "make release  build Kubernetes and what a node needs, where no download site can be reached (Go; 12 minutes)"
 	@echo "make clean  remove what these made here"
 
 try: $(READY)
@@ -26,6 +28,12 @@ test: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+e2e: $(READY)
+	@$(BIN)/python -m pytest tests/e2e
+
+release:
+	@sandbox/release/build
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

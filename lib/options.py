@@ -171,7 +171,7 @@ _READ_ELSEWHERE = frozenset({"KUBE_EDITOR"})
 
 
 def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
-    """For each name that looks like an option and that nothing reads: that, and the option that is meant, if one is near.
+    """For each name that looks like an option and that nothing reads: that, and the option that may be meant.
 
     All that KUBE_CONFIG_FILE holds is meant for us; of the environment, what begins with KUBE_ or is nearly an option.
     """

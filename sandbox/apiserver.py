@@ -67,6 +67,7 @@ Answer = Callable[[str, User, str], Reply]
 def identity(authority: x509.Certificate, authority_key: Any, names: list[x509.GeneralName]) -> Identity:
     """A new serving certificate for these names, signed by the CA."""
     key = ec.generate_private_key(ec.SECP256R1())
+    issuer: Any = authority.public_key()
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -79,7 +80,7 @@ def identity(authority: x509.Certificate, authority_key: Any, names: list[x509.G
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
     return Identity(

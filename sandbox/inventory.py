@@ -202,7 +202,9 @@ def _template(template: Any) -> Entry:
         "name": template.name,
         "default": template.default_version_number,
         "versions": len(template.versions),
-        "data": json.loads(json.dumps(version.data | {"UserData": digest(str(version.data.get("UserData")))}, default=str)),
+        "data": json.loads(
+            json.dumps(version.data | {"UserData": digest(str(version.data.get("UserData")))}, default=str)
+        ),
         "tags": _tags(template),
     }
 

@@ -30,7 +30,7 @@ class Sites(Handler):
         """Any request."""
         host = self.headers.get("Host", "").partition(":")[0]
         if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
-            self._forward(*_endpoint(host, self.path), self.aws, self.who(self.client_address[0]))
+            self._forward(*endpoint(host, self.path), self.aws, self.who(self.client_address[0]))
         elif host == "registry.k8s.io" and self.registry is None:
             self.reply(503, b"the sandbox has this image with --pull only, or not at all\n")
         elif host == "registry.k8s.io" and self.registry is not None:
@@ -82,7 +82,7 @@ def handler(
     return type("KnowingSites", (Sites,), known)
 
 
-def _endpoint(host: str, path: str) -> tuple[str, str]:
+def endpoint(host: str, path: str) -> tuple[str, str]:
     """Host and path as the simulated AWS wants them: a bucket in the path, not in the name."""
     found = VIRTUAL.match(host)
     return (found["host"], f"/{found['bucket']}{path}") if found else (host, path)

@@ -10,6 +10,7 @@ import pytest
 from e2e.stage import Stage
 
 HERE = Path(__file__).parent
+TIMES = pytest.StashKey[dict[str, float]]()
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -18,8 +19,15 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     return None if any(path.is_relative_to(HERE) for path in named) else True
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The seconds that were measured on the way."""
+    for what, seconds in config.stash.get(TIMES, {}).items():
+        terminalreporter.write_line(f"{what}: {seconds:.0f} s")
+
+
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A sandbox with machines, for all tests: they build on each other, in the order of their files."""
     with Stage.opened() as opened:
+        request.config.stash[TIMES] = opened.times
         yield opened

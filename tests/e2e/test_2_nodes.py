@@ -27,9 +27,11 @@ def test_a_rerun_changes_nothing(stage: Stage) -> None:
 def test_every_node_rebooted_comes_back(stage: Stage) -> None:
     instances = stage.instances()
     started = {name: _started(stage, name) for name in instances}
+    began = time.monotonic()
     stage.client("ec2").reboot_instances(InstanceIds=list(instances))
     wait("the machines to boot again", lambda: all(_started(stage, name) > started[name] for name in instances))
     wait("three nodes to be Ready", lambda: sum(stage.nodes().values()) == 3)
+    stage.times["all rebooted"] = time.monotonic() - began
     wait("both pods to serve", lambda: _all_serve(stage))
 
 
