@@ -57,6 +57,11 @@ class Api:
             connection.request("GET", path, headers={"Accept": "application/json"})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
+        except ssl.SSLCertVerificationError as error:  # waiting does not mend that
+            raise KubeError(
+                f"{self.server} shows a certificate that this cluster's CA did not make: {error.verify_message}",
+                hint="terminate the master and run the same command again: it makes its certificate anew",
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
         finally:

@@ -17,6 +17,7 @@ import boto3
 import botocore.config
 import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from lib.errors import Ambiguous, AwsRefusal, KubeError, WaitExpired
@@ -71,7 +72,7 @@ DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperat
 NOT_FOUND = frozenset({"NoSuchEntity", "NoSuchBucket", "NoSuchKey", "404", "InvalidPermission.NotFound"})
 
 # No answer, or one that is none: a proxy's page in place of XML, say. What was asked for may have been done.
-LOST = (HTTPClientError, ResponseParserError)
+LOST = (HTTPClientError, NoConnection, ResponseParserError)
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
 
 _ATTEMPTS = 12
@@ -279,9 +280,7 @@ class Aws:
             return True
         if not operation.startswith(_READING):
             return False
-        return (
-            isinstance(caught, HTTPClientError) or code in FAILED or bool(response and response[0].status_code >= 500)
-        )
+        return isinstance(caught, LOST) or code in FAILED or bool(response and response[0].status_code >= 500)
 
     def identify(self) -> None:
         """Ask AWS who we are: fills `account`, `partition` and `user`."""

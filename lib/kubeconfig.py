@@ -54,7 +54,7 @@ def check_kubeconfig(config: Config) -> None:
     path = chosen_file(config)
     _load(path)
     parent = next(parent for parent in path.parents if parent.exists())
-    if not os.access(parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    if not parent.is_dir() or not os.access(parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise SettingError("KUBECONFIG", f"{path} cannot be written", "give a file that you may write")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -23,6 +24,7 @@ METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoin
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
 _PROFILE_LATE = "iaminstanceprofile"
 _IN_USE = ("InvalidNetworkInterface.InUse", "InvalidInterface.InUse")
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")  # what systemd writes to a console for a terminal's eyes
 ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
@@ -195,7 +197,7 @@ def console_tail(aws: Aws, instance_id: str, *, lines: int = 30) -> str:
     if isinstance(instance_id, Planned):
         return ""
     output = aws.ec2.get_console_output(InstanceId=instance_id).get("Output", "")
-    return "\n".join(output.splitlines()[-lines:])
+    return "\n".join(_COLOURS.sub("", output).splitlines()[-lines:])
 
 
 def own_instances(aws: Aws, config: Config) -> list[InstanceTypeDef]:

@@ -199,7 +199,7 @@ def _range_in_zone(aws: Aws, config: Config) -> str:
     raise SettingError(
         "KUBE_SUBNET_CIDR",
         f"the cluster has {len(here) or 'no'} subnets in {config.kube_aws_zone}",
-        f"say which range is meant, such as {next(free, config.vpc_cidr)}",
+        f"say which is meant: {' or '.join([*here, f'a new one such as {next(free, config.vpc_cidr)}'])}",
     )
 
 

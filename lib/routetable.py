@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from lib.aws import Planned, find_ours, one, tag_specification, tags_of
@@ -181,13 +181,17 @@ def delete_route_table(aws: Aws, table: RouteTableTypeDef) -> None:
     aws.remove("delete", f"route table {table_id}", lambda: aws.ec2.delete_route_table(RouteTableId=table_id))
 
 
-def own_pod_routes(config: Config, table: RouteTableTypeDef, *, instance_ids: Sequence[str]) -> list[str]:
-    """The ranges of a brought table that lead to the cluster's instances, or to ones that are gone."""
+def own_pod_routes(config: Config, table: RouteTableTypeDef, *, targets: Collection[str]) -> list[str]:
+    """The ranges of a brought table that lead to the cluster's instances or interfaces, or to ones that are gone."""
     return [
         route["DestinationCidrBlock"]
         for route in table["Routes"]
         if is_pod_route(config, route)
-        and (route.get("InstanceId") in instance_ids or route.get("State") == "blackhole")
+        and (
+            route.get("InstanceId") in targets
+            or route.get("NetworkInterfaceId") in targets
+            or route.get("State") == "blackhole"
+        )
     ]
 
 

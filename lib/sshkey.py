@@ -34,7 +34,10 @@ def check_key(config: Config) -> None:
         raise SettingError(
             "AWS_SSH_KEY", f"{public} is there but {key} is not", "put the private key back, or name another file"
         )
-    if not key.exists() and not os.access(_nearest_parent(key), os.W_OK):
+    if key.exists() and not public.exists():
+        _derive(key)
+    parent = _nearest_parent(key)
+    if not key.exists() and not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise SettingError("AWS_SSH_KEY", f"{key} is not there and cannot be made", "give a path that you may write")
 
 

@@ -117,8 +117,10 @@ class Doomed:
         """The pods' routes in a route table that is not ours, as table and range."""
         if not self.brought_table:
             return []
-        ids = [instance["InstanceId"] for instance in self.instances]
-        blocks = routetable.own_pod_routes(self.config, self.brought_table, instance_ids=ids)
+        targets = {each["NetworkInterfaceId"] for each in self.interfaces}
+        for instance in self.instances:
+            targets |= {instance["InstanceId"], *(n["NetworkInterfaceId"] for n in instance["NetworkInterfaces"])}
+        blocks = routetable.own_pod_routes(self.config, self.brought_table, targets=targets)
         return [(self.brought_table["RouteTableId"], block) for block in blocks]
 
     def strays(self) -> list[str]:

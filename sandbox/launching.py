@@ -215,7 +215,10 @@ def check_address(subnet: Any, address: str | None) -> None:
 
 def _check_disks(spec: Spec, image: Any) -> None:
     for mapping in spec.get("BlockDeviceMappings") or []:
-        size = (mapping.get("Ebs") or {}).get("VolumeSize")
+        ebs = mapping.get("Ebs") or {}
+        size = ebs.get("VolumeSize")
+        if ebs.get("VolumeType") in ("io1", "io2") and not ebs.get("Iops"):
+            raise Refusal("MissingParameter", f"The parameter iops must be specified for {ebs['VolumeType']} volumes.")
         least = image.sandbox_size if hasattr(image, "sandbox_size") else 0
         if mapping.get("DeviceName") == image.root_device_name and size and int(size) < least:
             raise Refusal(

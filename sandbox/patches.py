@@ -192,6 +192,36 @@ def _disks() -> None:
         return attachment
 
     _replace(EBSBackend, "attach_volume", attach_volume)
+    _launched_disks()
+
+
+def _launched_disks() -> None:
+    """moto drops a launched disk's Iops on the way and then misses them; launching.py has seen that they are there."""
+    from moto.ec2.models.elastic_block_store import IOPS_REQUIRED_VOLUME_TYPES
+    from moto.ec2.models.instances import Instance
+
+    def add_block_device(
+        self: Any,
+        size: int,
+        device_path: str,
+        snapshot_id: str | None,
+        encrypted: bool,
+        delete_on_termination: bool,
+        kms_key_id: str | None,
+        volume_type: str | None,
+    ) -> None:
+        volume = self.ec2_backend.create_volume(
+            size=size,
+            zone_name=self._placement.zone,
+            snapshot_id=snapshot_id,
+            encrypted=encrypted,
+            kms_key_id=kms_key_id,
+            volume_type=volume_type,
+            iops=100 if volume_type in IOPS_REQUIRED_VOLUME_TYPES else None,
+        )
+        self.ec2_backend.attach_volume(volume.id, self.id, device_path, delete_on_termination)
+
+    _replace(Instance, "add_block_device", add_block_device)
 
 
 def _routes() -> None:
