@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.loaders
+import botocore.session
 import pytest
 from botocore.config import Config as BotoConfig
 
@@ -128,6 +130,16 @@ def _environ(endpoint: str, home: Path) -> dict[str, str]:
         "NUM_NODES": "2",
     }
     return environ | ({"KUBE_API_PORT": str(port)} if port else {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_read_once() -> Iterator[None]:
+    """Each run makes its own botocore session, which would read and parse the models of every service anew."""
+    loader = botocore.loaders.create_loader()
+    before = botocore.session.create_loader
+    botocore.session.create_loader = lambda *_: loader
+    yield
+    botocore.session.create_loader = before
 
 
 @pytest.fixture(scope="session")
