@@ -31,6 +31,10 @@ class Unreachable(Exception):
     """No answer came; the text says why, in the network's own words."""
 
 
+class WrongCertificate(Unreachable):
+    """Somebody answered who is not this cluster's API server."""
+
+
 @dataclass(frozen=True)
 class Node:
     """One node as the API reports it."""
@@ -57,11 +61,9 @@ class Api:
             connection.request("GET", path, headers={"Accept": "application/json"})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
-        except ssl.SSLCertVerificationError as error:  # waiting does not mend that
-            raise KubeError(
-                f"{self.server} shows a certificate that this cluster's CA did not make: {error.verify_message}",
-                hint="terminate the master and run the same command again: it makes its certificate anew",
-            ) from error
+        except ssl.SSLCertVerificationError as error:
+            words = f"{self.server} shows a certificate that this cluster's CA did not make: {error.verify_message}"
+            raise WrongCertificate(words) from error
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
         finally:
@@ -122,7 +124,10 @@ def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], str]
             status, body = api.get("/healthz")
         except Unreachable as error:
             last["answer"] = str(error)
-            return None
+            if isinstance(error, WrongCertificate) and not private:  # waiting does not mend that
+                hint = "terminate the master and run the same command again: it makes its certificate anew"
+                raise KubeError(str(error), hint=hint) from error
+            return None  # a private address may be somebody else's in the network that this computer is in
         last["heard"], last["answer"] = "yes", f"HTTP {status} {body.strip()[:60]}"
         return True if body.strip() == "ok" else None
 
