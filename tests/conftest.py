@@ -15,7 +15,6 @@ import botocore.loaders
 import botocore.session
 import pytest
 from botocore.config import Config as BotoConfig
-from saved import Saved
 
 from sandbox import surroundings
 from sandbox.app import Record, Sandbox
@@ -187,21 +186,3 @@ def sandbox(_server: _Server, tmp_path: Path, ssh_key: Path, capsys: pytest.Capt
         shutil.copy(ssh_key.with_name(name), home / ".ssh" / name)
     yield Box(_server, home, capsys)
     _server.aws.reset()
-
-
-@pytest.fixture(scope="session")
-def _saved() -> dict[str, Saved]:
-    """Clusters that were brought up once, by name."""
-    return {}
-
-
-@pytest.fixture
-def running(sandbox: Box, _saved: dict[str, Saved]) -> Box:
-    """A finished cluster of two minions: made by kube_up.py once for all tests, and put back for each."""
-    if "running" in _saved:
-        _saved["running"].restore(sandbox)
-    else:
-        result = sandbox.up()
-        assert result.code == 0, result.out + result.err
-        _saved["running"] = Saved(sandbox)
-    return sandbox

@@ -47,8 +47,9 @@ def test_the_account_is_as_before_and_the_run_says_so(sandbox: Box) -> None:
     assert Path(sandbox.environ["AWS_SSH_KEY"] + ".pub").exists()
 
 
-def test_aws_refuses_nothing_on_the_way_down_but_what_went_along_with_its_owner(running: Box) -> None:
-    result = must(running.down())
+def test_aws_refuses_nothing_on_the_way_down_but_what_went_along_with_its_owner(sandbox: Box) -> None:
+    must(sandbox.up())
+    result = must(sandbox.down())
     refusals = {(call.operation, call.error) for call in result.calls if call.changes and call.status >= 300}
     assert refusals <= {("DisassociateRouteTable", "InvalidAssociationID.NotFound")}
 
@@ -85,19 +86,20 @@ def neighbour(box: Box) -> None:
     box.client("s3").put_object(Bucket="somebody-elses", Key=f"{REGION}/{ID}/pki.tar", Body=b"theirs")
 
 
-def test_two_clusters_side_by_side_are_apart(running: Box) -> None:
-    alone = running.inventory()
+def test_two_clusters_side_by_side_are_apart(sandbox: Box) -> None:
+    must(sandbox.up())
+    alone = sandbox.inventory()
     two: dict[str, object] = {"KUBE_AWS_INSTANCE_PREFIX": "second", "KUBE_VPC_CIDR_BASE": "172.21"}
-    must(running.up(**two))
-    both = yaml.safe_load(kubeconfig(running).read_text())
+    must(sandbox.up(**two))
+    both = yaml.safe_load(kubeconfig(sandbox).read_text())
     assert {c["name"] for c in both["clusters"]} == {f"aws_{ID}", "aws_second"}
     assert len({c["cluster"]["server"] for c in both["clusters"]}) == 2
-    assert must(running.up()).changing == []
-    must(running.down(KUBE_AWS_INSTANCE_PREFIX="second"))
-    assert running.inventory() == alone
-    assert must(running.up()).changing == []
-    must(running.down())
-    assert running.inventory() == {}
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down(KUBE_AWS_INSTANCE_PREFIX="second"))
+    assert sandbox.inventory() == alone
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 # --- nothing found
@@ -108,22 +110,25 @@ def test_nothing_found_says_where_it_looked_and_touches_nothing(sandbox: Box) ->
     assert "nothing was touched" in said
 
 
-def test_another_region_touches_nothing(running: Box) -> None:
-    before = running.inventory()[REGION]
-    refused_untouched(running, running.down(KUBE_AWS_ZONE="eu-central-1a"), 1, "eu-central-1")
-    assert running.inventory()[REGION] == before
-    assert must(running.up()).changing == []
+def test_another_region_touches_nothing(sandbox: Box) -> None:
+    must(sandbox.up())
+    before = sandbox.inventory()[REGION]
+    refused_untouched(sandbox, sandbox.down(KUBE_AWS_ZONE="eu-central-1a"), 1, "eu-central-1")
+    assert sandbox.inventory()[REGION] == before
+    assert must(sandbox.up()).changing == []
 
 
-def test_another_clusters_name_touches_nothing(running: Box) -> None:
-    before = running.inventory()
-    refused_untouched(running, running.down(KUBE_AWS_INSTANCE_PREFIX="prod"), 1, "cluster prod")
-    assert running.inventory() == before
+def test_another_clusters_name_touches_nothing(sandbox: Box) -> None:
+    must(sandbox.up())
+    before = sandbox.inventory()
+    refused_untouched(sandbox, sandbox.down(KUBE_AWS_INSTANCE_PREFIX="prod"), 1, "cluster prod")
+    assert sandbox.inventory() == before
 
 
-def test_a_second_down_finds_nothing(running: Box) -> None:
-    must(running.down())
-    refused_untouched(running, running.down(), 1, "nothing of cluster")
+def test_a_second_down_finds_nothing(sandbox: Box) -> None:
+    must(sandbox.up())
+    must(sandbox.down())
+    refused_untouched(sandbox, sandbox.down(), 1, "nothing of cluster")
 
 
 # --- what Kubernetes made
@@ -157,26 +162,28 @@ def network_load_balancer(box: Box, name: str, labels: list[dict[str, str]]) -> 
     elb.create_target_group(Name=name, Protocol="TCP", Port=80, VpcId=only(part(box, "vpcs")), Tags=labels)
 
 
-def test_load_balancers_of_both_kinds_go_with_their_groups(running: Box) -> None:
-    load_balancer(running, "a1", TAG_LIST)
-    network_load_balancer(running, "a2", TAG_LIST)
-    result = must(running.down())
-    assert running.inventory() == {}
+def test_load_balancers_of_both_kinds_go_with_their_groups(sandbox: Box) -> None:
+    must(sandbox.up())
+    load_balancer(sandbox, "a1", TAG_LIST)
+    network_load_balancer(sandbox, "a2", TAG_LIST)
+    result = must(sandbox.down())
+    assert sandbox.inventory() == {}
     for words in ("load balancer a1", "load balancer a2", "target group a2", "k8s-elb-a1"):
         assert words in result.out
 
 
-def test_others_load_balancers_in_the_vpc_stay_and_are_what_stands_in_the_way(running: Box) -> None:
+def test_others_load_balancers_in_the_vpc_stay_and_are_what_stands_in_the_way(sandbox: Box) -> None:
+    must(sandbox.up())
     labels = [{"Key": "kubernetes.io/cluster/other", "Value": "owned"}]
-    group = load_balancer(running, "theirs", labels)
-    before = running.inventory()[REGION]["load balancers"]
-    refused(running.down(), 1, only(part(running, "vpcs")))
-    assert running.inventory()[REGION]["load balancers"] == before
-    assert group in part(running, "security groups")
-    running.client("elb").delete_load_balancer(LoadBalancerName="theirs")
-    running.client("ec2").delete_security_group(GroupId=group)
-    must(running.down())
-    assert running.inventory() == {}
+    group = load_balancer(sandbox, "theirs", labels)
+    before = sandbox.inventory()[REGION]["load balancers"]
+    refused(sandbox.down(), 1, only(part(sandbox, "vpcs")))
+    assert sandbox.inventory()[REGION]["load balancers"] == before
+    assert group in part(sandbox, "security groups")
+    sandbox.client("elb").delete_load_balancer(LoadBalancerName="theirs")
+    sandbox.client("ec2").delete_security_group(GroupId=group)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 def claim(box: Box, name: str, size: int, labels: dict[str, str] = TAGS) -> str:
@@ -191,19 +198,21 @@ def claim(box: Box, name: str, size: int, labels: dict[str, str] = TAGS) -> str:
     return str(made["VolumeId"])
 
 
-def test_claims_volumes_are_listed_by_name_and_size_before_they_go(running: Box) -> None:
-    ours, theirs = claim(running, "orders", 7), claim(running, "foreign", 9, {"kubernetes.io/cluster/other": "owned"})
-    out = must(running.down()).out
-    assert list(part(running, "volumes")) == [theirs]
+def test_claims_volumes_are_listed_by_name_and_size_before_they_go(sandbox: Box) -> None:
+    must(sandbox.up())
+    ours, theirs = claim(sandbox, "orders", 7), claim(sandbox, "foreign", 9, {"kubernetes.io/cluster/other": "owned"})
+    out = must(sandbox.down()).out
+    assert list(part(sandbox, "volumes")) == [theirs]
     line = next(line for line in out.splitlines() if ours in line)
     assert "shop/orders" in line
     assert "7 GiB" in line
     assert out.index(ours) < out.index("Instances")
 
 
-def test_the_masters_alarms_go(running: Box) -> None:
-    for name in (f"k8s-{master_of(running)}-statuscheckfailure-reboot", "theirs"):
-        running.client("cloudwatch").put_metric_alarm(
+def test_the_masters_alarms_go(sandbox: Box) -> None:
+    must(sandbox.up())
+    for name in (f"k8s-{master_of(sandbox)}-statuscheckfailure-reboot", "theirs"):
+        sandbox.client("cloudwatch").put_metric_alarm(
             AlarmName=name,
             MetricName="StatusCheckFailed",
             Namespace="AWS/EC2",
@@ -213,48 +222,51 @@ def test_the_masters_alarms_go(running: Box) -> None:
             ComparisonOperator="GreaterThanThreshold",
             Statistic="Maximum",
         )
-    must(running.down())
-    assert running.inventory() == {REGION: {"alarms": ["theirs"]}}
+    must(sandbox.down())
+    assert sandbox.inventory() == {REGION: {"alarms": ["theirs"]}}
 
 
 # --- what stands in the way
 
 
-def test_a_foreign_interface_is_named_the_rest_goes_and_a_rerun_finishes(running: Box) -> None:
-    foreign = running.client("ec2").create_network_interface(
-        SubnetId=only(part(running, "subnets")), Description="a lambda's"
+def test_a_foreign_interface_is_named_the_rest_goes_and_a_rerun_finishes(sandbox: Box) -> None:
+    must(sandbox.up())
+    foreign = sandbox.client("ec2").create_network_interface(
+        SubnetId=only(part(sandbox, "subnets")), Description="a lambda's"
     )["NetworkInterface"]["NetworkInterfaceId"]
-    subnet, vpc = only(part(running, "subnets")), only(part(running, "vpcs"))
-    result = running.down()
+    subnet, vpc = only(part(sandbox, "subnets")), only(part(sandbox, "vpcs"))
+    result = sandbox.down()
     said = refused(result, 1, subnet, vpc)
     assert f"{foreign} (a lambda's)" in result.err
     assert "run the same command again" in said
-    left = running.inventory()
+    left = sandbox.inventory()
     assert set(left) == {REGION}  # no bucket, no roles
     assert set(left[REGION]) <= {"vpcs", "subnets", "interfaces", "security groups", "route tables", "dhcp options"}
     assert list(left[REGION]["interfaces"]) == [foreign]
-    running.client("ec2").delete_network_interface(NetworkInterfaceId=foreign)
-    must(running.down())
-    assert running.inventory() == {}
+    sandbox.client("ec2").delete_network_interface(NetworkInterfaceId=foreign)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
-def test_a_foreign_security_group_stays_and_keeps_the_vpc(running: Box) -> None:
-    vpc = only(part(running, "vpcs"))
-    foreign = running.client("ec2").create_security_group(GroupName="theirs", Description="theirs", VpcId=vpc)[
+def test_a_foreign_security_group_stays_and_keeps_the_vpc(sandbox: Box) -> None:
+    must(sandbox.up())
+    vpc = only(part(sandbox, "vpcs"))
+    foreign = sandbox.client("ec2").create_security_group(GroupName="theirs", Description="theirs", VpcId=vpc)[
         "GroupId"
     ]
-    result = running.down()
+    result = sandbox.down()
     refused(result, 1, vpc)
     assert foreign in result.err
-    assert foreign in part(running, "security groups")
-    running.client("ec2").delete_security_group(GroupId=foreign)
-    must(running.down())
-    assert running.inventory() == {}
+    assert foreign in part(sandbox, "security groups")
+    sandbox.client("ec2").delete_security_group(GroupId=foreign)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
-def test_a_rule_of_others_that_names_our_group_stays_and_is_named(running: Box) -> None:
-    ec2, vpc = running.client("ec2"), only(part(running, "vpcs"))
-    minions = only(g for g, e in part(running, "security groups").items() if e["name"] == f"kubernetes-minion-{ID}")
+def test_a_rule_of_others_that_names_our_group_stays_and_is_named(sandbox: Box) -> None:
+    must(sandbox.up())
+    ec2, vpc = sandbox.client("ec2"), only(part(sandbox, "vpcs"))
+    minions = only(g for g, e in part(sandbox, "security groups").items() if e["name"] == f"kubernetes-minion-{ID}")
     foreign = ec2.create_security_group(GroupName="theirs", Description="theirs", VpcId=vpc)["GroupId"]
     ports = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432}
     ec2.authorize_security_group_ingress(
@@ -264,51 +276,54 @@ def test_a_rule_of_others_that_names_our_group_stays_and_is_named(running: Box) 
             ports | {"IpRanges": [{"CidrIp": "10.9.0.0/16"}]},
         ],
     )
-    before = part(running, "security groups")[foreign]
-    result = running.down()
+    before = part(sandbox, "security groups")[foreign]
+    result = sandbox.down()
     refused(result, 1, minions)
     assert f"in the way: a rule of {foreign}" in result.err
-    assert part(running, "security groups")[foreign] == before
+    assert part(sandbox, "security groups")[foreign] == before
     ec2.delete_security_group(GroupId=foreign)
-    must(running.down())
-    assert running.inventory() == {}
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
-def test_interfaces_that_leave_by_themselves_are_waited_for(running: Box) -> None:
+def test_interfaces_that_leave_by_themselves_are_waited_for(sandbox: Box) -> None:
+    must(sandbox.up())
     answer_with(
-        running,
+        sandbox,
         "ec2:DeleteSubnet",
         "DependencyViolation",
         "The subnet has dependencies and cannot be deleted.",
         times=3,
     )
-    must(running.down())
-    assert running.inventory() == {}
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 @pytest.mark.parametrize(
     "operation",
     ["ec2:DeleteInternetGateway", "ec2:DeleteKeyPair", "iam:DeleteRole", "ec2:DeleteLaunchTemplate", "s3:DeleteBucket"],
 )
-def test_one_refusal_does_not_keep_the_rest_and_is_said(running: Box, operation: str) -> None:
-    answer_with(running, operation, "UnauthorizedOperation", "You are not authorized to perform this operation.")
-    result = running.down()
+def test_one_refusal_does_not_keep_the_rest_and_is_said(sandbox: Box, operation: str) -> None:
+    must(sandbox.up())
+    answer_with(sandbox, operation, "UnauthorizedOperation", "You are not authorized to perform this operation.")
+    result = sandbox.down()
     refused(result, 1, "left of cluster")
     assert operation.split(":")[1] in result.err
-    assert not part(running, "instances")
-    running.aws.hooks.before.clear()
-    must(running.down())
-    assert running.inventory() == {}
+    assert not part(sandbox, "instances")
+    sandbox.aws.hooks.before.clear()
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 # --- --keep-disk
 
 
-def test_keep_disk_keeps_what_is_precious_and_says_which(running: Box) -> None:
-    volume, disk = claim(running, "orders", 7), named(running, "volumes", f"{ID}-master-pd")
-    address, bucket = part(running, "addresses"), running.inventory()["s3"]
-    result = must(running.down("--keep-disk"))
-    left = running.inventory()
+def test_keep_disk_keeps_what_is_precious_and_says_which(sandbox: Box) -> None:
+    must(sandbox.up())
+    volume, disk = claim(sandbox, "orders", 7), named(sandbox, "volumes", f"{ID}-master-pd")
+    address, bucket = part(sandbox, "addresses"), sandbox.inventory()["s3"]
+    result = must(sandbox.down("--keep-disk"))
+    left = sandbox.inventory()
     assert set(left) == {REGION, "s3"}
     assert set(left[REGION]) == {"volumes", "addresses"}
     assert set(left[REGION]["volumes"]) == {volume, disk}
@@ -336,12 +351,13 @@ def test_the_next_up_uses_what_was_kept_and_a_plain_down_removes_it(sandbox: Box
     assert sandbox.inventory() == {}
 
 
-def test_keep_disk_twice_is_as_good_as_once(running: Box) -> None:
-    must(running.down("--keep-disk"))
-    before = running.inventory()
-    result = must(running.down("--keep-disk"))
+def test_keep_disk_twice_is_as_good_as_once(sandbox: Box) -> None:
+    must(sandbox.up())
+    must(sandbox.down("--keep-disk"))
+    before = sandbox.inventory()
+    result = must(sandbox.down("--keep-disk"))
     assert result.changing == []
-    assert running.inventory() == before
+    assert sandbox.inventory() == before
 
 
 def test_a_master_that_is_terminated_leaves_its_disk_to_keep(sandbox: Box) -> None:
@@ -360,8 +376,10 @@ def test_a_master_that_is_terminated_leaves_its_disk_to_keep(sandbox: Box) -> No
 @pytest.mark.parametrize(
     "last",
     [
-        *("s3:CreateBucket", "iam:AddRoleToInstanceProfile", "ec2:CreateVpc", "ec2:CreateRouteTable"),
-        *("ec2:CreateNetworkInterface", "ec2:RunInstances", "ec2:CreateLaunchTemplate"),
+        *("s3:CreateBucket", "iam:CreateRole", "iam:AddRoleToInstanceProfile", "ec2:ImportKeyPair", "ec2:CreateVpc"),
+        *("ec2:CreateDhcpOptions", "ec2:CreateSubnet", "ec2:CreateInternetGateway", "ec2:CreateRouteTable"),
+        *("ec2:CreateNetworkInterface", "ec2:AllocateAddress", "ec2:CreateVolume", "ec2:RunInstances"),
+        *("ec2:CreateLaunchTemplate", "autoscaling:CreateAutoScalingGroup"),
     ],
 )
 def test_a_half_made_cluster_goes_without_a_trace(sandbox: Box, last: str) -> None:
@@ -373,63 +391,69 @@ def test_a_half_made_cluster_goes_without_a_trace(sandbox: Box, last: str) -> No
     assert sandbox.inventory() == {}
 
 
-def test_roles_that_alone_are_left_go(running: Box) -> None:
-    answer_with(running, "iam:DeleteRole", "UnauthorizedOperation", "no")
-    refused(running.down(), 1, "role kubernetes-master")
-    running.aws.hooks.before.clear()
-    assert set(running.inventory()) == {"iam"}
-    must(running.down())
-    assert running.inventory() == {}
+def test_roles_that_alone_are_left_go(sandbox: Box) -> None:
+    must(sandbox.up())
+    answer_with(sandbox, "iam:DeleteRole", "UnauthorizedOperation", "no")
+    refused(sandbox.down(), 1, "role kubernetes-master")
+    sandbox.aws.hooks.before.clear()
+    assert set(sandbox.inventory()) == {"iam"}
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
-def test_a_role_of_our_name_without_our_tag_stays(running: Box) -> None:
-    iam = running.client("iam")
+def test_a_role_of_our_name_without_our_tag_stays(sandbox: Box) -> None:
+    must(sandbox.up())
+    iam = sandbox.client("iam")
     name = f"kubernetes-minion-{ID}-kubernetes-vpc-{REGION}"
     iam.untag_role(RoleName=name, TagKeys=list(TAGS))
-    must(running.down())
-    assert list(running.inventory()["iam"]["roles"]) == [name]
+    must(sandbox.down())
+    assert list(sandbox.inventory()["iam"]["roles"]) == [name]
 
 
-def test_groups_are_found_by_tag_though_no_instance_runs(running: Box) -> None:
-    running.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=0, DesiredCapacity=0)
-    settle(running)
-    must(running.down())
-    assert running.inventory() == {}
+def test_groups_are_found_by_tag_though_no_instance_runs(sandbox: Box) -> None:
+    must(sandbox.up())
+    sandbox.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=0, DesiredCapacity=0)
+    settle(sandbox)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
-def test_an_instance_that_left_its_group_goes_too(running: Box) -> None:
-    run = running.client("ec2").run_instances(
-        ImageId=only({i["image"] for i in part(running, "instances").values()}),
+def test_an_instance_that_left_its_group_goes_too(sandbox: Box) -> None:
+    must(sandbox.up())
+    run = sandbox.client("ec2").run_instances(
+        ImageId=only({i["image"] for i in part(sandbox, "instances").values()}),
         InstanceType="t3.small",
         MinCount=1,
         MaxCount=1,
-        SubnetId=only(part(running, "subnets")),
+        SubnetId=only(part(sandbox, "subnets")),
         TagSpecifications=tagged("instance", Name=f"{ID}-minion"),
     )
-    must(running.down())
-    assert run["Instances"][0]["InstanceId"] not in part(running, "instances")
-    assert running.inventory() == {}
+    must(sandbox.down())
+    assert run["Instances"][0]["InstanceId"] not in part(sandbox, "instances")
+    assert sandbox.inventory() == {}
 
 
-def test_other_versions_of_objects_go_too(running: Box) -> None:
-    s3, bucket = running.client("s3"), bucket_of(running)
+def test_other_versions_of_objects_go_too(sandbox: Box) -> None:
+    must(sandbox.up())
+    s3, bucket = sandbox.client("s3"), bucket_of(sandbox)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    must(running.up(NUM_NODES=3))
-    must(running.up(NUM_NODES=2))
+    must(sandbox.up(NUM_NODES=3))
+    must(sandbox.up(NUM_NODES=2))
     s3.delete_object(Bucket=bucket, Key=f"{REGION}/{ID}/join-token")
-    must(running.down())
-    assert running.inventory() == {}
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 # --- kubeconfig
 
 
-def test_an_entry_of_our_name_that_points_elsewhere_stays(running: Box) -> None:
-    text = kubeconfig(running).read_text()
+def test_an_entry_of_our_name_that_points_elsewhere_stays(sandbox: Box) -> None:
+    must(sandbox.up())
+    text = kubeconfig(sandbox).read_text()
     elsewhere = re.sub(r"server: https://\S+", "server: https://10.1.2.3", text)
-    kubeconfig(running).write_text(elsewhere)
-    must(running.down())
-    assert kubeconfig(running).read_text() == elsewhere
+    kubeconfig(sandbox).write_text(elsewhere)
+    must(sandbox.down())
+    assert kubeconfig(sandbox).read_text() == elsewhere
 
 
 def test_what_is_kept_of_kubeconfig_is_everything_else(sandbox: Box) -> None:

@@ -113,14 +113,15 @@ def addons(box: Box) -> set[str]:
     return set(found)
 
 
-def test_addons_follow_their_switches(running: Box) -> None:
-    usual = addons(running)
+def test_addons_follow_their_switches(sandbox: Box) -> None:
+    must(sandbox.up())
+    usual = addons(sandbox)
     assert {"cloud-controller-manager", "metrics-server"} <= usual
     assert "cluster-autoscaler" not in usual
-    must(running.down())
-    must(running.up(KUBE_ENABLE_CLUSTER_MONITORING="false", KUBE_ENABLE_EBS_CSI_DRIVER="false"))
-    assert "metrics-server" not in addons(running)
-    assert "aws-ebs-csi-driver" not in addons(running)
+    must(sandbox.down())
+    must(sandbox.up(KUBE_ENABLE_CLUSTER_MONITORING="false", KUBE_ENABLE_EBS_CSI_DRIVER="false"))
+    assert "metrics-server" not in addons(sandbox)
+    assert "aws-ebs-csi-driver" not in addons(sandbox)
 
 
 # --- the API's address
@@ -176,43 +177,45 @@ def test_a_brought_address_is_used_and_never_released(sandbox: Box) -> None:
 # --- another group of minions
 
 
-def test_minions_in_another_zone_join_the_master_that_is_there(running: Box) -> None:
-    memory, master = remembered(running), master_of(running)
+def test_minions_in_another_zone_join_the_master_that_is_there(sandbox: Box) -> None:
+    must(sandbox.up())
+    memory, master = remembered(sandbox), master_of(sandbox)
     more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": f"{REGION}b"}
-    said = refused_untouched(running, running.up(**more), 2, "KUBE_SUBNET_CIDR")
+    said = refused_untouched(sandbox, sandbox.up(**more), 2, "KUBE_SUBNET_CIDR")
     assert "172.20.1.0/24" in said  # a free one
-    result = must(running.up(NODE_SIZE="t3.large", NUM_NODES=3, KUBE_SUBNET_CIDR="172.20.1.0/24", **more))
+    result = must(sandbox.up(NODE_SIZE="t3.large", NUM_NODES=3, KUBE_SUBNET_CIDR="172.20.1.0/24", **more))
     assert {c for c in result.changing if "Put" in c or "Run" in c or "Role" in c} == set()
     other = f"{ID}-minion-group-{REGION}b"
-    assert set(part(running, "groups")) == {GROUP, other}
-    assert part(running, "groups")[other]["size"] == [3, 3, 3]
-    assert minion_settings(running, name=other)["MASTER_INTERNAL_IP"] == "172.20.0.9"
-    assert template_data(running, name=other)["InstanceType"] == "t3.large"
-    assert master_of(running) == master
-    assert remembered(running) == memory
+    assert set(part(sandbox, "groups")) == {GROUP, other}
+    assert part(sandbox, "groups")[other]["size"] == [3, 3, 3]
+    assert minion_settings(sandbox, name=other)["MASTER_INTERNAL_IP"] == "172.20.0.9"
+    assert template_data(sandbox, name=other)["InstanceType"] == "t3.large"
+    assert master_of(sandbox) == master
+    assert remembered(sandbox) == memory
     assert result.out.count(" Ready v") == 6
-    table = only(t for t in part(running, "route tables").values() if not t["main"])
+    table = only(t for t in part(sandbox, "route tables").values() if not t["main"])
     assert len(table["subnets"]) == 2
-    assert must(running.up()).changing == []  # neither run undoes the other's
-    assert must(running.up(NODE_SIZE="t3.large", NUM_NODES=3, **more)).changing == []
-    must(running.down())
-    assert running.inventory() == {}
+    assert must(sandbox.up()).changing == []  # neither run undoes the other's
+    assert must(sandbox.up(NODE_SIZE="t3.large", NUM_NODES=3, **more)).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
-def test_minions_in_another_subnet_of_the_zone_or_of_another_size(running: Box) -> None:
+def test_minions_in_another_subnet_of_the_zone_or_of_another_size(sandbox: Box) -> None:
+    must(sandbox.up())
     more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NUM_NODES": 1}
-    must(running.up(KUBE_SUBNET_CIDR="172.20.7.0/24", **more))
-    said = refused_untouched(running, running.up(NODE_SIZE="m7g.large", **more), 2, "KUBE_SUBNET_CIDR", "has 2 subnets")
+    must(sandbox.up(KUBE_SUBNET_CIDR="172.20.7.0/24", **more))
+    said = refused_untouched(sandbox, sandbox.up(NODE_SIZE="m7g.large", **more), 2, "KUBE_SUBNET_CIDR", "has 2 subnets")
     assert "172.20.0.0/24 or 172.20.7.0/24 or a new one" in said
-    must(running.up(NODE_SIZE="m7g.large", KUBE_SUBNET_CIDR="172.20.0.0/24", **more))
-    groups = part(running, "groups")
+    must(sandbox.up(NODE_SIZE="m7g.large", KUBE_SUBNET_CIDR="172.20.0.0/24", **more))
+    groups = part(sandbox, "groups")
     assert set(groups) == {GROUP, f"{GROUP}-172-20-7-0-24", f"{GROUP}-m7g-large"}
     assert {name: group["size"][1] for name, group in groups.items()}[GROUP] == 2
-    assert sum(1 for i in part(running, "instances").values() if i["type"] == "m7g.large") == 1
-    must(running.up())
-    assert len(part(running, "instances")) == 5
-    must(running.down())
-    assert running.inventory() == {}
+    assert sum(1 for i in part(sandbox, "instances").values() if i["type"] == "m7g.large") == 1
+    must(sandbox.up())
+    assert len(part(sandbox, "instances")) == 5
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 def test_without_a_master_there_is_none_to_use(sandbox: Box) -> None:
@@ -514,13 +517,14 @@ def test_the_autoscalers_range_is_the_groups_and_its_choice_is_kept(sandbox: Box
 # --- which nodes count
 
 
-def test_as_many_nodes_as_allowed_may_be_late(running: Box) -> None:
-    minion = next(i for i in part(running, "instances") if i != master_of(running))
-    hide(running, minion)
-    result = must(running.up(ALLOWED_NOTREADY_NODES=1, CLUSTER_READY_ADDITIONAL_TIME_SECONDS=20))
+def test_as_many_nodes_as_allowed_may_be_late(sandbox: Box) -> None:
+    must(sandbox.up())
+    minion = next(i for i in part(sandbox, "instances") if i != master_of(sandbox))
+    hide(sandbox, minion)
+    result = must(sandbox.up(ALLOWED_NOTREADY_NODES=1, CLUSTER_READY_ADDITIONAL_TIME_SECONDS=20))
     assert "ALLOWED_NOTREADY_NODES" in result.err
     assert "2 of 3 Ready" in result.err
-    assert sum(slept for slept in running.clock.slept[-12:]) >= 20
+    assert sum(slept for slept in sandbox.clock.slept[-12:]) >= 20
 
 
 def hide(box: Box, instance_id: str) -> None:
@@ -529,9 +533,10 @@ def hide(box: Box, instance_id: str) -> None:
     settle(box, 2)
 
 
-def test_too_few_nodes_end_the_run_with_what_is_known(running: Box) -> None:
-    hide(running, next(i for i in part(running, "instances") if i != master_of(running)))
-    said = refused(running.up(KUBE_WAIT_NODES_SECONDS=30), 1, "waited 30 s for 3 nodes", "2 of 3 Ready")
+def test_too_few_nodes_end_the_run_with_what_is_known(sandbox: Box) -> None:
+    must(sandbox.up())
+    hide(sandbox, next(i for i in part(sandbox, "instances") if i != master_of(sandbox)))
+    said = refused(sandbox.up(KUBE_WAIT_NODES_SECONDS=30), 1, "waited 30 s for 3 nodes", "2 of 3 Ready")
     assert "kube-bootstrap: done" in said
 
 
@@ -548,16 +553,17 @@ def test_each_wait_ends_at_its_deadline_and_says_what_it_waited_for(sandbox: Box
     must(sandbox.up(**{name: 400}))  # what was set last is remembered
 
 
-def test_a_failing_bootstrap_is_shown_in_its_own_words(running: Box) -> None:
-    running.client("ec2").terminate_instances(InstanceIds=[master_of(running)])
-    settle(running)
-    running.aws.world.delays = Delays(host=10**6)
-    consoles = running.aws.world.state.consoles
-    running.aws.on_tick.append(speak := lambda: consoles.update(dict.fromkeys(part_ids(running), BROKEN)))
+def test_a_failing_bootstrap_is_shown_in_its_own_words(sandbox: Box) -> None:
+    must(sandbox.up())
+    sandbox.client("ec2").terminate_instances(InstanceIds=[master_of(sandbox)])
+    settle(sandbox)
+    sandbox.aws.world.delays = Delays(host=10**6)
+    consoles = sandbox.aws.world.state.consoles
+    sandbox.aws.on_tick.append(speak := lambda: consoles.update(dict.fromkeys(part_ids(sandbox), BROKEN)))
     try:
-        said = refused(running.up(KUBE_WAIT_API_SECONDS=4), 1)
+        said = refused(sandbox.up(KUBE_WAIT_API_SECONDS=4), 1)
     finally:
-        running.aws.on_tick.remove(speak)
+        sandbox.aws.on_tick.remove(speak)
     assert BROKEN[-1] in said
     assert "ssh -i" in said
 
@@ -570,12 +576,13 @@ def part_ids(box: Box) -> list[str]:
     return [instance.id for instance in cloud.instances(REGION)]
 
 
-def test_deletes_wait_no_longer_than_their_deadline(running: Box) -> None:
-    running.aws.world.delays = Delays(shutting_down=600.0)
-    refused(running.down(KUBE_WAIT_DELETE_SECONDS=6), 1, "waited 6 s for the instances to be gone", master_of(running))
-    settle(running, 600)
-    must(running.down())
-    assert running.inventory() == {}
+def test_deletes_wait_no_longer_than_their_deadline(sandbox: Box) -> None:
+    must(sandbox.up())
+    sandbox.aws.world.delays = Delays(shutting_down=600.0)
+    refused(sandbox.down(KUBE_WAIT_DELETE_SECONDS=6), 1, "waited 6 s for the instances to be gone", master_of(sandbox))
+    settle(sandbox, 600)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 def test_user_data_too_large_is_refused_before_the_launch(sandbox: Box) -> None:
@@ -619,10 +626,11 @@ def test_outside_partition_aws_an_image_is_needed(sandbox: Box, zone: str) -> No
     refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=zone), 2, "AWS_IMAGE", zone[:-1])
 
 
-def test_user_data_is_the_same_for_the_same_settings(running: Box) -> None:
-    first = user_data(running, master_of(running))
-    running.client("ec2").terminate_instances(InstanceIds=[master_of(running)])
-    settle(running)
-    must(running.up())
-    assert user_data(running, master_of(running)) == first
-    assert settings(gzip.decompress(base64.b64decode(template_data(running)["UserData"])).decode())
+def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:
+    must(sandbox.up())
+    first = user_data(sandbox, master_of(sandbox))
+    sandbox.client("ec2").terminate_instances(InstanceIds=[master_of(sandbox)])
+    settle(sandbox)
+    must(sandbox.up())
+    assert user_data(sandbox, master_of(sandbox)) == first
+    assert settings(gzip.decompress(base64.b64decode(template_data(sandbox)["UserData"])).decode())

@@ -172,16 +172,17 @@ def test_a_bucket_of_another_account(sandbox: Box) -> None:
     refused_untouched(sandbox, result, 2, "AWS_S3_BUCKET", "somebody-elses", "123456789012")
 
 
-def test_a_key_pair_of_our_name_with_another_key(running: Box) -> None:
-    name = only(part(running, "key pairs"))
-    must(running.down())
-    key = running.home / "other"
+def test_a_key_pair_of_our_name_with_another_key(sandbox: Box) -> None:
+    must(sandbox.up())
+    name = only(part(sandbox, "key pairs"))
+    must(sandbox.down())
+    key = sandbox.home / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     material = key.with_name("other.pub").read_bytes()
-    running.client("ec2").import_key_pair(KeyName=name, PublicKeyMaterial=material)
-    said = refused(running.up(), 1, name, "another key")
+    sandbox.client("ec2").import_key_pair(KeyName=name, PublicKeyMaterial=material)
+    said = refused(sandbox.up(), 1, name, "another key")
     assert "delete-key-pair" in said
-    assert part(running, "instances") == {}
+    assert part(sandbox, "instances") == {}
 
 
 def test_a_security_group_of_our_name_that_is_not_ours(sandbox: Box) -> None:
@@ -227,13 +228,14 @@ def test_a_region_that_the_account_may_not_use(sandbox: Box, operation: str) -> 
     assert len(said.splitlines()) == 2
 
 
-def test_credentials_that_expire_on_the_way_down_end_it_in_one_line(running: Box) -> None:
-    answer_with(running, "ec2:DeleteVpc", "ExpiredToken", "The security token included in the request is expired")
-    said = refused(running.down(), 1, "DeleteVpc", "expired")
+def test_credentials_that_expire_on_the_way_down_end_it_in_one_line(sandbox: Box) -> None:
+    must(sandbox.up())
+    answer_with(sandbox, "ec2:DeleteVpc", "ExpiredToken", "The security token included in the request is expired")
+    said = refused(sandbox.down(), 1, "DeleteVpc", "expired")
     assert len(said.splitlines()) == 2
-    running.aws.hooks.before.clear()
-    must(running.down())
-    assert running.inventory() == {}
+    sandbox.aws.hooks.before.clear()
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 @pytest.mark.parametrize("script", ["up", "down"])
@@ -276,12 +278,13 @@ def test_a_stopped_run_says_what_it_made_and_that_a_rerun_goes_on(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_down_is_finished_by_the_next(running: Box, number: signal.Signals, code: int) -> None:
-    stop_after(running, "ec2:DeleteSubnet", number)
-    refused(running.down(), code, "the same command again")
-    running.aws.hooks.after.clear()
-    must(running.down())
-    assert running.inventory() == {}
+def test_a_stopped_down_is_finished_by_the_next(sandbox: Box, number: signal.Signals, code: int) -> None:
+    must(sandbox.up())
+    stop_after(sandbox, "ec2:DeleteSubnet", number)
+    refused(sandbox.down(), code, "the same command again")
+    sandbox.aws.hooks.after.clear()
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 def test_a_run_stopped_while_it_waits(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:

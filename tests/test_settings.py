@@ -79,11 +79,12 @@ def test_what_is_remembered_is_what_was_set_and_some_values_as_resolved(sandbox:
     assert "NODE_ROOT_DISK_SIZE" not in found  # follows config-default.env
 
 
-def test_images_of_the_cluster_stay_though_newer_ones_are_published(running: Box) -> None:
-    image = template_data(running)["ImageId"]
-    result = must(running.up())
+def test_images_of_the_cluster_stay_though_newer_ones_are_published(sandbox: Box) -> None:
+    must(sandbox.up())
+    image = template_data(sandbox)["ImageId"]
+    result = must(sandbox.up())
     assert "ssm:GetParameters" not in result.operations
-    assert template_data(running)["ImageId"] == image
+    assert template_data(sandbox)["ImageId"] == image
 
 
 def test_a_forgotten_bucket_is_found_by_the_masters_tag(sandbox: Box) -> None:
@@ -169,10 +170,11 @@ def test_what_a_cluster_cannot_become_is_refused_before_anything(sandbox: Box) -
     assert sandbox.inventory() == before
 
 
-def test_the_same_value_again_is_no_change(running: Box) -> None:
+def test_the_same_value_again_is_no_change(sandbox: Box) -> None:
+    must(sandbox.up())
     same: dict[str, object] = {"KUBE_SUBNET_CIDR": "172.20.0.0/24", "VPC_NAME": "kubernetes-vpc"}
     same |= {"DNS_DOMAIN": "cluster.local", "MASTER_INTERNAL_IP": "172.20.0.9", "DNS_SERVER_IP": "10.0.0.10"}
-    result = must(running.up(**same))
+    result = must(sandbox.up(**same))
     assert set(result.changing) <= {"s3:PutObject"}  # they are now remembered as set
 
 
