@@ -9,13 +9,14 @@ READY := $(VENV)/ready
 CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test bench e2e release clean
+.PHONY: help try test bench bench-nodes e2e release clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make try    bring a cluster up in an AWS on this machine, rerun, take it down: no account, nothing to pay"
 	@echo "make test   the tests, ruff, mypy and shellcheck"
 	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
+	@echo "make bench-nodes  real nodes: kube_up.py beside bare kubeadm, and how soon the dead are replaced (root on Linux)"
 	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 10 minutes)"
 	@echo "make release  build Kubernetes and what a node needs, where no download site can be reached (Go; 12 minutes)"
 	@echo "make clean  remove what these made here"
@@ -28,6 +29,9 @@ test: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-nodes: $(READY)
+	@$(BIN)/python -m sandbox --hosts machines -- $(BIN)/python -m benchmarks.nodes
 
 e2e: $(READY)
 	@$(BIN)/python -m pytest tests/e2e
