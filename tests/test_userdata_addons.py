@@ -55,3 +55,28 @@ def test_what_calls_aws_runs_on_the_master_with_its_network_region_and_authoriti
     caller = pod["containers"][0]
     assert {"name": "AWS_REGION", "value": "us-west-2"} in caller["env"]
     assert "/etc/ssl/certs" in {mount["mountPath"] for mount in caller["volumeMounts"]}
+
+
+# What the documents of these versions list, of programs that cannot be built here and so never were started with it:
+# the driver's docs/options.md and deploy/kubernetes/base, the sidecars' READMEs, the autoscaler's FAQ.
+DOCUMENTED = {
+    "ebs-plugin": {"endpoint", "k8s-tag-cluster-id", "batching", "v", "csi-mount-point-prefix", "metadata-sources"},
+    "csi-provisioner": {
+        *("csi-address", "timeout", "feature-gates", "extra-create-metadata", "default-fstype", "leader-election"),
+    },
+    "csi-attacher": {"csi-address", "timeout", "leader-election"},
+    "csi-resizer": {"csi-address", "timeout", "handle-volume-inuse-error", "leader-election"},
+    "liveness-probe": {"csi-address", "http-endpoint"},
+    "node-driver-registrar": {"csi-address", "kubelet-registration-path"},
+    "cluster-autoscaler": {"cloud-provider", "nodes", "address", "leader-elect", "v"},
+}
+
+
+@pytest.mark.parametrize("name", ["aws-ebs-csi-driver", "cluster-autoscaler"])
+def test_programs_that_cannot_be_run_here_get_no_argument_that_their_documents_lack(name: str) -> None:
+    for document in manifest(userdata.TEMPLATES / "addons" / f"{name}.yaml"):
+        for container in document.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
+            words = [*container.get("command", []), *container.get("args", [])]
+            given = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}
+            assert given, container["name"]
+            assert given <= DOCUMENTED[container["name"]], container["name"]
