@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -167,23 +168,50 @@ def obsolete_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
 
 
 # kubectl's own, which people have in their environment for good.
-_READ_ELSEWHERE = frozenset({"KUBE_EDITOR"})
+_READ_ELSEWHERE = re.compile(r"KUBE_EDITOR|KUBERNETES_(SERVICE|PORT).*")
+_OURS = ("KUBE_", "MASTER_", "NODE_", "NUM_", "AWS_S3_")
+# Names that begin so and are other programs' everywhere.
+_OTHERS = re.compile(
+    r"NODE_(ENV|PATH|OPTIONS|VERSION|EXTRA_CA_CERTS|NO_WARNINGS|DEBUG|HOME)|NUM_(THREADS|CPUS|WORKERS)"
+)
+_FEW_EDITS = 2
 
 
 def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
     """For each name that looks like an option and that nothing reads: that, and the option that may be meant.
 
-    All that KUBE_CONFIG_FILE holds is meant for us; of the environment, what begins with KUBE_ or is nearly an option.
+    All that KUBE_CONFIG_FILE holds is meant for us; of the environment, what begins as options do or nearly is one.
     """
-    known = {*layers.defaults, *obsolete(porting), *_READ_ELSEWHERE}
-    asked = sorted({*layers.environment, *layers.file} - known)
-    near = {name: difflib.get_close_matches(name, layers.defaults, n=1, cutoff=0.85) for name in asked}
-    named = [name for name in asked if near[name] or name in layers.file or name.startswith("KUBE_")]
+    known = {*layers.defaults, *obsolete(porting)}
+    asked = sorted(name for name in {*layers.environment, *layers.file} - known if not _READ_ELSEWHERE.fullmatch(name))
+    near = {name: nearest(name, list(layers.defaults)) for name in asked}
     return [
-        f"{name}: nothing reads it"
-        + (f"; did you mean {near[name][0]}?" if near[name] else "; --help lists all options")
-        for name in named
+        f"{name}: nothing reads it" + (f"; did you mean {near[name]}?" if near[name] else "; --help lists all options")
+        for name in asked
+        if name in layers.file or (not _OTHERS.fullmatch(name) and (near[name] or name.startswith(_OURS)))
     ]
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The option that may be meant by a name that is none: within two edits, or most of its words; '' for none."""
+    least = min(known, key=lambda option: edits(name, option))
+    if edits(name, least) <= min(_FEW_EDITS, len(name) // 3):
+        return least
+    ends = [option for option in known if len(name) > len("AWS_") and option.endswith(f"_{name}")]
+    return ends[0] if len(ends) == 1 else next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.85)), "")
+
+
+def edits(one: str, other: str) -> int:
+    """How many letters must be put in, taken out, changed or swapped with their neighbour to make one of the other."""
+    before, last = list[int](), list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            row.append(min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a != b)))
+            if i > 1 and j > 1 and (a, b) == (other[j - 2], one[i - 2]):
+                row[j] = min(row[j], before[j - 2] + 1)
+        before, last = last, row
+    return last[-1]
 
 
 def obsolete(porting: Path = PORTING) -> dict[str, str]:
@@ -199,3 +227,33 @@ def obsolete(porting: Path = PORTING) -> dict[str, str]:
         elif wanted and not set(cells[0]) <= set("-: "):
             rows |= {name: cells[-1].replace("`", "") for name in re.findall(r"`([A-Z0-9_]+)`", cells[0])}
     return rows
+
+
+# --- docs/options.md
+
+
+def markdown() -> str:
+    """docs/options.md: every option with its default, what it does and what is right, in config-default.env's order."""
+    lines = [
+        "# Options",
+        "",
+        "Made from config-default.env by `make docs`. Options are environment variables; README.md says which of several "
+        "values counts. A variable that is set to nothing takes the default.",
+    ]
+    group = ""
+    for option in options():
+        if option.group != group:
+            group = option.group
+            lines += ["", f"## {group}", "", "| Option | Default | What it does |", "|---|---|---|"]
+        default = f"`{option.default}`" if option.default else "*empty*"
+        lines.append(f"| `{option.name}` | {default} | {_cell(option.comment)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([|<>*_])", r"\\\1", text)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

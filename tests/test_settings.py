@@ -22,6 +22,9 @@ from helpers import (
     template_data,
 )
 
+from lib.config import DEFAULTS, read_layers
+from lib.options import markdown, unread_warnings
+
 
 def size(box: Box) -> object:
     """The group's number of minions."""
@@ -194,13 +197,45 @@ def test_a_mistyped_option_is_said_with_the_near_name(sandbox: Box) -> None:
     file = sandbox.home / "mine.env"
     file.write_text("MINIONS=4\nNUM_NODE=3\n")
     given: dict[str, object] = {"KUBE_AWS_ZONES": "eu-central-1b", "NODE_SIZES": "t3.large", "KUBE_FOO": 1}
-    others: dict[str, object] = {"NODE_ENV": "test", "SSH_AUTH_SOCK": "/x", "HOME_SIZE": 1, "KUBE_EDITOR": "vi"}
+    others: dict[str, object] = {"NODE_ENV": "test", "SSH_AUTH_SOCK": "/x", "HOME_FOLDER": 1, "KUBE_EDITOR": "vi"}
     result = sandbox.up("--show-settings", KUBE_CONFIG_FILE=file, **given, **others)
     warned = {line.removeprefix("warning: ") for line in result.err.splitlines() if "nothing reads it" in line}
     assert {line.split(":")[0] for line in warned} == {*given, "MINIONS", "NUM_NODE"}
     assert "KUBE_AWS_ZONES: nothing reads it; did you mean KUBE_AWS_ZONE?" in warned
     assert "NODE_SIZES: nothing reads it; did you mean NODE_SIZE?" in warned
     assert "NUM_NODE: nothing reads it; did you mean NUM_NODES?" in warned
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("NUM_NDOES", "NUM_NODES"),
+        ("MASTER_SIZ", "MASTER_SIZE"),
+        ("AWS_S3_BUKCET", "AWS_S3_BUCKET"),
+        ("SSH_CDIR", "SSH_CIDR"),
+        ("AWS_ZONE", "KUBE_AWS_ZONE"),
+        ("KUBE_MASTER_DISK_SIZE", "MASTER_DISK_SIZE"),
+        ("NODE_FLAVOUR", ""),
+        ("NUM_MASTERS", ""),
+    ],
+)
+def test_what_may_be_meant_is_named(typed: str, meant: str) -> None:
+    (warning,) = unread_warnings(read_layers({typed: "1", "HOME": "/x"}))
+    assert warning == f"{typed}: nothing reads it; " + (
+        f"did you mean {meant}?" if meant else "--help lists all options"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["KUBE_EDITOR", "KUBERNETES_SERVICE_HOST", "KUBERNETES_PORT_443_TCP", "NODE_OPTIONS", "PATH", "DNS", "SSH_TTY"],
+)
+def test_what_is_another_programs_is_left_unsaid(name: str) -> None:
+    assert unread_warnings(read_layers({name: "1"})) == []
+
+
+def test_the_table_of_options_is_what_config_default_env_says() -> None:
+    assert (DEFAULTS.parent / "docs" / "options.md").read_text(encoding="utf-8") == markdown(), "run: make docs"
 
 
 # --- help
