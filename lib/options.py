@@ -237,8 +237,8 @@ def markdown() -> str:
     lines = [
         "# Options",
         "",
-        "Made from config-default.env by `make docs`. Options are environment variables; README.md says which of several "
-        "values counts. A variable that is set to nothing takes the default.",
+        "Made from config-default.env by `make docs`. Options are environment variables; README.md says which of "
+        "several values counts. A variable that is set to nothing takes the default.",
     ]
     group = ""
     for option in options():
