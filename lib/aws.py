@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sts.client import STSClient
 
     from lib.console import Console
+    from lib.runlog import RunLog
 
 T = TypeVar("T")
 Retry = Callable[[BaseException], bool]
@@ -175,8 +176,18 @@ class Aws:
     `account`, `partition` and `user` are known after `identify`.
     """
 
-    def __init__(self, region: str, *, console: Console, clock: Clock, waits: Waits, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        region: str,
+        *,
+        console: Console,
+        clock: Clock,
+        waits: Waits,
+        dry_run: bool = False,
+        log: RunLog | None = None,
+    ) -> None:
         self.region = region
+        self._log = log
         self.console = console
         self.clock = clock
         self._waits = waits
@@ -262,6 +273,10 @@ class Aws:
         )
         client = self._session.client(service, region_name=region or self.region, config=config)  # type: ignore[call-overload]
         client.meta.events.register("needs-retry", self._needs_retry)
+        if self._log is not None:
+            client.meta.events.register("before-parameter-build", self._note_params)
+            client.meta.events.register("after-call", self._note_answer)
+            client.meta.events.register("after-call-error", self._note_lost)
         return client
 
     def _needs_retry(
@@ -271,8 +286,25 @@ class Aws:
         if attempts >= _ATTEMPTS or not self._may_repeat(operation.name, response, caught_exception):
             return None
         self.retries += 1
+        if self._log is not None:
+            code = response[1].get("Error", {}).get("Code", "") if response else type(caught_exception).__name__
+            self._log.line(f"call {operation.name} is repeated: {code}")
         self.clock.sleep(backoff(attempts))
         return 0
+
+    def _note_params(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["kube_up_params"] = params
+
+    def _note_answer(self, parsed: Mapping[str, Any], model: Any, context: Mapping[str, Any], **_: Any) -> None:
+        if self._log is not None:
+            name = f"{model.service_model.service_name}:{model.name}"
+            self._log.call(name, context.get("kube_up_params", {}), parsed)
+
+    def _note_lost(self, exception: BaseException, event_name: str, **_: Any) -> None:
+        if self._log is not None:
+            self._log.line(
+                f"call {event_name.removeprefix('after-call-error.')} got no answer: {type(exception).__name__}"
+            )
 
     def _may_repeat(self, operation: str, response: Any, caught: BaseException | None) -> bool:
         code = response[1].get("Error", {}).get("Code", "") if response else ""

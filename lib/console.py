@@ -29,8 +29,15 @@ def elapsed(seconds: float) -> str:
 class Console:
     """Output and errors of one run, with the time since it was made in front of each step."""
 
-    def __init__(self, clock: Clock, *, out: TextIO | None = None, err: TextIO | None = None) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        log: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._clock, self._log = clock, log
         self._start = clock.monotonic()
         self._out = Rich(file=out or sys.stdout, highlight=False, soft_wrap=True)
         self._err = Rich(file=err or sys.stderr, highlight=False, soft_wrap=True)
@@ -43,45 +50,54 @@ class Console:
 
     def step(self, title: str) -> None:
         """The next step begins."""
-        self._print(f"[bold]{elapsed(self.elapsed):>6}  {escape(title)}[/]")
+        self._print(f"[bold]{elapsed(self.elapsed):>6}  {escape(title)}[/]", log=title)
 
     def found(self, words: str) -> None:
         """Something is there already and as it should be."""
-        self._print(f"{_INDENT}[green]found[/]   {escape(words)}")
+        self._print(f"{_INDENT}[green]found[/]   {escape(words)}", log=f"  found {words}")
 
     def say(self, words: str) -> None:
         """A line of information below the step."""
-        self._print(f"{_INDENT}{escape(words)}")
+        self._print(f"{_INDENT}{escape(words)}", log=f"  {words}")
 
     def doing(self, verb: str, words: str) -> None:
         """A change is about to be made: the line stays open until `done`."""
-        self._print(f"{_INDENT}[cyan]{verb:<7}[/] {escape(words)} …", end="")
+        self._print(f"{_INDENT}[cyan]{verb:<7}[/] {escape(words)} …", end="", log=f"  {verb} {words}")
         self._line_open = True
 
     def done(self, result: str) -> None:
         """The change was made; `result` is its id, or ''."""
         self._line_open = False
+        self._log(f"  {result or 'done'}")
         self._out.print(f" {escape(result) or 'done'}")
 
     def planned(self, verb: str, words: str) -> None:
         """A dry run would do this."""
-        self._print(f"{_INDENT}[cyan]would {verb}[/] {escape(words)}")
+        self._print(f"{_INDENT}[cyan]would {verb}[/] {escape(words)}", log=f"  would {verb} {words}")
 
     def warn(self, words: str) -> None:
         """Something a person should know; the run goes on."""
         self._end_line()
+        self._log(f"warning: {words}")
         self._err.print(f"[yellow]warning:[/] {escape(words)}")
 
     def error(self, words: str, *, hint: str = "") -> None:
         """Why the run ended, and what to do next."""
         self._end_line()
+        self._log(f"error: {words}")
+        if hint:
+            self._log(hint)
         self._err.print(f"[bold red]error:[/] {escape(words)}")
         if hint:
             self._err.print(escape(hint))
 
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""
-        self._print(escape(text))
+        self._print(escape(text), log=text)
+
+    def where(self, words: str) -> None:
+        """A last line on stderr, for who looks further into what failed."""
+        self._err.print(escape(words))
 
     @contextlib.contextmanager
     def waiting(self, what: str, *, seconds: int) -> Iterator[Callable[[str], None]]:
@@ -95,8 +111,9 @@ class Console:
         finally:
             wait.end()
 
-    def _print(self, text: str, *, end: str = "\n") -> None:
+    def _print(self, text: str, *, log: str, end: str = "\n") -> None:
         self._end_line()
+        self._log(log)
         self._out.print(text, end=end)
         self._out.file.flush()
 

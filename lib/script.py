@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from lib import runlog
 from lib.aws import FAILURES, Aws, Clock, Waits, explain
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
 from lib.errors import KubeError, SettingError
 from lib.options import help_text, obsolete_warnings, settings_table, unread_warnings
+from lib.runlog import RunLog
 
 DONE, REFUSED, WRONG_SETTING, WOULD_CHANGE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 
@@ -52,8 +54,12 @@ def run(
             width = min(shutil.get_terminal_size().columns, 100)
             console.line(help_text(script, width).rstrip())
             return DONE
-        with _sigterm():
-            return _run_body(body, console, flags, environ=environ, clock=clock, show=show)
+        with _sigterm(), runlog.opened(script, environ) as log:
+            console = Console(clock, log=log.line)
+            status = _run_body(body, console, log, flags, environ=environ, clock=clock, show=show)
+            if status in (REFUSED, INTERRUPTED, TERMINATED) and log.path:
+                console.where(f"all calls of this run: {log.path}")
+            return status
     except SettingError as wrong:
         console.error(str(wrong), hint=wrong.hint)
         return WRONG_SETTING
@@ -64,6 +70,7 @@ def run(
 def _run_body(
     body: Body,
     console: Console,
+    log: RunLog,
     flags: Flags,
     *,
     environ: Mapping[str, str],
@@ -82,6 +89,7 @@ def _run_body(
             clock=clock,
             waits=Waits(make=config.kube_wait_aws_seconds, remove=config.kube_wait_delete_seconds),
             dry_run=flags.dry_run,
+            log=log,
         )
         if flags.show_settings:
             _show_settings(console, *show(aws, layers))

@@ -1,0 +1,90 @@
+"""What a run leaves in a file: every line that it said and every call that it made, with ids and without secrets.
+
+The file's name is told only when something failed. Requests and answers are not written down, only the ids in them:
+user-data, keys and tokens are in neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+KEPT = 20  # runs whose files are kept
+_MOST_IDS = 8  # of one call
+_ID = re.compile(r"\b(?:[a-z]{1,8}(?:-[a-z]{1,8}){0,2}-(?:[0-9a-f]{17}|[0-9a-f]{8})|ami-[0-9a-f]+)\b")
+# Parameters that name what a call is about and are no ids; all others are left out.
+_NAMES = (
+    *("GroupName", "RoleName", "InstanceProfileName", "KeyName", "LaunchTemplateName", "AutoScalingGroupName"),
+    *("Bucket", "Key", "Prefix", "CidrBlock", "PrivateIpAddress", "DestinationCidrBlock", "Name"),
+)
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    """Where the files are: below XDG_STATE_HOME or ~/.local/state; among temporary files where there is no home."""
+    state = environ.get("XDG_STATE_HOME", "")
+    if not state and environ.get("HOME"):
+        state = str(Path(environ["HOME"], ".local", "state"))
+    return Path(state or tempfile.gettempdir()) / "kube-up"
+
+
+class RunLog:
+    """One run's file; nothing at all where none can be made, since that is no reason not to run."""
+
+    def __init__(self, file: IO[str] | None = None, path: Path | None = None) -> None:
+        self._file, self.path = file, path
+
+    def line(self, words: str) -> None:
+        """A line with the time in front. A disk that is full ends the log, not the run."""
+        if self._file is None:
+            return
+        try:
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._file.writelines(f"{stamp} {line}\n" for line in words.splitlines() or [""])
+            self._file.flush()
+        except OSError:
+            self._file = None
+
+    def call(self, operation: str, params: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """An API call: its name, how AWS answered, the ids and names in both."""
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+        request = answer.get("ResponseMetadata", {}).get("RequestId", "")
+        error = answer.get("Error", {})
+        refused = (
+            f" {error['Code']}: {' '.join(str(error.get('Message', '')).split())[:200]}" if error.get("Code") else ""
+        )
+        named = [f"{name}={params[name]}" for name in _NAMES if isinstance(params.get(name), str)]
+        ids = dict.fromkeys([*_ID.findall(repr(params)), *_ID.findall(repr(answer))])
+        told = [*named, *list(ids)[:_MOST_IDS], *(["…"] if len(ids) > _MOST_IDS else [])]
+        self.line(f"call {operation} {status}{refused}{' ' if told else ''}{' '.join(told)} request={request}")
+
+
+@contextlib.contextmanager
+def opened(script: str, environ: Mapping[str, str]) -> Iterator[RunLog]:
+    """A new file for this run, readable by its owner only; files of older runs than the last KEPT go."""
+    try:
+        where = folder(environ)
+        where.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _drop_old(where)
+        prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{script.removesuffix('.py')}-"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=where)  # made with mode 0600
+    except OSError:
+        yield RunLog()
+        return
+    with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+        yield RunLog(file, Path(name))
+
+
+def newest(environ: Mapping[str, str], count: int = KEPT) -> list[Path]:
+    """The files of the last runs, newest first."""
+    return sorted(folder(environ).glob("*-kube_*.log"), reverse=True)[:count]
+
+
+def _drop_old(where: Path) -> None:
+    for old in sorted(where.glob("*-kube_*.log"), reverse=True)[KEPT - 1 :]:
+        old.unlink(missing_ok=True)
