@@ -18,7 +18,7 @@ from benchmarks.cycle import PARTS
 ROOT = Path(__file__).parent.parent
 NODES, LATENCIES = (4, 100, 990), (0, 50, 100)
 
-# What many nodes need; the quota of routes is raised in benchmarks/aws.py.
+# What many nodes need; quotas are raised in benchmarks/aws.py.
 MANY = {"KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"}
 MOST_OF_DEFAULTS = 245  # minions that fit the default subnet, a /24
 

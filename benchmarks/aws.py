@@ -1,4 +1,4 @@
-"""python -m benchmarks.aws: the sandbox with the quota of routes raised to what AWS gives at most, for 990 minions."""
+"""python -m benchmarks.aws: the sandbox with quotas raised to what 990 minions need."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 from sandbox import cli, images
 
-ROUTES = ("vpc", "L-93826ACB")
-MOST_ROUTES = 1000.0
+RAISED = {("vpc", "L-93826ACB"): 1000.0, ("ec2", "L-1216C47A"): 4096.0}  # routes of a table, vCPUs
 
 if __name__ == "__main__":
-    images.QUOTAS[ROUTES] = (images.QUOTAS[ROUTES][0], MOST_ROUTES)
+    for code, value in RAISED.items():
+        images.QUOTAS[code] = (images.QUOTAS[code][0], value)
     sys.exit(cli.main(sys.argv[1:]))

@@ -6,7 +6,9 @@ throttled it, since then nothing was done; when its answer is lost, `Aws.make` l
 
 from __future__ import annotations
 
+import email.utils
 import random
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_elb.client import ElasticLoadBalancingClient
     from mypy_boto3_elbv2.client import ElasticLoadBalancingv2Client
     from mypy_boto3_iam.client import IAMClient
+    from mypy_boto3_pricing.client import PricingClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_service_quotas.client import ServiceQuotasClient
     from mypy_boto3_ssm.client import SSMClient
@@ -77,6 +80,7 @@ LOST = (HTTPClientError, NoConnection, ResponseParserError)
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
 
 _ATTEMPTS = 12
+_CLOCK_SECONDS = 60.0  # that this computer's clock may differ from AWS's unsaid
 _TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
 _LOOKS = (0.0, 1.0, 2.0)  # seconds before each look after a lost answer: what was made may show late
@@ -193,6 +197,7 @@ class Aws:
         self._waits = waits
         self.dry_run = dry_run
         self.changes = 0
+        self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
         self.retries = 0
         self.account = self.partition = self.user = ""
@@ -247,6 +252,15 @@ class Aws:
         client: ServiceQuotasClient = self._client("service-quotas")
         return client
 
+    def pricing(self, seconds: float) -> PricingClient:
+        """The Price List, which must answer within `seconds` and is asked once: no run waits for a price."""
+        config = botocore.config.Config(
+            retries={"total_max_attempts": 1}, connect_timeout=seconds, read_timeout=seconds, user_agent_extra="kube-up"
+        )
+        client: PricingClient = self._session.client("pricing", region_name="us-east-1", config=config)
+        self._note(client)
+        return client
+
     @cached_property
     def sts(self) -> STSClient:
         """Who we are."""
@@ -273,10 +287,7 @@ class Aws:
         )
         client = self._session.client(service, region_name=region or self.region, config=config)  # type: ignore[call-overload]
         client.meta.events.register("needs-retry", self._needs_retry)
-        if self._log is not None:
-            client.meta.events.register("before-parameter-build", self._note_params)
-            client.meta.events.register("after-call", self._note_answer)
-            client.meta.events.register("after-call-error", self._note_lost)
+        self._note(client)
         return client
 
     def _needs_retry(
@@ -291,6 +302,13 @@ class Aws:
             self._log.line(f"call {operation.name} is repeated: {code}")
         self.clock.sleep(backoff(attempts))
         return 0
+
+    def _note(self, client: Any) -> None:
+        """Have the client's calls written into the run's log."""
+        if self._log is not None:
+            client.meta.events.register("before-parameter-build", self._note_params)
+            client.meta.events.register("after-call", self._note_answer)
+            client.meta.events.register("after-call-error", self._note_lost)
 
     def _note_params(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["kube_up_params"] = params
@@ -319,6 +337,17 @@ class Aws:
         answer = self.sts.get_caller_identity()
         self.account, self.user = answer["Account"], answer["Arn"]
         self.partition = self.user.split(":")[1]
+        self._compare_clocks(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
+
+    def _compare_clocks(self, date: str) -> None:
+        """Warn of a clock that is wrong: AWS refuses signatures five minutes off, nodes certificates not yet valid."""
+        try:
+            ahead = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return
+        if abs(ahead) > _CLOCK_SECONDS:
+            way = "ahead of" if ahead > 0 else "behind"
+            self.console.warn(f"this computer's clock is {abs(ahead):.0f} s {way} AWS's: set it, with NTP best")
 
     @property
     def dns_suffix(self) -> str:
@@ -405,6 +434,9 @@ class Aws:
 
     def _announce(self, verb: str, words: str) -> bool:
         """Say what is about to be changed. False in a dry run: then it is said, and not done."""
+        check, self.before_change = self.before_change, None
+        if check is not None:
+            check()
         self.changes += 1
         if self.dry_run:
             self.console.planned(verb, words)

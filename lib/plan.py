@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import addons, kubeenv, preflight, releases, state, userdata
+from lib import addons, beforehand, kubeenv, preflight, releases, state, userdata
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES, explain
@@ -66,6 +66,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     sums = releases.find_sums(aws, bucket, wanted)
     plan = Plan(config=config, layers=layers, images=images, sums=sums, bucket=bucket, master=master)
     _check_user_data(aws, plan)
+    beforehand.look(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
     return plan
 
 

@@ -47,7 +47,7 @@ class RunLog:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self._file.writelines(f"{stamp} {line}\n" for line in words.splitlines() or [""])
             self._file.flush()
-        except OSError:
+        except (OSError, ValueError):  # a full disk, or a line after the file's end
             self._file = None
 
     def call(self, operation: str, params: Mapping[str, Any], answer: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox import groups, images, strict_ec2, strict_storage
+from sandbox import answers, groups, images, strict_ec2, strict_storage
 from sandbox.calls import Call
 from sandbox.world import World
 
@@ -47,6 +47,8 @@ BEFORE: dict[str, list[Before]] = {
     "autoscaling:DeleteAutoScalingGroup": [groups.delete],
     "autoscaling:DescribeScalingActivities": [groups.activities],
     "autoscaling:TerminateInstanceInAutoScalingGroup": [groups.terminate_instance],
+    "iam:SimulatePrincipalPolicy": [answers.simulate_principal_policy],
+    "pricing:GetProducts": [answers.get_products],
     "service-quotas:GetServiceQuota": [images.get_quota],
     "service-quotas:GetAWSDefaultServiceQuota": [images.get_quota],
     "service-quotas:ListServiceQuotas": [images.list_quotas],

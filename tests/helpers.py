@@ -79,9 +79,10 @@ def must(result: Result) -> Result:
 
 
 def refused(result: Result, code: int, *words: str) -> str:
-    """What a run said that ended with that status, with these words and no traceback, on few lines."""
+    """What a run said that ended with that status, with these words and no traceback; its log's path is not in it."""
     assert result.code == code, f"{result.code}: {result.out}{result.err}"
-    said = "".join(line for line in result.err.splitlines(keepends=True) if not line.startswith("warning: "))
+    aside = ("warning: ", "all calls of this run: ")
+    said = "".join(line for line in result.err.splitlines(keepends=True) if not line.startswith(aside))
     for word in words:
         assert word in said, said
     assert "Traceback" not in result.out + result.err

@@ -92,6 +92,7 @@ def test_what_does_not_fit_is_refused_with_its_arithmetic(
 
 def test_many_minions_fit_with_the_raised_quota(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(images.QUOTAS, ("vpc", "L-93826ACB"), ("Routes per route table", 1000.0))
+    monkeypatch.setitem(images.QUOTAS, ("ec2", "L-1216C47A"), ("Running On-Demand Standard instances", 4096.0))
     given: dict[str, object] = {"KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"}
     asked: list[str] = []
     sandbox.aws.hooks.before.append(lambda call: asked.append(call.operation) if call.changes else None)

@@ -1,0 +1,27 @@
+"""What is told and asked right before the first change of a run, and only then: price, quotas, permissions.
+
+A rerun that finds everything as it should be makes none of these calls.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from lib import prices, quotas, rights
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.config import Config, Layers
+
+
+def look(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
+    """Have `check` called before the first change."""
+    aws.before_change = functools.partial(check, aws, config, layers, bucket=bucket)
+
+
+def check(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
+    """Tell the price and what the caller may not do. Raises SettingError for what the account's quotas do not allow."""
+    prices.tell(aws, config, layers.environment)
+    quotas.check(aws, config)
+    rights.tell(aws, config, bucket=bucket)

@@ -1,0 +1,184 @@
+"""What the cluster costs, by AWS's own Price List, before money is spent: one line, or that the price is not known.
+
+Never a number that AWS did not say. Three seconds are all that it may take; what was learnt is kept for a day.
+https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import FAILURES, error_code
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.config import Config
+
+MONTH = 730  # hours, as AWS's own calculator counts
+SECONDS = 3.0
+_KEPT_SECONDS = 24 * 3600
+REGION = "us-east-1"  # the list is there for all regions of partition aws
+
+
+@dataclass(frozen=True)
+class Item:
+    """A part of the cluster that is paid for: how many of what, in which unit, and how the list knows it."""
+
+    words: str
+    count: Decimal
+    per: str  # "hour" or "month"
+    service: str
+    filters: tuple[tuple[str, str], ...]
+    usage: str = ""  # what the usage type ends with, where filters let others pass
+
+    @property
+    def key(self) -> str:
+        """What the price is kept under."""
+        return json.dumps([self.service, self.filters])
+
+
+def items(config: Config) -> list[Item]:
+    """What the cluster consists of by its settings: instances, disks, public addresses. Traffic and S3 come on top."""
+    nodes = config.num_nodes
+    found = [_instance(config, config.master_size, 1)]
+    if not config.node_spot_price:
+        found.append(_instance(config, config.node_size, nodes))
+    disks: dict[str, int] = {}
+    for kind, size, count in (
+        (config.master_disk_type, config.master_disk_size, 1),
+        (config.master_root_disk_type, config.master_root_disk_size, 1),
+        (config.node_root_disk_type, config.node_root_disk_size, nodes),
+    ):
+        disks[kind] = disks.get(kind, 0) + size * count
+    found += [_disk(config, kind, size) for kind, size in disks.items()]
+    addresses = config.kube_enable_master_public_ip + nodes * config.kube_enable_node_public_ip
+    return [*found, *([_addresses(config, addresses)] if addresses else [])]
+
+
+def _instance(config: Config, size: str, count: int) -> Item:
+    filters = {
+        "instanceType": size,
+        "regionCode": config.region,
+        "operatingSystem": "Linux",
+        "tenancy": "Shared",
+        "preInstalledSw": "NA",
+        "capacitystatus": "Used",
+    }
+    return Item(f"{count} {size}", Decimal(count), "hour", "AmazonEC2", tuple(filters.items()))
+
+
+def _disk(config: Config, kind: str, gib: int) -> Item:
+    filters = {"productFamily": "Storage", "volumeApiName": kind, "regionCode": config.region}
+    iops = " without its IOPS" if kind in ("io1", "io2") else ""
+    return Item(f"{gib} GiB {kind}{iops}", Decimal(gib), "month", "AmazonEC2", tuple(filters.items()))
+
+
+def _addresses(config: Config, count: int) -> Item:
+    # The group has idle addresses and whole blocks too.
+    filters = {"group": "VPCPublicIPv4Address", "regionCode": config.region}
+    words = f"{count} public address{'es' if count > 1 else ''}"
+    return Item(words, Decimal(count), "hour", "AmazonVPC", tuple(filters.items()), usage="PublicIPv4:InUseAddress")
+
+
+def tell(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
+    """Say what an hour and a month of the whole cluster cost, or why that is not known."""
+    wanted = items(config)
+    parts = ", ".join(item.words for item in wanted)
+    try:
+        found = find_prices(aws, wanted, environ)
+    except FAILURES as error:
+        aws.console.say(f"price not known ({error_code(error) or 'the Price List does not answer'}): {parts}")
+        return
+    missing = [item.words for item in wanted if item.key not in found]
+    if missing:
+        aws.console.say(f"price not known (the Price List does not say it of {', '.join(missing)}): {parts}")
+        return
+    hour = sum((_hourly(item, found[item.key]) for item in wanted), Decimal(0))
+    spot = ""
+    if config.node_spot_price:
+        most = Decimal(str(config.node_spot_price)) * config.num_nodes
+        spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {config.node_size}"
+    aws.console.say(f"price   {hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}: {parts}; traffic not counted")
+
+
+def _hourly(item: Item, price: Decimal) -> Decimal:
+    return item.count * price / (MONTH if item.per == "month" else 1)
+
+
+def find_prices(aws: Aws, wanted: Sequence[Item], environ: Mapping[str, str]) -> dict[str, Decimal]:
+    """The price of one of each item, by its key, in USD; what the list does not say is left out. Raises FAILURES."""
+    file = _file(environ)
+    kept = _read(file)
+    found = {item.key: Decimal(kept[item.key]) for item in wanted if item.key in kept}
+    end = time.monotonic() + SECONDS  # of the computer's own clock: it is what a person waits
+    for item in wanted:
+        left = end - time.monotonic()
+        if item.key in found or left <= 0:
+            continue
+        price = _ask(aws, item, seconds=left)
+        if price is not None:
+            found[item.key] = price
+    _write(file, {**kept, **{key: str(price) for key, price in found.items()}})
+    return found
+
+
+def _ask(aws: Aws, item: Item, *, seconds: float) -> Decimal | None:
+    filters: Any = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in item.filters]
+    answer = aws.pricing(seconds).get_products(ServiceCode=item.service, Filters=filters, MaxResults=20)
+    products = [json.loads(product) for product in answer["PriceList"]]
+    meant = [p for p in products if str(p["product"]["attributes"].get("usagetype", "")).endswith(item.usage)]
+    prices = {price for product in meant for price in _on_demand(product)}
+    return prices.pop() if len(prices) == 1 else None  # two prices are one too many to tell
+
+
+def _on_demand(product: Mapping[str, Any]) -> list[Decimal]:
+    """The prices of a product for who pays as he goes; free tiers and reservations have one of nothing."""
+    terms = product.get("terms", {}).get("OnDemand", {}).values()
+    told = [d["pricePerUnit"].get("USD", "0") for term in terms for d in term["priceDimensions"].values()]
+    try:
+        return [price for price in map(Decimal, told) if price > 0]
+    except InvalidOperation:
+        return []
+
+
+# --- kept for a day
+
+
+def _file(environ: Mapping[str, str]) -> Path | None:
+    cache = environ.get("XDG_CACHE_HOME") or (environ.get("HOME") and str(Path(environ["HOME"], ".cache")))
+    return Path(cache) / "kube-up" / "prices.json" if cache else None
+
+
+def _read(file: Path | None) -> dict[str, str]:
+    try:
+        if file is None or time.time() - file.stat().st_mtime > _KEPT_SECONDS:
+            return {}
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return {str(key): str(price) for key, price in kept.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _write(file: Path | None, prices: Mapping[str, str]) -> None:
+    """Keep them, if that can be; a file that is there keeps its age, so that no price gets older than a day."""
+    if file is None or not prices:
+        return
+    try:
+        age = file.stat().st_mtime if file.exists() else time.time()
+        fresh = age if time.time() - age <= _KEPT_SECONDS else time.time()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as new:
+            json.dump(dict(prices), new)
+        os.utime(name, (fresh, fresh))
+        os.replace(name, file)
+    except OSError:
+        return

@@ -1,0 +1,115 @@
+"""Whether the account may have what is missing, asked before anything is made: processors, elastic IPs, VPCs.
+
+Service Quotas does not answer everywhere and everybody; then nothing is refused here, and AWS says so itself later.
+https://docs.aws.amazon.com/general/latest/gr/ec2-service.html and vpc-service.html have the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import FAILURES, tags_of
+from lib.errors import SettingError
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.config import Config
+
+_STANDARD = tuple("acdhimrtz")  # the families that share one quota, by their first letter
+_ON_DEMAND, _SPOT = ("ec2", "L-1216C47A"), ("ec2", "L-34B43A08")
+_ADDRESSES = ("ec2", "L-0263D0A3")
+_VPCS = ("vpc", "L-F678F1CE")
+
+
+def check(aws: Aws, config: Config) -> None:
+    """Raises SettingError, with the numbers, for what the account's quotas do not allow. Nothing is changed."""
+    _check_vpcs(aws, config)
+    _check_addresses(aws, config)
+    _check_processors(aws, config)
+
+
+def _quota(aws: Aws, code: tuple[str, str]) -> int | None:
+    """The account's quota, None where that cannot be asked."""
+    try:
+        answer = aws.quotas.get_service_quota(ServiceCode=code[0], QuotaCode=code[1])
+        return int(answer["Quota"]["Value"])
+    except (*FAILURES, KeyError):
+        return None
+
+
+def _is_ours(config: Config, thing: Any) -> bool:
+    return tags_of(thing).get("KubernetesCluster") == config.cluster_id
+
+
+def _check_vpcs(aws: Aws, config: Config) -> None:
+    if config.vpc_id or config.subnet_id:
+        return
+    there = [v for page in aws.ec2.get_paginator("describe_vpcs").paginate() for v in page["Vpcs"]]
+    if any(_is_ours(config, vpc) for vpc in there):
+        return
+    quota = _quota(aws, _VPCS)
+    if quota is not None and len(there) >= quota:
+        problem = f"the account has {len(there)} VPCs in {aws.region}, and its quota is {quota}"
+        raise SettingError("VPC_ID", problem, "name one that exists, remove one, or raise 'VPCs per Region'")
+
+
+def _check_addresses(aws: Aws, config: Config) -> None:
+    if config.master_reserved_ip or not config.kube_enable_master_public_ip:
+        return
+    there = aws.ec2.describe_addresses()["Addresses"]
+    if any(_is_ours(config, address) for address in there):
+        return
+    quota = _quota(aws, _ADDRESSES)
+    if quota is not None and len(there) >= quota:
+        problem = f"the account has {len(there)} elastic IPs in {aws.region}, and its quota is {quota}"
+        raise SettingError("MASTER_RESERVED_IP", problem, "name one that exists, release one, or raise the quota")
+
+
+# --- processors
+
+
+def _check_processors(aws: Aws, config: Config) -> None:
+    pages = aws.ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    )
+    running = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    missing = _missing(config, running)
+    if not missing:
+        return
+    processors = _processors(aws, {config.master_size, config.node_size, *(i["InstanceType"] for i in running)})
+    for spot, code in ((False, _ON_DEMAND), (True, _SPOT)):
+        used = sum(
+            processors.get(i["InstanceType"], 0)
+            for i in running
+            if _is_standard(i["InstanceType"]) and (i.get("InstanceLifecycle") == "spot") is spot
+        )
+        needed = sum(processors.get(size, 0) * n for size, n, is_spot in missing if is_spot is spot)
+        quota = _quota(aws, code) if needed else None
+        if quota is not None and used + needed > quota:
+            kind = "spot vCPUs" if spot else "vCPUs"
+            problem = (
+                f"what is missing needs {needed} {kind}, {used} are in use, and the account's quota in {aws.region} is "
+                f"{quota}"
+            )
+            raise SettingError("NUM_NODES", problem, "have fewer or smaller machines, or raise the quota")
+
+
+def _missing(config: Config, running: Iterable[Any]) -> list[tuple[str, int, bool]]:
+    """(type, how many, as spot) of the machines that are not there yet and count in a quota that is asked here."""
+    roles = [tags_of(i).get("Role") for i in running if _is_ours(config, i)]
+    wanted = [(config.node_size, config.num_nodes - roles.count(config.node_name), bool(config.node_spot_price))]
+    if not config.kube_use_existing_master:
+        wanted.append((config.master_size, 1 - roles.count(config.master_name), False))
+    return [(size, n, spot) for size, n, spot in wanted if n > 0 and _is_standard(size)]
+
+
+def _is_standard(size: str) -> bool:
+    family = size.partition(".")[0]
+    return family.startswith(_STANDARD) and not family.startswith(("inf", "hpc", "dl", "trn"))
+
+
+def _processors(aws: Aws, sizes: set[str]) -> Mapping[str, int]:
+    filters: Any = [{"Name": "instance-type", "Values": sorted(sizes)[:200]}]
+    pages = aws.ec2.get_paginator("describe_instance_types").paginate(Filters=filters)
+    return {kind["InstanceType"]: kind["VCpuInfo"]["DefaultVCpus"] for page in pages for kind in page["InstanceTypes"]}

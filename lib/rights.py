@@ -1,0 +1,83 @@
+"""Whether the caller may do what kube_up.py does, as far as IAM's simulation tells before anything is made.
+
+It is a warning and no refusal: the simulation knows neither the organization's policies nor every condition.
+https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import FAILURES, error_code
+
+if TYPE_CHECKING:
+    from lib.aws import Aws
+    from lib.config import Config
+
+POLICY = Path(__file__).parent.parent / "docs" / "permissions-policy.json"
+_FEW = 6
+
+
+def tell(aws: Aws, config: Config, *, bucket: str) -> None:
+    """Warn of the actions that the simulation denies; say so when it cannot be asked. Changes nothing."""
+    principal = simulated(aws.user)
+    if not principal:
+        return  # the account's root user may do everything
+    try:
+        denied = sorted(set(_denied(aws, config, principal, bucket)))
+    except FAILURES as error:
+        why = error_code(error) or "no answer"
+        aws.console.say(f"permissions were not checked beforehand (SimulatePrincipalPolicy: {why})")
+        return
+    if denied:
+        more = f" and {len(denied) - _FEW} more" if len(denied) > _FEW else ""
+        aws.console.warn(
+            f"IAM's simulation does not allow {principal.rpartition('/')[2]}: {', '.join(denied[:_FEW])}{more}; "
+            "README.md, Permissions, has the whole policy"
+        )
+
+
+def simulated(user: str) -> str:
+    """The ARN whose policies are asked for: of an assumed role the role itself; '' for the root user."""
+    role = re.fullmatch(r"arn:([\w-]+):sts::(\d+):assumed-role/([^/]+)/.*", user)
+    if role:
+        return f"arn:{role[1]}:iam::{role[2]}:role/{role[3]}"
+    return "" if user.endswith(":root") else user
+
+
+def _denied(aws: Aws, config: Config, principal: str, bucket: str) -> Iterator[str]:
+    for statement in json.loads(POLICY.read_text(encoding="utf-8"))["Statement"]:
+        if "Condition" in statement:
+            continue  # what passes a role or makes a linked one depends on more than a simulation is told
+        pages = aws.iam.get_paginator("simulate_principal_policy").paginate(
+            PolicySourceArn=principal,
+            ActionNames=_listed(statement["Action"]),
+            ResourceArns=[_concrete(arn, aws, config, bucket) for arn in _listed(statement["Resource"])],
+        )
+        for page in pages:
+            yield from (r["EvalActionName"] for r in page["EvaluationResults"] if not _is_allowed(r))
+
+
+def _is_allowed(result: Any) -> bool:
+    """On any of the resources: an action on roles is asked about instance profiles in the same breath."""
+    each = result.get("ResourceSpecificResults") or []
+    return "allowed" in (result["EvalDecision"], *(one["EvalResourceDecision"] for one in each))
+
+
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _concrete(arn: str, aws: Aws, config: Config, bucket: str) -> str:
+    """A resource as this run will name it, in place of the policy's pattern for all runs."""
+    for pattern, name in (
+        ("kubernetes-master-*", config.master_role),
+        ("kubernetes-minion-*", config.minion_role),
+        ("kubernetes-staging-*", bucket),
+    ):
+        arn = arn.replace(pattern, name)
+    return arn.replace("arn:aws:", f"arn:{aws.partition}:").replace("::*:", f"::{aws.account}:")

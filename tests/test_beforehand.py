@@ -1,0 +1,173 @@
+"""What a run asks right before its first change, and only then: price, quotas, permissions."""
+
+from __future__ import annotations
+
+import email.utils
+import http.server
+import json
+import os
+import time
+from typing import Any
+
+import pytest
+from conftest import REGION, Box, Result
+from helpers import answer_with, must, refused_untouched
+
+from sandbox import images
+from sandbox.calls import Answer, Call, result_answer
+
+ASKED = {"pricing:GetProducts", "service-quotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"}
+PRICES = {"t3.medium": "0.0416", "t3.small": "0.0208", "gp3": "0.08", "VPCPublicIPv4Address": "0.005"}
+
+
+def product(usage: str, *prices: str) -> str:
+    """A product as the Price List writes it."""
+    dimensions = {str(n): {"unit": "Hrs", "pricePerUnit": {"USD": price}} for n, price in enumerate(prices)}
+    terms = {"OnDemand": {"X.Y": {"priceDimensions": dimensions}}, "Reserved": {"Z": {"priceDimensions": {}}}}
+    return json.dumps({"product": {"attributes": {"usagetype": usage}}, "terms": terms})
+
+
+def price_list(box: Box, prices: dict[str, str] = PRICES) -> list[dict[str, Any]]:
+    """Have the Price List answer; returns the list that its calls' parameters get into."""
+    asked: list[dict[str, Any]] = []
+
+    def answer(call: Call) -> Answer | None:
+        if call.operation != "GetProducts":
+            return None
+        asked.append(call.params)
+        filters = {each["Field"]: each["Value"] for each in call.params["Filters"]}
+        assert filters["regionCode"] == REGION
+        name = filters.get("instanceType") or filters.get("volumeApiName") or filters["group"]
+        found = [product("USW2-PublicIPv4:IdleAddress", "0.9"), product("USW2-PublicIPv4:InUseAddress", prices[name])]
+        found = found if "group" in filters else [product(f"USW2-{name}", "0.0000000000", prices[name])]
+        return result_answer(call, {"FormatVersion": "aws_v1", "PriceList": found})
+
+    box.aws.hooks.before.append(answer)
+    return asked
+
+
+def would(result: Result) -> Result:
+    """The dry run, which found something to do."""
+    assert result.code == 3, result.out + result.err
+    return result
+
+
+def price_line(out: str) -> str:
+    return next(line.strip() for line in out.splitlines() if line.strip().startswith("price "))
+
+
+# --- price
+
+
+def test_the_price_is_told_before_the_first_change(sandbox: Box) -> None:
+    price_list(sandbox)
+    out = must(sandbox.up(NUM_NODES=4)).out
+    # 0.0416 + 4 x 0.0208 + 5 x 0.005 + 156 GiB x 0.08 / 730
+    assert "price   0.167 USD an hour, 121.83 a month: 1 t3.medium, 4 t3.small, 156 GiB gp3, 5 public addresses" in out
+    assert out.index("price ") < out.index("create ")
+
+
+def test_a_price_is_asked_once_a_day(sandbox: Box) -> None:
+    asked = price_list(sandbox)
+    first = price_line(would(sandbox.up("--dry-run")).out)
+    assert len(asked) == 4
+    assert price_line(would(sandbox.up("--dry-run")).out) == first
+    assert len(asked) == 4
+    would(sandbox.up("--dry-run", NODE_SIZE="t3.medium"))
+    assert len(asked) == 4
+    file = sandbox.home / ".cache" / "kube-up" / "prices.json"
+    old = time.time() - 24 * 3600 - 1
+    os.utime(file, (old, old))
+    would(sandbox.up("--dry-run"))
+    assert len(asked) == 8
+
+
+def test_spot_minions_cost_at_most_what_is_bid(sandbox: Box) -> None:
+    price_list(sandbox)
+    line = price_line(would(sandbox.up("--dry-run", NUM_NODES=3, NODE_SPOT_PRICE="0.01")).out)
+    assert "and at most 0.030 an hour for 3 spot t3.small" in line
+
+
+@pytest.mark.parametrize(
+    ("prices", "why"),
+    [({**PRICES, "gp3": "0.0000"}, "does not say it of 92 GiB gp3"), ({**PRICES, "t3.small": "much"}, "2 t3.small")],
+)
+def test_a_price_that_is_not_told_is_not_made_up(sandbox: Box, prices: dict[str, str], why: str) -> None:
+    price_list(sandbox, prices)
+    line = price_line(would(sandbox.up("--dry-run")).out)
+    assert line.startswith("price not known (")
+    assert why in line
+    assert "USD" not in line
+
+
+def test_where_prices_may_not_be_asked_that_is_said_and_the_run_goes_on(sandbox: Box) -> None:
+    answer_with(sandbox, "pricing:GetProducts", "AccessDeniedException", "no")
+    assert price_line(must(sandbox.up()).out).startswith("price not known (AccessDeniedException): 1 t3.medium")
+
+
+# --- quotas
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "words"),
+    [
+        (("ec2", "L-1216C47A"), 5.0, ("NUM_NODES", "needs 6 vCPUs", "quota in us-west-2 is 5")),
+        (("ec2", "L-0263D0A3"), 0.0, ("MASTER_RESERVED_IP", "0 elastic IPs", "quota is 0")),
+        (("vpc", "L-F678F1CE"), 1.0, ("VPC_ID", "1 VPCs", "quota is 1")),
+    ],
+)
+def test_what_the_account_may_not_have_is_refused_before_anything_is_made(
+    sandbox: Box, monkeypatch: pytest.MonkeyPatch, code: tuple[str, str], value: float, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(images.QUOTAS, code, ("a quota", value))
+    refused_untouched(sandbox, sandbox.up(), 2, *words)
+
+
+def test_quotas_count_what_is_missing_and_not_what_is_there(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    must(sandbox.up())
+    monkeypatch.setitem(images.QUOTAS, ("ec2", "L-1216C47A"), ("vCPUs", 8.0))
+    monkeypatch.setitem(images.QUOTAS, ("ec2", "L-0263D0A3"), ("addresses", 1.0))
+    must(sandbox.up(NUM_NODES=3))
+    refused_untouched(sandbox, sandbox.up(NUM_NODES=4), 2, "NUM_NODES", "needs 2 vCPUs, 8 are in use")
+
+
+# --- permissions
+
+
+def test_what_the_simulation_denies_is_named(sandbox: Box) -> None:
+    def deny(call: Call) -> Answer | None:
+        if call.operation != "SimulatePrincipalPolicy":
+            return None
+        decisions = {"ec2:CreateVpc": "implicitDeny", "iam:CreateRole": "explicitDeny"}
+        results = [
+            {"EvalActionName": name, "EvalDecision": decisions.get(name, "allowed")}
+            for name in call.params["ActionNames"]
+        ]
+        return result_answer(call, {"EvaluationResults": results, "IsTruncated": False})
+
+    sandbox.aws.hooks.before.append(deny)
+    result = must(sandbox.up())
+    assert "warning: IAM's simulation does not allow moto: ec2:CreateVpc, iam:CreateRole; README.md" in result.err
+
+
+def test_that_permissions_were_not_checked_is_said(sandbox: Box) -> None:
+    answer_with(sandbox, "iam:SimulatePrincipalPolicy", "AccessDenied", "no", status=403)
+    assert "permissions were not checked beforehand (SimulatePrincipalPolicy: AccessDenied)" in must(sandbox.up()).out
+
+
+# --- when
+
+
+def test_a_rerun_with_nothing_to_do_asks_none_of_it(sandbox: Box) -> None:
+    assert set(must(sandbox.up()).operations) >= ASKED
+    assert not ASKED & set(must(sandbox.up()).operations)
+    assert not ASKED & set(must(sandbox.down()).operations)
+
+
+@pytest.mark.parametrize(("off", "way"), [(400, "400 s ahead of"), (-90, "90 s behind")])
+def test_a_clock_that_is_wrong_is_said(sandbox: Box, monkeypatch: pytest.MonkeyPatch, off: float, way: str) -> None:
+    def date(*_: object) -> str:
+        return email.utils.formatdate(time.time() - off, usegmt=True)
+
+    monkeypatch.setattr(http.server.BaseHTTPRequestHandler, "date_time_string", date)
+    assert f"warning: this computer's clock is {way} AWS's" in would(sandbox.up("--dry-run")).err
