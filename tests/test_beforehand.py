@@ -6,6 +6,7 @@ import email.utils
 import http.server
 import json
 import os
+import re
 import time
 from typing import Any
 
@@ -164,10 +165,12 @@ def test_a_rerun_with_nothing_to_do_asks_none_of_it(sandbox: Box) -> None:
     assert not ASKED & set(must(sandbox.down()).operations)
 
 
-@pytest.mark.parametrize(("off", "way"), [(400, "400 s ahead of"), (-90, "90 s behind")])
+@pytest.mark.parametrize(("off", "way"), [(400, "ahead of"), (-90, "behind")])
 def test_a_clock_that_is_wrong_is_said(sandbox: Box, monkeypatch: pytest.MonkeyPatch, off: float, way: str) -> None:
     def date(*_: object) -> str:
         return email.utils.formatdate(time.time() - off, usegmt=True)
 
     monkeypatch.setattr(http.server.BaseHTTPRequestHandler, "date_time_string", date)
-    assert f"warning: this computer's clock is {way} AWS's" in would(sandbox.up("--dry-run")).err
+    said = re.search(rf"this computer's clock is (\d+) s {way} AWS's", would(sandbox.up("--dry-run")).err)
+    assert said
+    assert abs(off) - 5 <= int(said[1]) <= abs(off) + 5
