@@ -6,8 +6,14 @@ Everything is set by environment variables: `python kube_up.py --help` lists the
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    # Until the run has begun, and once it has ended, Ctrl-C ends it as SIGTERM does: without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

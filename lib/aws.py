@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -285,7 +286,11 @@ class Aws:
             read_timeout=60,
             user_agent_extra="kube-up",
         )
-        client = self._session.client(service, region_name=region or self.region, config=config)  # type: ignore[call-overload]
+        try:
+            client = self._session.client(service, region_name=region or self.region, config=config)  # type: ignore[call-overload]
+        except ValueError as error:  # an endpoint, from AWS_ENDPOINT_URL or the configuration file, that is no URL
+            hint = "check AWS_ENDPOINT_URL* and endpoint_url in ~/.aws/config"
+            raise KubeError(f"AWS: {' '.join(str(error).split())}", hint=hint) from error
         client.meta.events.register("needs-retry", self._needs_retry)
         self._note(client)
         return client
@@ -333,7 +338,11 @@ class Aws:
         return isinstance(caught, LOST) or code in FAILED or bool(response and response[0].status_code >= 500)
 
     def identify(self) -> None:
-        """Ask AWS who we are: fills `account`, `partition` and `user`."""
+        """Ask AWS who we are: fills `account`, `partition` and `user`.
+
+        Raises KubeError for credentials of a form that nobody's have.
+        """
+        self._check_credentials()
         answer = self.sts.get_caller_identity()
         self.account, self.user = answer["Account"], answer["Arn"]
         self.partition = self.user.split(":")[1]
@@ -348,6 +357,27 @@ class Aws:
         if abs(ahead) > _CLOCK_SECONDS:
             way = "ahead of" if ahead > 0 else "behind"
             self.console.warn(f"this computer's clock is {abs(ahead):.0f} s {way} AWS's: set it, with NTP best")
+
+    def _check_credentials(self) -> None:
+        """What no header can hold is refused here, where it is not repeated: the error of botocore's would show it."""
+        found = self._core.get_credentials()
+        frozen = found.get_frozen_credentials() if found else None
+        for what, text in (
+            ("access key", frozen and frozen.access_key),
+            ("secret access key", frozen and frozen.secret_key),
+            ("session token", frozen and frozen.token),
+        ):
+            if text and not re.fullmatch(r"[!-~]+", text):
+                raise KubeError(
+                    f"AWS credentials: the {what} has a space, a line break or another character that none has",
+                    hint="copy it again, into AWS_* variables or with aws configure",
+                )
+
+    @property
+    def regions(self) -> list[str]:
+        """The regions of all partitions that this botocore knows."""
+        partitions = self._core.get_data("partitions")["partitions"]
+        return [region for partition in partitions for region in partition["regions"] if "global" not in region]
 
     @property
     def dns_suffix(self) -> str:

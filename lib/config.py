@@ -24,6 +24,8 @@ from lib.errors import SettingError
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "config-default.env"
 
+_LONGEST_FILE = 1_000_000  # characters of KUBE_CONFIG_FILE
+
 Source = Literal["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
 
 # What is of one run or one person, not of the cluster. (AWS's own variables are no options and never get this far.)
@@ -115,7 +117,11 @@ def read_env(text: str) -> dict[str, str]:
 
 def _read_config_file(path: str) -> dict[str, str]:
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig") as file:  # a pipe will do, so it is read once and not without end
+            text = file.read(_LONGEST_FILE + 1)
+        if len(text) > _LONGEST_FILE:
+            problem = f"{rules.shown(path)} has more than {_LONGEST_FILE} characters"
+            raise SettingError("KUBE_CONFIG_FILE", problem, "name a file of NAME=value lines")
     except OSError as error:
         problem = f"cannot read {rules.shown(path)}: {error.strerror}"
         raise SettingError("KUBE_CONFIG_FILE", problem, "name a file of NAME=value lines") from None
@@ -130,10 +136,17 @@ def _read_config_file(path: str) -> dict[str, str]:
 
 
 def expand(path: str, *, environ: Mapping[str, str]) -> str:
-    """The path with a leading ~ replaced by HOME, or by the password database's directory where HOME is not set."""
+    """The path with a leading ~ replaced by HOME, or by the password database's directory where HOME is not set.
+
+    SettingError where neither knows one.
+    """
     if path != "~" and not path.startswith("~/"):
         return path
-    return (environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) + path[1:]
+    try:
+        return (environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) + path[1:]
+    except KeyError:
+        problem = f"is not set, and user {os.getuid()} has no home directory"
+        raise SettingError("HOME", problem, "set it, or give paths without ~") from None
 
 
 # --- the one config object

@@ -6,18 +6,51 @@ On a terminal rich colours it and shows a spinner while something is awaited; in
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 from rich.console import Console as Rich
-from rich.markup import escape
+from rich.markup import escape as no_markup
+
+from lib.errors import OutputLost
 
 if TYPE_CHECKING:
     from lib.aws import Clock
 
 _INDENT = "        "
 _PLAIN_TELLS_EVERY = 30.0  # seconds between two lines of one wait, where no spinner can be shown
+
+
+def escape(words: str) -> str:
+    """The words without markup, and with what a terminal would act on (names and AWS's texts may hold it) spelt out."""
+    return no_markup("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in words))
+
+
+def silence(stream: IO[str]) -> None:
+    """What is written from now on goes nowhere, and so does what waits in the buffer.
+
+    The interpreter writes that out at its end, and would complain once more of a stream that takes nothing.
+    """
+    with contextlib.suppress(OSError, ValueError):  # not a file: a test's
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class _Stream(Rich):
+    """Rich on one stream, which leaves it to us what a closed pipe means."""
+
+    def __init__(self, file: TextIO) -> None:
+        if isinstance(file, io.TextIOWrapper):
+            file.reconfigure(errors="replace")  # a locale of former days has no "…"
+        super().__init__(file=file, highlight=False, soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def elapsed(seconds: float) -> str:
@@ -39,8 +72,8 @@ class Console:
     ) -> None:
         self._clock, self._log = clock, log
         self._start = clock.monotonic()
-        self._out = Rich(file=out or sys.stdout, highlight=False, soft_wrap=True)
-        self._err = Rich(file=err or sys.stderr, highlight=False, soft_wrap=True)
+        self._out = _Stream(out or sys.stdout)
+        self._err = _Stream(err or sys.stderr)
         self._line_open = False
 
     @property
@@ -68,8 +101,7 @@ class Console:
     def done(self, result: str) -> None:
         """The change was made; `result` is its id, or ''."""
         self._line_open = False
-        self._log(f"  {result or 'done'}")
-        self._out.print(f" {escape(result) or 'done'}")
+        self._print(f" {escape(result) or 'done'}", log=f"  {result or 'done'}")
 
     def planned(self, verb: str, words: str) -> None:
         """A dry run would do this."""
@@ -79,17 +111,16 @@ class Console:
         """Something a person should know; the run goes on."""
         self._end_line()
         self._log(f"warning: {words}")
-        self._err.print(f"[yellow]warning:[/] {escape(words)}")
+        self._complain(f"[yellow]warning:[/] {escape(words)}".replace("\n", "\\n"))
 
     def error(self, words: str, *, hint: str = "") -> None:
-        """Why the run ended, and what to do next."""
-        self._end_line()
-        self._log(f"error: {words}")
+        """Why the run ended, and what to do next. Said even where nothing more can be written to the output."""
+        with contextlib.suppress(OutputLost):
+            self._end_line()
+        self._log(f"error: {words}" + (f"\n{hint}" if hint else ""))
+        self._complain(f"[bold red]error:[/] {escape(words)}")
         if hint:
-            self._log(hint)
-        self._err.print(f"[bold red]error:[/] {escape(words)}")
-        if hint:
-            self._err.print(escape(hint))
+            self._complain(escape(hint))
 
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""
@@ -97,7 +128,7 @@ class Console:
 
     def where(self, words: str) -> None:
         """A last line on stderr, for who looks further into what failed."""
-        self._err.print(escape(words))
+        self._complain(escape(words))
 
     @contextlib.contextmanager
     def waiting(self, what: str, *, seconds: int) -> Iterator[Callable[[str], None]]:
@@ -111,16 +142,37 @@ class Console:
         finally:
             wait.end()
 
+    def close(self) -> None:
+        """Write out what is buffered. Raises OutputLost."""
+        with self._output():
+            self._out.file.flush()
+
     def _print(self, text: str, *, log: str, end: str = "\n") -> None:
         self._end_line()
         self._log(log)
-        self._out.print(text, end=end)
-        self._out.file.flush()
+        with self._output():
+            self._out.print(text, end=end)
+            self._out.file.flush()
 
     def _end_line(self) -> None:
         if self._line_open:
             self._line_open = False
-            self._out.print()
+            with self._output():
+                self._out.print()
+
+    @contextlib.contextmanager
+    def _output(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            silence(self._out.file)
+            raise OutputLost(error) from error
+
+    def _complain(self, text: str) -> None:
+        try:
+            self._err.print(text)
+        except OSError:  # there is nobody to be told
+            silence(self._err.file)
 
 
 class _Wait:
@@ -142,10 +194,11 @@ class _Wait:
         text = f"{self._what}: " + (f"{progress}, " if progress else "")
         text += f"{elapsed(now - self._start)} of {elapsed(self._seconds)}"
         if self._status:
-            if first:
-                self._console._end_line()
-                self._status.start()
-            self._status.update(escape(text))
+            with self._console._output():
+                if first:
+                    self._console._end_line()
+                    self._status.start()
+                self._status.update(escape(text))
             self._told = now
         elif self._told is None or now - self._told >= _PLAIN_TELLS_EVERY:
             first_words = f"waiting for {self._what}, at most {elapsed(self._seconds)}"
@@ -154,6 +207,7 @@ class _Wait:
 
     def end(self) -> None:
         if self._status:
-            self._status.stop()
+            with self._console._output():
+                self._status.stop()
         if self._told is not None:
             self._console.say(f"waited  {elapsed(self._clock.monotonic() - self._start)} for {self._what}")

@@ -30,7 +30,7 @@ def ensure_dhcp_options(aws: Aws, config: Config, vpc: VpcTypeDef) -> None:
     Raises SettingError when DHCP_OPTION_SET_ID would change a brought VPC.
     """
     if config.vpc_id:
-        _check_brought(config, vpc)
+        check_brought(config, vpc)
         aws.console.found(f"DHCP options {vpc['DhcpOptionsId']}, the VPC's own")
         return
     options_id = config.dhcp_option_set_id or _ensure_own(aws, config)
@@ -42,7 +42,8 @@ def ensure_dhcp_options(aws: Aws, config: Config, vpc: VpcTypeDef) -> None:
         )
 
 
-def _check_brought(config: Config, vpc: VpcTypeDef) -> None:
+def check_brought(config: Config, vpc: VpcTypeDef) -> None:
+    """Raises SettingError when DHCP_OPTION_SET_ID is not what a brought VPC has."""
     if config.dhcp_option_set_id and config.dhcp_option_set_id != vpc["DhcpOptionsId"]:
         raise SettingError(
             "DHCP_OPTION_SET_ID",

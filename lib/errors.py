@@ -73,6 +73,14 @@ class NothingFound(KubeError):
     """There is no such cluster where the run looked; nothing was touched."""
 
 
+class OutputLost(KubeError):
+    """What the run says can no longer be written: a pipe whose reader went, a full disk, a terminal that is gone."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"standard output: {error.strerror or error}")
+        self.reader_went = isinstance(error, BrokenPipeError)
+
+
 class MissingProgram(KubeError):
     """A program that a step runs is not on this computer; `package` is the Debian package that has it."""
 

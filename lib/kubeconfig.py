@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lib.errors import SettingError
-from lib.kubetext import LOADER, SECTIONS, entry, merge, without
+from lib.errors import KubeError, SettingError
+from lib.kubetext import LOADER, SECTIONS, entry, is_entry, merge, without
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lib.pki import Pki
 
 RENEW_DAYS = 90
+_TEMPORARY = ".kube-up."  # short, since the file's own name may be as long as a name can be
 
 
 @dataclass(frozen=True)
@@ -46,30 +47,41 @@ def chosen_file(config: Config) -> Path:
     paths = [Path(part) for part in config.kubeconfig.split(os.pathsep) if part]
     if not paths:
         raise SettingError("KUBECONFIG", f"{config.kubeconfig!r} names no file", "give one such as ~/.kube/config")
-    return next((path for path in paths if path.exists()), paths[-1]).resolve()
+    try:
+        return next((path for path in paths if path.exists()), paths[-1]).resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        problem = f"{config.kubeconfig} cannot be reached ({getattr(error, 'strerror', None) or error})"
+        raise SettingError("KUBECONFIG", problem, "give a file that you may write") from error
 
 
 def check_kubeconfig(config: Config) -> None:
     """Raises SettingError when the file is not a kubeconfig or cannot be written. Changes nothing."""
     path = chosen_file(config)
     _load(path)
-    parent = next(parent for parent in path.parents if parent.exists())
+    parent = nearest_parent(path)
     if not parent.is_dir() or not os.access(parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise SettingError("KUBECONFIG", f"{path} cannot be written", "give a file that you may write")
 
 
+def nearest_parent(path: Path) -> Path:
+    """The innermost directory above the path that is there: where what is missing would be made."""
+    return next(parent for parent in path.absolute().parents if os.path.exists(parent))
+
+
 def _load(path: Path) -> tuple[str, dict[str, Any]]:
     """The file's text and what it says; ('', {}) for one that is not there."""
+    if path.exists() and not path.is_file():  # it is replaced as a whole, and a device must not be
+        raise SettingError("KUBECONFIG", f"{path} is no regular file", "name one, such as ~/.kube/config")
     try:
         text = path.read_bytes().decode() if path.exists() else ""
         data = yaml.load(text, Loader=LOADER) or {}  # noqa: S506 a safe loader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, no such date
         problem = " ".join(str(error).split())
         raise SettingError(
             "KUBECONFIG", f"{path} cannot be read ({problem})", "mend it, or name another file"
         ) from error
     sections = [data.get(section) or [] for section in SECTIONS] if isinstance(data, dict) else [None]
-    if not all(isinstance(s, list) and all(isinstance(e, dict) for e in s) for s in sections):
+    if not all(isinstance(s, list) and all(is_entry(e) for e in s) for s in sections):
         raise SettingError("KUBECONFIG", f"{path} is not a kubeconfig", "mend it, or name another file")
     return text, data
 
@@ -125,6 +137,8 @@ def remove_entries(config: Config, *, servers: Sequence[str], ca_cert: bytes) ->
 
     def remove(aws: Aws, name: str) -> None:
         path = chosen_file(config)
+        if not path.is_file():
+            return
         text, data = _load(path)
         cluster = entry(data, "clusters", name)
         same_ca = not ca_cert or cluster.get("certificate-authority-data") == _b64(ca_cert)
@@ -136,9 +150,28 @@ def remove_entries(config: Config, *, servers: Sequence[str], ca_cert: bytes) ->
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace the file in one step; it is nobody else's to read from its first byte on."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
+    """Replace the file in one step; it is nobody else's to read from its first byte on.
+
+    Raises KubeError where it cannot be written, and then the file is as it was.
+    """
+    try:
+        _replace(path, text)
+    except OSError as error:
+        raise KubeError(
+            f"{path} cannot be written: {error.strerror}",
+            hint="it is as it was; mend that, and run the same command again",
+        ) from error
+
+
+def make_private_directory(path: Path) -> None:
+    """Make the directory, and those above it that are missing, for this user alone whatever the umask."""
+    for missing in [*(parent for parent in reversed(path.parents) if not parent.exists()), path]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def _replace(path: Path, text: str) -> None:
+    make_private_directory(path.parent)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)  # made with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)

@@ -17,6 +17,11 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 
 
+def is_entry(item: Any) -> bool:
+    """Whether an item of a section has the form of one: a mapping, and so is what it says, if anything."""
+    return isinstance(item, dict) and all(isinstance(item.get(key) or {}, dict) for key in SECTIONS.values())
+
+
 def entry(data: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
     """What the section says of `name`, {} for nothing."""
     for item in data.get(section) or []:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import os
 from typing import TYPE_CHECKING
 
 from lib import sizes
@@ -119,7 +120,7 @@ def _subnet_in_vpc(config: Config) -> None:
 
 def _no_overlaps(config: Config) -> None:
     ranges = {
-        "KUBE_VPC_CIDR_BASE": "" if config.vpc_id else config.vpc_cidr,
+        "KUBE_VPC_CIDR_BASE": "" if config.vpc_id or config.subnet_id else config.vpc_cidr,
         "KUBE_SUBNET_CIDR": config.subnet_cidr if config.vpc_id else "",
         "CLUSTER_IP_RANGE": config.cluster_ip_range,
         "SERVICE_CLUSTER_IP_RANGE": config.service_cluster_ip_range,
@@ -245,6 +246,13 @@ def _reserved_address(config: Config) -> None:
         raise SettingError("MASTER_RESERVED_IP", problem, "leave one of them out")
 
 
+def _files(config: Config) -> None:
+    key = config.aws_ssh_key
+    for path in config.kubeconfig.split(os.pathsep):
+        if path in (key, f"{key}.pub"):
+            raise SettingError("AWS_SSH_KEY", f"{key} and KUBECONFIG ({path}) are one file", "give two")
+
+
 def _autoscaler(config: Config) -> None:
     if not config.kube_enable_cluster_autoscaler:
         return
@@ -278,6 +286,7 @@ _CHECKS = (
     _autoscaler,
     _pods_and_routes,
     _notready,
+    _files,
     _reserved_address,
     _ways_out,
 )

@@ -48,6 +48,7 @@ class Plan:
 def read_plan(aws: Aws, layers: Layers) -> Plan:
     """The plan of kube_up.py. Raises SettingError for whatever can be refused now."""
     aws.console.step("Settings")
+    preflight.check_regions(aws, resolve(layers, check=False))
     aws.identify()
     layers, bucket, master = read_remembered(aws, layers)
     refuse_changes(layers, has_master=master is not None)
@@ -115,6 +116,7 @@ def read_remembered(aws: Aws, layers: Layers) -> tuple[Layers, Bucket | None, Ne
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
     """For --show-settings: the layers and settings with what is remembered, where AWS can be asked; else without."""
+    preflight.check_regions(aws, resolve(layers, check=False))
     try:
         aws.identify()
         layers = read_remembered(aws, layers)[0]

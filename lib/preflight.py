@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import ipaddress
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lib import address, dhcp, interface, limits, routetable, subnet, vpc
+from lib.aws import tags_of
 from lib.config import Config, master_address
 from lib.errors import SettingError
 from lib.kubeconfig import check_kubeconfig
@@ -36,11 +38,26 @@ def check(aws: Aws, config: Config, *, master: NetworkInterfaceTypeDef | None, a
     if config.master_reserved_ip:
         brought = address.reserved_address(aws, config)
         address.check_free(config, brought, interface_id=master["NetworkInterfaceId"] if master else "")
+    if not config.subnet_id and (config.kube_use_existing_master or (config.vpc_id and not master)):
+        _check_subnet_free(aws, config)
     if config.subnet_id and not master:
         interface.check_address_free(aws, config, subnet_id=config.subnet_id)
     prefix = ipaddress.IPv4Network(config.subnet_cidr).prefixlen
     limits.fits(config, subnet_prefix=prefix, routes_quota=_routes_quota(aws, config))
     return config
+
+
+def check_regions(aws: Aws, config: Config) -> None:
+    """Raises SettingError for a region that there is not, whose endpoints nothing would answer at. Asks nobody."""
+    for name, region, letter in (
+        ("KUBE_AWS_ZONE", config.region, config.kube_aws_zone.removeprefix(config.region)),
+        ("AWS_S3_REGION", config.aws_s3_region, ""),
+    ):
+        if region not in aws.regions:
+            near = difflib.get_close_matches(region, aws.regions, n=3, cutoff=0.7)
+            others = " or ".join(f"{each}{letter}" for each in near) or f"one such as us-west-2{letter}"
+            right = f"give {others}, or install a newer botocore for a region that is new"
+            raise SettingError(name, f"there is no region {region}", right)
 
 
 def settle_address(config: Config, *, cidr: str, master: NetworkInterfaceTypeDef | None, given: bool) -> Config:
@@ -62,6 +79,7 @@ def _with_brought_network(aws: Aws, config: Config) -> Config:
     """The settings with the VPC and range of a brought subnet. Raises SettingError for what cannot be used."""
     if config.subnet_id:
         brought = subnet.brought_subnet(aws, config)
+        _check_subnets_range(config, brought["CidrBlock"])
         config = dataclasses.replace(config, vpc_id=brought["VpcId"], kube_subnet_cidr=brought["CidrBlock"])
         table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)
         routetable.check_brought(config, table)
@@ -72,15 +90,42 @@ def _with_brought_network(aws: Aws, config: Config) -> Config:
     return config
 
 
+def _check_subnets_range(config: Config, cidr: str) -> None:
+    """Raises SettingError when KUBE_SUBNET_CIDR says another range than SUBNET_ID has."""
+    said = config.kube_subnet_cidr
+    if said and said != cidr and not config.kube_use_existing_master:  # then what is remembered is another subnet's
+        problem = f"{said} is not the range of {config.subnet_id}, which is {cidr}"
+        raise SettingError("KUBE_SUBNET_CIDR", problem, "leave it empty, or leave out SUBNET_ID")
+
+
 def _check_ranges(aws: Aws, config: Config) -> None:
     """Raises SettingError when the pods' or services' range overlaps a range of the brought VPC."""
     brought = vpc.brought_vpc(aws, config.vpc_id)
+    dhcp.check_brought(config, brought)
     blocks = [block["CidrBlock"] for block in brought.get("CidrBlockAssociationSet", [])] or [brought["CidrBlock"]]
     for name in ("CLUSTER_IP_RANGE", "SERVICE_CLUSTER_IP_RANGE"):
         wanted = config.text(name)
         for block in blocks:
             if ipaddress.IPv4Network(wanted).overlaps(ipaddress.IPv4Network(block)):
                 raise SettingError(name, f"{wanted} overlaps {block} of {config.vpc_id}", "give a range that does not")
+
+
+def _check_subnet_free(aws: Aws, config: Config) -> None:
+    """Raises SettingError when the subnet to be made overlaps one that the VPC has already."""
+    the_vpc = vpc.find_vpc(aws, config)
+    if not the_vpc:
+        return
+    wanted = ipaddress.IPv4Network(config.subnet_cidr)
+    for there in subnet.all_subnets(aws, vpc_id=the_vpc["VpcId"]):
+        ours = tags_of(there).get("KubernetesCluster") == config.cluster_id
+        again = ours and (there["CidrBlock"], there["AvailabilityZone"]) == (config.subnet_cidr, config.kube_aws_zone)
+        if not again and wanted.overlaps(ipaddress.IPv4Network(there["CidrBlock"])):
+            raise SettingError(
+                "KUBE_SUBNET_CIDR",
+                f"{config.subnet_cidr} overlaps {there['CidrBlock']} of {there['SubnetId']} in "
+                f"{there['AvailabilityZone']}",
+                "give a range that no subnet of the VPC has",
+            )
 
 
 def _routes_quota(aws: Aws, config: Config) -> int:

@@ -46,7 +46,7 @@ def whole(low: int, high: int, *, unit: str = "") -> Rule:
     words = f"{low} to {high}" + (f" {unit}" if unit else "")
 
     def rule(variable: str, text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,9}", text):
+        if not re.fullmatch(r"-?(0|[1-9]\d{0,8})", text):
             raise SettingError(variable, f"{shown(text)} is not a whole number", f"give one from {words}")
         if not low <= int(text) <= high:
             raise SettingError(variable, f"{text} is out of range", f"give one from {words}")
@@ -85,7 +85,7 @@ def monitoring(variable: str, text: str) -> bool:
 
 def price(variable: str, text: str) -> str:
     """US dollars an hour as a decimal number, kept as text as the API takes it."""
-    if not re.fullmatch(r"\d{1,4}(\.\d{1,5})?", text) or float(text) == 0:
+    if not re.fullmatch(r"(0|[1-9]\d{0,3})(\.\d{1,5})?", text) or float(text) == 0:
         raise SettingError(variable, f"{shown(text)} is not a price", "give US dollars an hour, such as 0.05")
     return text
 
@@ -128,12 +128,21 @@ cluster_id = form(
 )
 vpc_name = form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "use 1 to 40 letters, digits, dots, dashes or underscores")
 context = form(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,252}", "use letters, digits and . _ - : / @")
-path = form(r"[^\x00]+", "give the path of a file")
 instance_type = form(
     r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|([1-9]\d*)?xlarge|metal(-\d+xl)?)",
     "give an EC2 instance type such as m6i.large",
 )
 region = form(r"[a-z]{2}(-[a-z]+){1,2}-\d", "give a region such as us-west-2")
+
+
+def path(variable: str, text: str) -> str:
+    """The path of a file, or several separated by colons; a leading ~ is expanded later."""
+    for part in text.split(":"):
+        if re.match(r"~[^/]", part):
+            raise SettingError(variable, f"{shown(part)} begins with another user's home", "write the whole path")
+        if part.endswith("/") or part.rsplit("/", 1)[-1] in (".", "..", "~"):
+            raise SettingError(variable, f"{shown(part)} is a directory", "give the path of a file")
+    return text
 
 
 def zone(variable: str, text: str) -> str:
@@ -154,7 +163,7 @@ def partition(region_name: str) -> str:
 
 def version(variable: str, text: str) -> str:
     """A release of Kubernetes that the bootstrap was made for, without a leading v."""
-    match = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)", text)
+    match = re.fullmatch(r"v?(0|[1-9]\d?)\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})", text)
     if not match:
         right = "give a whole version such as 1.37.2"
         raise SettingError(variable, f"{shown(text)} is not a release of Kubernetes", right)
@@ -183,15 +192,19 @@ def url(variable: str, text: str) -> str:
     if "@" in text:
         problem = "the address holds a user or password, and user-data can be read by everything on a node"
         raise SettingError(variable, problem, "give it without")
-    if not re.fullmatch(r"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5})?(/[A-Za-z0-9._~/%-]*)?", text):
+    label = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+    match = re.fullmatch(rf"https?://{label}(\.{label})*(:(?P<port>\d{{1,5}}))?(/[A-Za-z0-9._~/%-]*)?", text)
+    if not match:
         raise SettingError(variable, f"{shown(text)} is not a URL", "give one such as https://mirror.example.com/k8s")
+    if match["port"] and not 1 <= int(match["port"]) <= 65535:
+        raise SettingError(variable, f"{shown(text)} has the port {match['port']}", "give one from 1 to 65535")
     return text.rstrip("/")
 
 
 def domain(variable: str, text: str) -> str:
     """A DNS domain: labels of lower-case letters, digits and dashes."""
     label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    if len(text) > 200 or not re.fullmatch(rf"{label}(\.{label})*", text):
+    if len(text) > 200 or not re.fullmatch(rf"{label}(\.{label})*", text) or _is_address(text):
         raise SettingError(variable, f"{shown(text)} is not a DNS domain", "give one such as cluster.local")
     return text
 
@@ -222,6 +235,8 @@ def _network(variable: str, text: str) -> ipaddress.IPv4Network:
     except ValueError:
         right = "give one such as 10.0.0.0/16 (IPv6 is not supported)"
         raise SettingError(variable, f"{shown(text)} is not an IPv4 range", right) from None
+    if not re.fullmatch(r"(0|[1-9]\d?)", text.partition("/")[2]):
+        raise SettingError(variable, f"{shown(text)} has no prefix length after the slash", f"write {loose}")
     if str(loose) != text:
         raise SettingError(variable, f"{shown(text)} is not where a range of that size begins", f"write {loose}")
     return loose
@@ -312,6 +327,8 @@ _OWN_LABELS = frozenset(
 def labels(variable: str, text: str) -> tuple[tuple[str, str], ...]:
     """Node labels: key=value pairs separated by commas."""
     pairs = tuple(_label(variable, item) for item in text.split(",") if item.strip())
+    if text and not pairs:
+        raise SettingError(variable, f"{shown(text)} holds no label", "give labels such as disk=ssd,team=web")
     _no_twins(variable, tuple(key for key, _ in pairs))
     return pairs
 
@@ -320,7 +337,7 @@ def _label(variable: str, item: str) -> tuple[str, str]:
     key, equals, value = item.strip().partition("=")
     prefix, _, name = key.rpartition("/")
     word = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
-    host = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+    host = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
     if not equals:
         raise SettingError(variable, f"{shown(item)} is not key=value", "give labels such as disk=ssd,team=web")
     if not re.fullmatch(word, name) or not re.fullmatch(host, prefix or "a") or key.startswith("/"):
@@ -341,14 +358,21 @@ def _not_kubernetes_own(variable: str, key: str, prefix: str) -> None:
         raise SettingError(variable, problem, "use a domain of yours or node.kubernetes.io/")
 
 
-def each(pattern: str, right: str, *, separator: str = ",") -> Rule:
-    """Items of one form, given back as text with one separator between them."""
+def each(pattern: str, right: str, *, separator: str = ",", once: str = "") -> Rule:
+    """Items of one form, given back as text with one separator between them.
+
+    `once`: the characters at which an item's name ends, of which there may be one only.
+    """
 
     def rule(variable: str, text: str) -> str:
         items = [item.strip() for item in text.split(separator) if item.strip()]
         bad = next((item for item in items if not re.fullmatch(pattern, item)), None)
         if bad is not None:
             raise SettingError(variable, f"{shown(bad)} has the wrong form", right)
+        if text and not items:
+            raise SettingError(variable, f"{shown(text)} holds nothing", right)
+        if once:
+            _no_twins(variable, tuple(re.split(f"[{once}]", item)[0] for item in items))
         return separator.join(items)
 
     return rule
@@ -356,17 +380,22 @@ def each(pattern: str, right: str, *, separator: str = ",") -> Rule:
 
 _SIGNALS = r"((memory|nodefs|imagefs|containerfs|pid)\.available|(nodefs|imagefs|containerfs)\.inodesFree)"
 evictions = each(
-    rf"{_SIGNALS}<(\d+(\.\d+)?%|\d+(\.\d+)?([KMGT]i|[kMGT])?)",
-    "give thresholds such as memory.available<250Mi,nodefs.available<10%",
+    # A kubelet does not start with a share over 100%, an amount of 0, or a signal twice: ParseThresholdConfig in
+    # kubernetes/pkg/kubelet/eviction/helpers.go.
+    rf"{_SIGNALS}<((100|\d{{1,2}}(\.\d+)?)%|(?=[0.]*[1-9])\d+(\.\d+)?([KMGT]i|[kMGT])?)",
+    "give each signal once, such as memory.available<250Mi,nodefs.available<10%",
+    once="<",
 )
-gates = each(r"[A-Z][A-Za-z0-9]*=(true|false)", "give features such as GracefulNodeShutdown=true")
+gates = each(r"[A-Z][A-Za-z0-9]*=(true|false)", "give features such as GracefulNodeShutdown=true", once="=")
 arguments = each(
     r"--[a-z][a-z0-9-]*(=[A-Za-z0-9._:/,=@%+~-]*)?",
     "give arguments as --name=value, separated by spaces",
     separator=" ",
 )
 _api_versions = each(
-    r"[a-z0-9.-]+(/[a-z0-9]+(/[a-z0-9]+)?)?(=(true|false))?", "give API versions such as batch/v2alpha1=true"
+    r"[a-z0-9.-]+(/[a-z0-9]+(/[a-z0-9]+)?)?(=(true|false))?",
+    "give API versions such as batch/v2alpha1=true",
+    once="=",
 )
 
 

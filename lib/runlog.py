@@ -6,12 +6,11 @@ user-data, keys and tokens are in neither.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,8 +63,7 @@ class RunLog:
         self.line(f"call {operation} {status}{refused}{' ' if told else ''}{' '.join(told)} request={request}")
 
 
-@contextlib.contextmanager
-def opened(script: str, environ: Mapping[str, str]) -> Iterator[RunLog]:
+def new_log(script: str, environ: Mapping[str, str]) -> RunLog:
     """A new file for this run, readable by its owner only; files of older runs than the last KEPT go."""
     try:
         where = folder(environ)
@@ -73,11 +71,9 @@ def opened(script: str, environ: Mapping[str, str]) -> Iterator[RunLog]:
         _drop_old(where)
         prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{script.removesuffix('.py')}-"
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=where)  # made with mode 0600
+        return RunLog(os.fdopen(handle, "w", encoding="utf-8", errors="replace"), Path(name))
     except OSError:
-        yield RunLog()
-        return
-    with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-        yield RunLog(file, Path(name))
+        return RunLog()
 
 
 def newest(environ: Mapping[str, str], count: int = KEPT) -> list[Path]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -14,11 +13,13 @@ from lib import runlog
 from lib.aws import FAILURES, Aws, Clock, Waits, explain
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
-from lib.errors import KubeError, SettingError
+from lib.errors import KubeError, OutputLost, SettingError
 from lib.options import help_text, obsolete_warnings, settings_table, unread_warnings
 from lib.runlog import RunLog
+from lib.stops import Stopped, stopping
 
-DONE, REFUSED, WRONG_SETTING, WOULD_CHANGE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+DONE, REFUSED, WOULD_CHANGE, INTERRUPTED = 0, 1, 3, 130  # 2 is a SettingError's own, a signal's in lib/stops.py
+_GOES_ON = "all that exists stays; the same command again goes on from there, and kube_down.py removes it"
 
 
 @dataclass(frozen=True)
@@ -30,99 +31,111 @@ class Flags:
     show_settings: bool = False
 
 
-class _Terminated(BaseException):
-    """SIGTERM came."""
-
-
 Body = Callable[[Aws, Layers, Flags], None]
+Show = Callable[[Aws, Layers], tuple[Layers, Config]]
 
 
-def run(
-    script: str,
-    body: Body,
-    *,
-    argv: Sequence[str],
-    environ: Mapping[str, str],
-    clock: Clock,
-    show: Callable[[Aws, Layers], tuple[Layers, Config]],
-) -> int:
+class _Run:
+    """One run: its console, and AWS once there is a client of it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.log = RunLog()
+        self.console = Console(clock, log=lambda words: self.log.line(words))
+        self.aws: Aws | None = None
+
+    @property
+    def made(self) -> str:
+        """What was made so far, in words."""
+        return ", ".join(self.aws.made) if self.aws and self.aws.made else "nothing"
+
+    def has_changed(self) -> bool:
+        """Whether something was changed (or would have been, in a dry run)."""
+        return self.aws is not None and self.aws.changes > 0
+
+
+def run(script: str, body: Body, *, argv: Sequence[str], environ: Mapping[str, str], clock: Clock, show: Show) -> int:
     """Run a script's body and return its exit status. All that it may raise ends here, in a line and perhaps a hint."""
-    console = Console(clock)
+    _open_standard_streams()
+    this = _Run(clock)
     try:
-        flags = _parse(script, argv)
-        if flags is None:
-            width = min(shutil.get_terminal_size().columns, 100)
-            console.line(help_text(script, width).rstrip())
-            return DONE
-        with _sigterm(), runlog.opened(script, environ) as log:
-            console = Console(clock, log=log.line)
-            status = _run_body(body, console, log, flags, environ=environ, clock=clock, show=show)
-            if status in (REFUSED, INTERRUPTED, TERMINATED) and log.path:
-                console.where(f"all calls of this run: {log.path}")
+        with stopping():
+            status = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ, show=show))
+            if this.log.path and status not in (DONE, WOULD_CHANGE, SettingError.exit_code):
+                this.console.where(f"all calls of this run: {this.log.path}")
             return status
-    except SettingError as wrong:
-        console.error(str(wrong), hint=wrong.hint)
-        return WRONG_SETTING
-    except BrokenPipeError:
-        return REFUSED
+    except Stopped as stop:  # in the instant before or after
+        return stop.status
 
 
-def _run_body(
-    body: Body,
-    console: Console,
-    log: RunLog,
-    flags: Flags,
-    *,
-    environ: Mapping[str, str],
-    clock: Clock,
-    show: Callable[[Aws, Layers], tuple[Layers, Config]],
-) -> int:
-    layers = read_layers(environ)
-    for warning in (*obsolete_warnings(layers), *unread_warnings(layers)):
-        console.warn(warning)
-    config = resolve(layers, check=False)  # what is remembered may yet change what does not fit
-    aws: Aws | None = None
+def _open_standard_streams() -> None:
+    """Where standard input, output or errors are closed, they go nowhere, and no file that is opened takes their place.
+
+    Else what a program that we run says could end up in a file of ours.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _told(this: _Run, run_it: Callable[[], int]) -> int:
+    """The exit status, after a person was told how the run ended. The table of design and README."""
+    console = this.console
     try:
-        aws = Aws(
-            config.region,
-            console=console,
-            clock=clock,
-            waits=Waits(make=config.kube_wait_aws_seconds, remove=config.kube_wait_delete_seconds),
-            dry_run=flags.dry_run,
-            log=log,
-        )
-        if flags.show_settings:
-            _show_settings(console, *show(aws, layers))
-            return DONE
-        body(aws, layers, flags)
-        return WOULD_CHANGE if flags.dry_run and aws.changes else DONE
+        status = run_it()
+        console.close()
+        return status
+    except OutputLost as lost:
+        if this.has_changed() or not lost.reader_went:  # `--help | head` is no trouble
+            made = this.has_changed()
+            console.error(f"{lost}{f'. Made in this run: {this.made}' if made else ''}", hint=_GOES_ON if made else "")
+        return REFUSED
     except KubeError as error:
         console.error(str(error), hint=error.hint)
         # A setting refused half-way is no longer one refused before anything was changed.
-        return REFUSED if aws and aws.changes else error.exit_code
+        return REFUSED if this.has_changed() else error.exit_code
     except FAILURES as error:
         explained = explain(error)
         console.error(str(explained), hint=explained.hint)
         return REFUSED
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
         console.error(f"this computer: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         return REFUSED
+    except Stopped as stop:
+        console.error(f"stopped by {stop}. Made in this run: {this.made}", hint=_GOES_ON)
+        return stop.status
     except KeyboardInterrupt:
-        _say_stopped(console, "Ctrl-C", aws)
+        console.error(f"stopped by Ctrl-C. Made in this run: {this.made}", hint=_GOES_ON)
         return INTERRUPTED
-    except _Terminated:
-        _say_stopped(console, "SIGTERM", aws)
-        return TERMINATED
 
 
-def _say_stopped(console: Console, why: str, aws: Aws | None) -> None:
-    made = ", ".join(aws.made) if aws and aws.made else "nothing"
-    console.error(
-        f"stopped by {why}. Made in this run: {made}",
-        hint="all that exists stays; the same command again goes on from there, and kube_down.py removes it",
+def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: Mapping[str, str], show: Show) -> int:
+    console = this.console
+    flags = _parse(script, argv)
+    if flags is None:
+        width = min(shutil.get_terminal_size().columns, 100)
+        console.line(help_text(script, width).rstrip())
+        return DONE
+    this.log = runlog.new_log(script, environ)
+    layers = read_layers(environ)
+    for warning in (*obsolete_warnings(layers), *unread_warnings(layers)):
+        console.warn(warning)
+    config = resolve(layers, check=False)  # what is remembered may yet change what does not fit
+    aws = this.aws = Aws(
+        config.region,
+        console=console,
+        clock=this.clock,
+        waits=Waits(make=config.kube_wait_aws_seconds, remove=config.kube_wait_delete_seconds),
+        dry_run=flags.dry_run,
+        log=this.log,
     )
+    if flags.show_settings:
+        _show_settings(console, *show(aws, layers))
+        return DONE
+    body(aws, layers, flags)
+    return WOULD_CHANGE if flags.dry_run and aws.changes else DONE
 
 
 def _parse(script: str, argv: Sequence[str]) -> Flags | None:
@@ -147,21 +160,3 @@ class _Parser(argparse.ArgumentParser):
 def _show_settings(console: Console, layers: Layers, config: Config) -> None:
     for row in settings_table(layers, config):
         console.line(f"{row.name}={row.value}  ({row.source})")
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that a temporary file is not left and the person is told."""
-
-    def stop(*_: object) -> None:
-        raise _Terminated
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: a test
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -6,11 +6,13 @@ import base64
 import binascii
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.aws import Aws, one, tag_filters, tag_specification, tags_of
 from lib.errors import KubeError, MissingProgram, SettingError
+from lib.kubeconfig import make_private_directory, nearest_parent
 from lib.programs import PACKAGES, find_program, run
 
 if TYPE_CHECKING:
@@ -23,9 +25,18 @@ def check_key(config: Config) -> None:
     """Raises SettingError when AWS_SSH_KEY can be neither read nor made. Changes nothing."""
     key = Path(config.aws_ssh_key)
     public = public_path(config)
+    try:
+        _check_files(config, key, public)
+    except OSError as error:
+        problem = f"{config.aws_ssh_key} cannot be reached ({error.strerror})"
+        raise SettingError("AWS_SSH_KEY", problem, "give the path of a private key that you may read") from error
+
+
+def _check_files(config: Config, key: Path, public: Path) -> None:
     for path in (key, public):
-        if path.exists() and (path.is_dir() or not os.access(path, os.R_OK)):
-            raise SettingError("AWS_SSH_KEY", f"{path} cannot be read", "give a private key file that you may read")
+        if os.path.lexists(path) and not (path.is_file() and os.access(path, os.R_OK)):
+            problem = f"{path} cannot be read or is no file"
+            raise SettingError("AWS_SSH_KEY", problem, "give a private key file that you may read")
     if public.exists():
         _check_public(config, public.read_text(encoding="utf-8", errors="replace"))
     if not (key.exists() and public.exists()) and find_program("ssh-keygen") is None:
@@ -36,7 +47,7 @@ def check_key(config: Config) -> None:
         )
     if key.exists() and not public.exists():
         _derive(key)
-    parent = _nearest_parent(key)
+    parent = nearest_parent(key)
     if not key.exists() and not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise SettingError("AWS_SSH_KEY", f"{key} is not there and cannot be made", "give a path that you may write")
 
@@ -48,10 +59,6 @@ def _check_public(config: Config, public: str) -> None:
         raise SettingError(
             "AWS_SSH_KEY", f"{config.aws_ssh_key} is {kind}, which EC2 does not take", "give ed25519 or RSA"
         )
-
-
-def _nearest_parent(path: Path) -> Path:
-    return next(parent for parent in path.absolute().parents if parent.exists())
 
 
 def public_path(config: Config) -> Path:
@@ -75,8 +82,13 @@ def ensure_key_files(aws: Aws, config: Config) -> str:
 
 
 def _generate(config: Config, key: Path) -> None:
-    key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"kubernetes-{config.cluster_id}", "-f", str(key))
+    """Make both halves beside their places and move them there whole; the public one can be had from the private."""
+    make_private_directory(key.parent)
+    with tempfile.TemporaryDirectory(dir=key.parent, prefix=".kube-up.") as folder:
+        made = Path(folder) / "key"
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"kubernetes-{config.cluster_id}", "-f", str(made))
+        made.rename(key)
+        made.with_name("key.pub").rename(public_path(config))
 
 
 def _derive(key: Path) -> str:

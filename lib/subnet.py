@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from lib.config import Config
 
 
+def all_subnets(aws: Aws, *, vpc_id: str) -> list[SubnetTypeDef]:
+    """Every subnet of the VPC, whoever made it."""
+    pages = aws.ec2.get_paginator("describe_subnets").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc_id]}])
+    return [subnet for page in pages for subnet in page["Subnets"]]
+
+
 def find_subnets(aws: Aws, config: Config, *, vpc_id: str) -> Sequence[SubnetTypeDef]:
     """All of the cluster's own subnets in the VPC, in every zone."""
     if isinstance(vpc_id, Planned):

@@ -28,6 +28,7 @@ from lib.config import Config, Layers, resolve_whatever
 from lib.disk import MASTER_IP_TAG, disk_name
 from lib.errors import AwsRefusal, KubeError, NothingFound
 from lib.plan import read_remembered
+from lib.preflight import check_regions
 
 if TYPE_CHECKING:
     from lib.bucket import Bucket
@@ -152,6 +153,7 @@ class Doomed:
 
 def look(aws: Aws, layers: Layers) -> Doomed:
     """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
+    check_regions(aws, resolve_whatever(layers)[1])
     aws.identify()
     layers, staging, _ = read_remembered(aws, layers)
     layers, config = resolve_whatever(layers)
