@@ -341,7 +341,7 @@ def master_address(subnet_cidr: str) -> str:
 
 # --- resolving
 
-_DISK_GIB = rules.whole(1, 65536, unit="GiB")
+_DISK_GIB = rules.whole(4, 65536, unit="GiB")  # etcd's 2 GiB, and 1 GiB of audit logs
 _ROOT_GIB = rules.whole(8, 65536, unit="GiB")
 _DISK_TYPE = rules.one_of(
     *sizes.DISK_LIMITS,

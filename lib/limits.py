@@ -240,6 +240,12 @@ def _ways_out(config: Config) -> None:
             raise SettingError(name, problem, "set SUBNET_ID to a subnet with a NAT gateway, or KUBE_DOWNLOAD_MIRROR")
 
 
+def _insecure_registry(config: Config) -> None:
+    if config.kube_enable_insecure_registry and not config.docker_registry_mirror_url:
+        problem = "true is about DOCKER_REGISTRY_MIRROR_URL, and there is none"
+        raise SettingError("KUBE_ENABLE_INSECURE_REGISTRY", problem, "name the mirror, or leave it false")
+
+
 def _reserved_address(config: Config) -> None:
     if config.master_reserved_ip and not config.kube_enable_master_public_ip:
         problem = f"{config.master_reserved_ip} is of no use with KUBE_ENABLE_MASTER_PUBLIC_IP=false"
@@ -288,5 +294,6 @@ _CHECKS = (
     _notready,
     _files,
     _reserved_address,
+    _insecure_registry,
     _ways_out,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sandbox.machines.start import Prepared
 
 OWN_ERROR = 125
+FOLDER = "kube-sandbox-"  # begins a temporary folder's name; the sandbox's process id follows
+PR_SET_PDEATHSIG = 1  # prctl(2)
 TICK = 0.1  # seconds between looks at what is due
 
 
@@ -86,13 +89,32 @@ def _split(argv: Sequence[str]) -> tuple[list[str], bool, list[str]]:
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
     try:
-        folder = Path(tempfile.mkdtemp(prefix="kube-sandbox-"))
+        _drop_left(Path(tempfile.gettempdir()))
+        folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
     except OSError as error:
         raise OwnError(f"no temporary folder can be made: {error}") from None
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop_left(place: Path) -> None:
+    """Remove the folders of sandboxes that were killed: an ssh key and a kubeconfig are in them."""
+    for folder in place.glob(f"{FOLDER}*-*"):
+        pid = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if pid.isdecimal() and folder.stat().st_uid == os.getuid() and not _alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 @contextmanager
@@ -212,6 +234,12 @@ def _start(
     return box
 
 
+def _die_with_sandbox() -> None:
+    """Have the kernel end the command when the sandbox is killed: it would go on against an AWS that is not there."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class _Child:
     """The command, in a process group of its own, which also gets the terminal where there is one."""
 
@@ -224,7 +252,9 @@ class _Child:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # first, so that none comes in between
             signal.signal(number, self._forward)
         try:
-            self._process = subprocess.Popen(self._command, env=dict(self._environ), process_group=0)
+            self._process = subprocess.Popen(
+                self._command, env=dict(self._environ), process_group=0, preexec_fn=_die_with_sandbox
+            )
         except OSError as error:
             raise OwnError(f"{self._command[0]}: {error.strerror}") from None
         self._group = self._process.pid

@@ -43,6 +43,9 @@ join() {
 	local config=$RUN/join.yaml
 	kubelet_unit
 	if joined; then
+		# Also of a join that was cut short once the kubelet had its identity.
+		rm -f /etc/kubernetes/bootstrap-kubelet.conf
+		hide_kubelet_config
 		try systemctl restart kubelet
 		return
 	fi

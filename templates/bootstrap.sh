@@ -27,20 +27,30 @@ say() {
 	{ printf 'kube-bootstrap: %s\n' "$*" >/dev/console; } 2>/dev/null || true
 }
 
-# die WORDS: ends this run; the words are what the console says of the step.
+# die WORDS: ends this run; the words are what the console says of the step, also when a part of a pipeline says them.
 die() {
 	why=$*
+	printf '%s' "$why" >"$RUN/why"
 	exit 1
 }
 
-# try COMMAND...: runs it, and when it fails, its own last words about an error become the reason.
+# try COMMAND...: runs it, and when it fails, its own last words about an error become the reason, and the kubelet's when
+# it does not run: kubeadm only knows that it waited for it in vain.
 try() {
 	local words=$RUN/words
 	if ! "$@" 2>&1 | tee "$words"; then
-		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -v 'stack trace' | tail -n 3 | tr -s '\n\t ' ' ' || true)
+		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
+			tail -n 3 | tr -s '\n\t ' ' ' || true)
 		why=${why:-$(tail -n 1 "$words")}
-		die "${1##*/}: ${why% }"
+		die "${1##*/}: ${why% }$(kubelets_words)"
 	fi
+}
+
+kubelets_words() {
+	local words
+	if systemctl is-active --quiet kubelet; then return; fi
+	words=$(journalctl --unit=kubelet --boot --output=cat --lines=50 2>/dev/null | grep -E '^(E[0-9]|Error)|failed' | tail -n 1 || true)
+	printf '%s' "${words:+; the kubelet does not run: ${words:0:300}}"
 }
 
 # until_or_die SECONDS WHAT COMMAND...: repeats the command once a second; says what it waits for every half minute,
@@ -61,8 +71,9 @@ until_or_die() {
 
 # put FILE [MODE]: writes standard input there, whole or not at all; what is the same already is left alone.
 put() {
+	local words
 	mkdir -p "$(dirname "$1")"
-	(umask 077 && cat >"$1.new")
+	words=$({ umask 077 && cat >"$1.new"; } 2>&1) || die "$1 cannot be written: ${words##*: }"
 	chmod "${2:-0644}" "$1.new"
 	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
 }
@@ -97,10 +108,8 @@ settings() {
 	identity
 }
 
-# need PROGRAM PACKAGE: images of Debian and Ubuntu have them all; this is for the odd one.
-need() {
-	command -v "$1" >/dev/null || try apt-get install --yes --quiet --no-install-recommends "$2"
-}
+# need PROGRAM PACKAGE: images of Debian and Ubuntu have them all; an image of one's own may not. Nothing is installed here.
+need() { command -v "$1" >/dev/null || die "the image has no $1: make one that has the package $2"; }
 
 # What counts is what the kernel can do: a module may be built in, and then there is no file of it.
 modules() {
@@ -189,39 +198,43 @@ place() {
 	esac
 }
 
-# download NAME: fetches and places URL_NAME, unless that very content has been placed before.
+# download NAME: fetches and places URL_NAME.
 download() {
 	local url=URL_$1 sha256=SHA256_$1 file=$STATE/$1
-	if [ "$(cat "$file.placed" 2>/dev/null)" = "${!sha256}" ]; then return; fi
 	fetch "${!url}" "${!sha256}" "$file"
-	place "$1" "$file"
-	echo "${!sha256}" | put "$file.placed"
+	place "$1" "$file" 2>"$file.words"
 	rm -f "$file" "$file.words"
 }
 
+# What was placed before, whole and on the disk, is left alone.
 downloads() {
-	local name
+	local name sha256 words
 	local -A jobs=()
 	mkdir -p "$STATE"
 	for name in CONTAINERD RUNC CNI KUBELET KUBEADM KUBECTL; do
+		sha256=SHA256_$name
+		if [ "$(cat "$STATE/$name.placed" 2>/dev/null)" = "${!sha256}" ]; then continue; fi
 		download "$name" &
 		jobs[$name]=$!
 	done
 	for name in "${!jobs[@]}"; do
-		wait "${jobs[$name]}" || die "$(cat "$STATE/$name.words" 2>/dev/null || echo "$name could not be placed")"
+		words=$STATE/$name.words
+		wait "${jobs[$name]}" || die "$([ -s "$words" ] && tail -n 1 "$words" || echo "$name could not be placed")"
+	done
+	if [ ${#jobs[@]} != 0 ]; then sync; fi
+	for name in "${!jobs[@]}"; do
+		sha256=SHA256_$name
+		echo "${!sha256}" | put "$STATE/$name.placed"
 	done
 }
 
-# A mirror is asked first, for every registry; what it does not have comes from the registry itself.
+# A mirror is asked first, for every registry; what it does not have comes from the registry itself. The certificates of
+# all others are checked, whatever is said of the mirror's.
 registry() {
-	local skip=false
-	if [ "$KUBE_ENABLE_INSECURE_REGISTRY" = true ]; then skip=true; fi
-	{
-		echo "skip_verify = $skip"
-		if [ -n "$DOCKER_REGISTRY_MIRROR_URL" ]; then
-			printf '[host."%s"]\ncapabilities = ["pull", "resolve"]\nskip_verify = %s\n' "$DOCKER_REGISTRY_MIRROR_URL" $skip
-		fi
-	} | put /etc/containerd/certs.d/_default/hosts.toml
+	if [ -n "$DOCKER_REGISTRY_MIRROR_URL" ]; then
+		printf '[host."%s"]\ncapabilities = ["pull", "resolve"]\nskip_verify = %s\n' \
+			"$DOCKER_REGISTRY_MIRROR_URL" "$KUBE_ENABLE_INSECURE_REGISTRY"
+	fi | put /etc/containerd/certs.d/_default/hosts.toml
 }
 
 # The pods' network of kubenet: one bridge a node, addresses from the node's own range. containerd fills in {{.PodCIDR}}.
@@ -324,6 +337,7 @@ CONF
 
 ended() {
 	local status=$?
+	if [ -s "$RUN/why" ]; then why=$(cat "$RUN/why"); fi
 	if [ $status != 0 ]; then say "step $number/$count ${step//_/ }: failed: ${why:-see journalctl -u kube-bootstrap}"; fi
 	exit $status
 }
@@ -339,6 +353,7 @@ main() {
 	chmod 0700 "$RUN"
 	exec 9>"$RUN/lock"
 	flock 9
+	rm -f "$RUN/why"
 	number=0 count=$# step='' why=''
 	trap 'why=${why:-"$BASH_COMMAND" failed in line $LINENO}' ERR
 	trap ended EXIT

@@ -511,7 +511,7 @@ BAD: list[tuple[dict[str, str], str, str]] = [
     ({"AWS_IMAGE": "debian-13"}, "AWS_IMAGE", "ami-"),
     ({"KUBE_NODE_IMAGE": "ami-123"}, "KUBE_NODE_IMAGE", "ami-"),
     ({"MASTER_DISK_SIZE": "20G"}, "MASTER_DISK_SIZE", "GiB"),
-    ({"MASTER_DISK_SIZE": "0"}, "MASTER_DISK_SIZE", "1 to 65536"),
+    ({"MASTER_DISK_SIZE": "3"}, "MASTER_DISK_SIZE", "4 to 65536"),
     ({"MASTER_DISK_SIZE": "20000", "MASTER_DISK_TYPE": "gp2"}, "MASTER_DISK_SIZE", "1 to 16384"),
     ({"MASTER_DISK_SIZE": "2", "MASTER_DISK_TYPE": "io2"}, "MASTER_DISK_SIZE", "4 to 65536"),
     ({"MASTER_DISK_TYPE": "st1"}, "MASTER_DISK_TYPE", "too slow for etcd"),

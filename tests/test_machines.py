@@ -30,6 +30,7 @@ INSTANCE = Instance(
     interface=MASTER,
     disks=(),
     kind="t3.medium",
+    user="admin",
     image="ami-1",
     role="kubernetes-master",
     key_name="",

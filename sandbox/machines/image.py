@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,27 +47,18 @@ class Image:
 
 
 def ensure(cache: Cache, *, preload: bool, authority: Path, say: Say) -> Image:
-    """The image, made now where it is not there yet (a minute). Without `preload`, machines pull their images.
+    """The image, made now where it is not there yet (a minute), with the cache locked. Without `preload`, machines pull
+    their images.
 
     Raises CannotStart when it cannot be made.
     """
-    with _one_at_a_time(cache.machine):
-        root = _root(cache, authority, say)
-        store = _store(cache, say) if preload else None
-    return Image(root, store)
+    root = _root(cache, authority, say)
+    return Image(root, _store(cache, say) if preload else None)
 
 
 def is_v1() -> bool:
     """Whether this computer's control groups are of version 1."""
     return not Path("/sys/fs/cgroup/cgroup.controllers").exists()
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 # --- Debian ----------------------------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class Machine:
         upper.chmod(0o755)
         (upper / "etc").mkdir()
         (upper / "etc/machine-id").write_text(self.instance.id.removeprefix("i-").rjust(32, "0") + "\n")
+        user = {"system_info": {"default_user": {"name": self.instance.user}}}
+        self.write("etc/cloud/cloud.cfg.d/95-user.cfg", json.dumps(user) + "\n")
 
     def write(self, path: str, content: str) -> None:
         """Put a file into the root disk, before the first boot."""

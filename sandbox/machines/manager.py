@@ -109,7 +109,7 @@ class Machines:
         """One thing's trouble is said once, holds up nothing else, and is tried again at the next look."""
         try:
             action()
-        except (Failed, OSError, subprocess.SubprocessError) as error:
+        except (Failed, OSError, subprocess.SubprocessError, LookupError, StopIteration) as error:
             if str(error) not in self._said:
                 self._said.add(str(error))
                 self._say(f"machines: {error}")
@@ -176,8 +176,8 @@ class Machines:
     def _reboot(self, machine: Machine, instance: Instance) -> None:
         machine.shut_down(POWER_BUTTON)
         if not machine.runs:
-            self._reboots[instance.id] = instance.reboots
             self._boot_again(machine, instance)
+            self._reboots[instance.id] = instance.reboots
 
     def _boot_again(self, machine: Machine, instance: Instance) -> None:
         """With a new network namespace: what the machine had set up in the old one would not survive a real reboot."""
@@ -255,12 +255,13 @@ class _Run:
     """The folder of one run, locked while it lives, and the control groups of its machines."""
 
     def __init__(self, cache: Cache) -> None:
-        clean_up(cache)
-        self.name = f"{os.getpid()}-{time.time_ns() % 10**9:09d}"
-        self.folder = cache.runs / self.name
-        self.folder.mkdir(parents=True)
-        self.folder.chmod(0o700)
-        self._lock = _locked(self.folder)
+        with cache.locked():  # another start must not take a folder without a lock yet for one that a dead run left
+            clean_up(cache)
+            self.name = f"{os.getpid()}-{time.time_ns() % 10**9:09d}"
+            self.folder = cache.runs / self.name
+            self.folder.mkdir(parents=True)
+            self.folder.chmod(0o700)
+            self._lock = _locked(self.folder)
 
     def group(self, instance: str) -> str:
         """The name of a machine's control groups."""
@@ -290,8 +291,20 @@ def clean_up(cache: Cache) -> None:
     for folder in cache.runs.glob("*-*"):
         lock = _locked(folder)
         if lock is not None:
+            _let_go(folder)
             _remove(folder)
             lock.close()
+
+
+def _let_go(folder: Path) -> None:
+    """Free the loop devices that a run was killed in the middle of making; those made free themselves."""
+    listed = subprocess.run(
+        ["losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE"], capture_output=True, text=True, check=False
+    )
+    for line in listed.stdout.splitlines():
+        device, _, file = line.strip().partition(" ")
+        if Path(file.strip()).is_relative_to(folder):
+            subprocess.run(["losetup", "--detach", device], check=False, capture_output=True)
 
 
 def _locked(folder: Path) -> IO[str] | None:

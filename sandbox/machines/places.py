@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pwd
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "kube-sandbox-"  # begins the name of every control group that a run makes; nothing else is ever cleaned up
+
+KEPT = Path(".cache") / "kube-up"  # below a home
 
 
 class CannotStart(Exception):
@@ -17,11 +24,21 @@ class Cache:
     """What is made or downloaded once."""
 
     folder: Path
+    built_by: Path | None = None  # the folder of who typed sudo, and perhaps `make release` before that
 
     @property
     def release(self) -> Path:
         """The release's files (`make release`): mirror/ as the release sites lay it out, images/ as docker-archives."""
-        return self.folder / "release"
+        own = self.folder / "release"
+        return self.built_by / "release" if self.built_by and not own.exists() else own
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One sandbox at a time makes what is kept, and runs."""
+        self.machine.mkdir(parents=True, exist_ok=True)
+        with open(self.machine / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @property
     def mirror(self) -> Path:
@@ -40,5 +57,12 @@ class Cache:
 
 
 def cache() -> Cache:
-    """The cache of the person who runs the sandbox."""
-    return Cache(Path.home() / ".cache" / "kube-up")
+    """The cache of the person who runs the sandbox; with sudo, root's own, and what the person has built."""
+    return Cache(Path.home() / KEPT, _sudo_users())
+
+
+def _sudo_users() -> Path | None:
+    try:
+        return Path(pwd.getpwnam(os.environ["SUDO_USER"]).pw_dir) / KEPT
+    except KeyError:
+        return None

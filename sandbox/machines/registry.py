@@ -39,15 +39,21 @@ def start(cache: Cache, keeper: Keeper, folder: Path, say: Callable[[str], None]
     with open(folder / "registry.log", "wb") as log:
         keeper.start(["docker-registry", "serve", str(configuration)], log)
     _wait_for(address)
-    if not (storage / "complete").exists():
-        for old in cache.machine.glob("registry-*"):
-            if old != storage:
-                shutil.rmtree(old)
-        for archive in archives(cache):
-            say(f"putting {archive.name} into the registry")
-            _push(address, archive)
-        (storage / "complete").touch()
+    with cache.locked():
+        if not (storage / "complete").exists():
+            _drop_others(cache, storage)
+            for archive in archives(cache):
+                say(f"putting {archive.name} into the registry")
+                _push(address, archive)
+            (storage / "complete").touch()
     return address
+
+
+def _drop_others(cache: Cache, storage: Path) -> None:
+    """What was filled from an earlier release."""
+    for old in cache.machine.glob("registry-*"):
+        if old != storage:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _free_port() -> int:

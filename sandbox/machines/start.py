@@ -30,15 +30,18 @@ class Prepared:
     def __init__(self, *, pull: bool, say: Say) -> None:
         self._cache, self._say, self._pull = places.cache(), say, pull
         requirements.check(self._cache, pull=pull)
-        self._authority = Authority(self._cache.machine)
-        self._image = image.ensure(self._cache, preload=not pull, authority=self._authority.certificate_file, say=say)
+        with self._cache.locked():
+            self._authority = Authority(self._cache.machine)
+            authority = self._authority.certificate_file
+            self._image = image.ensure(self._cache, preload=not pull, authority=authority, say=say)
+            self._programs = _programs(self._cache)
         say(NOT_HERE)
         self._listener: socket.socket = listen((MIRROR, 0))
         self._mirror = Server(self._listener, sites.handler(self._cache.mirror, aws=("", 0), registry=None, who=str))
 
     def additions(self, environ: Mapping[str, str]) -> dict[str, str]:
         """What the command gets: the release's mirror, unless it has its own, and the release's kubectl."""
-        added = {"PATH": f"{environ.get('PATH', os.defpath)}:{self._programs()}"}
+        added = {"PATH": f"{environ.get('PATH', os.defpath)}:{self._programs}"}
         if not environ.get("KUBE_DOWNLOAD_MIRROR"):
             added["KUBE_DOWNLOAD_MIRROR"] = "http://{}:{}".format(*self._address)
         return added
@@ -47,15 +50,6 @@ class Prepared:
     def _address(self) -> tuple[str, int]:
         host, port = self._listener.getsockname()
         return str(host), int(port)
-
-    def _programs(self) -> str:
-        folder = self._cache.machine / "bin"
-        folder.mkdir(parents=True, exist_ok=True)
-        for kubectl in (self._cache.mirror / "dl.k8s.io").glob("release/*/bin/linux/*/kubectl"):
-            shutil.copy2(kubectl, folder / "kubectl.new")
-            (folder / "kubectl.new").chmod(0o755)
-            (folder / "kubectl.new").rename(folder / "kubectl")
-        return str(folder)
 
     def start(self, box: Sandbox, aws: tuple[str, int]) -> Machines:
         """Let the account's instances be machines. `aws` is where the simulated AWS listens."""
@@ -76,3 +70,14 @@ class Prepared:
     def close(self) -> None:
         """Stop the mirror."""
         self._mirror.close()
+
+
+def _programs(cache: places.Cache) -> str:
+    """A folder for the PATH, with the release's kubectl."""
+    folder = cache.machine / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    for kubectl in (cache.mirror / "dl.k8s.io").glob("release/*/bin/linux/*/kubectl"):
+        shutil.copy2(kubectl, folder / "kubectl.new")
+        (folder / "kubectl.new").chmod(0o755)
+        (folder / "kubectl.new").rename(folder / "kubectl")
+    return str(folder)

@@ -49,6 +49,7 @@ class Instance:
     disks: tuple[Disk, ...]
     kind: str
     image: str
+    user: str  # whom ssh lets in
     role: str
     key_name: str
     key: str
@@ -155,6 +156,7 @@ def _instance(world: World, region: str, instance: Any) -> Instance:
         disks=_disks(backend, instance),
         kind=str(instance.instance_type),
         image=str(instance.image_id),
+        user=_user(backend, str(instance.image_id)),
         role=_role(backend, instance),
         key_name=str(instance.key_name or ""),
         key=key.public_key.strip() if key else "",
@@ -195,6 +197,12 @@ def _disks(backend: Any, instance: Any) -> tuple[Disk, ...]:
         and volume.attachment.device != root_device
         and volume.attachment.status in ("attached", "attaching", "busy")
     )
+
+
+def _user(backend: Any, image_id: str) -> str:
+    """The machine boots Debian whatever its image; its user is the image's, since that is whom one logs in as."""
+    image = backend.amis.get(image_id)
+    return "ubuntu" if image is not None and str(image.name).startswith("ubuntu") else "admin"
 
 
 def _role(backend: Any, instance: Any) -> str:

@@ -200,6 +200,11 @@ class Stage:
         """The sandbox's files of this run."""
         return next((Path.home() / ".cache" / "kube-up" / "runs").glob(f"{self.process.pid}-*"))
 
+    def networks(self) -> list[str]:
+        """The network namespaces below the sandbox's, where its keeper mounts them."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [file.name for pid in children for file in Path(f"/proc/{pid}/root/run/netns").glob("*-*")]
+
     def pull_plug(self, instance: str) -> None:
         """End all processes of a machine at once."""
         for status in Path("/proc").glob("[0-9]*/status"):

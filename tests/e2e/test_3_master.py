@@ -30,8 +30,25 @@ def test_a_terminated_master_is_made_again_by_a_rerun(stage: Stage) -> None:
     assert {name: stage.console(name).count("kube-bootstrap: done") for name in minions} == boots
 
 
+def test_a_master_stopped_and_started_is_the_same(stage: Stage) -> None:
+    ((master, address),) = stage.instances(role="master").items()
+    ec2 = stage.client("ec2")
+    ec2.stop_instances(InstanceIds=[master])
+    wait("the master to be stopped", lambda: not stage.instances(role="master"))
+    started = time.monotonic()
+    stage.up()
+    stage.times["stopped master back"] = time.monotonic() - started
+    assert stage.instances(role="master") == {master: address}
+    assert sum(stage.nodes().values()) == 3
+
+
 def test_a_master_cut_short_in_kubeadm_init_is_finished_by_a_rerun(stage: Stage) -> None:
-    settings = {"KUBE_AWS_INSTANCE_PREFIX": "cut", "NUM_NODES": "1"}
+    settings = {
+        "KUBE_AWS_INSTANCE_PREFIX": "cut",
+        "NUM_NODES": "1",
+        "KUBE_OS_DISTRIBUTION": "ubuntu",
+        "KUBE_ENABLE_CLUSTER_AUTOSCALER": "true",
+    }
     with subprocess.Popen(
         [sys.executable, "kube_up.py"],
         cwd=ROOT,
@@ -46,6 +63,11 @@ def test_a_master_cut_short_in_kubeadm_init_is_finished_by_a_rerun(stage: Stage)
         assert "control plane: ok" not in stage.console(master)
         stage.pull_plug(master)
         first.terminate()
-    stage.up(**settings)
+    said = stage.up(**settings).out
     assert sum(stage.nodes().values()) == 2
+    assert stage.get("deployment", "cluster-autoscaler", "--namespace=kube-system")["spec"]["replicas"] == 1
+    ssh = next(line.split() for line in said.splitlines() if line.strip().startswith("ssh "))
+    options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+    done = subprocess.run([*ssh, *options, "whoami"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.strip() == "ubuntu", done.stderr
     assert stage.run("kube_down.py", **settings).code == 0

@@ -16,6 +16,7 @@ def test_down_leaves_nothing(stage: Stage) -> None:
     assert stage.inventory() == {}
     wait("the files to go", lambda: not _files(folder), seconds=5)
     assert not _processes(instances)
+    assert not stage.networks()
     assert not list(Path("/sys/fs/cgroup").glob(f"**/kube-sandbox-{folder.name}-*"))
 
 

@@ -52,16 +52,25 @@ say() {
 
 die() {
 	why=$*
+	printf '%s' "$why" >"$RUN/why"
 	exit 1
 }
 
 try() {
 	local words=$RUN/words
 	if ! "$@" 2>&1 | tee "$words"; then
-		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -v 'stack trace' | tail -n 3 | tr -s '\n\t ' ' ' || true)
+		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
+			tail -n 3 | tr -s '\n\t ' ' ' || true)
 		why=${why:-$(tail -n 1 "$words")}
-		die "${1##*/}: ${why% }"
+		die "${1##*/}: ${why% }$(kubelets_words)"
 	fi
+}
+
+kubelets_words() {
+	local words
+	if systemctl is-active --quiet kubelet; then return; fi
+	words=$(journalctl --unit=kubelet --boot --output=cat --lines=50 2>/dev/null | grep -E '^(E[0-9]|Error)|failed' | tail -n 1 || true)
+	printf '%s' "${words:+; the kubelet does not run: ${words:0:300}}"
 }
 
 until_or_die() {
@@ -79,8 +88,9 @@ until_or_die() {
 }
 
 put() {
+	local words
 	mkdir -p "$(dirname "$1")"
-	(umask 077 && cat >"$1.new")
+	words=$({ umask 077 && cat >"$1.new"; } 2>&1) || die "$1 cannot be written: ${words##*: }"
 	chmod "${2:-0644}" "$1.new"
 	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
 }
@@ -110,9 +120,7 @@ settings() {
 	identity
 }
 
-need() {
-	command -v "$1" >/dev/null || try apt-get install --yes --quiet --no-install-recommends "$2"
-}
+need() { command -v "$1" >/dev/null || die "the image has no $1: make one that has the package $2"; }
 
 modules() {
 	local sign
@@ -134,6 +142,8 @@ vm.overcommit_memory = 1
 vm.panic_on_oom = 0
 kernel.panic = 10
 kernel.panic_on_oops = 1
+kernel.keys.root_maxkeys = 1000000
+kernel.keys.root_maxbytes = 25000000
 net.netfilter.nf_conntrack_max = 262144
 net.netfilter.nf_conntrack_tcp_timeout_established = 86400
 net.netfilter.nf_conntrack_tcp_timeout_close_wait = 3600
@@ -213,35 +223,37 @@ place() {
 
 download() {
 	local url=URL_$1 sha256=SHA256_$1 file=$STATE/$1
-	if [ "$(cat "$file.placed" 2>/dev/null)" = "${!sha256}" ]; then return; fi
 	fetch "${!url}" "${!sha256}" "$file"
-	place "$1" "$file"
-	echo "${!sha256}" | put "$file.placed"
+	place "$1" "$file" 2>"$file.words"
 	rm -f "$file" "$file.words"
 }
 
 downloads() {
-	local name
+	local name sha256 words
 	local -A jobs=()
 	mkdir -p "$STATE"
 	for name in CONTAINERD RUNC CNI KUBELET KUBEADM KUBECTL; do
+		sha256=SHA256_$name
+		if [ "$(cat "$STATE/$name.placed" 2>/dev/null)" = "${!sha256}" ]; then continue; fi
 		download "$name" &
 		jobs[$name]=$!
 	done
 	for name in "${!jobs[@]}"; do
-		wait "${jobs[$name]}" || die "$(cat "$STATE/$name.words" 2>/dev/null || echo "$name could not be placed")"
+		words=$STATE/$name.words
+		wait "${jobs[$name]}" || die "$([ -s "$words" ] && tail -n 1 "$words" || echo "$name could not be placed")"
+	done
+	if [ ${#jobs[@]} != 0 ]; then sync; fi
+	for name in "${!jobs[@]}"; do
+		sha256=SHA256_$name
+		echo "${!sha256}" | put "$STATE/$name.placed"
 	done
 }
 
 registry() {
-	local skip=false
-	if [ "$KUBE_ENABLE_INSECURE_REGISTRY" = true ]; then skip=true; fi
-	{
-		echo "skip_verify = $skip"
-		if [ -n "$DOCKER_REGISTRY_MIRROR_URL" ]; then
-			printf '[host."%s"]\ncapabilities = ["pull", "resolve"]\nskip_verify = %s\n' "$DOCKER_REGISTRY_MIRROR_URL" $skip
-		fi
-	} | put /etc/containerd/certs.d/_default/hosts.toml
+	if [ -n "$DOCKER_REGISTRY_MIRROR_URL" ]; then
+		printf '[host."%s"]\ncapabilities = ["pull", "resolve"]\nskip_verify = %s\n' \
+			"$DOCKER_REGISTRY_MIRROR_URL" "$KUBE_ENABLE_INSECURE_REGISTRY"
+	fi | put /etc/containerd/certs.d/_default/hosts.toml
 }
 
 pod_network() {
@@ -405,6 +417,7 @@ CONF
 
 ended() {
 	local status=$?
+	if [ -s "$RUN/why" ]; then why=$(cat "$RUN/why"); fi
 	if [ $status != 0 ]; then say "step $number/$count ${step//_/ }: failed: ${why:-see journalctl -u kube-bootstrap}"; fi
 	exit $status
 }
@@ -419,6 +432,7 @@ main() {
 	chmod 0700 "$RUN"
 	exec 9>"$RUN/lock"
 	flock 9
+	rm -f "$RUN/why"
 	number=0 count=$# step='' why=''
 	trap 'why=${why:-"$BASH_COMMAND" failed in line $LINENO}' ERR
 	trap ended EXIT
@@ -466,6 +480,8 @@ join() {
 	local config=$RUN/join.yaml
 	kubelet_unit
 	if joined; then
+		rm -f /etc/kubernetes/bootstrap-kubelet.conf
+		hide_kubelet_config
 		try systemctl restart kubelet
 		return
 	fi
