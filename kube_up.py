@@ -92,7 +92,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     p, network = ensure_network(aws, p, staging)
 
     step("Certificates")
-    authority = pki.ensure_pki(aws, staging)
+    authority = pki.ensure_pki(aws, p.config, staging)
     token = pki.ensure_join_token(aws, staging)
     facts = kubeenv.Facts(
         bucket=staging,

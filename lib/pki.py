@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
+from lib import disk
 from lib.errors import KubeError
 
 if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.bucket import Bucket
+    from lib.config import Config
 
 OBJECT = "pki.tar"
 TOKEN_OBJECT = "join-token"  # noqa: S105 the name of the object
@@ -42,12 +44,17 @@ class Pki:
         return certificates.public_key_hash(self.ca_cert)
 
 
-def ensure_pki(aws: Aws, bucket: Bucket) -> Pki:
-    """The CA in the bucket, made there if there is none. Raises KubeError when the object is not a CA."""
+def ensure_pki(aws: Aws, config: Config, bucket: Bucket) -> Pki:
+    """The CA in the bucket, made there if there is none.
+
+    Raises KubeError when the object is not a CA, and when it is not there although the cluster was made with it: a
+    second CA would be one that neither the master nor any minion believes.
+    """
     from lib import certificates
 
     content = staging.read_object(aws, bucket, OBJECT)
     if content is None:
+        _refuse_a_second(aws, config, bucket)
         files = _pack(certificates.make_files())
         content = staging.make_object(aws, bucket, OBJECT, files, words="certificate authorities")
     pki = _unpack(content)
@@ -55,6 +62,17 @@ def ensure_pki(aws: Aws, bucket: Bucket) -> Pki:
         f"certificate authority {pki.ca_cert_hash()[:23]}… until {certificates.ends(pki.ca_cert):%Y-%m-%d}"
     )
     return pki
+
+
+def _refuse_a_second(aws: Aws, config: Config, bucket: Bucket) -> None:
+    """The disk is made after the CA, so where it is, there has been one."""
+    found = disk.find_disk(aws, config)
+    if found is not None:
+        place = f"s3://{bucket.name}/{bucket.prefix}{OBJECT}"
+        raise KubeError(
+            f"{place}, the cluster's CA, is gone, and {found['VolumeId']} was made with it",
+            hint="put it back: docs/recovery.md, The bucket is lost. Or kube_down.py, and begin anew",
+        )
 
 
 def find_ca_cert(aws: Aws, bucket: Bucket | None) -> bytes:
