@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torture import lost, stops
+from torture import lost, races, stops
 from torture.stage import Stage
+
+RACES = 30  # different orders of two clients' calls
 
 Play = Callable[[Stage, int], None]
 
@@ -34,6 +36,10 @@ def _changes(calls: str) -> Callable[[Stage], range]:
     return lambda stage: range(sum(call.changes and call.status < 300 for call in getattr(stage, calls)) + 1)
 
 
+def _seeds(count: int) -> Callable[[Stage], range]:
+    return lambda _stage: range(1, count + 1)
+
+
 def _stopped(play: Callable[..., None], *, after: bool) -> Play:
     return partial(play, after=after)
 
@@ -47,6 +53,8 @@ FAULTS: dict[str, Fault] = {
     "down-up": Fault("down stopped after call N, up", _down_calls, _stopped(stops.down_stopped_then_up, after=True)),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
+    "two-ups": Fault("two ups at once", _seeds(RACES), races.two_ups),
+    "up-and-down": Fault("up and down at once", _seeds(RACES), races.up_and_down),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import random
 import re
@@ -126,10 +127,13 @@ def rehearsed(box: SharedBox) -> Stage:
     return made
 
 
-def portrait(box: SharedBox) -> Portrait:
-    """All that an up leaves, without what AWS or chance chose: the account, its secrets' kinds, kubeconfig."""
+def portrait(box: SharedBox, *, beside: dict[str, Any] | None = None) -> Portrait:
+    """All that an up leaves, without what AWS or chance chose: the account, settings, kubeconfig.
+
+    `beside` is an inventory of what others have there, which must be as it was.
+    """
     settle(box, 2)
-    found = box.inventory()
+    found = without(box.inventory(), beside or {})
     return {
         "account": masked(found),
         "remembered": remembered(box),
@@ -137,6 +141,25 @@ def portrait(box: SharedBox) -> Portrait:
         "minions": _blank(minion_settings(box)),
         "kubeconfig": _entries(kubeconfig(box)),
     }
+
+
+def without(found: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
+    """An inventory without what others have; raises AssertionError where that is not there as it was."""
+    rest: dict[str, Any] = {"s3": _less(found.get("s3", {}), beside.get("s3", {}), "buckets")}
+    for place in set(found) - {"s3"}:
+        theirs = beside.get(place, {})
+        left = {kind: _less(things, theirs.get(kind, {}), f"{place} {kind}") for kind, things in found[place].items()}
+        rest[place] = {kind: things for kind, things in left.items() if things}
+    return {place: things for place, things in rest.items() if things}
+
+
+def _less(things: Any, theirs: Any, what: str) -> Any:
+    if isinstance(things, list):
+        assert set(theirs) <= set(things), f"others' {what} were {theirs} and are {things}"
+        return sorted(set(things) - set(theirs))
+    for key, thing in theirs.items():
+        same(things.get(key), thing, f"others' {what} {key}")
+    return {key: thing for key, thing in things.items() if key not in theirs}
 
 
 def _blank(settings: dict[str, str]) -> dict[str, str]:
@@ -154,6 +177,6 @@ def same(found: Any, wanted: Any, what: str) -> None:
     """Raises AssertionError with the lines that differ."""
     if found == wanted:
         return
-    texts = (json.dumps(each, indent=1, sort_keys=True, default=str).splitlines() for each in (wanted, found))
-    lines = [line for line in difflib.unified_diff(*texts, "wanted", "found", n=2, lineterm="")]
-    raise AssertionError("\n".join([f"{what}: not as after an undisturbed run", *lines[:60]]))
+    before, after = (json.dumps(each, indent=1, sort_keys=True, default=str).splitlines() for each in (wanted, found))
+    lines = difflib.unified_diff(before, after, "wanted", "found", n=2, lineterm="")
+    raise AssertionError("\n".join([f"{what}: not as after an undisturbed run", *itertools.islice(lines, 60)]))

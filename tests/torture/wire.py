@@ -26,7 +26,7 @@ def wire(through: Wire) -> Iterator[None]:
     def send(session: URLLib3Session, request: Any) -> Any:
         return through(original, session, request)
 
-    URLLib3Session.send = send  # type: ignore[method-assign]
+    URLLib3Session.send = send  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
