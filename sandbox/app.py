@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -39,7 +41,10 @@ REASONS = {200: "OK", 301: "Moved Permanently", 400: "Bad Request", 403: "Forbid
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One call as `--calls` writes it. Times are seconds since 1970; `error` is the code of a refusal."""
+    """One call as `--calls` writes it. Times are seconds since 1970; `error` is the code of a refusal.
+
+    `fault` is what was done to the call on purpose. A call that never came to AWS has status 0.
+    """
 
     service: str
     operation: str
@@ -49,17 +54,22 @@ class Record:
     end: float
     error: str = ""
     number: int = 0
+    fault: str = ""
 
 
-class LoseAnswer(Exception):
-    """Raised by a hook: the connection is reset, whatever was done."""
+class LoseAnswer(ConnectionError):
+    """Raised by a hook: the connection is reset, whatever was done. Whoever calls the Sandbox itself gets it."""
 
 
 @dataclass(slots=True)
 class Hooks:
-    """Where faults come in. `before` may answer or raise; `after` may change the answer, or raise LoseAnswer."""
+    """Where faults come in. `before` may answer or raise; `after` may change the answer, or raise LoseAnswer.
+
+    `rules` are asked between the two, of what is no repeat of a known ClientToken, and may raise Refusal.
+    """
 
     before: list[Callable[[Call], Answer | None]] = field(default_factory=list)
+    rules: list[Callable[[Call], None]] = field(default_factory=list)
     after: list[Callable[[Call, Answer], Answer]] = field(default_factory=list)
 
 
@@ -134,6 +144,7 @@ class Sandbox:
             self.world.state = State()
             self.world.delays = Delays()
             self.hooks = Hooks()
+            self.world.launches.clear()
             self.calls.clear()
             self.latency, self.count = 0.0, 0
             self.tick()
@@ -160,11 +171,12 @@ class Sandbox:
         if self.latency:
             time.sleep(self.latency)
         with self.lock:
-            self.count += 1
-            call.number = self.count
-            answer = self._answer(call, environ)
             if MACHINES not in environ:
-                self._record(call, answer, started)
+                self.count += 1
+                call.number = self.count
+            answer = self._handle(call, environ, started)
+        if answer.lost:
+            raise LoseAnswer(f"the answer to call {call.number} is lost")
         headers = [(name, value) for name, value in answer.headers if name.lower() != "content-length"]
         length = [] if call.method == "HEAD" and not answer.body else [("Content-Length", str(len(answer.body)))]
         if call.method == "HEAD":
@@ -172,18 +184,33 @@ class Sandbox:
         start_response(f"{answer.status} {REASONS.get(answer.status, 'Status')}", headers + length)
         return [answer.body]
 
-    def _answer(self, call: Call, environ: Environ) -> Answer:
+    def _handle(self, call: Call, environ: Environ, started: float) -> Answer:
+        """Answer and record one call; it is recorded too when a hook ends it by raising."""
+        answer = Answer(0, b"")
+        try:
+            early = self._early(call)
+            if early is not None:
+                answer = early
+                return answer
+            self.tick()
+            images.prepare(self.world, call.region)
+            answer = self._decide(call, environ)
+            answer.code = error_code(answer)
+            for change in self.hooks.after:
+                answer = change(call, answer)
+        except LoseAnswer:
+            answer.lost = True
+        finally:
+            if call.number:
+                self._record(call, answer, started)
+        return answer
+
+    def _early(self, call: Call) -> Answer | None:
         for hook in self.hooks.before:
             early = hook(call)
             if early is not None:
                 return early
-        self.tick()
-        images.prepare(self.world, call.region)
-        answer = self._decide(call, environ)
-        answer.code = error_code(answer)
-        for change in self.hooks.after:
-            answer = change(call, answer)
-        return answer
+        return None
 
     def _decide(self, call: Call, environ: Environ) -> Answer:
         """What AWS says: a repeated token's first answer, a rule's refusal or result, or moto's answer."""
@@ -191,6 +218,8 @@ class Sandbox:
             known = tokens.recall(self.world, call)
             if known is not None:
                 return known
+            for fault in self.hooks.rules:
+                fault(call)
             for rule in rules.before(call):
                 result = rule(self.world, call)
                 if result is not None:
@@ -230,6 +259,7 @@ class Sandbox:
             round(time.time(), 6),
             answer.code,
             call.number,
+            call.fault,
         )
         self.calls.append(record)
         self.on_record(record)
@@ -245,8 +275,8 @@ class Sandbox:
 
 
 def record_line(record: Record) -> str:
-    """A record as one line of JSON; `error` only where there is one."""
-    values = {name: value for name, value in asdict(record).items() if name != "error" or value}
+    """A record as one line of JSON; `error` and `fault` only where there is one."""
+    values = {name: value for name, value in asdict(record).items() if name not in ("error", "fault") or value}
     return json.dumps(values) + "\n"
 
 
@@ -254,7 +284,7 @@ def _handler() -> Any:
     from moto.moto_server.werkzeug_app import MotoRequestHandler
 
     class Handler(MotoRequestHandler):
-        """Keep-alive, unbuffered, silent."""
+        """Keep-alive, unbuffered, silent; resets the connection where an answer is to be lost."""
 
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -262,4 +292,17 @@ def _handler() -> Any:
         def log(self, *args: Any) -> None:
             """Nothing."""
 
+        def connection_dropped(self, error: BaseException, environ: Any = None) -> None:  # noqa: ARG002
+            """The client went away, or is to believe that we did."""
+            self.close_connection = True
+            if isinstance(error, LoseAnswer):
+                _reset(self.connection)
+
     return Handler
+
+
+def _reset(connection: socket.socket) -> None:
+    """Reset the connection at once, without a byte. The descriptor stays good, of a socket that leads nowhere."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with socket.socket() as nowhere:
+        os.dup2(nowhere.fileno(), connection.fileno())

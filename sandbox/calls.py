@@ -40,7 +40,11 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Call:
-    """One API call of the client's. `params` have boto3's names and types; `changes` is false for reads."""
+    """One API call of the client's. `params` have boto3's names and types; `changes` is false for reads.
+
+    `number` counts COMMAND's calls over the sandbox's life, and is 0 for a machine's; `peer` is the client's address;
+    `fault` is what was done to the call on purpose.
+    """
 
     service: str
     operation: str
@@ -50,6 +54,7 @@ class Call:
     method: str = "POST"
     number: int = 0
     peer: str = ""
+    fault: str = ""
 
     @property
     def changes(self) -> bool:
@@ -59,12 +64,13 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back to the client."""
+    """What goes back to the client; a lost one does not."""
 
     status: int
     body: bytes
     headers: list[tuple[str, str]] = field(default_factory=list)
     code: str = ""
+    lost: bool = False
 
     @property
     def refused(self) -> bool:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from sandbox import surroundings
+from sandbox import faultoptions, surroundings
 
 if TYPE_CHECKING:
     from sandbox.app import Sandbox
@@ -71,9 +71,12 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--pull", action="store_true", help="let machines pull the containers' images instead of having them already"
     )
+    faultoptions.add(parser)
     options = parser.parse_args(own)
     if options.latency < 0:
         parser.error("--latency is a number of milliseconds, 0 or more")
+    if why := faultoptions.problem(options):
+        raise OwnError(why)
     if separator and not command:
         parser.error("there is no command after --")
     return options, command
@@ -218,6 +221,7 @@ def _start(
     from sandbox.app import Sandbox, record_line
 
     box = Sandbox(latency=options.latency / 1000)
+    faultoptions.put(box, options)
     if calls is not None:
 
         def write(record: object) -> None:

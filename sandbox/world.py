@@ -73,6 +73,8 @@ class World:
         # What hosts that are machines say: whether an instance's still ends, and what it said on its console.
         self.busy: Callable[[str], bool] = lambda _instance: False
         self.console: Callable[[str], str | None] = lambda _instance: None
+        # Faults of launches, a group's own too: region, spec, how many (0: only a look). They may raise Refusal.
+        self.launches: list[Callable[[str, Spec, int], None]] = []
 
     @property
     def now(self) -> float:

@@ -19,6 +19,7 @@ from helpers import (
     master_of,
     must,
     named,
+    neighbour,
     only,
     part,
     read_object,
@@ -60,30 +61,6 @@ def test_what_others_made_survives_to_the_last_tag(sandbox: Box) -> None:
     must(sandbox.up())
     must(sandbox.down())
     assert sandbox.inventory() == before
-
-
-def neighbour(box: Box) -> None:
-    """Somebody else's VPC, disk, address, key, role, group of another cluster, and bucket in the same account."""
-    ec2, other = box.client("ec2"), {"KubernetesCluster": "other", "kubernetes.io/cluster/other": "owned"}
-    labels = [{"Key": key, "Value": value} for key, value in other.items()]
-    vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": labels}])
-    vpc_id = vpc["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="172.20.0.0/24")["Subnet"]["SubnetId"]
-    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
-    ec2.create_security_group(GroupName="kubernetes-master-other", Description="theirs", VpcId=vpc_id)
-    ec2.create_network_interface(SubnetId=subnet)
-    ec2.allocate_address(Domain="vpc")
-    ec2.create_volume(
-        Size=5, AvailabilityZone=f"{REGION}a", TagSpecifications=[{"ResourceType": "volume", "Tags": labels}]
-    )
-    ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["example.com"]}])
-    ec2.create_key_pair(KeyName="theirs")
-    box.client("iam").create_role(RoleName="kubernetes-master", AssumeRolePolicyDocument="{}")
-    box.client("iam").create_instance_profile(InstanceProfileName="kubernetes-master")
-    bucket = {"LocationConstraint": REGION}
-    box.client("s3").create_bucket(Bucket="somebody-elses", CreateBucketConfiguration=bucket)
-    box.client("s3").put_object(Bucket="somebody-elses", Key=f"{REGION}/{ID}/pki.tar", Body=b"theirs")
 
 
 def test_two_clusters_side_by_side_are_apart(sandbox: Box) -> None:

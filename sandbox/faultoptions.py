@@ -1,0 +1,69 @@
+"""The command line's faults: what is said, what is wrong with it, and the objects that it asks for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sandbox.app import Sandbox
+
+CANNOT_STOP = "--stop-at and --stop-after need Linux's /proc, to know which process to end"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Put the faults' options into the parser."""
+    group = parser.add_argument_group("faults", "what goes wrong on purpose; N counts COMMAND's API calls, reads too")
+    several: dict[str, Any] = {"action": "append", "default": [], "type": _number}
+    group.add_argument("--stop-at", metavar="N", help="kill the client just before AWS does call N", **several)
+    group.add_argument("--stop-after", metavar="N", help="kill the client just after AWS did call N", **several)
+    group.add_argument("--lose-answer", metavar="N", help="do call N and reset the connection", **several)
+    group.add_argument(
+        "--lose-answers", action="store_true", help="lose the answer of every changing call, once for each"
+    )
+    share: dict[str, Any] = {"metavar": "P", "type": _share, "default": 0.0}
+    group.add_argument("--throttle", help="refuse a call, with probability P, as one too many", **share)
+    group.add_argument("--errors", help="fail a call, with probability P, by a fault of AWS's own", **share)
+    group.add_argument("--seed", metavar="N", type=int, default=1, help="which random numbers to use (default 1)")
+
+
+def problem(options: argparse.Namespace) -> str:
+    """Why these options cannot be had on this computer, '' when they can."""
+    if options.stop_at or options.stop_after:
+        from sandbox import peers
+
+        return "" if peers.can_look() else CANNOT_STOP
+    return ""
+
+
+def put(box: Sandbox, options: argparse.Namespace) -> None:
+    """Put the faults that the options ask for into a Sandbox, in the order in which AWS would come to them."""
+    from sandbox import faults
+
+    wanted: list[tuple[object, Callable[[], object]]] = [
+        (options.stop_at or options.stop_after, lambda: faults.Stop(at=options.stop_at, done=options.stop_after)),
+        (options.throttle, lambda: faults.Throttle(options.throttle, seed=options.seed)),
+        (options.errors, lambda: faults.Errors(options.errors, seed=options.seed)),
+        (
+            options.lose_answer or options.lose_answers,
+            lambda: faults.LoseAnswers(options.lose_answer, every=options.lose_answers),
+        ),
+    ]
+    faults.put(box, *(make() for asked, make in wanted if asked))
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not the number of a call: give 1 or more")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a probability: give a number from 0 to 1")
+    return share
