@@ -112,7 +112,7 @@ def _check_ranges(aws: Aws, config: Config) -> None:
 
 def _check_subnet_free(aws: Aws, config: Config) -> None:
     """Raises SettingError when the subnet to be made overlaps one that the VPC has already."""
-    the_vpc = vpc.find_vpc(aws, config)
+    the_vpc = vpc.brought_vpc(aws, config.vpc_id) if config.vpc_id else vpc.find_vpc(aws, config)
     if not the_vpc:
         return
     wanted = ipaddress.IPv4Network(config.subnet_cidr)

@@ -284,21 +284,6 @@ def test_a_table_that_routes_to_an_instance_is_refused(sandbox: Box) -> None:
     refused_untouched(sandbox, sandbox.up(SUBNET_ID=brought.subnet), 2, "SUBNET_ID", brought.table, "192.168.0.0/16")
 
 
-@pytest.mark.parametrize(
-    ("given", "word"),
-    [
-        ({"VPC_ID": "vpc-0123456789abcdef0"}, "vpc-0123456789abcdef0"),
-        ({"SUBNET_ID": "subnet-0123456789abcdef0"}, "subnet-0123456789abcdef0"),
-        ({"DHCP_OPTION_SET_ID": "dopt-0123456789abcdef0"}, "dopt-0123456789abcdef0"),
-        ({"MASTER_RESERVED_IP": "198.51.100.7"}, "198.51.100.7"),
-        ({"AWS_IMAGE": "ami-0123456789abcdef0"}, "ami-0123456789abcdef0"),
-        ({"KUBE_NODE_IMAGE": "ami-0123456789abcdef0"}, "ami-0123456789abcdef0"),
-    ],
-)
-def test_brought_things_that_are_not_there_are_refused(sandbox: Box, given: dict[str, object], word: str) -> None:
-    refused_untouched(sandbox, sandbox.up(**given), 2, only(given), word)
-
-
 def test_brought_things_that_do_not_fit_are_refused(sandbox: Box) -> None:
     brought = Brought(sandbox)
     untouched: list[tuple[dict[str, object], tuple[str, ...]]] = [

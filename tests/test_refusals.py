@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REGION, Box
+from conftest import Box
 from helpers import (
     ID,
     answer_with,
     bucket_of,
-    kubeconfig,
     minion_settings,
     must,
     only,
@@ -25,69 +24,12 @@ from helpers import (
     stop_after,
 )
 
-from sandbox import cloud, images
-from sandbox.calls import result_answer
+from sandbox import images
 
 ROOT = Path(__file__).parent.parent
 
 
 # --- before anything is made
-
-
-def test_a_type_that_the_zone_does_not_offer(sandbox: Box) -> None:
-    offered = {"InstanceTypeOfferings": [{"InstanceType": "t3.small", "LocationType": "availability-zone"}]}
-    sandbox.aws.hooks.before.append(
-        lambda call: result_answer(call, offered) if call.operation == "DescribeInstanceTypeOfferings" else None
-    )
-    refused_untouched(sandbox, sandbox.up(), 2, "MASTER_SIZE", "t3.medium is not offered", f"{REGION}a")
-
-
-def test_a_type_that_does_not_exist(sandbox: Box) -> None:
-    refused_untouched(sandbox, sandbox.up(NODE_SIZE="z99.large"), 2, "NODE_SIZE", "z99.large")
-
-
-def test_a_zone_that_does_not_exist(sandbox: Box) -> None:
-    refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=f"{REGION}f"), 2, "KUBE_AWS_ZONE", f"{REGION}a")
-
-
-def test_an_image_of_another_architecture(sandbox: Box) -> None:
-    sandbox.client("ec2").describe_vpcs()
-    parameter = "/aws/service/debian/release/13/latest/arm64"
-    image = sandbox.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
-    result = sandbox.up(AWS_IMAGE=image, KUBE_NODE_IMAGE="")
-    refused_untouched(sandbox, result, 2, "AWS_IMAGE", image, "arm64", "amd64")
-
-
-def test_images_that_nobody_publishes_here(sandbox: Box) -> None:
-    sandbox.client("ec2").describe_vpcs()
-    cloud.ssm(REGION)._parameters.clear()
-    refused_untouched(sandbox, sandbox.up(), 2, "AWS_IMAGE", "/aws/service/debian/release/13/latest/amd64")
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"NUM_NODES": 300}, ("NUM_NODES", "300 minions", "256", "10.244.0.0/16")),
-        ({"NUM_NODES": 252}, ("NUM_NODES", "254", "251", "/24")),
-        ({"NUM_NODES": 600, "KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"},
-         ("NUM_NODES", "603 routes", "500")),
-        ({"NUM_NODES": 998, "KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"},
-         ("NUM_NODES", "1001", "1000")),
-        ({"SERVICE_CLUSTER_IP_RANGE": "10.244.0.0/16"}, ("overlaps", "10.244.0.0/16")),
-        ({"CLUSTER_IP_RANGE": "172.20.0.0/16", "NON_MASQUERADE_CIDR": "172.0.0.0/8"}, ("overlaps", "172.20.0.0/16")),
-        ({"MASTER_SIZE": "t3.micro"}, ("MASTER_SIZE", "2 GiB")),
-        ({"VPC_NAME": "a-rather-long-name-for-a-vpc"}, ("64",)),
-        ({"NUM_NODES": "four"}, ("NUM_NODES", "'four'", "whole number")),
-        ({"KUBE_OS_DISTRIBUTION": "jessie"}, ("KUBE_OS_DISTRIBUTION", "debian")),
-        ({"KUBERNETES_VERSION": "1.37.99"}, ("1.37.99",)),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_refused_with_its_arithmetic(
-    sandbox: Box, given: dict[str, object], words: tuple[str, ...]
-) -> None:
-    result = sandbox.up(**given)
-    assert result.code in (1, 2) if "KUBERNETES_VERSION" in given else result.code == 2
-    refused_untouched(sandbox, result, result.code, *words)
 
 
 def test_many_minions_fit_with_the_raised_quota(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,46 +52,6 @@ def test_a_quota_that_cannot_be_asked_counts_as_the_default(sandbox: Box) -> Non
 # --- local files
 
 
-@pytest.mark.parametrize("text", ["clusters: [", "- a list", "clusters: {a: b}", "just words", "clusters:\n- name\n"])
-def test_a_broken_kubeconfig_is_left_alone(sandbox: Box, text: str) -> None:
-    kubeconfig(sandbox).parent.mkdir(parents=True, exist_ok=True)
-    kubeconfig(sandbox).write_text(text)
-    refused_untouched(sandbox, sandbox.up(), 2, "KUBECONFIG", str(kubeconfig(sandbox)))
-    assert kubeconfig(sandbox).read_text() == text
-
-
-def test_a_kubeconfig_that_is_no_text(sandbox: Box) -> None:
-    kubeconfig(sandbox).parent.mkdir(parents=True, exist_ok=True)
-    kubeconfig(sandbox).write_bytes(b"\xff\xfe\x00")
-    refused_untouched(sandbox, sandbox.up(), 2, "KUBECONFIG")
-
-
-def test_a_kubeconfig_that_cannot_be_written(sandbox: Box) -> None:
-    in_the_way = sandbox.home / "file"
-    in_the_way.write_text("")
-    path = str(in_the_way / "config")
-    refused_untouched(sandbox, sandbox.up(KUBECONFIG=path), 2, "KUBECONFIG", f"{path} cannot be written")
-    refused_untouched(sandbox, sandbox.up(AWS_SSH_KEY=path), 2, "AWS_SSH_KEY", path)
-
-
-def test_a_key_that_is_no_key(sandbox: Box) -> None:
-    Path(sandbox.environ["AWS_SSH_KEY"] + ".pub").write_text("hello\n")
-    refused_untouched(sandbox, sandbox.up(), 2, "AWS_SSH_KEY", "not a public key")
-
-
-def test_a_key_that_is_a_folder_or_lacks_its_private_half(sandbox: Box) -> None:
-    refused_untouched(sandbox, sandbox.up(AWS_SSH_KEY=sandbox.home), 2, "AWS_SSH_KEY")
-    Path(sandbox.environ["AWS_SSH_KEY"]).unlink()
-    refused_untouched(sandbox, sandbox.up(), 2, "AWS_SSH_KEY", "private key")
-
-
-def test_a_key_behind_a_passphrase_without_its_public_half(sandbox: Box) -> None:
-    key = sandbox.home / "locked"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(key)], check=True)
-    key.with_name("locked.pub").unlink()
-    refused_untouched(sandbox, sandbox.up(AWS_SSH_KEY=key), 2, "AWS_SSH_KEY", "passphrase", "ssh-keygen -y")
-
-
 def test_a_missing_program_names_its_package(sandbox: Box) -> None:
     key = Path(sandbox.environ["AWS_SSH_KEY"])
     key.unlink()
@@ -165,12 +67,6 @@ def test_without_kubectl_a_run_is_as_good(sandbox: Box) -> None:
 
 
 # --- others' things
-
-
-def test_a_bucket_of_another_account(sandbox: Box) -> None:
-    answer_with(sandbox, "s3:HeadBucket", "403", "Forbidden", status=403)
-    result = sandbox.up(AWS_S3_BUCKET="somebody-elses")
-    refused_untouched(sandbox, result, 2, "AWS_S3_BUCKET", "somebody-elses", "123456789012")
 
 
 def test_a_key_pair_of_our_name_with_another_key(sandbox: Box) -> None:
