@@ -23,6 +23,7 @@ from helpers import (
     master_settings,
     minion_settings,
     must,
+    only,
     remembered,
     settle,
     shared_box,
@@ -44,6 +45,9 @@ clusters:
 users:
 - {name: theirs, user: {token: theirs}}
 """
+
+WAITS = [f"KUBE_WAIT_{what}_SECONDS" for what in ("AWS", "INSTANCE", "API", "NODES", "DELETE")]
+SETTINGS = {"NUM_NODES": "1", **dict.fromkeys(WAITS, "120")}
 
 Portrait = dict[str, Any]
 
@@ -120,8 +124,8 @@ def stage() -> Iterator[Stage]:
 
 
 def rehearsed(box: SharedBox) -> Stage:
-    """A stage that knows what an undisturbed run makes. One minion: of two, chance decides which is the first."""
-    box.environ["NUM_NODES"] = "1"
+    """A stage that knows what an undisturbed run makes. One minion: of two, chance decides which is the first. Short waits."""
+    box.environ |= SETTINGS
     made = Stage(box)
     made.rehearse()
     return made
@@ -134,9 +138,12 @@ def portrait(box: SharedBox, *, beside: dict[str, Any] | None = None) -> Portrai
     """
     settle(box, 2)
     found = without(box.inventory(), beside or {})
+    account = masked(found)
+    for bucket in account["s3"].values():
+        bucket["objects"] = sorted(set(bucket["objects"]))  # a manifest that changed is one more, beside the old
     return {
-        "account": masked(found),
-        "remembered": remembered(box),
+        "account": account,
+        "remembered": remembered(box, bucket=only(found["s3"])),
         "master": _blank(master_settings(box)),
         "minions": _blank(minion_settings(box)),
         "kubeconfig": _entries(kubeconfig(box)),
