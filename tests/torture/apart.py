@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from helpers import must, refused_untouched
+
 from torture.stage import Stage, same, without
 
 Settings = dict[str, object]

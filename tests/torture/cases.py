@@ -37,6 +37,10 @@ def _changes(calls: str) -> Callable[[Stage], range]:
     return lambda stage: range(sum(call.changes and call.status < 300 for call in getattr(stage, calls)) + 1)
 
 
+def _every_third(stage: Stage) -> range:
+    return range(2, len(stage.down_calls) + 1, 3)
+
+
 def _every_tenth(stage: Stage) -> range:
     calls = len(stage.up_calls) + stage.rerun_calls + len(stage.down_calls)
     return range(1, calls + 1, killed.EVERY)
@@ -56,7 +60,7 @@ FAULTS: dict[str, Fault] = {
     "up-down": Fault("up stopped after call N, down", _up_calls, _stopped(stops.up_stopped_then_down, after=True)),
     "down-before": Fault("down stopped before call N", _down_calls, _stopped(stops.down_stopped, after=False)),
     "down-after": Fault("down stopped after call N", _down_calls, _stopped(stops.down_stopped, after=True)),
-    "down-up": Fault("down stopped after call N, up", _down_calls, _stopped(stops.down_stopped_then_up, after=True)),
+    "down-up": Fault("down stopped after call N, up", _every_third, _stopped(stops.down_stopped_then_up, after=True)),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),

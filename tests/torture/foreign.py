@@ -8,6 +8,7 @@ from typing import Any
 
 from conftest import REGION
 from helpers import GROUP, SharedBox, bucket_of, master_of, must, named, only, part, settle, template_data
+
 from torture.stage import Stage
 
 Tags = list[dict[str, str]]
@@ -19,12 +20,16 @@ TAGGINGS: list[Tags] = [
 
 @dataclass(frozen=True)
 class Thing:
-    """Something of somebody else's: its kind in the inventory, its id, how he removes it, whether it blocks the VPC."""
+    """Something of somebody else's: its kind in the inventory, its id, and how its owner removes it.
+
+    `blocks` says whether our VPC or bucket cannot go while it is there; `said` is how down then names it, if not by id.
+    """
 
     kind: str
     name: str
     remove: Callable[[], object]
     blocks: bool = True
+    said: str = ""
     region: str = REGION
 
 
@@ -41,7 +46,7 @@ def foreign(stage: Stage, number: int) -> None:
     assert _entry(box, thing) == before, f"{thing.name} was {before} and is {_entry(box, thing)}"
     assert ended.code == int(thing.blocks), ended.out + ended.err
     if thing.blocks:
-        assert thing.name in ended.err, f"{thing.name} is in the way and not named:\n{ended.err}"
+        assert (thing.said or thing.name) in ended.err, f"{thing.name} is in the way and not named:\n{ended.err}"
         assert "again" in ended.err
     thing.remove()
     settle(box)
@@ -55,8 +60,8 @@ def _entry(box: SharedBox, thing: Thing) -> Any:
     things = box.inventory().get(thing.region, {}).get(thing.kind, {})
     if isinstance(things, list):
         return thing.name in things
-    entry = things.get(thing.name)
-    return {key: value for key, value in entry.items() if key != "instance"} if entry else None
+    entry = (things.get("objects", {}) if thing.region == "s3" else things).get(thing.name)
+    return {key: value for key, value in entry.items() if key != "instance"} if isinstance(entry, dict) else entry
 
 
 def _specification(kind: str, tags: Tags) -> list[dict[str, Any]]:
@@ -144,14 +149,23 @@ def a_subnet(box: SharedBox, tags: Tags) -> Thing:
 
 
 def a_load_balancer(box: SharedBox, tags: Tags) -> Thing:
-    elb = box.client("elb")
+    """With the interface that AWS puts into the subnet for it, and a security group of its own."""
+    elb, ec2, group = box.client("elb"), box.client("ec2"), a_security_group(box, tags)
+    interface = ec2.create_network_interface(SubnetId=_subnet(box), Groups=[group.name], Description="ELB theirs")
     elb.create_load_balancer(
         LoadBalancerName="theirs",
         Listeners=[{"Protocol": "tcp", "LoadBalancerPort": 80, "InstancePort": 80}],
         Subnets=[_subnet(box)],
+        SecurityGroups=[group.name],
         **({"Tags": tags} if tags else {}),
     )
-    return Thing("load balancers", "theirs", lambda: elb.delete_load_balancer(LoadBalancerName="theirs"))
+
+    def remove() -> None:
+        elb.delete_load_balancer(LoadBalancerName="theirs")
+        ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterface"]["NetworkInterfaceId"])
+        group.remove()
+
+    return Thing("load balancers", "theirs", remove, said="ELB theirs")
 
 
 def an_address(box: SharedBox, tags: Tags) -> Thing:
@@ -170,7 +184,7 @@ def an_address_in_use(box: SharedBox, tags: Tags) -> Thing:
         settle(box)
         ec2.release_address(AllocationId=made["AllocationId"])
 
-    return Thing("addresses", made["AllocationId"], remove)
+    return Thing("addresses", made["AllocationId"], remove, said=instance)
 
 
 def a_key_pair(box: SharedBox, tags: Tags) -> Thing:
@@ -213,7 +227,7 @@ def a_group(box: SharedBox, tags: Tags) -> Thing:
 def an_object(box: SharedBox, tags: Tags) -> Thing:
     s3, bucket, key = box.client("s3"), bucket_of(box), f"{REGION}/kubernetes-2/settings.env"
     s3.put_object(Bucket=bucket, Key=key, Body=b"theirs")
-    return Thing(bucket, "objects", lambda: s3.delete_object(Bucket=bucket, Key=key), blocks=False, region="s3")
+    return Thing(bucket, key, lambda: s3.delete_object(Bucket=bucket, Key=key), said=bucket, region="s3")
 
 
 def a_role(box: SharedBox, tags: Tags) -> Thing:

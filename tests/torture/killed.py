@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from torture.stage import OTHERS, SETTINGS, Stage, same
 
 from sandbox.inventory import masked
+from torture.stage import OTHERS, SETTINGS, Stage, same
 
 TOP = Path(__file__).parents[2]
 EVERY = 10

@@ -1,17 +1,17 @@
-"""Two at once: nothing is corrupted, nothing foreign touched, and what came out double is refused and goes by one down."""
+"""Two at once: nothing is corrupted or touched that is others'; what came double is refused, and one down ends it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import kube_down
-import kube_up
 from conftest import REGION
 from helpers import kubeconfig, must, neighbour, part
+
+import kube_down
+import kube_up
+from sandbox.calls import Answer, Call
 from torture.stage import OTHERS, Stage, portrait, same
 from torture.turns import Client, together
-
-from sandbox.calls import Answer, Call
 
 # Kinds that AWS makes a second time when a second client asks for one.
 SOLE = ("vpcs", "dhcp options", "internet gateways", "route tables", "addresses", "volumes")

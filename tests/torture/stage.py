@@ -105,7 +105,7 @@ class Stage:
         assert "nothing to do" in again.out
 
     def check_gone(self, what: str, *, kubeconfig_as: str | None = "") -> None:
-        """The account is as empty as it was, and kubeconfig as an undisturbed down leaves it, or as given (None: any)."""
+        """The account is as empty as it was, and kubeconfig as an undisturbed down leaves it, or as given; None: any"""
         same(self.box.inventory(), {}, what)
         if kubeconfig_as is not None:
             same(kubeconfig(self.box).read_text(), kubeconfig_as or self.bare, f"{what}: kubeconfig")
@@ -127,7 +127,7 @@ def stage() -> Iterator[Stage]:
 
 
 def rehearsed(box: SharedBox) -> Stage:
-    """A stage that knows what an undisturbed run makes. One minion: of two, chance decides which is the first. Short waits."""
+    """A stage that knows what an undisturbed run makes. One minion: of two, chance says which is the first."""
     box.environ |= SETTINGS
     made = Stage(box)
     made.rehearse()

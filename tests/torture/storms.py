@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from helpers import must
-from torture.stage import Stage
 
 from sandbox import faults
 from sandbox.app import Hooks
+from torture.stage import Stage
 
 THROTTLED, FAILED = 0.30, 0.05
 BOUND = 600.0  # simulated seconds for any one run, of which an undisturbed up takes about 5

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from conftest import Result
 from helpers import SharedBox
-from torture.wire import wire
 
 from sandbox.clock import FakeClock
+from torture.wire import wire
 
 PATIENCE = 60.0  # real seconds after which a client that gets no turn is a bug of this file
 
