@@ -79,9 +79,11 @@ def _doubles(stage: Stage, before: dict[str, Any]) -> dict[str, list[str]]:
     """The ids of what the account holds two of and should hold one: by the cluster's own tag."""
     found = {}
     for kind in SOLE:
-        ours = [key for key, thing in part(stage.box, kind).items() if "KubernetesCluster" in thing["tags"]]
-        ours = [key for key in ours if key not in before[REGION].get(kind, {})]
-        if len([key for key in ours if not part(stage.box, kind)[key]["tags"]["Name"].endswith("-root")]) > 1:
+        theirs = before[REGION].get(kind, {})
+        tags = {key: thing["tags"] for key, thing in part(stage.box, kind).items() if key not in theirs}
+        ours = [key for key, given in tags.items() if "KubernetesCluster" in given]
+        ours = [key for key in ours if not tags[key]["Name"].endswith("-root")]  # the instances' own disks
+        if len(ours) > 1:
             found[kind] = ours
     return found
 
