@@ -102,7 +102,7 @@ def _run(world: World, region: str, group: Any, count: int) -> list[Any]:
     made = []
     for subnet, share in _shares(subnets, count):
         launch = launching.in_subnet(spec, subnet)
-        launching.check(world, region, launch)
+        launching.check(world, region, launch, share)
         tags = group.get_propagated_tags() | {"aws:autoscaling:groupName": group.name}
         made += launching.run(world, region, launch, share, tags, version)
     for instance in made:
