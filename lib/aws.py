@@ -434,13 +434,18 @@ class Aws:
         *,
         done_on: Sequence[str] = (),
         retry_on: Sequence[str] = (),
+        retry_if: Retry = never,
     ) -> None:
         """Do one thing that may be repeated without harm.
 
-        Codes in `done_on` mean that it was done before; those in `retry_on` that AWS is not ready yet, and the call is
-        repeated. Raises AwsRefusal.
+        Codes in `done_on` mean that it was done before; those in `retry_on`, and refusals that `retry_if` knows, that
+        AWS is not ready yet, and the call is repeated. Raises AwsRefusal.
         """
-        self._do(verb, words, call, done_on=done_on, retry_if=lambda error: error_code(error) in retry_on)
+
+        def again(error: BaseException) -> bool:
+            return error_code(error) in retry_on or retry_if(error)
+
+        self._do(verb, words, call, done_on=done_on, retry_if=again)
 
     def remove(
         self,

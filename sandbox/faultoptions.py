@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sandbox.app import Sandbox
 
+# Whatever sandbox/shortages.py can count; loading it takes a second, and moto.
+LIMITED = (
+    *(
+        "addresses",
+        "buckets",
+        "gateways",
+        "groups",
+        "instances",
+        "interfaces",
+        "profiles",
+        "roles",
+        "subnets",
+        "tables",
+    ),
+    *("vcpus", "volumes", "vpcs"),
+)
 CANNOT_STOP = "--stop-at and --stop-after need Linux's /proc, to know which process to end"
 
 
@@ -25,6 +42,24 @@ def add(parser: argparse.ArgumentParser) -> None:
     share: dict[str, Any] = {"metavar": "P", "type": _share, "default": 0.0}
     group.add_argument("--throttle", help="refuse a call, with probability P, as one too many", **share)
     group.add_argument("--errors", help="fail a call, with probability P, by a fault of AWS's own", **share)
+    group.add_argument(
+        "--deny",
+        metavar="ACTION",
+        action="append",
+        default=[],
+        type=_action,
+        help="take a right away: ec2:CreateVpc, iam:*",
+    )
+    group.add_argument("--expire", metavar="N", type=_number, help="let the credentials expire with call N")
+    group.add_argument(
+        "--limit",
+        metavar="WHAT=N",
+        action="append",
+        default=[],
+        type=_limit,
+        help="allow the account N of WHAT, such as vpcs=0",
+    )
+    group.add_argument("--capacity", choices=["none"], help="have no machine free")
     group.add_argument("--seed", metavar="N", type=int, default=1, help="which random numbers to use (default 1)")
 
 
@@ -39,12 +74,16 @@ def problem(options: argparse.Namespace) -> str:
 
 def put(box: Sandbox, options: argparse.Namespace) -> None:
     """Put the faults that the options ask for into a Sandbox, in the order in which AWS would come to them."""
-    from sandbox import faults
+    from sandbox import denials, faults, shortages
 
     wanted: list[tuple[object, Callable[[], object]]] = [
         (options.stop_at or options.stop_after, lambda: faults.Stop(at=options.stop_at, done=options.stop_after)),
+        (options.expire, lambda: denials.Expire(options.expire)),
+        (options.deny, lambda: denials.Deny(*options.deny)),
         (options.throttle, lambda: faults.Throttle(options.throttle, seed=options.seed)),
         (options.errors, lambda: faults.Errors(options.errors, seed=options.seed)),
+        (options.limit, lambda: shortages.Limits(dict(options.limit))),
+        (options.capacity, shortages.NoCapacity),
         (
             options.lose_answer or options.lose_answers,
             lambda: faults.LoseAnswers(options.lose_answer, every=options.lose_answers),
@@ -67,3 +106,18 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a probability: give a number from 0 to 1")
     return share
+
+
+def _action(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+:[A-Za-z0-9*?]+", text):
+        raise argparse.ArgumentTypeError(f"{text} is not an action: give one such as ec2:CreateVpc or iam:*")
+    return text
+
+
+def _limit(text: str) -> tuple[str, int]:
+    what, _, number = text.partition("=")
+    if what not in LIMITED:
+        raise argparse.ArgumentTypeError(f"{what} has no limit here; there are: {', '.join(LIMITED)}")
+    if not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} has no number: give {what}=0 or more")
+    return what, int(number)

@@ -94,12 +94,15 @@ def _launch(world: World, region: str, group: Any, count: int) -> None:
 def _run(world: World, region: str, group: Any, count: int) -> list[Any]:
     from moto.autoscaling.models import InstanceState
 
+    if launching.find_template(region, {"LaunchTemplateId": group.ec2_launch_template.id}) is None:
+        gone = f"The specified launch template, with template ID {group.ec2_launch_template.id}, does not exist."
+        raise Refusal("InvalidLaunchTemplateId.NotFound", gone)
     spec, version = template_spec(group)
     subnets = [name.strip() for name in (group.vpc_zone_identifier or "").split(",") if name.strip()]
     made = []
     for subnet, share in _shares(subnets, count):
         launch = launching.in_subnet(spec, subnet)
-        launching.check(world, region, launch)
+        launching.check(world, region, launch, share)
         tags = group.get_propagated_tags() | {"aws:autoscaling:groupName": group.name}
         made += launching.run(world, region, launch, share, tags, version)
     for instance in made:

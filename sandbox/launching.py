@@ -43,8 +43,8 @@ def find_template(region: str, wanted: Spec) -> Any | None:
     return next((template for template in templates if names & {template.id, template.name}), None)
 
 
-def check(world: World, region: str, spec: Spec) -> None:
-    """Refuse as EC2 does; `spec` has RunInstances' parameters."""
+def check(world: World, region: str, spec: Spec, count: int = 0) -> None:
+    """Refuse as EC2 does; `spec` has RunInstances' parameters. `count` is 0 where nothing is to be launched yet."""
     check_user_data(spec.get("UserData"))
     image = _check_image(region, spec.get("ImageId"))
     _check_type(region, spec, image)
@@ -53,6 +53,8 @@ def check(world: World, region: str, spec: Spec) -> None:
     _check_groups(region, _group_ids(spec))
     _check_interfaces(region, spec)
     _check_disks(spec, image)
+    for fault in world.launches:
+        fault(region, spec, count)
 
 
 def check_user_data(encoded: Any) -> None:
@@ -93,11 +95,11 @@ def _check_type(region: str, spec: Spec, image: Any) -> None:
     known = INSTANCE_TYPES.get(name)
     if known is None:
         raise Refusal("InvalidParameterValue", f"Invalid value '{name}' for InstanceType.")
-    zone = _zone(region, spec)
-    if zone and name not in offered(region, zone):
+    where = zone(region, spec)
+    if where and name not in offered(region, where):
         raise Refusal(
             "Unsupported",
-            f"Your requested instance type ({name}) is not supported in your requested Availability Zone ({zone}).",
+            f"Your requested instance type ({name}) is not supported in your requested Availability Zone ({where}).",
         )
     if image.architecture not in known["ProcessorInfo"]["SupportedArchitectures"]:
         raise Refusal(
@@ -115,7 +117,8 @@ def offered(region: str, zone: str) -> set[str]:
     return {row["InstanceType"] for row in rows if row["Location"] == zone}
 
 
-def _zone(region: str, spec: Spec) -> str | None:
+def zone(region: str, spec: Spec) -> str | None:
+    """The zone of the subnet or interface that the spec names, None where it names none."""
     subnet_id = spec.get("SubnetId") or next((nic.get("SubnetId") for nic in _nics(spec)), None)
     backend = cloud.ec2(region)
     if subnet_id:

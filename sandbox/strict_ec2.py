@@ -281,7 +281,8 @@ def attach_volume(_world: World, call: Call) -> None:
 
 def run_instances(world: World, call: Call) -> None:
     """What EC2 looks at before it launches."""
-    launching.check(world, call.region, launching.from_template(call.region, call.params))
+    count = 0 if call.params.get("DryRun") else int(call.params.get("MaxCount") or 1)
+    launching.check(world, call.region, launching.from_template(call.region, call.params), count)
 
 
 def after_run_instances(_world: World, call: Call) -> None:

@@ -177,9 +177,9 @@ def read_object(box: Box, key: str, bucket: str = "", region: str = REGION) -> b
     return body
 
 
-def remembered(box: Box, cluster: str = ID) -> dict[str, str]:
+def remembered(box: Box, cluster: str = ID, bucket: str = "") -> dict[str, str]:
     """settings.env in the bucket."""
-    text = read_object(box, f"{REGION}/{cluster}/settings.env").decode()
+    text = read_object(box, f"{REGION}/{cluster}/settings.env", bucket).decode()
     pairs = (line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
     return {name: value.strip("'") for name, value in pairs}
 

@@ -428,9 +428,19 @@ def test_an_entry_of_our_name_that_points_elsewhere_stays(sandbox: Box) -> None:
     must(sandbox.up())
     text = kubeconfig(sandbox).read_text()
     elsewhere = re.sub(r"server: https://\S+", "server: https://10.1.2.3", text)
+    elsewhere = re.sub(r"(certificate-authority-data: )\S+", r"\1dGhlaXJz", elsewhere)
     kubeconfig(sandbox).write_text(elsewhere)
     must(sandbox.down())
     assert kubeconfig(sandbox).read_text() == elsewhere
+
+
+def test_an_entry_with_the_clusters_ca_goes_though_its_address_was_let_go_before(sandbox: Box) -> None:
+    must(sandbox.up())
+    stop_after(sandbox, "ec2:DeleteVolume")  # address, interface and disk are gone, and with them what the server was
+    assert sandbox.down().code == 130
+    sandbox.aws.hooks.after.clear()
+    must(sandbox.down())
+    assert "aws_" not in kubeconfig(sandbox).read_text()
 
 
 def test_what_is_kept_of_kubeconfig_is_everything_else(sandbox: Box) -> None:

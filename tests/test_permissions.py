@@ -15,44 +15,17 @@ import pytest
 from botocore import xform_name
 from conftest import Box
 
+from sandbox import denials
+
 ROOT = Path(__file__).parent.parent
 POLICY = ROOT / "docs" / "permissions-policy.json"
 SERVICES = ("autoscaling", "cloudwatch", "ec2", "elb", "elbv2", "iam", "pricing", "s3", "service-quotas", "ssm", "sts")
 ATTRIBUTES = {"quotas": "service-quotas"}  # lib.aws.Aws's name where it is not boto3's
 
-PREFIXES = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing", "service-quotas": "servicequotas"}
-# Calls whose action has another name, or that need more than one: "Actions, resources, and condition keys" of each
-# service in AWS's service authorization reference.
-ACTIONS = {
-    ("autoscaling", "CreateAutoScalingGroup"): {
-        "autoscaling:CreateAutoScalingGroup",
-        "autoscaling:CreateOrUpdateTags",
-        "ec2:RunInstances",  # whoever names a launch template must be allowed to launch from it
-        "ec2:CreateTags",
-        "iam:CreateServiceLinkedRole",  # the first group, and the first spot instance, of an account
-        "iam:PassRole",
-    },
-    ("iam", "AddRoleToInstanceProfile"): {"iam:AddRoleToInstanceProfile", "iam:PassRole"},
-    ("iam", "CreateInstanceProfile"): {"iam:CreateInstanceProfile", "iam:TagInstanceProfile"},
-    ("iam", "CreateRole"): {"iam:CreateRole", "iam:TagRole"},
-    ("s3", "CreateBucket"): {"s3:CreateBucket", "s3:TagResource"},  # it is tagged in that call
-    ("s3", "DeleteObjects"): {"s3:DeleteObject", "s3:DeleteObjectVersion"},
-    ("s3", "GetBucketEncryption"): {"s3:GetEncryptionConfiguration"},
-    ("s3", "GetPublicAccessBlock"): {"s3:GetBucketPublicAccessBlock"},
-    ("s3", "HeadBucket"): {"s3:ListBucket"},
-    ("s3", "ListObjectVersions"): {"s3:ListBucketVersions"},
-    ("s3", "ListObjectsV2"): {"s3:ListBucket"},
-    ("s3", "PutBucketEncryption"): {"s3:PutEncryptionConfiguration"},
-    ("s3", "PutPublicAccessBlock"): {"s3:PutBucketPublicAccessBlock"},
-    ("sts", "GetCallerIdentity"): set(),  # everybody may
-    ("ec2", "RunInstances"): {"ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"},
-}
-
 
 def actions(service: str, operation: str) -> set[str]:
     """The IAM actions that a call needs."""
-    plain = {f"{PREFIXES.get(service, service)}:{operation}"}
-    return ACTIONS.get((service, operation), plain)
+    return set(denials.actions(service, operation))
 
 
 @functools.cache

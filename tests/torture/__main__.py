@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from torture.cases import FAULTS
-from torture.worker import Case, Outcome, list_cases, play
+from torture.worker import Case, Outcome, begin, list_cases, play
 
 PROCESSES = 2
 _WORDS = 40  # the table's first column
@@ -18,7 +18,8 @@ _WORDS = 40  # the table's first column
 def main(argv: Sequence[str]) -> int:
     """Play the chosen cases (default: all); returns 0 when all passed, 1 otherwise, 2 for a choice that is none."""
     start = time.monotonic()
-    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=begin) as pool:
         cases = pool.submit(list_cases).result()
         chosen = [case for case in cases if not argv or case[0] in argv or _id(case) in argv]
         unknown = [word for word in argv if word not in FAULTS and word not in map(_id, cases)]

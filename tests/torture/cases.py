@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torture import lost, races, stops
+from torture import apart, foreign, killed, lost, races, stops, storms
 from torture.stage import Stage
 
+STORMS = 10  # different seeds
 RACES = 30  # different orders of two clients' calls
 
 Play = Callable[[Stage, int], None]
@@ -36,6 +37,15 @@ def _changes(calls: str) -> Callable[[Stage], range]:
     return lambda stage: range(sum(call.changes and call.status < 300 for call in getattr(stage, calls)) + 1)
 
 
+def _every_third(stage: Stage) -> range:
+    return range(2, len(stage.down_calls) + 1, 3)
+
+
+def _every_tenth(stage: Stage) -> range:
+    calls = len(stage.up_calls) + stage.rerun_calls + len(stage.down_calls)
+    return range(1, calls + 1, killed.EVERY)
+
+
 def _seeds(count: int) -> Callable[[Stage], range]:
     return lambda _stage: range(1, count + 1)
 
@@ -50,11 +60,15 @@ FAULTS: dict[str, Fault] = {
     "up-down": Fault("up stopped after call N, down", _up_calls, _stopped(stops.up_stopped_then_down, after=True)),
     "down-before": Fault("down stopped before call N", _down_calls, _stopped(stops.down_stopped, after=False)),
     "down-after": Fault("down stopped after call N", _down_calls, _stopped(stops.down_stopped, after=True)),
-    "down-up": Fault("down stopped after call N, up", _down_calls, _stopped(stops.down_stopped_then_up, after=True)),
+    "down-up": Fault("down stopped after call N, up", _every_third, _stopped(stops.down_stopped_then_up, after=True)),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
+    "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),
+    "throttled": Fault("30% throttled, 5% failing: up, up, down", _seeds(STORMS), storms.throttled),
     "two-ups": Fault("two ups at once", _seeds(RACES), races.two_ups),
     "up-and-down": Fault("up and down at once", _seeds(RACES), races.up_and_down),
+    "apart": Fault("two clusters, down of one", _seeds(2 * len(apart.PAIRS)), apart.side_by_side),
+    "foreign": Fault("others' things in the VPC", _seeds(len(foreign.TAGGINGS) * len(foreign.MAKERS)), foreign.foreign),
 }
 
 

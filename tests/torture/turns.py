@@ -17,7 +17,7 @@ from helpers import SharedBox
 from sandbox.clock import FakeClock
 from torture.wire import wire
 
-PATIENCE = 120.0  # real seconds after which a client that gets no turn is a bug of this file
+PATIENCE = 60.0  # real seconds after which a client that gets no turn is a bug of this file
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,9 @@ def together(box: SharedBox, clients: Sequence[Client], seed: int) -> list[Resul
         turns.enter()
         try:
             codes[name] = client.main([], {**box.environ, **client.settings}, clock=turns)
+            turns.leave()
         except BaseException as error:  # noqa: BLE001  told to whoever started us
             codes[name] = error
-        finally:
-            turns.leave()
 
     names = [f"client {number}" for number, _ in enumerate(clients)]
     threads = [threading.Thread(target=one, args=each, name=each[0]) for each in zip(names, clients, strict=True)]

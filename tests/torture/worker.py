@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,6 +35,13 @@ class Worker:
         if cls.own is None:
             cls.own = cls.stack.enter_context(stage())
         return cls.own
+
+
+def begin() -> None:
+    """Have this process end with the one that started it, however that ends."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def list_cases() -> list[Case]:
