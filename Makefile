@@ -9,11 +9,7 @@ READY := $(VENV)/ready
 CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help try test bench bench-nodes e2e release docs clean
-=======
-.PHONY: help try test torture bench e2e release clean
->>>>>>> torture
+.PHONY: help try test torture bench bench-nodes e2e release docs clean
 .DELETE_ON_ERROR:
 
 help:

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from torture.cases import FAULTS, all_cases
 from torture.stage import Stage, stage
@@ -41,7 +42,12 @@ def begin() -> None:
     """Have this process end with the one that started it, however that ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_end_after, args=[parent], daemon=True).start()
+
+
+def _end_after(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def list_cases() -> list[Case]:
