@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Sequence
@@ -68,6 +69,17 @@ class Api:
             raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
         finally:
             connection.close()
+
+    def certificate(self) -> bytes:
+        """The certificate that the server shows, DER. Raises Unreachable."""
+        try:
+            with (
+                socket.create_connection((self._host, self._port), timeout=_TIMEOUT) as connection,
+                self._context.wrap_socket(connection, server_hostname=self._host) as tls,
+            ):
+                return tls.getpeercert(binary_form=True) or b""
+        except OSError as error:
+            raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
 
     def get_json(self, path: str) -> dict[str, Any]:
         """The object at the path. Raises Unreachable, also for an answer that is a refusal."""

@@ -35,8 +35,13 @@ def public_key_hash(cert: bytes) -> str:
 
 
 def ends(cert: bytes) -> datetime.datetime:
-    """When a certificate ends, in UTC."""
+    """When a certificate (PEM) ends, in UTC."""
     return _load(cert).not_valid_after_utc
+
+
+def shown_ends(cert: bytes) -> datetime.datetime:
+    """When a certificate that a server shows (DER) ends, in UTC."""
+    return x509.load_der_x509_certificate(cert).not_valid_after_utc
 
 
 def is_issued_by(cert: bytes, ca_cert: bytes) -> bool:

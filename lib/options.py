@@ -67,6 +67,7 @@ _DRY_RUN = Flag("--dry-run", "look at the account and say what would be done; ch
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
     "kube_up.py": (_HELP, _SHOW_SETTINGS, _DRY_RUN),
+    "-m lib.logs": (_HELP,),
     "kube_down.py": (
         _HELP,
         _SHOW_SETTINGS,
@@ -76,6 +77,7 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = {
 }
 
 _DOES = {
+    "-m lib.logs": "Collects the logs of a cluster's machines, however far it has come up, into a new folder: FOLDER.",
     "kube_up.py": "Brings up a Kubernetes cluster on AWS, or goes on where the last run stopped.",
     "kube_down.py": "Takes a Kubernetes cluster on AWS down, and leaves nothing of it behind.",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lib.errors import KubeError, MissingProgram
@@ -28,6 +29,21 @@ def run(name: str, *arguments: str) -> str:
         raise MissingProgram(name, package=PACKAGES.get(name, name))
     try:
         return str(program(*arguments, _tty_out=False, _in=""))
+    except sh.ErrorReturnCode as failed:
+        words = failed.stderr.decode(errors="replace").strip().splitlines() or [f"status {failed.exit_code}"]
+        raise KubeError(f"{name} failed: {words[-1]}") from failed
+
+
+def stream(name: str, *arguments: str, given: str, into: Path) -> None:
+    """Have the program read `given` and write into a file. Raises as `run` does; the file has what came until then."""
+    import sh
+
+    program = find_program(name)
+    if program is None:
+        raise MissingProgram(name, package=PACKAGES.get(name, name))
+    try:
+        with into.open("wb") as file:
+            program(*arguments, _in=given, _out=file, _tty_out=False)
     except sh.ErrorReturnCode as failed:
         words = failed.stderr.decode(errors="replace").strip().splitlines() or [f"status {failed.exit_code}"]
         raise KubeError(f"{name} failed: {words[-1]}") from failed

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lib.api import Api, Node, services, validate, wait_healthy, wait_nodes
+from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.aws import tags_of
 from lib.master import console_tail, own_instances
 from lib.minions import own_groups
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from lib.kubeconfig import Client
 
 _FEW = 3
+_SOON_DAYS = 30
 SSH_USERS = {"debian": "admin", "ubuntu": "ubuntu"}
 
 
@@ -44,8 +47,25 @@ def validate_cluster(aws: Aws, config: Config, client: Client, *, master_id: str
     validate(api)
     for node in nodes:
         aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
+    _say_certificates(aws, api, client)
     _say_services(aws, api)
     return nodes
+
+
+def _say_certificates(aws: Aws, api: Api, client: Client) -> None:
+    """When the certificates end; a warning for one that does within 30 days."""
+    from lib import certificates
+
+    ends = {"the CA's": certificates.ends(client.ca_cert), "kubeconfig's": certificates.ends(client.cert)}
+    with contextlib.suppress(Unreachable):  # validated a moment ago; not worth a failure
+        ends["the API's"] = certificates.shown_ends(api.certificate())
+    aws.console.found(f"certificates: {', '.join(f'{name} until {end:%Y-%m-%d}' for name, end in ends.items())}")
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=_SOON_DAYS)
+    for name, end in ends.items():
+        if end < soon:
+            aws.console.warn(
+                f"{name} certificate ends on {end:%Y-%m-%d}: see docs/recovery.md, A certificate has expired"
+            )
 
 
 def _known(aws: Aws, config: Config, client: Client, master_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import gzip
 import io
 import json
@@ -44,6 +45,7 @@ from helpers import (
     user_data,
 )
 
+from lib import certificates
 from lib.certificates import make_files
 from sandbox import cloud
 from sandbox.calls import Call
@@ -516,3 +518,22 @@ def at_put(box: Box, name: str, act: Callable[[], object]) -> None:
             act()
 
     box.aws.hooks.before.append(look)
+
+
+@pytest.mark.parametrize(("days", "warned"), [(29, True), (31, False)])
+def test_the_end_of_the_certificates_is_told_and_warned_of_when_it_is_near(
+    sandbox: Box, monkeypatch: pytest.MonkeyPatch, days: int, warned: bool
+) -> None:
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    monkeypatch.setattr(certificates, "shown_ends", lambda _: end)
+    result = must(sandbox.up())
+    year = datetime.datetime.now(datetime.UTC).year
+    assert f"kubeconfig's until {year + 1}-" in result.out
+    assert f"the CA's until {year + 10}-" in result.out
+    assert f"the API's until {end:%Y-%m-%d}" in result.out
+    assert (f"warning: the API's certificate ends on {end:%Y-%m-%d}" in result.err) is warned
+
+
+def test_the_apis_certificate_is_looked_at_as_it_is_shown(sandbox: Box) -> None:
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=365)
+    assert f"the API's until {end:%Y-%m-%d}" in must(sandbox.up()).out

@@ -112,6 +112,10 @@ class Stage:
         """All that the account holds."""
         return dict(json.loads(self._python("-m", "sandbox.inventory")))
 
+    def logs(self, folder: Path) -> None:
+        """What python -m lib.logs collects."""
+        self._python("-m", "lib.logs", str(folder))
+
     def _python(self, *arguments: str) -> str:
         return subprocess.run(
             [sys.executable, *arguments], cwd=ROOT, env=self.environ, capture_output=True, text=True, check=True

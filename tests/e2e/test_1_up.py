@@ -87,6 +87,16 @@ def test_ssh_reaches_the_master_as_kube_up_says(stage: Stage) -> None:
     assert done.stdout.strip() == "ip-172-20-0-9.us-west-2.compute.internal", done.stderr
 
 
+def test_the_logs_of_every_machine_can_be_had(stage: Stage, tmp_path: Path) -> None:
+    stage.logs(tmp_path / "logs")
+    machines = [folder for folder in (tmp_path / "logs").iterdir() if folder.name != "runs"]
+    assert len(machines) == 3
+    for folder in machines:
+        assert "kubelet" in (folder / "kubelet.log").read_text()
+        assert "step" in (folder / "kube-bootstrap.log").read_text()
+        assert list((folder / "pods").glob("kube-system_kube-proxy-*/*/*.log"))
+
+
 def test_metrics_of_every_node(stage: Stage) -> None:
     def all_there() -> bool:
         return len(stage.try_kubectl("top", "nodes", "--no-headers").stdout.splitlines()) == 3
