@@ -9,12 +9,13 @@ READY := $(VENV)/ready
 CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test bench e2e release clean
+.PHONY: help try test torture bench e2e release clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make try    bring a cluster up in an AWS on this machine, rerun, take it down: no account, nothing to pay"
 	@echo "make test   the tests, ruff, mypy and shellcheck"
+	@echo "make torture  stopped at every call, answers lost, throttled, two at once: all of it (TORTURE=up-after:7 repeats one)"
 	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
 	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 10 minutes)"
 	@echo "make release  build Kubernetes and what a node needs, where no download site can be reached (Go; 12 minutes)"
@@ -25,6 +26,9 @@ try: $(READY)
 
 test: $(READY)
 	@sh .ci/checks $(BIN)
+
+torture: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(BENCH)

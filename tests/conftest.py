@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,8 +133,8 @@ def _environ(endpoint: str, home: Path) -> dict[str, str]:
     return environ | ({"KUBE_API_PORT": str(port)} if port else {})
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _models_read_once() -> Iterator[None]:
+@contextmanager
+def models_read_once() -> Iterator[None]:
     """Each run makes its own botocore session, which would read and parse the models of every service anew."""
     loader = botocore.loaders.create_loader()
     before = botocore.session.create_loader
@@ -142,8 +143,14 @@ def _models_read_once() -> Iterator[None]:
     botocore.session.create_loader = before
 
 
-@pytest.fixture(scope="session")
-def _clean_environment() -> Iterator[None]:
+@pytest.fixture(scope="session", autouse=True)
+def _models_read_once() -> Iterator[None]:
+    with models_read_once():
+        yield
+
+
+@contextmanager
+def clean_environment() -> Iterator[None]:
     """No credentials, profile, endpoint or proxy of whoever runs the tests reaches a client."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if surroundings.is_hostile(name)]:
@@ -155,7 +162,14 @@ def _clean_environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _server(_clean_environment: None) -> Iterator[_Server]:
+def _clean_environment() -> Iterator[None]:
+    with clean_environment():
+        yield
+
+
+@contextmanager
+def simulated_aws() -> Iterator[_Server]:
+    """The one simulated AWS of a process."""
     clock = FakeClock()
     aws = Sandbox(clock)
     clock.listeners.append(aws.tick)
@@ -165,9 +179,20 @@ def _server(_clean_environment: None) -> Iterator[_Server]:
 
 
 @pytest.fixture(scope="session")
+def _server(_clean_environment: None) -> Iterator[_Server]:
+    with simulated_aws() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def ssh_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A key pair made once; the private half's path, with .pub beside it."""
-    path = tmp_path_factory.mktemp("ssh") / "kube_aws_rsa"
+    return make_ssh_key(tmp_path_factory.mktemp("ssh"))
+
+
+def make_ssh_key(folder: Path) -> Path:
+    """A key pair in a folder; the private half's path."""
+    path = folder / "kube_aws_rsa"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-C", "", "-f", str(path)],
         check=True,

@@ -1,0 +1,48 @@
+"""Of what `make torture` runs whole: the very functions, some cases of each fault, evenly over its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import SharedBox, shared_box
+from torture.cases import FAULTS
+from torture.stage import Stage, rehearsed
+
+SPREAD = {
+    "up-before": 2,
+    "up-after": 3,
+    "up-down": 1,
+    "down-before": 1,
+    "down-after": 2,
+    "down-up": 1,
+    "up-lost": 2,
+    "down-lost": 1,
+    "killed": 1,
+    "throttled": 1,
+    "delayed": 1,
+    "two-ups": 1,
+    "up-and-down": 1,
+    "apart": 1,
+    "foreign": 2,
+}
+CASES = [(fault, place, count) for fault, count in SPREAD.items() for place in range(count)]
+
+
+@pytest.fixture(scope="session")
+def stage(_server: Any, tmp_path_factory: pytest.TempPathFactory, ssh_key: Path) -> Iterator[Stage]:
+    """What an undisturbed run makes, found once."""
+    with shared_box(SharedBox, _server, tmp_path_factory.mktemp("torture") / "home", ssh_key) as box:
+        yield rehearsed(box)
+
+
+@pytest.mark.parametrize(("fault", "place", "count"), CASES, ids=[f"{fault}-{place}" for fault, place, _ in CASES])
+def test_at_its_worst(stage: Stage, fault: str, place: int, count: int) -> None:
+    numbers = FAULTS[fault].numbers(stage)
+    FAULTS[fault].play(stage, numbers[(2 * place + 1) * len(numbers) // (2 * count)])
+
+
+def test_every_fault_has_its_place_in_the_spread() -> None:
+    assert SPREAD.keys() == FAULTS.keys()

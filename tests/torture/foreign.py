@@ -1,0 +1,263 @@
+"""What others made in the cluster's VPC and beside it survives down, which names what is in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conftest import REGION
+from helpers import GROUP, SharedBox, bucket_of, master_of, must, named, only, part, settle, template_data
+
+from torture.stage import Stage
+
+Tags = list[dict[str, str]]
+TAGGINGS: list[Tags] = [
+    [],
+    [{"Key": "KubernetesCluster", "Value": "other"}, {"Key": "kubernetes.io/cluster/other", "Value": "owned"}],
+]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something of somebody else's: its kind in the inventory, its id, and how its owner removes it.
+
+    `blocks` says whether our VPC or bucket cannot go while it is there; `said` is how down then names it, if not by id.
+    """
+
+    kind: str
+    name: str
+    remove: Callable[[], object]
+    blocks: bool = True
+    said: str = ""
+    region: str = REGION
+
+
+def foreign(stage: Stage, number: int) -> None:
+    """Down leaves it as it is; it says so where it could not finish, and finishes once its owner has removed it."""
+    make, tags = MAKERS[(number - 1) // len(TAGGINGS)], TAGGINGS[(number - 1) % len(TAGGINGS)]
+    stage.whole_cluster()
+    box = stage.box
+    thing = make(box, tags)
+    settle(box)
+    before = _entry(box, thing)
+    ended = box.down()
+    settle(box)
+    assert _entry(box, thing) == before, f"{thing.name} was {before} and is {_entry(box, thing)}"
+    assert ended.code == int(thing.blocks), ended.out + ended.err
+    if thing.blocks:
+        assert (thing.said or thing.name) in ended.err, f"{thing.name} is in the way and not named:\n{ended.err}"
+        assert "again" in ended.err
+    thing.remove()
+    settle(box)
+    if box.inventory() != {}:
+        must(box.down())
+    stage.check_gone(f"after {thing.name} was removed")
+
+
+def _entry(box: SharedBox, thing: Thing) -> Any:
+    """The thing in the inventory, with what it was attached to left out."""
+    things = box.inventory().get(thing.region, {}).get(thing.kind, {})
+    if isinstance(things, list):
+        return thing.name in things
+    entry = (things.get("objects", {}) if thing.region == "s3" else things).get(thing.name)
+    return {key: value for key, value in entry.items() if key != "instance"} if isinstance(entry, dict) else entry
+
+
+def _specification(kind: str, tags: Tags) -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": tags}] if tags else []
+
+
+def _subnet(box: SharedBox) -> str:
+    return str(only(part(box, "subnets")))
+
+
+def _vpc(box: SharedBox) -> str:
+    return str(only(part(box, "vpcs")))
+
+
+def an_interface(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.create_network_interface(
+        SubnetId=_subnet(box), TagSpecifications=_specification("network-interface", tags)
+    )["NetworkInterface"]["NetworkInterfaceId"]
+    return Thing("interfaces", made, lambda: ec2.delete_network_interface(NetworkInterfaceId=made))
+
+
+def _run(box: SharedBox, tags: Tags) -> str:
+    made = box.client("ec2").run_instances(
+        ImageId=template_data(box)["ImageId"],
+        InstanceType="t3.small",
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=_subnet(box),
+        TagSpecifications=_specification("instance", tags),
+    )
+    settle(box)
+    return str(made["Instances"][0]["InstanceId"])
+
+
+def an_instance(box: SharedBox, tags: Tags) -> Thing:
+    made = _run(box, tags)
+    return Thing("instances", made, lambda: box.client("ec2").terminate_instances(InstanceIds=[made]))
+
+
+def an_instance_named_as_the_master(box: SharedBox, tags: Tags) -> Thing:
+    made = _run(box, [*tags, {"Key": "Name", "Value": "kubernetes-master"}])
+    return Thing("instances", made, lambda: box.client("ec2").terminate_instances(InstanceIds=[made]))
+
+
+def a_volume(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.create_volume(Size=5, AvailabilityZone=f"{REGION}a", TagSpecifications=_specification("volume", tags))[
+        "VolumeId"
+    ]
+    return Thing("volumes", made, lambda: ec2.delete_volume(VolumeId=made), blocks=False)
+
+
+def a_volume_in_the_master(box: SharedBox, tags: Tags) -> Thing:
+    thing = a_volume(box, tags)
+    box.client("ec2").attach_volume(VolumeId=thing.name, InstanceId=master_of(box), Device="/dev/sdk")
+    return thing
+
+
+def a_security_group(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.create_security_group(
+        GroupName="theirs",
+        Description="theirs",
+        VpcId=_vpc(box),
+        TagSpecifications=_specification("security-group", tags),
+    )["GroupId"]
+    return Thing("security groups", made, lambda: ec2.delete_security_group(GroupId=made))
+
+
+def a_route_table(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.create_route_table(VpcId=_vpc(box), TagSpecifications=_specification("route-table", tags))["RouteTable"][
+        "RouteTableId"
+    ]
+    return Thing("route tables", made, lambda: ec2.delete_route_table(RouteTableId=made))
+
+
+def a_subnet(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.create_subnet(
+        VpcId=_vpc(box), CidrBlock="172.20.9.0/24", TagSpecifications=_specification("subnet", tags)
+    )["Subnet"]["SubnetId"]
+    return Thing("subnets", made, lambda: ec2.delete_subnet(SubnetId=made))
+
+
+def a_load_balancer(box: SharedBox, tags: Tags) -> Thing:
+    """With the interface that AWS puts into the subnet for it, and a security group of its own."""
+    elb, ec2, group = box.client("elb"), box.client("ec2"), a_security_group(box, tags)
+    interface = ec2.create_network_interface(SubnetId=_subnet(box), Groups=[group.name], Description="ELB theirs")
+    elb.create_load_balancer(
+        LoadBalancerName="theirs",
+        Listeners=[{"Protocol": "tcp", "LoadBalancerPort": 80, "InstancePort": 80}],
+        Subnets=[_subnet(box)],
+        SecurityGroups=[group.name],
+        **({"Tags": tags} if tags else {}),
+    )
+
+    def remove() -> None:
+        elb.delete_load_balancer(LoadBalancerName="theirs")
+        ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterface"]["NetworkInterfaceId"])
+        group.remove()
+
+    return Thing("load balancers", "theirs", remove, said="ELB theirs")
+
+
+def an_address(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.allocate_address(Domain="vpc", TagSpecifications=_specification("elastic-ip", tags))["AllocationId"]
+    return Thing("addresses", made, lambda: ec2.release_address(AllocationId=made), blocks=False)
+
+
+def an_address_in_use(box: SharedBox, tags: Tags) -> Thing:
+    ec2, instance = box.client("ec2"), _run(box, tags)
+    made = ec2.allocate_address(Domain="vpc", TagSpecifications=_specification("elastic-ip", tags))
+    ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=instance)
+
+    def remove() -> None:
+        ec2.terminate_instances(InstanceIds=[instance])
+        settle(box)
+        ec2.release_address(AllocationId=made["AllocationId"])
+
+    return Thing("addresses", made["AllocationId"], remove, said=instance)
+
+
+def a_key_pair(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    ec2.create_key_pair(KeyName="kubernetes-kubernetes-theirs", TagSpecifications=_specification("key-pair", tags))
+    name = "kubernetes-kubernetes-theirs"
+    return Thing("key pairs", name, lambda: ec2.delete_key_pair(KeyName=name), blocks=False)
+
+
+def a_launch_template(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    data = {key: value for key, value in template_data(box).items() if key in ("ImageId", "InstanceType")}
+    made = ec2.create_launch_template(
+        LaunchTemplateName="kubernetes-minion-group",
+        LaunchTemplateData=data,
+        TagSpecifications=_specification("launch-template", tags),
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    return Thing("launch templates", made, lambda: ec2.delete_launch_template(LaunchTemplateId=made), blocks=False)
+
+
+def a_group(box: SharedBox, tags: Tags) -> Thing:
+    template, scaling, name = a_launch_template(box, tags), box.client("autoscaling"), f"{GROUP}-theirs"
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        LaunchTemplate={"LaunchTemplateId": template.name},
+        MinSize=0,
+        MaxSize=0,
+        VPCZoneIdentifier=_subnet(box),
+        Tags=[tag | {"ResourceId": name, "ResourceType": "auto-scaling-group"} for tag in tags],
+    )
+
+    def remove() -> None:
+        scaling.delete_auto_scaling_group(AutoScalingGroupName=name)
+        settle(box)
+        template.remove()
+
+    return Thing("groups", name, remove, blocks=False)
+
+
+def an_object(box: SharedBox, tags: Tags) -> Thing:
+    s3, bucket, key = box.client("s3"), bucket_of(box), f"{REGION}/kubernetes-2/settings.env"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"theirs")
+    return Thing(bucket, key, lambda: s3.delete_object(Bucket=bucket, Key=key), said=bucket, region="s3")
+
+
+def a_role(box: SharedBox, tags: Tags) -> Thing:
+    iam, name = box.client("iam"), "kubernetes-master-kubernetes"
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}", Tags=tags)
+    return Thing("roles", name, lambda: iam.delete_role(RoleName=name), blocks=False, region="iam")
+
+
+def a_snapshot(box: SharedBox, tags: Tags) -> Thing:
+    ec2, disk = box.client("ec2"), named(box, "volumes", "kubernetes-master-pd")
+    made = ec2.create_snapshot(VolumeId=disk, TagSpecifications=_specification("snapshot", tags))["SnapshotId"]
+    return Thing("snapshots", made, lambda: ec2.delete_snapshot(SnapshotId=made), blocks=False)
+
+
+MAKERS: Sequence[Callable[[SharedBox, Tags], Thing]] = (
+    an_interface,
+    an_instance,
+    an_instance_named_as_the_master,
+    a_volume,
+    a_volume_in_the_master,
+    a_security_group,
+    a_route_table,
+    a_subnet,
+    a_load_balancer,
+    an_address,
+    an_address_in_use,
+    a_key_pair,
+    a_launch_template,
+    a_group,
+    an_object,
+    a_role,
+    a_snapshot,
+)

@@ -1,0 +1,103 @@
+"""Two at once: nothing is corrupted or touched that is others'; what came double is refused, and one down ends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conftest import REGION
+from helpers import kubeconfig, must, neighbour, part
+
+import kube_down
+import kube_up
+from sandbox.calls import Answer, Call
+from torture.stage import OTHERS, Stage, portrait, same
+from torture.turns import Client, together
+
+# Kinds that AWS makes a second time when a second client asks for one.
+SOLE = ("vpcs", "dhcp options", "internet gateways", "route tables", "addresses", "volumes")
+
+
+def two_ups(stage: Stage, seed: int) -> None:
+    """Two ups at once; then one more up, or where something is double, refusals and one down."""
+    before = _begin(stage)
+    authorities = _count_authorities(stage)
+    ended = together(stage.box, [Client(kube_up.main, {}), Client(kube_up.main, _another_home(stage, seed))], seed)
+    assert len(authorities) <= 1, f"{len(authorities)} certificate authorities were put"
+    stage.box.aws.hooks.after.clear()
+    doubles = _doubles(stage, before)
+    if doubles:
+        for result in (*ended, stage.box.up()):
+            assert result.code == 1, f"{doubles} are double, but\n{result.out}{result.err}"
+            named = any(all(each in result.err for each in ids) for ids in doubles.values())
+            assert named, f"{doubles} are double and not named:\n{result.err}"
+    else:
+        assert [result.code for result in ended] == [0, 0], "\n".join(r.out + r.err for r in ended if r.code)
+        _whole(stage, before, "two ups at once")
+    _down(stage, before)
+
+
+def up_and_down(stage: Stage, seed: int) -> None:
+    """Up while a down runs on a finished cluster: whatever comes of it, one more down removes all of it."""
+    before = _begin(stage)
+    must(stage.box.up())
+    for result in together(stage.box, [Client(kube_up.main, {}), Client(kube_down.main, {})], seed):
+        assert result.code in (0, 1), result.out + result.err
+        assert not result.code or result.err.splitlines()[-1], "no hint"
+    _down(stage, before)
+
+
+def _begin(stage: Stage) -> dict[str, Any]:
+    """An account that holds somebody else's things; returns what it holds."""
+    stage.empty()
+    neighbour(stage.box)
+    return stage.box.inventory()
+
+
+def _another_home(stage: Stage, seed: int) -> dict[str, str]:
+    """For odd seeds the settings of somebody at another computer with the same ssh key, else none."""
+    if seed % 2 == 0:
+        return {}
+    other = kubeconfig(stage.box).with_name("another")
+    other.write_text(OTHERS)
+    return {"KUBECONFIG": str(other)}
+
+
+def _count_authorities(stage: Stage) -> list[str]:
+    """A list that grows with each certificate authority that S3 takes."""
+    put: list[str] = []
+
+    def look(call: Call, answer: Answer) -> Answer:
+        if call.operation == "PutObject" and call.params["Key"].endswith("/pki.tar") and not answer.refused:
+            put.append(call.operation)
+        return answer
+
+    stage.box.aws.hooks.after.append(look)
+    return put
+
+
+def _doubles(stage: Stage, before: dict[str, Any]) -> dict[str, list[str]]:
+    """The ids of what the account holds two of and should hold one: by the cluster's own tag."""
+    found = {}
+    for kind in SOLE:
+        theirs = before[REGION].get(kind, {})
+        tags = {key: thing["tags"] for key, thing in part(stage.box, kind).items() if key not in theirs}
+        ours = [key for key, given in tags.items() if "KubernetesCluster" in given]
+        ours = [key for key in ours if not tags[key]["Name"].endswith("-root")]  # the instances' own disks
+        if len(ours) > 1:
+            found[kind] = ours
+    return found
+
+
+def _whole(stage: Stage, before: dict[str, Any], what: str) -> None:
+    """The cluster is as an undisturbed run makes it, the neighbour's things are as before, and up changes nothing."""
+    again = must(stage.box.up())
+    assert [call.operation for call in again.calls if call.changes] == [], f"{what}: another up changes something"
+    same(portrait(stage.box, beside=before), stage.whole, what)
+
+
+def _down(stage: Stage, before: dict[str, Any]) -> None:
+    """One down removes all of the cluster, whatever there is of it, and nothing else."""
+    nothing = stage.box.inventory() == before
+    ended = stage.box.down()
+    assert ended.code == int(nothing), ended.out + ended.err
+    same(stage.box.inventory(), before, "after down")
