@@ -124,6 +124,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     master.wait_running(aws, p.config, the_master.instance_id)
     minions.wait_in_service(aws, p.config, facts.group_name)
     summary.validate_cluster(aws, p.config, client, master_id=the_master.instance_id)
+    aws.look_again()
     summary.say_done(aws, p.config, client)
 
 

@@ -90,7 +90,7 @@ def _make_address(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressT
             made["address"] = again
         return again["PublicIp"] if again else None
 
-    public_ip = aws.make("elastic IP", create, look=look)
+    public_ip = aws.make("elastic IP", create, look=look, sole=look)
     return made.get("address", {"AllocationId": Planned("(new)"), "PublicIp": public_ip})
 
 

@@ -67,6 +67,7 @@ THROTTLED = frozenset(
 FAILED = frozenset(
     {"InternalError", "InternalFailure", "InternalServerError", "RequestTimeout", "ServiceUnavailable", "Unavailable"}
 )
+TAKEN = frozenset({"InvalidSubnet.Conflict", "InvalidIPAddress.InUse"})
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId"})
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 # What an id answers while AWS has not yet spread word of it; the same codes as for an id that never was.
@@ -76,10 +77,11 @@ NOT_FOUND = frozenset({"NoSuchEntity", "NoSuchBucket", "NoSuchKey", "404", "Inva
 LOST = (HTTPClientError, NoConnection, ResponseParserError)
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
 
+_TWO = "remove the one that is not the cluster's, or all of it by kube_down.py; was another kube_up.py at work?"
 _ATTEMPTS = 12
 _TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
-_LOOKS = (0.0, 1.0, 2.0)  # seconds before each look after a lost answer: what was made may show late
+_LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what a lost call may have made: it may show late
 
 
 class Clock(Protocol):
@@ -115,6 +117,12 @@ def is_not_found(error: BaseException) -> bool:
     """Whether AWS says that what the call names is not there. EC2's codes of that kind all have these words in them."""
     code = error_code(error)
     return code in NOT_FOUND or ".NotFound" in code or "VersionNotFound" in code
+
+
+def _is_taken(error: BaseException) -> bool:
+    """Whether AWS refuses to make what is there already, by its name or address: perhaps another run was first."""
+    code = error_code(error)
+    return code.endswith(".Duplicate") or "AlreadyExists" in code or code in TAKEN
 
 
 def _is_lost(error: BaseException) -> bool:
@@ -171,7 +179,7 @@ def find_ours(
 def one(what: str, found: Sequence[T], id_of: Callable[[T], str], *, hint: str = "") -> T | None:
     """None or the one of `found`. Raises Ambiguous, with their ids, for two."""
     if len(found) > 1:
-        raise Ambiguous(what, [id_of(item) for item in found], hint=hint or "remove the one that is not the cluster's")
+        raise Ambiguous(what, [id_of(item) for item in found], hint=hint or _TWO)
     return found[0] if found else None
 
 
@@ -190,6 +198,7 @@ class Aws:
         self.changes = 0
         self.made: list[str] = []
         self.retries = 0
+        self._sole: list[Callable[[], object]] = []
         self.account = self.partition = self.user = ""
         self._core = botocore.session.get_session()
         self._session = boto3.Session(region_name=region, botocore_session=self._core)
@@ -306,13 +315,15 @@ class Aws:
         call: Callable[[], str],
         *,
         look: Callable[[], str | None] | None = None,
+        sole: Callable[[], object] | None = None,
         retry_if: Retry = never,
     ) -> str:
         """Make one thing and return its id; a Planned id in a dry run.
 
         `call` makes it. When the answer is lost, `look` says whether it is there before `call` is repeated; leave it
-        out where `call` carries a client token of its own or AWS refuses a second one of that name. `retry_if` knows
-        the refusals that mean that AWS is not ready yet.
+        out where `call` carries a client token of its own. It is asked too when AWS refuses a second one of that name:
+        then the other run's is taken. `retry_if` knows the refusals that mean that AWS is not ready yet.
+        `sole` is for what AWS would let two runs make at once: a look that raises Ambiguous for two.
         Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
         """
         if not self._announce("create", words):
@@ -320,7 +331,15 @@ class Aws:
         made = self._persist(words, call, look, retry_if=retry_if)
         self.made.append(made)
         self.console.done("" if made in words else made)
+        if sole:
+            self._sole.append(sole)
+            sole()
         return made
+
+    def look_again(self) -> None:
+        """Look once more for what another run can have made beside ours. Raises Ambiguous, with both ids."""
+        for look in self._sole:
+            look()
 
     def change(
         self,
@@ -330,13 +349,18 @@ class Aws:
         *,
         done_on: Sequence[str] = (),
         retry_on: Sequence[str] = (),
+        retry_if: Retry = never,
     ) -> None:
         """Do one thing that may be repeated without harm.
 
-        Codes in `done_on` mean that it was done before; those in `retry_on` that AWS is not ready yet, and the call is
-        repeated. Raises AwsRefusal.
+        Codes in `done_on` mean that it was done before; those in `retry_on`, and refusals that `retry_if` knows, that
+        AWS is not ready yet, and the call is repeated. Raises AwsRefusal.
         """
-        self._do(verb, words, call, done_on=done_on, retry_if=lambda error: error_code(error) in retry_on)
+
+        def again(error: BaseException) -> bool:
+            return error_code(error) in retry_on or retry_if(error)
+
+        self._do(verb, words, call, done_on=done_on, retry_if=again)
 
     def remove(
         self,
@@ -405,6 +429,10 @@ class Aws:
                     return ""
                 late = bool(self.made) and not removal and is_not_found(error)
                 again = _is_lost(error) or late or retry_if(error)
+                found = self._look(look) if look and (_is_lost(error) or _is_taken(error)) else None
+                if found:
+                    self.retries += 1
+                    return found
                 now = self.clock.monotonic()
                 if not again or now - start > seconds:
                     raise refusal(error, words) from error
@@ -412,9 +440,6 @@ class Aws:
                 if now - told >= _TELL_EVERY:
                     told = now
                     self.console.say(f"not yet ({error_code(error) or 'no answer'}); asking for at most {seconds} s")
-                found = self._look(look) if _is_lost(error) and look else None
-                if found:
-                    return found
                 self.clock.sleep(backoff(attempt))
         raise AssertionError("unreachable")
 

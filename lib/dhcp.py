@@ -76,7 +76,7 @@ def _ensure_own(aws: Aws, config: Config) -> str:
         again = find_dhcp_options(aws, config)
         return again["DhcpOptionsId"] if again else None
 
-    return aws.make(f"DHCP options {config.dhcp_domain}", create, look=look)
+    return aws.make(f"DHCP options {config.dhcp_domain}", create, look=look, sole=look)
 
 
 def check_given(aws: Aws, config: Config) -> None:

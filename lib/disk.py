@@ -95,7 +95,8 @@ def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
         )
         return answer["VolumeId"]
 
-    return aws.make(f"disk {disk_name(config)} {config.master_disk_size} GiB {config.master_disk_type}", create)
+    words = f"disk {disk_name(config)} {config.master_disk_size} GiB {config.master_disk_type}"
+    return aws.make(words, create, sole=lambda: find_disk(aws, config))
 
 
 def delete_disk(aws: Aws, volume: VolumeTypeDef) -> None:

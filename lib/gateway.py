@@ -67,6 +67,7 @@ def _make_gateway(aws: Aws, config: Config) -> str:
         "internet gateway",
         lambda: aws.ec2.create_internet_gateway(TagSpecifications=tags)["InternetGateway"]["InternetGatewayId"],
         look=look,
+        sole=look,
     )
 
 

@@ -99,7 +99,11 @@ def _make_interface(
         )
         return answer["NetworkInterface"]["NetworkInterfaceId"]
 
-    interface_id = aws.make(f"interface {config.master_internal_ip}", create)
+    def look() -> str | None:
+        again = find_interface(aws, config)
+        return again["NetworkInterfaceId"] if again else None
+
+    interface_id = aws.make(f"interface {config.master_internal_ip}", create, look=look)
     return {
         "NetworkInterfaceId": interface_id,
         "PrivateIpAddress": config.master_internal_ip,

@@ -118,17 +118,17 @@ def _kept_certificate(user: Mapping[str, Any], pki: Pki) -> tuple[bytes, bytes] 
 
 
 def remove_entries(config: Config, *, servers: Sequence[str], ca_cert: bytes) -> Callable[[Aws, str], None]:
-    """A function that takes a context's entries out, if they point at one of the cluster's addresses.
+    """A function that takes a context's entries out, if they are the cluster's: by its CA where that is known.
 
-    An address inside a VPC may be another cluster's too; where the CA is known (`ca_cert`), it must be the entry's.
+    Else by its addresses, as far as they are still there; one inside a VPC may be another cluster's too.
     """
 
     def remove(aws: Aws, name: str) -> None:
         path = chosen_file(config)
         text, data = _load(path)
         cluster = entry(data, "clusters", name)
-        same_ca = not ca_cert or cluster.get("certificate-authority-data") == _b64(ca_cert)
-        if cluster.get("server") in servers and same_ca:
+        authority = cluster.get("certificate-authority-data")
+        if authority == _b64(ca_cert) if ca_cert else cluster.get("server") in servers:
             left = without(text, data, name)
             aws.remove("remove", f"context {name} from {path}", lambda: write_private(path, left))
 

@@ -242,6 +242,7 @@ def _repair_group(
             lambda: aws.autoscaling.update_auto_scaling_group(
                 AutoScalingGroupName=found["AutoScalingGroupName"], **changed
             ),
+            retry_if=_may_be_made_later,
         )
 
 

@@ -125,6 +125,7 @@ def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
         lambda: aws.ec2.create_route_table(VpcId=vpc_id, TagSpecifications=tags, ClientToken=token)["RouteTable"][
             "RouteTableId"
         ],
+        sole=lambda: find_route_table(aws, config, vpc_id=vpc_id),
     )
 
 

@@ -306,7 +306,8 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
     kept = left.kept_words() if keep_disk else []
     if kept:
         console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
+    again = f", {aws.retries} calls repeated" if aws.retries else ""
     console.line(
-        f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s: "
+        f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s{again}: "
         f"nothing{' else' if kept else ''} is left of it."
     )

@@ -70,6 +70,7 @@ def _make_vpc(aws: Aws, config: Config) -> VpcTypeDef:
         f"VPC {config.vpc_name} {config.vpc_cidr}",
         lambda: aws.ec2.create_vpc(CidrBlock=config.vpc_cidr, TagSpecifications=tags)["Vpc"]["VpcId"],
         look=look,
+        sole=look,
     )
     _enable_dns(aws, vpc_id, "enableDnsHostnames")  # EC2 switches DNS support on by itself
     return {"VpcId": vpc_id, "CidrBlock": config.vpc_cidr, "DhcpOptionsId": ""}

@@ -94,6 +94,9 @@ def _launch(world: World, region: str, group: Any, count: int) -> None:
 def _run(world: World, region: str, group: Any, count: int) -> list[Any]:
     from moto.autoscaling.models import InstanceState
 
+    if launching.find_template(region, {"LaunchTemplateId": group.ec2_launch_template.id}) is None:
+        gone = f"The specified launch template, with template ID {group.ec2_launch_template.id}, does not exist."
+        raise Refusal("InvalidLaunchTemplateId.NotFound", gone)
     spec, version = template_spec(group)
     subnets = [name.strip() for name in (group.vpc_zone_identifier or "").split(",") if name.strip()]
     made = []

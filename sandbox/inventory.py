@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sandbox import cloud
@@ -295,8 +295,7 @@ def masked(found: dict[str, Any]) -> dict[str, Any]:
     wherever the thing is mentioned; things are numbered by what they hold and by what mentions them.
     """
     names = _numbered(_entries(found))
-    text = ID.sub(lambda match: names.get(match.group(), "<id>"), json.dumps(found, sort_keys=True))
-    result: dict[str, Any] = json.loads(_blank(text))
+    result: dict[str, Any] = json.loads(_blank(_renamed(json.dumps(found), lambda name: names.get(name, "<id>"))))
     for name, bucket in found.get("s3", {}).items():  # names made of content would otherwise fall together
         objects = [f"{_blank(key)} x{len(versions)}" for key, versions in bucket["objects"].items()]
         result["s3"][_blank(name)]["objects"] = sorted(objects)
@@ -335,12 +334,26 @@ def _refined(entries: dict[str, str], marks: dict[str, str]) -> dict[str, str]:
             mentioned[other].append(marks[name])
     return {
         name: digest(
-            _blank(ID.sub(lambda match: marks[match.group()].replace("sha256:", ""), text))
+            _blank(_renamed(text, lambda other: marks[other].replace("sha256:", "")))
             + marks[name]
             + " ".join(sorted(mentioned[name]))
         )
         for name, text in entries.items()
     }
+
+
+def _renamed(text: str, rename: Callable[[str], str]) -> str:
+    """JSON with other names for the ids in it. A list that was sorted by ids is sorted again, by the new ones."""
+
+    def renamed(thing: Any) -> Any:
+        if isinstance(thing, dict):
+            return {renamed(key): renamed(value) for key, value in thing.items()}
+        if isinstance(thing, list):
+            by_id = all(isinstance(value, str) for value in thing) and any(ID.search(value) for value in thing)
+            return sorted(map(renamed, thing)) if by_id else [renamed(value) for value in thing]
+        return ID.sub(lambda match: rename(match.group()), thing) if isinstance(thing, str) else thing
+
+    return json.dumps(renamed(json.loads(text)), sort_keys=True) if text else ""
 
 
 def _kind(name: str) -> str:
@@ -349,7 +362,7 @@ def _kind(name: str) -> str:
 
 def _blank(text: str) -> str:
     text = re.sub(r"sha256:[0-9a-f]{16}\b", "<content>", text)
-    text = re.sub(r"\b[0-9a-f]{64}\b", "<hash>", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b|(?<=\"KubernetesUserData\": \")[0-9a-f]{32}\b", "<hash>", text)
     return re.sub(r"\b(?:127|54)\.\d+\.\d+\.\d+\b", "<public>", text)
 
 

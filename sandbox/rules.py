@@ -50,6 +50,7 @@ BEFORE: dict[str, list[Before]] = {
     "service-quotas:GetServiceQuota": [images.get_quota],
     "service-quotas:GetAWSDefaultServiceQuota": [images.get_quota],
     "service-quotas:ListServiceQuotas": [images.list_quotas],
+    "iam:RemoveRoleFromInstanceProfile": [strict_storage.remove_from_profile],
     "s3:CreateBucket": [strict_storage.no_acls],
     "s3:PutBucketPolicy": [strict_storage.no_public_policy],
     "s3:*": [strict_storage.owner, strict_storage.region_of_bucket, strict_storage.no_acls],

@@ -125,10 +125,10 @@ def detach_internet_gateway(_world: World, call: Call) -> None:
 
 
 def attach_internet_gateway(_world: World, call: Call) -> None:
-    """A VPC has one."""
-    vpc_id = call.params.get("VpcId")
+    """A VPC has one. The same one again is Resource.AlreadyAssociated, as moto has it too."""
+    vpc_id, name = call.params.get("VpcId"), call.params.get("InternetGatewayId")
     gateways = cloud.ec2(call.region).internet_gateways.values()
-    if any(gateway.vpc and gateway.vpc.id == vpc_id for gateway in gateways):
+    if any(gateway.vpc and gateway.vpc.id == vpc_id and gateway.id != name for gateway in gateways):
         raise Refusal("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")
 
 

@@ -17,6 +17,16 @@ def profile_made(world: World, call: Call) -> None:
     world.state.profiles[call.params["InstanceProfileName"]] = world.now + world.delays.profile
 
 
+def remove_from_profile(_world: World, call: Call) -> None:
+    """RemoveRoleFromInstanceProfile of a role that is not in it; moto fails over that."""
+    profile = next(
+        (p for p in cloud.iam().instance_profiles.values() if p.name == call.params["InstanceProfileName"]), None
+    )
+    role = call.params["RoleName"]
+    if profile is not None and role not in [each.name for each in profile.roles]:
+        raise Refusal("NoSuchEntity", f"The role with name {role} is not in instance profile {profile.name}.", 404)
+
+
 def owner(_world: World, call: Call) -> None:
     """ExpectedBucketOwner must be the bucket's owner.
 

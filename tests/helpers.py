@@ -176,9 +176,9 @@ def read_object(box: Box, key: str, bucket: str = "", region: str = REGION) -> b
     return body
 
 
-def remembered(box: Box, cluster: str = ID) -> dict[str, str]:
+def remembered(box: Box, cluster: str = ID, bucket: str = "") -> dict[str, str]:
     """settings.env in the bucket."""
-    text = read_object(box, f"{REGION}/{cluster}/settings.env").decode()
+    text = read_object(box, f"{REGION}/{cluster}/settings.env", bucket).decode()
     pairs = (line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
     return {name: value.strip("'") for name, value in pairs}
 
@@ -222,6 +222,30 @@ ALL_IDS = re.compile(r"\b(?:[a-z]{1,9}|eni-attach|vpc-cidr-assoc)-[0-9a-f]{17}\b
 def drop_tags(box: Box, resource: str, *names: str) -> None:
     """Take tags off an EC2 resource."""
     box.client("ec2").delete_tags(Resources=[resource], Tags=[{"Key": name} for name in names])
+
+
+def neighbour(box: Box) -> None:
+    """Somebody else's VPC, disk, address, key, role, group of another cluster, and bucket in the same account."""
+    ec2, other = box.client("ec2"), {"KubernetesCluster": "other", "kubernetes.io/cluster/other": "owned"}
+    labels = [{"Key": key, "Value": value} for key, value in other.items()]
+    vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": labels}])
+    vpc_id = vpc["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="172.20.0.0/24")["Subnet"]["SubnetId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+    ec2.create_security_group(GroupName="kubernetes-master-other", Description="theirs", VpcId=vpc_id)
+    ec2.create_network_interface(SubnetId=subnet)
+    ec2.allocate_address(Domain="vpc")
+    ec2.create_volume(
+        Size=5, AvailabilityZone=f"{REGION}a", TagSpecifications=[{"ResourceType": "volume", "Tags": labels}]
+    )
+    ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["example.com"]}])
+    ec2.create_key_pair(KeyName="theirs")
+    box.client("iam").create_role(RoleName="kubernetes-master", AssumeRolePolicyDocument="{}")
+    box.client("iam").create_instance_profile(InstanceProfileName="kubernetes-master")
+    bucket = {"LocationConstraint": REGION}
+    box.client("s3").create_bucket(Bucket="somebody-elses", CreateBucketConfiguration=bucket)
+    box.client("s3").put_object(Bucket="somebody-elses", Key=f"{REGION}/{ID}/pki.tar", Body=b"theirs")
 
 
 def tagged(kind: str, **more: str) -> list[dict[str, Any]]:

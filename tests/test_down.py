@@ -19,6 +19,7 @@ from helpers import (
     master_of,
     must,
     named,
+    neighbour,
     only,
     part,
     read_object,
@@ -60,30 +61,6 @@ def test_what_others_made_survives_to_the_last_tag(sandbox: Box) -> None:
     must(sandbox.up())
     must(sandbox.down())
     assert sandbox.inventory() == before
-
-
-def neighbour(box: Box) -> None:
-    """Somebody else's VPC, disk, address, key, role, group of another cluster, and bucket in the same account."""
-    ec2, other = box.client("ec2"), {"KubernetesCluster": "other", "kubernetes.io/cluster/other": "owned"}
-    labels = [{"Key": key, "Value": value} for key, value in other.items()]
-    vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": labels}])
-    vpc_id = vpc["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="172.20.0.0/24")["Subnet"]["SubnetId"]
-    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
-    ec2.create_security_group(GroupName="kubernetes-master-other", Description="theirs", VpcId=vpc_id)
-    ec2.create_network_interface(SubnetId=subnet)
-    ec2.allocate_address(Domain="vpc")
-    ec2.create_volume(
-        Size=5, AvailabilityZone=f"{REGION}a", TagSpecifications=[{"ResourceType": "volume", "Tags": labels}]
-    )
-    ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["example.com"]}])
-    ec2.create_key_pair(KeyName="theirs")
-    box.client("iam").create_role(RoleName="kubernetes-master", AssumeRolePolicyDocument="{}")
-    box.client("iam").create_instance_profile(InstanceProfileName="kubernetes-master")
-    bucket = {"LocationConstraint": REGION}
-    box.client("s3").create_bucket(Bucket="somebody-elses", CreateBucketConfiguration=bucket)
-    box.client("s3").put_object(Bucket="somebody-elses", Key=f"{REGION}/{ID}/pki.tar", Body=b"theirs")
 
 
 def test_two_clusters_side_by_side_are_apart(sandbox: Box) -> None:
@@ -451,9 +428,19 @@ def test_an_entry_of_our_name_that_points_elsewhere_stays(sandbox: Box) -> None:
     must(sandbox.up())
     text = kubeconfig(sandbox).read_text()
     elsewhere = re.sub(r"server: https://\S+", "server: https://10.1.2.3", text)
+    elsewhere = re.sub(r"(certificate-authority-data: )\S+", r"\1dGhlaXJz", elsewhere)
     kubeconfig(sandbox).write_text(elsewhere)
     must(sandbox.down())
     assert kubeconfig(sandbox).read_text() == elsewhere
+
+
+def test_an_entry_with_the_clusters_ca_goes_though_its_address_was_let_go_before(sandbox: Box) -> None:
+    must(sandbox.up())
+    stop_after(sandbox, "ec2:DeleteVolume")  # address, interface and disk are gone, and with them what the server was
+    assert sandbox.down().code == 130
+    sandbox.aws.hooks.after.clear()
+    must(sandbox.down())
+    assert "aws_" not in kubeconfig(sandbox).read_text()
 
 
 def test_what_is_kept_of_kubeconfig_is_everything_else(sandbox: Box) -> None:

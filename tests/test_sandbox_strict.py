@@ -197,6 +197,12 @@ def test_second_gateway_is_refused(net: Net) -> None:
     assert refused(net.ec2.attach_internet_gateway, **attach) == "InvalidParameterValue"
 
 
+def test_the_same_gateway_twice_is_refused_by_a_code_of_its_own(net: Net) -> None:
+    net.attach_gateway()
+    attach = {"InternetGatewayId": net.gateway, "VpcId": net.vpc}
+    assert refused(net.ec2.attach_internet_gateway, **attach) == "Resource.AlreadyAssociated"
+
+
 def test_route_table_in_use_is_kept(net: Net) -> None:
     table = net.ec2.create_route_table(VpcId=net.vpc)["RouteTable"]["RouteTableId"]
     association = net.ec2.associate_route_table(RouteTableId=table, SubnetId=net.subnet)["AssociationId"]
@@ -265,6 +271,13 @@ def test_role_in_use_is_kept(net: Net, what: str) -> None:
 def test_profile_with_role_is_kept(net: Net) -> None:
     net.make_profile()
     assert refused(net.iam.delete_instance_profile, InstanceProfileName="nodes") == "DeleteConflict"
+
+
+def test_role_that_is_not_in_the_profile_is_not_found(net: Net) -> None:
+    net.make_profile()
+    both = {"InstanceProfileName": "nodes", "RoleName": "nodes"}
+    net.iam.remove_role_from_instance_profile(**both)
+    assert refused(net.iam.remove_role_from_instance_profile, **both) == "NoSuchEntity"
 
 
 def test_bucket_with_objects_is_kept(sandbox: Box) -> None:
@@ -527,6 +540,16 @@ def test_group_launches_after_its_answer(net: Net) -> None:
     assert [each["LifecycleState"] for each in net.autoscaling()["Instances"]] == ["Pending", "Pending"]
     net.box.clock.sleep(60)
     assert [each["LifecycleState"] for each in net.autoscaling()["Instances"]] == ["InService", "InService"]
+
+
+def test_group_whose_template_is_gone_says_so_and_goes_on(net: Net) -> None:
+    net.make_autoscaling()
+    net.ec2.delete_launch_template(LaunchTemplateName="nodes")
+    net.box.clock.sleep(60)
+    assert net.autoscaling()["Instances"] == []
+    activities = net.asg.describe_scaling_activities(AutoScalingGroupName="nodes")["Activities"]
+    assert activities[0]["StatusCode"] == "Failed"
+    assert "does not exist" in activities[0]["StatusMessage"]
 
 
 def test_groups_instances_are_what_the_template_says(net: Net) -> None:
