@@ -542,7 +542,7 @@ def _what_to_do(code: str, operation: str) -> str:
         return "one of that name is there without the cluster's tags: give it its tags back, or remove it"
     if code == "OperationAborted":
         return "S3 is still letting go of that name, which can take an hour: try again later, or set AWS_S3_BUCKET"
-    if "LimitExceeded" in code or code == "LimitExceeded" or code.endswith("QuotaExceeded"):
+    if "LimitExceeded" in code or code == "TooManyBuckets" or code.endswith("QuotaExceeded"):
         return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
     if code == "400":  # an answer to HEAD has no words
         return "AWS does not say why; most often the credentials have expired: renew them, then run this again"

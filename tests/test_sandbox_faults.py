@@ -257,7 +257,7 @@ def test_no_capacity_is_said_at_once_and_a_rerun_goes_on(sandbox: Box) -> None:
     put(sandbox.aws, NoCapacity())
     said = refused(sandbox.up(), 1, "InsufficientInstanceCapacity", "MASTER_SIZE")
     assert len(said.splitlines()) == 2
-    assert [call.operation for call in sandbox.calls].count("RunInstances") == 1
+    assert [call.error for call in sandbox.calls].count("InsufficientInstanceCapacity") == 1
     sandbox.aws.world.launches.clear()
     must(sandbox.up())
 
