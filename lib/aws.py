@@ -135,8 +135,13 @@ def _is_lost(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         code = error_code(error)
-        return code not in THROTTLED and (code in FAILED or status >= 500)
+        return not _is_refused(code) and (code in FAILED or status >= 500)
     return isinstance(error, LOST)
+
+
+def _is_refused(code: str) -> bool:
+    """Whether AWS says that it did nothing, whatever the status: what it has not got (capacity) it says with a 500."""
+    return code in THROTTLED or code.startswith("Insufficient")
 
 
 def backoff(attempt: int) -> float:
@@ -603,8 +608,14 @@ def refusal(error: BaseException, words: str = "") -> KubeError:
         resource=words or "reading",
         code=code,
         words=text.split(" Encoded authorization failure message:")[0],
-        hint=_what_to_do(code, error.operation_name),
+        hint=_what_to_do(code, _denied_action(text) or error.operation_name),
     )
+
+
+def _denied_action(words: str) -> str:
+    """The action that AWS names as denied, '' where it names none: a call may need more than its own."""
+    found = re.search(r"not authorized to perform: ([\w-]+:\w+)", words)
+    return found[1] if found else ""
 
 
 def _no_answer(error: BaseException) -> str:
@@ -624,8 +635,10 @@ def _what_to_do(code: str, operation: str) -> str:
         return "one of that name is there without the cluster's tags: give it its tags back, or remove it"
     if code == "OperationAborted":
         return "S3 is still letting go of that name, which can take an hour: try again later, or set AWS_S3_BUCKET"
-    if "LimitExceeded" in code or code == "LimitExceeded" or code.endswith("QuotaExceeded"):
+    if "LimitExceeded" in code or code == "TooManyBuckets" or code.endswith("QuotaExceeded"):
         return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
+    if code == "400":  # an answer to HEAD has no words
+        return "AWS does not say why; most often the credentials have expired: renew them, then run this again"
     if code == "InsufficientInstanceCapacity":
         return "AWS has no such machine free in this zone now: try again later, or another MASTER_SIZE or NODE_SIZE"
     return "run the same command again once that is mended: it goes on where it stopped"

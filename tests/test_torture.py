@@ -22,6 +22,7 @@ SPREAD = {
     "down-lost": 1,
     "killed": 1,
     "throttled": 1,
+    "delayed": 1,
     "two-ups": 1,
     "up-and-down": 1,
     "apart": 1,

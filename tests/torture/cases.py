@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torture import apart, foreign, killed, lost, races, stops, storms
+from torture import apart, delays, foreign, killed, lost, races, stops, storms
 from torture.stage import Stage
 
 STORMS = 10  # different seeds
@@ -37,8 +37,8 @@ def _changes(calls: str) -> Callable[[Stage], range]:
     return lambda stage: range(sum(call.changes and call.status < 300 for call in getattr(stage, calls)) + 1)
 
 
-def _every_third(stage: Stage) -> range:
-    return range(2, len(stage.down_calls) + 1, 3)
+def _every_third(numbers: Callable[[Stage], range]) -> Callable[[Stage], range]:
+    return lambda stage: numbers(stage)[1::3]
 
 
 def _every_tenth(stage: Stage) -> range:
@@ -57,14 +57,19 @@ def _stopped(play: Callable[..., None], *, after: bool) -> Play:
 FAULTS: dict[str, Fault] = {
     "up-before": Fault("up stopped before call N, up again", _up_calls, _stopped(stops.up_stopped, after=False)),
     "up-after": Fault("up stopped after call N, up again", _up_calls, _stopped(stops.up_stopped, after=True)),
-    "up-down": Fault("up stopped after call N, down", _up_calls, _stopped(stops.up_stopped_then_down, after=True)),
+    "up-down": Fault(
+        "up stopped after call N, down", _every_third(_up_calls), _stopped(stops.up_stopped_then_down, after=True)
+    ),
     "down-before": Fault("down stopped before call N", _down_calls, _stopped(stops.down_stopped, after=False)),
     "down-after": Fault("down stopped after call N", _down_calls, _stopped(stops.down_stopped, after=True)),
-    "down-up": Fault("down stopped after call N, up", _every_third, _stopped(stops.down_stopped_then_up, after=True)),
+    "down-up": Fault(
+        "down stopped after call N, up", _every_third(_down_calls), _stopped(stops.down_stopped_then_up, after=True)
+    ),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),
     "throttled": Fault("30% throttled, 5% failing: up, up, down", _seeds(STORMS), storms.throttled),
+    "delayed": Fault("AWS takes no time, or 5 s for each thing", _seeds(delays.CASES), delays.delayed),
     "two-ups": Fault("two ups at once", _seeds(RACES), races.two_ups),
     "up-and-down": Fault("up and down at once", _seeds(RACES), races.up_and_down),
     "apart": Fault("two clusters, down of one", _seeds(2 * len(apart.PAIRS)), apart.side_by_side),

@@ -8,7 +8,6 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 from torture.cases import FAULTS, all_cases
 from torture.stage import Stage, stage
@@ -42,10 +41,10 @@ def begin() -> None:
     """Have this process end with the one that started it, however that ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_after, args=[parent], daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_after(parent: Any) -> None:
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
     os._exit(1)
 
