@@ -103,7 +103,7 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time) -> int:
-    """Run the script; returns its exit status: 0, 1, 2, 3, 130 or 143 (README.md lists them)."""
+    """Run the script; returns its exit status: 0, 1, 2, 3, 129, 130 or 143 (README.md lists them)."""
     return script.run("kube_down.py", kube_down, argv=argv, environ=environ, clock=clock, show=plan.show_settings)
 
 

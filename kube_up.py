@@ -203,7 +203,7 @@ def existing_master(aws: Aws, p: Plan) -> Master:
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time) -> int:
-    """Run the script; returns its exit status, see docs/design in README.md: 0, 1, 2, 3, 130 or 143."""
+    """Run the script; returns its exit status, 0, 1, 2, 3, 129, 130 or 143 (README.md lists them)."""
     return script.run("kube_up.py", kube_up, argv=argv, environ=environ, clock=clock, show=plan.show_settings)
 
 

@@ -89,7 +89,7 @@ _HOW = (
 
 _EXITS = (
     "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
-    "3 a dry run found something to do; 130 Ctrl-C; 143 SIGTERM."
+    "3 a dry run found something to do; 129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
 )
 
 
