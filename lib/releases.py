@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lib import bucket as staging
 from lib.aws import backoff
-from lib.config import read_env
+from lib.config import DEFAULTS, read_env
 from lib.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -51,29 +51,31 @@ def versions() -> dict[str, str]:
     return read_env(RELEASES.read_text(encoding="utf-8"))
 
 
+def default_kubernetes() -> str:
+    """The version that is taken when none is asked for."""
+    return read_env(DEFAULTS.read_text(encoding="utf-8"))["KUBERNETES_VERSION"]
+
+
 def downloads(config: Config, architecture: str) -> list[Download]:
     """The files that a node of that architecture needs."""
     return published(config.kubernetes_version, architecture, mirror=config.kube_download_mirror)
 
 
 def published(kubernetes_version: str, architecture: str, *, mirror: str = "") -> list[Download]:
-    """The files of that version, at the release sites or at a mirror of them.
-
-    The pinned sums are of the sites' own files: a mirror may hold others (its own builds), and has its own sum files.
-    """
+    """The files of that version, at the release sites or at a mirror of them."""
     releases = versions()
     values = {**releases, "KUBERNETES_VERSION": kubernetes_version, "ARCH": architecture}
 
     def fill(text: str) -> str:
         return mirrored(string.Template(text).substitute(values), mirror=mirror)
 
+    def pinned(name: str) -> str:
+        # Of the sites' own files, in the default versions: a mirror may hold others (its own builds).
+        other = "${KUBERNETES_VERSION}" in releases[f"URL_{name}"] and kubernetes_version != default_kubernetes()
+        return "" if mirror or other else releases.get(f"SHA256_{name}_{architecture.upper()}", "")
+
     return [
-        Download(
-            name=name,
-            url=fill(releases[f"URL_{name}"]),
-            sums=fill(releases[f"SUMS_{name}"]),
-            pinned="" if mirror else releases.get(f"SHA256_{name}_{architecture.upper()}", ""),
-        )
+        Download(name, url=fill(releases[f"URL_{name}"]), sums=fill(releases[f"SUMS_{name}"]), pinned=pinned(name))
         for name in NAMES
     ]
 

@@ -6,12 +6,11 @@ import dataclasses
 import hashlib
 import os
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from releasesite import Site
 
 from lib import releases
 from sandbox.machines import official, requirements, sites, start
@@ -20,7 +19,6 @@ from sandbox.machines.places import Cache, CannotStart
 from sandbox.machines.requirements import Choice
 from sandbox.machines.servers import Server, listen
 
-KUBEADM = b"#!/bin/sh\necho registry.k8s.io/kube-apiserver:v1.37.2\necho registry.k8s.io/coredns/coredns:v1.14.6\n"
 # Debian's skopeo as far as it is asked here: it writes the archive that its last argument names, and may fail then.
 SKOPEO = """#!/bin/sh
 for last; do :; done
@@ -31,62 +29,6 @@ echo half >"$part"
 [ ! -e "$0-fails" ] || { echo 'level=fatal msg="connection reset"' >&2; exit 1; }
 echo "$*" >"$part"
 """
-
-
-class Site:
-    """Stands in for all of the release sites: what it has, what was asked of it, what breaks off after some bytes."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {f"/{official.REGISTRY}/v2/": b"{}"}
-        self.asked: list[str] = []
-        self.cut: dict[str, int] = {}  # path -> how many more times
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = site.files.get(self.path)
-                self.send_response(404 if body is None else 200)
-                self.send_header("Content-Length", str(len(body or b"")))
-                self.end_headers()
-                if self.command == "HEAD":
-                    return
-                site.asked.append(self.path)
-                if site.cut.get(self.path):
-                    site.cut[self.path] -= 1
-                    body = (body or b"")[:5]
-                self.wfile.write(body or b"")
-
-            do_HEAD = do_GET  # noqa: N815
-
-            def log_message(self, *_: object) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:{}".format(*self._server.server_address[1:])
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def publish(self, version: str) -> None:
-        """All files of that version, and their sums."""
-        for each in releases.published(version, "amd64", mirror=self.url):
-            name = each.url.rsplit("/", 1)[-1]
-            content = KUBEADM if each.name == "KUBEADM" else f"{each.name} {version}".encode()
-            sha256 = hashlib.sha256(content).hexdigest()
-            self.files[self.path(each.url)] = content
-            self.files[self.path(each.sums)] = (
-                f"{'0' * 64}  other\n{sha256} *{name}\n" if each.name == "RUNC" else sha256
-            ).encode()
-
-    def path(self, url: str) -> str:
-        return url.removeprefix(self.url)
-
-    def fetched(self) -> set[str]:
-        """The names of what was asked for since this was last called, sum files apart."""
-        names = {path.rsplit("/", 1)[-1] for path in self.asked if "sha256" not in path}
-        self.asked.clear()
-        return names
 
 
 @pytest.fixture
@@ -211,13 +153,13 @@ def test_a_pinned_sum_that_the_site_contradicts_is_refused(
 def test_a_download_that_breaks_off_is_taken_up_again(wanted: Official, site: Site) -> None:
     site.cut[site.path(url(wanted, "KUBELET"))] = 2
     fetch(wanted)
-    assert wanted.place(url(wanted, "KUBELET")).read_bytes() == b"KUBELET 1.37.2"
+    assert wanted.place(url(wanted, "KUBELET")).read_bytes() == b"KUBELET 1.37.2 amd64"
 
 
 def test_nothing_half_made_is_left_where_a_site_keeps_breaking_off(wanted: Official, site: Site) -> None:
     path = site.path(url(wanted, "CONTAINERD"))
     site.cut[path] = 99
-    with pytest.raises(official.Unreachable, match="cannot be downloaded: it ended 12 bytes too early"):
+    with pytest.raises(official.Unreachable, match="cannot be downloaded: it ended 18 bytes too early"):
         fetch(wanted)
     assert not [name for name in files(wanted.folder) if "containerd-static" in name or name.endswith(".part")]
     assert not official.is_complete(wanted)

@@ -25,7 +25,6 @@ from typing import BinaryIO
 
 from lib import addons, releases
 from lib.aws import backoff
-from lib.config import DEFAULTS, read_env
 from lib.errors import KubeError
 from sandbox.machines.places import Cache, CannotStart
 
@@ -85,8 +84,7 @@ def wanted(cache: Cache, environ: Mapping[str, str]) -> Official:
     A version that is none is left to kube_up.py, which refuses it.
     """
     asked = environ.get("KUBERNETES_VERSION", "").removeprefix("v")
-    default = read_env(DEFAULTS.read_text(encoding="utf-8"))["KUBERNETES_VERSION"]
-    version = asked if re.fullmatch(r"\d+\.\d+\.\d+", asked) else default
+    version = asked if re.fullmatch(r"\d+\.\d+\.\d+", asked) else releases.default_kubernetes()
     machine = platform.machine()
     return Official(cache.official / f"v{version}", version, ARCHITECTURES.get(machine, machine))
 
