@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lib import bucket as staging
 from lib.aws import backoff
-from lib.config import read_env
+from lib.config import DEFAULTS, read_env
 from lib.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -51,21 +51,31 @@ def versions() -> dict[str, str]:
     return read_env(RELEASES.read_text(encoding="utf-8"))
 
 
+def default_kubernetes() -> str:
+    """The version that is taken when none is asked for."""
+    return read_env(DEFAULTS.read_text(encoding="utf-8"))["KUBERNETES_VERSION"]
+
+
 def downloads(config: Config, architecture: str) -> list[Download]:
     """The files that a node of that architecture needs."""
+    return published(config.kubernetes_version, architecture, mirror=config.kube_download_mirror)
+
+
+def published(kubernetes_version: str, architecture: str, *, mirror: str = "") -> list[Download]:
+    """The files of that version, at the release sites or at a mirror of them."""
     releases = versions()
-    values = {**releases, "KUBERNETES_VERSION": config.kubernetes_version, "ARCH": architecture}
+    values = {**releases, "KUBERNETES_VERSION": kubernetes_version, "ARCH": architecture}
 
     def fill(text: str) -> str:
-        return mirrored(string.Template(text).substitute(values), mirror=config.kube_download_mirror)
+        return mirrored(string.Template(text).substitute(values), mirror=mirror)
+
+    def pinned(name: str) -> str:
+        # Of the sites' own files, in the default versions: a mirror may hold others (its own builds).
+        other = "${KUBERNETES_VERSION}" in releases[f"URL_{name}"] and kubernetes_version != default_kubernetes()
+        return "" if mirror or other else releases.get(f"SHA256_{name}_{architecture.upper()}", "")
 
     return [
-        Download(
-            name=name,
-            url=fill(releases[f"URL_{name}"]),
-            sums=fill(releases[f"SUMS_{name}"]),
-            pinned=releases.get(f"SHA256_{name}_{architecture.upper()}", ""),
-        )
+        Download(name, url=fill(releases[f"URL_{name}"]), sums=fill(releases[f"SUMS_{name}"]), pinned=pinned(name))
         for name in NAMES
     ]
 
@@ -107,7 +117,14 @@ def _parse_remembered(content: bytes | None) -> dict[str, str]:
 
 
 def _read_sum(sleep: Callable[[float], None], download: Download) -> str:
-    text = _fetch(sleep, download.sums)
+    return sum_in(read_text(sleep, download.sums), download)
+
+
+def sum_in(text: str, download: Download) -> str:
+    """The file's sha256 as its sum file has it: a sum alone, or lines as sha256sum writes them.
+
+    Raises KubeError when it is not there.
+    """
     file = download.url.rsplit("/", 1)[-1]
     for line in text.splitlines():
         words = line.split()
@@ -117,8 +134,11 @@ def _read_sum(sleep: Callable[[float], None], download: Download) -> str:
     raise KubeError(f"{download.sums} has no sha256 of {file}", hint="KUBE_DOWNLOAD_MIRROR names a copy that has")
 
 
-def _fetch(sleep: Callable[[float], None], url: str) -> str:
-    """The text at the URL, asked for a few times. urllib follows the proxy variables as curl does."""
+def read_text(sleep: Callable[[float], None], url: str) -> str:
+    """The text at the URL, asked for a few times. urllib follows the proxy variables as curl does.
+
+    Raises SettingError when the site does not have it, KubeError when the site cannot be asked.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 rules.url allows http and https only

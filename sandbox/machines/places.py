@@ -25,10 +25,21 @@ class Cache:
 
     folder: Path
     built_by: Path | None = None  # the folder of who typed sudo, and perhaps `make release` before that
+    upstream: Path | None = None  # upstream's own release, where this run has it (official.py)
 
     @property
     def release(self) -> Path:
-        """The release's files (`make release`): mirror/ as the release sites lay it out, images/ as docker-archives."""
+        """The release that machines boot: mirror/ as the release sites lay it out, images/ as docker-archives."""
+        return self.upstream or self.built
+
+    @property
+    def official(self) -> Path:
+        """Upstream's own releases, a folder for each version of Kubernetes."""
+        return self.folder / "official"
+
+    @property
+    def built(self) -> Path:
+        """The release that `make release` builds."""
         own = self.folder / "release"
         return self.built_by / "release" if self.built_by and not own.exists() else own
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from sandbox.machines import official
+from sandbox.machines.official import Official
 from sandbox.machines.places import Cache, CannotStart
 
 PROGRAMS = {  # -> Debian's package
@@ -20,22 +24,52 @@ PROGRAMS = {  # -> Debian's package
     "losetup": "mount",
     "sysctl": "procps",
 }
+PULLS = "skopeo"  # needed only when upstream's images are to be downloaded
 KERNEL = {"overlay": "/sys/module/overlay", "br_netfilter": "/proc/sys/net/bridge", "loop": "/dev/loop-control"}
 
 
-def check(cache: Cache, *, pull: bool) -> None:
-    """Raises CannotStart with everything that is missing."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The release that is used, and why not upstream's."""
+
+    use: Literal["kept", "download", "built", "nothing"]
+    why: tuple[str, ...] = ()
+
+
+def check(cache: Cache, wanted: Official, *, pull: bool) -> Choice:
+    """Which release there is or will be. Raises CannotStart with everything that is missing."""
     if sys.platform != "linux":
         raise CannotStart("machines need Linux; --hosts simulated works everywhere")
     if os.geteuid() != 0:
         raise CannotStart("machines need root: sudo python -m sandbox --hosts machines ... (or --hosts simulated)")
-    missing = [*_programs(pull), *_kernel(), *_release(cache)]
+    choice = choose(cache, wanted)
+    missing = [*_programs(pull, choice), *_kernel(), *_release(cache, choice)]
     if missing:
         raise CannotStart("machines need more than this computer has:\n  " + "\n  ".join(missing))
+    return choice
 
 
-def _programs(pull: bool) -> list[str]:
+def choose(cache: Cache, wanted: Official) -> Choice:
+    """Upstream's release, kept or to be downloaded; else the one that was built; else nothing, and why."""
+    if official.is_complete(wanted):
+        return Choice("kept")
+    built = is_built(cache)
+    problems = official.unreachable(wanted)
+    if problems:
+        return Choice("built" if built else "nothing", tuple(problems))
+    if built and shutil.which(PULLS) is None:
+        return Choice("built", (f"apt-get install {PULLS}, and upstream's own is downloaded",))
+    return Choice("download")
+
+
+def is_built(cache: Cache) -> bool:
+    """Whether `make release` was here."""
+    return any((cache.built / "mirror").glob("*")) and any((cache.built / "images").glob("*.tar"))
+
+
+def _programs(pull: bool, choice: Choice) -> list[str]:
     wanted = PROGRAMS | ({"docker-registry": "docker-registry"} if pull else {})
+    wanted |= {PULLS: PULLS} if choice.use == "download" else {}
     packages = sorted({package for program, package in wanted.items() if shutil.which(program) is None})
     return [f"apt-get install {' '.join(packages)}"] if packages else []
 
@@ -46,6 +80,8 @@ def _kernel() -> list[str]:
     return [f"modprobe {' '.join(['-a', *missing])}"] if missing else []
 
 
-def _release(cache: Cache) -> list[str]:
-    there = any((cache.mirror).glob("*")) and any((cache.release / "images").glob("*.tar"))
-    return [] if there else [f"make release (builds Kubernetes into {cache.release})"]
+def _release(cache: Cache, choice: Choice) -> list[str]:
+    if choice.use != "nothing":
+        return []
+    build = f"make release (builds Kubernetes into {cache.built}), or a way to the release sites:"
+    return [build, *(f"  {problem}" for problem in choice.why)]

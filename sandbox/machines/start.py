@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sandbox.machines import image, places, requirements, sites
+from sandbox.machines import image, official, places, requirements, sites
 from sandbox.machines.authority import Authority
+from sandbox.machines.official import Official
+from sandbox.machines.requirements import Choice
 from sandbox.machines.servers import Server, listen
 
 if TYPE_CHECKING:
@@ -28,14 +31,17 @@ class Prepared:
     """Everything that can be had before there is a simulated account. Raises CannotStart."""
 
     def __init__(self, *, pull: bool, say: Say) -> None:
-        self._cache, self._say, self._pull = places.cache(), say, pull
-        requirements.check(self._cache, pull=pull)
-        with self._cache.locked():
+        cache, self._say, self._pull = places.cache(), say, pull
+        wanted = official.wanted(cache, os.environ)
+        choice = requirements.check(cache, wanted, pull=pull)
+        with cache.locked():
+            self._cache = pick(cache, wanted, choice, say)
             self._authority = Authority(self._cache.machine)
             authority = self._authority.certificate_file
             self._image = image.ensure(self._cache, preload=not pull, authority=authority, say=say)
             self._programs = _programs(self._cache)
-        say(NOT_HERE)
+        if self._cache.upstream is None:
+            say(NOT_HERE)
         self._listener: socket.socket = listen((MIRROR, 0))
         self._mirror = Server(self._listener, sites.handler(self._cache.mirror, aws=("", 0), registry=None, who=str))
 
@@ -70,6 +76,25 @@ class Prepared:
     def close(self) -> None:
         """Stop the mirror."""
         self._mirror.close()
+
+
+def pick(cache: places.Cache, wanted: Official, choice: Choice, say: Say) -> places.Cache:
+    """The cache with the release that this run uses, downloaded where it has to be. With the cache locked.
+
+    A site that fails on the way leaves what was built, where there is that; what did come is kept for the next start.
+    """
+    use, why = choice.use, choice.why
+    if use == "download" and not official.is_complete(wanted):  # another sandbox may have done it meanwhile
+        try:
+            official.fetch(wanted, say)
+        except official.Unreachable as error:
+            if not requirements.is_built(cache):
+                raise
+            use, why = "built", (str(error),)
+    if use != "built":
+        return dataclasses.replace(cache, upstream=wanted.folder)
+    say(f"the release that was built is used, {cache.built}: {'; '.join(why)}")
+    return cache
 
 
 def _programs(cache: places.Cache) -> str:
