@@ -130,13 +130,15 @@ def test_a_file_with_another_sum_is_refused_and_not_kept(wanted: Official, site:
     assert site.fetched() == {url(wanted, "CNI").rsplit("/", 1)[-1]}
 
 
-def test_a_file_that_was_damaged_is_fetched_again(wanted: Official, site: Site) -> None:
+def test_what_was_damaged_is_fetched_again(wanted: Official, site: Site) -> None:
     fetch(wanted)
     wanted.place(url(wanted, "RUNC")).write_bytes(b"")
+    (wanted.images / "coredns_coredns_v1.14.6.tar").write_text("cut")
     assert not official.is_complete(wanted)
     site.fetched()
     fetch(wanted)
     assert site.fetched() == {"runc.amd64"}
+    assert "coredns:v1.14.6" in (wanted.images / "coredns_coredns_v1.14.6.tar").read_text()
     assert official.is_complete(wanted)
 
 

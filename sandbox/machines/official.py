@@ -21,7 +21,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lib import addons, releases
 from lib.aws import backoff
@@ -91,12 +91,10 @@ def wanted(cache: Cache, environ: Mapping[str, str]) -> Official:
 
 def is_complete(official: Official) -> bool:
     """Whether everything that is wanted now was downloaded, and is still there."""
-    try:
-        marked = json.loads(official.marker.read_text(encoding="utf-8"))
-        sizes = {path: (official.folder / path).stat().st_size for path in marked["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    marked = _marked(official)
+    if marked is None or marked["wanted"] != _wanted_names(official):
         return False
-    return bool(marked["wanted"] == _wanted_names(official) and marked["files"] == sizes)
+    return all(_has_size(official.folder / path, size) for path, size in marked["files"].items())
 
 
 def unreachable(official: Official, *, patience: float = PATIENCE) -> list[str]:
@@ -126,6 +124,7 @@ def fetch(official: Official, say: Say, *, sleep: Sleep = time.sleep) -> None:
     started = time.monotonic()
     say(f"downloading Kubernetes {official.version} and what goes with it once into {official.folder}")
     try:
+        _drop_damaged(official)
         official.marker.unlink(missing_ok=True)
         kept = [file for each in official.downloads() for file in _fetch_file(official, each, say, sleep)]
         kept += _pull_all(official, say)
@@ -141,6 +140,26 @@ def fetch(official: Official, say: Say, *, sleep: Sleep = time.sleep) -> None:
 def _wanted_names(official: Official) -> list[str]:
     """What the marker is right for. kubeadm's own images need no name: they go with its version."""
     return [official.architecture, *(each.url for each in official.downloads()), *addon_images()]
+
+
+def _marked(official: Official) -> dict[str, Any] | None:
+    """The marker's content: `wanted`, and the size of each of the `files`."""
+    try:
+        found = json.loads(official.marker.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"wanted", "files"} <= found.keys() else None
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _drop_damaged(official: Official) -> None:
+    """What came whole and is no longer: an image has no published sum that would show it."""
+    for path, size in (_marked(official) or {"files": {}})["files"].items():
+        if not _has_size(official.folder / path, size):
+            (official.folder / path).unlink(missing_ok=True)
 
 
 def _drop_others(official: Official, kept: list[Path]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sandbox.machines import image, official, places, requirements, sites
 from sandbox.machines.authority import Authority
 from sandbox.machines.official import Official
+from sandbox.machines.places import CannotStart
 from sandbox.machines.requirements import Choice
 from sandbox.machines.servers import Server, listen
 
@@ -34,12 +35,15 @@ class Prepared:
         cache, self._say, self._pull = places.cache(), say, pull
         wanted = official.wanted(cache, os.environ)
         choice = requirements.check(cache, wanted, pull=pull)
-        with cache.locked():
-            self._cache = pick(cache, wanted, choice, say)
-            self._authority = Authority(self._cache.machine)
-            authority = self._authority.certificate_file
-            self._image = image.ensure(self._cache, preload=not pull, authority=authority, say=say)
-            self._programs = _programs(self._cache)
+        try:
+            with cache.locked():
+                self._cache = pick(cache, wanted, choice, say)
+                self._authority = Authority(cache.machine)
+                authority = self._authority.certificate_file
+                self._image = image.ensure(self._cache, preload=not pull, authority=authority, say=say)
+                self._programs = _programs(self._cache)
+        except KeyboardInterrupt:
+            raise CannotStart("stopped while it got ready; the next start goes on from here") from None
         if self._cache.upstream is None:
             say(NOT_HERE)
         self._listener: socket.socket = listen((MIRROR, 0))
