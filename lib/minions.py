@@ -87,7 +87,7 @@ def find_template(aws: Aws, config: Config, name: str) -> LaunchTemplateTypeDef 
     """The launch template of that name, None if there is none."""
     of_name: Any = {"Name": "launch-template-name", "Values": [name]}
     found = find_ours(
-        lambda filters: aws.ec2.describe_launch_templates(Filters=[*filters, of_name])["LaunchTemplates"],
+        lambda filters: aws.every("describe_launch_templates", "LaunchTemplates", Filters=[*filters, of_name]),
         config.cluster_id,
     )
     return one(f"launch template {name}", found, lambda template: template["LaunchTemplateId"])

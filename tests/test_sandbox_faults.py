@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from conftest import Box
-from helpers import must, part, refused
+from helpers import must, part, refused, tagged
 from test_sandbox import python, run
 
 from sandbox import faultoptions, shortages
 from sandbox.denials import Deny, Expire
 from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, put
 from sandbox.late import Late
+from sandbox.pages import Pages
 from sandbox.shortages import Limits, NoCapacity
 
 THREE_VPCS = (
@@ -109,7 +111,7 @@ def test_up_and_down_lose_every_answer_and_end_well(sandbox: Box) -> None:
 
 # --- refusals at random
 
-SERVICES = {
+SERVICES: dict[str, tuple[Callable[[Box], Any], tuple[str, int]]] = {
     "ec2": (lambda box: box.client("ec2").describe_vpcs(), ("RequestLimitExceeded", 503)),
     "s3": (lambda box: box.client("s3").list_buckets(), ("SlowDown", 503)),
     "iam": (lambda box: box.client("iam").list_roles(), ("Throttling", 400)),
@@ -278,6 +280,7 @@ def test_no_capacity_is_said_at_once_and_a_rerun_goes_on(sandbox: Box) -> None:
         (["--limit", "vpcs"], "give vpcs=0 or more"),
         (["--capacity", "some"], "invalid choice: 'some'"),
         (["--deny", "CreateVpc"], "CreateVpc is not an action: give one such as ec2:CreateVpc"),
+        (["--pages", "0"], "--pages: 0 is not the length of a page"),
         (["--late", "soon"], "--late: soon is not a time"),
         (["--expire", "0"], "--expire: 0 is not the number of a call"),
     ],
@@ -325,7 +328,7 @@ def a_subnet(box: Box) -> str:
     return str(ec2.create_subnet(VpcId=make_vpc(box), CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"])
 
 
-USES = {
+USES: dict[str, Callable[..., Any]] = {
     "InvalidGroup.NotFound": lambda ec2, vpc, _: ec2.delete_security_group(
         GroupId=ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc)["GroupId"]
     ),
@@ -413,3 +416,54 @@ def test_answers_are_lost_of_what_is_late_too_and_nothing_is_made_twice(sandbox:
     one_of_each(sandbox)
     must(sandbox.down())
     assert sandbox.inventory() == {}
+
+
+# --- lists in pages
+
+
+def test_lists_come_in_pages_and_paginators_read_them_whole(sandbox: Box) -> None:
+    ec2, iam, s3 = (sandbox.client(name) for name in ("ec2", "iam", "s3"))
+    s3.create_bucket(Bucket="a-bucket", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    for number in range(5):
+        ec2.create_vpc(CidrBlock=f"10.{number}.0.0/16")
+        iam.create_role(RoleName=f"r{number}", AssumeRolePolicyDocument="{}")
+        s3.put_object(Bucket="a-bucket", Key=f"k{number}", Body=b"")
+    put(sandbox.aws, Pages(2))
+    lists: list[tuple[Any, str, str, dict[str, str]]] = [
+        (ec2, "describe_vpcs", "Vpcs", {}),
+        (iam, "list_roles", "Roles", {}),
+        (s3, "list_objects_v2", "Contents", {"Bucket": "a-bucket"}),
+        (s3, "list_object_versions", "Versions", {"Bucket": "a-bucket"}),
+    ]
+    for client, operation, key, arguments in lists:
+        assert len(getattr(client, operation)(**arguments)[key]) == 2, operation
+        pages = client.get_paginator(operation).paginate(**arguments)
+        whole = [json.dumps(item, default=str) for page in pages for item in page[key]]
+        assert len(whole) == len(set(whole)) >= 5, operation
+
+
+def test_up_rerun_and_down_read_every_list_whole(sandbox: Box) -> None:
+    put(sandbox.aws, Pages(1))
+    for number in range(2):
+        sandbox.client("ec2").create_vpc(CidrBlock=f"10.{number}.0.0/16")
+    before = sandbox.inventory()
+    result = must(sandbox.up())
+    assert "a further page" in {call.fault for call in result.calls}
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == before
+
+
+def test_two_of_a_kind_on_two_pages_are_two(sandbox: Box) -> None:
+    must(sandbox.up())
+    ec2 = sandbox.client("ec2")
+    for make, kind in ((ec2.create_internet_gateway, "internet-gateway"), (ec2.create_vpc, "vpc")):
+        arguments = {"CidrBlock": "10.0.0.0/16"} if kind == "vpc" else {}
+        tags = tagged(kind, Name="kubernetes" if kind != "vpc" else "kubernetes-vpc")
+        made = make(TagSpecifications=tags, **arguments)
+        put(sandbox.aws, Pages(1))
+        refused(sandbox.up(), 1, "there must be one", "but there are 2")
+        sandbox.aws.hooks.before.clear()
+        sandbox.aws.hooks.after.clear()
+        if kind != "vpc":
+            ec2.delete_internet_gateway(InternetGatewayId=made["InternetGateway"]["InternetGatewayId"])
