@@ -399,6 +399,11 @@ class Aws:
         partitions = self._core.get_data("partitions")["partitions"]
         return str(next(p["outputs"]["dnsSuffix"] for p in partitions if p["id"] == self.partition))
 
+    def every(self, operation: str, key: str, **arguments: Any) -> list[Any]:
+        """What a describe call of EC2's lists under `key`, all pages of it."""
+        pages: Any = self.ec2.get_paginator(operation).paginate(**arguments)  # type: ignore[call-overload]
+        return [item for page in pages for item in page[key]]
+
     def make(
         self,
         words: str,

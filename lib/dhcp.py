@@ -19,7 +19,7 @@ NAME = "kubernetes-dhcp-option-set"
 def find_dhcp_options(aws: Aws, config: Config) -> DhcpOptionsTypeDef | None:
     """The cluster's own option set, None if there is none. Raises Ambiguous for two."""
     found = find_ours(
-        lambda filters: aws.ec2.describe_dhcp_options(Filters=filters)["DhcpOptions"], config.cluster_id, name=NAME
+        lambda filters: aws.every("describe_dhcp_options", "DhcpOptions", Filters=filters), config.cluster_id, name=NAME
     )
     return one("DHCP option set", found, lambda options: options["DhcpOptionsId"])
 
@@ -83,9 +83,8 @@ def _ensure_own(aws: Aws, config: Config) -> str:
 def check_given(aws: Aws, config: Config) -> None:
     """Raises SettingError when DHCP_OPTION_SET_ID names nothing."""
     wanted = config.dhcp_option_set_id
-    if (
-        wanted
-        and not aws.ec2.describe_dhcp_options(Filters=[{"Name": "dhcp-options-id", "Values": [wanted]}])["DhcpOptions"]
+    if wanted and not aws.every(
+        "describe_dhcp_options", "DhcpOptions", Filters=[{"Name": "dhcp-options-id", "Values": [wanted]}]
     ):
         raise SettingError(
             "DHCP_OPTION_SET_ID", f"there is no {wanted} in {aws.region}", "give one of that region, or leave it empty"

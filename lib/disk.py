@@ -25,7 +25,7 @@ def find_disk(aws: Aws, config: Config) -> VolumeTypeDef | None:
     """The master's disk, None if there is none. Raises Ambiguous for two."""
     there: Any = {"Name": "status", "Values": ["creating", "available", "in-use"]}
     found = find_ours(
-        lambda filters: aws.ec2.describe_volumes(Filters=[*filters, there])["Volumes"],
+        lambda filters: aws.every("describe_volumes", "Volumes", Filters=[*filters, there]),
         config.cluster_id,
         name=disk_name(config),
         role=config.master_name,

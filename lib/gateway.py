@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def find_gateway(aws: Aws, config: Config) -> InternetGatewayTypeDef | None:
     """The cluster's own gateway, attached or not. Raises Ambiguous for two."""
     found = find_ours(
-        lambda filters: aws.ec2.describe_internet_gateways(Filters=filters)["InternetGateways"], config.cluster_id
+        lambda filters: aws.every("describe_internet_gateways", "InternetGateways", Filters=filters), config.cluster_id
     )
     return one("internet gateway", found, lambda gateway: gateway["InternetGatewayId"])
 
@@ -27,7 +27,7 @@ def attached_gateway(aws: Aws, vpc_id: str) -> InternetGatewayTypeDef | None:
     if isinstance(vpc_id, Planned):
         return None
     filters = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
-    found = aws.ec2.describe_internet_gateways(Filters=filters)["InternetGateways"]  # type: ignore[arg-type]
+    found = aws.every("describe_internet_gateways", "InternetGateways", Filters=filters)
     return found[0] if found else None
 
 

@@ -90,7 +90,9 @@ def _architectures(aws: Aws, wishes: Sequence[_Wish]) -> dict[str, str]:
     """The architecture of each wished type, in Debian's words."""
     found: dict[str, str] = {}
     names = sorted({wish.size for wish in wishes})
-    described = aws.ec2.describe_instance_types(Filters=[{"Name": "instance-type", "Values": names}])["InstanceTypes"]
+    described = aws.every(
+        "describe_instance_types", "InstanceTypes", Filters=[{"Name": "instance-type", "Values": names}]
+    )
     for kind in described:
         supported = kind["ProcessorInfo"].get("SupportedArchitectures", [])
         found[kind["InstanceType"]] = next((ARCHITECTURES[a] for a in supported if a in ARCHITECTURES), "")
@@ -105,14 +107,16 @@ def _architectures(aws: Aws, wishes: Sequence[_Wish]) -> dict[str, str]:
 
 
 def _check_offered(aws: Aws, config: Config, wishes: Sequence[_Wish]) -> None:
-    answer = aws.ec2.describe_instance_type_offerings(
+    offerings = aws.every(
+        "describe_instance_type_offerings",
+        "InstanceTypeOfferings",
         LocationType="availability-zone",
         Filters=[
             {"Name": "location", "Values": [config.kube_aws_zone]},
             {"Name": "instance-type", "Values": sorted({wish.size for wish in wishes})},
         ],
     )
-    offered = {offering["InstanceType"] for offering in answer["InstanceTypeOfferings"]}
+    offered = {offering["InstanceType"] for offering in offerings}
     for wish in wishes:
         if wish.size not in offered:
             _check_zone(aws, config)
@@ -136,8 +140,8 @@ def _describe(aws: Aws, image_ids: Sequence[str]) -> dict[str, Mapping[str, Any]
     if not image_ids:
         return {}
     filters = [{"Name": "image-id", "Values": sorted(set(image_ids))}]
-    answer = aws.ec2.describe_images(Filters=filters, IncludeDeprecated=True)  # type: ignore[arg-type]
-    return {image["ImageId"]: image for image in answer["Images"]}
+    found = aws.every("describe_images", "Images", Filters=filters, IncludeDeprecated=True)
+    return {image["ImageId"]: image for image in found}
 
 
 def _choose(

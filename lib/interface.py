@@ -21,7 +21,7 @@ def find_interface(aws: Aws, config: Config) -> NetworkInterfaceTypeDef | None:
     """The master's interface, None if there is none. Raises Ambiguous for two."""
     name = config.master_name
     found = find_ours(
-        lambda filters: aws.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"],
+        lambda filters: aws.every("describe_network_interfaces", "NetworkInterfaces", Filters=filters),
         config.cluster_id,
         name=name,
         role=name,
@@ -35,7 +35,7 @@ def check_address_free(aws: Aws, config: Config, *, subnet_id: str) -> None:
         {"Name": "subnet-id", "Values": [subnet_id]},
         {"Name": "addresses.private-ip-address", "Values": [config.master_internal_ip]},
     ]
-    taken = aws.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]  # type: ignore[arg-type]
+    taken = aws.every("describe_network_interfaces", "NetworkInterfaces", Filters=filters)
     if taken:
         raise SettingError(
             "MASTER_INTERNAL_IP",

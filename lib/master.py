@@ -33,8 +33,8 @@ def find_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
     alive: Any = {"Name": "instance-state-name", "Values": ALIVE}
 
     def describe(filters: list[Any]) -> list[InstanceTypeDef]:
-        answer = aws.ec2.describe_instances(Filters=[*filters, alive])
-        return [i for r in answer["Reservations"] for i in r["Instances"]]
+        reservations = aws.every("describe_instances", "Reservations", Filters=[*filters, alive])
+        return [i for r in reservations for i in r["Instances"]]
 
     found = find_ours(describe, config.cluster_id, name=config.master_name, role=config.master_name)
     staying = [i for i in found if i["State"]["Name"] != "shutting-down"]
@@ -105,7 +105,7 @@ def _wait_settled(aws: Aws, config: Config, instance_id: str) -> InstanceTypeDef
 
 
 def _instance(aws: Aws, instance_id: str) -> Any:
-    reservations = aws.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+    reservations = aws.every("describe_instances", "Reservations", InstanceIds=[instance_id])
     return reservations[0]["Instances"][0]
 
 

@@ -28,7 +28,7 @@ def find_route_table(aws: Aws, config: Config, *, vpc_id: str) -> RouteTableType
         return None
     in_vpc: Any = {"Name": "vpc-id", "Values": [vpc_id]}
     found = find_ours(
-        lambda filters: aws.ec2.describe_route_tables(Filters=[*filters, in_vpc])["RouteTables"], config.cluster_id
+        lambda filters: aws.every("describe_route_tables", "RouteTables", Filters=[*filters, in_vpc]), config.cluster_id
     )
     return one("route table", found, lambda table: table["RouteTableId"])
 
@@ -39,7 +39,7 @@ def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeD
         [{"Name": "association.subnet-id", "Values": [subnet_id]}],
         [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "association.main", "Values": ["true"]}],
     ):
-        found = aws.ec2.describe_route_tables(Filters=filters)["RouteTables"]  # type: ignore[arg-type]
+        found: list[RouteTableTypeDef] = aws.every("describe_route_tables", "RouteTables", Filters=filters)
         if found:
             return found[0]
     raise KubeError(f"{subnet_id} has no route table, and {vpc_id} no main one")
@@ -153,7 +153,8 @@ def _other_association(aws: Aws, subnet_id: str) -> str | None:
     if isinstance(subnet_id, Planned):
         return None
     filters = [{"Name": "association.subnet-id", "Values": [subnet_id]}]
-    for table in aws.ec2.describe_route_tables(Filters=filters)["RouteTables"]:  # type: ignore[arg-type]
+    tables: list[RouteTableTypeDef] = aws.every("describe_route_tables", "RouteTables", Filters=filters)
+    for table in tables:
         for association in table["Associations"]:
             if association.get("SubnetId") == subnet_id:
                 return association["RouteTableAssociationId"]

@@ -52,7 +52,7 @@ def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityG
     names = group_names(config)
     here: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "group-name", "Values": list(names)}]
     found = find_ours(
-        lambda filters: aws.ec2.describe_security_groups(Filters=[*filters, *here])["SecurityGroups"],
+        lambda filters: aws.every("describe_security_groups", "SecurityGroups", Filters=[*filters, *here]),
         config.cluster_id,
     )
     groups = {}

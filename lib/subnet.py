@@ -53,7 +53,9 @@ def find_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef | Non
 
 def brought_subnet(aws: Aws, config: Config) -> SubnetTypeDef:
     """The subnet that the user named. Raises SettingError when it is not there, or not in the zone or the VPC."""
-    found = aws.ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": [config.subnet_id]}])["Subnets"]
+    found: list[SubnetTypeDef] = aws.every(
+        "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": [config.subnet_id]}]
+    )
     if not found:
         raise SettingError(
             "SUBNET_ID", f"there is no {config.subnet_id} in {aws.region}", "give one of that region, or leave it empty"

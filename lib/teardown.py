@@ -220,7 +220,7 @@ def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:
     """The route table of a brought subnet, None where the cluster has its own or the subnet is gone."""
     if not config.subnet_id:
         return None
-    found = aws.ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": [config.subnet_id]}])["Subnets"]
+    found = aws.every("describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": [config.subnet_id]}])
     if not found:
         return None
     return routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=found[0]["VpcId"])

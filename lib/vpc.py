@@ -92,11 +92,11 @@ def contents(aws: Aws, vpc_id: str) -> list[str]:
     """What keeps a VPC from going, apart from interfaces: by kind and id. What EC2 made with the VPC does not."""
     here: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}]
     attached: list[Any] = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
-    groups = aws.ec2.describe_security_groups(Filters=here)["SecurityGroups"]
-    tables = aws.ec2.describe_route_tables(Filters=here)["RouteTables"]
-    gateways = aws.ec2.describe_internet_gateways(Filters=attached)["InternetGateways"]
+    groups = aws.every("describe_security_groups", "SecurityGroups", Filters=here)
+    tables = aws.every("describe_route_tables", "RouteTables", Filters=here)
+    gateways = aws.every("describe_internet_gateways", "InternetGateways", Filters=attached)
     return [
-        *(f"subnet {each['SubnetId']}" for each in aws.ec2.describe_subnets(Filters=here)["Subnets"]),
+        *(f"subnet {each['SubnetId']}" for each in aws.every("describe_subnets", "Subnets", Filters=here)),
         *(f"security group {g['GroupId']} {g['GroupName']}" for g in groups if g["GroupName"] != "default"),
         *(f"route table {t['RouteTableId']}" for t in tables if not any(a.get("Main") for a in t["Associations"])),
         *(f"internet gateway {each['InternetGatewayId']}" for each in gateways),
