@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import Aws, Planned, error_code, find_ours, one, tag_filters, tag_specification, tags_of
-from lib.errors import KubeError
 from lib.master import METADATA, root_disk
 
 if TYPE_CHECKING:
@@ -264,10 +263,11 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> None:
 
     def complete() -> bool | None:
         group = find_group(aws, name)
-        if group is None:
-            raise KubeError(f"the group {name} is gone", hint="run the same command again: it makes it anew")
+        if group is None:  # AWS has not yet spread word of it, or somebody took it away
+            seen["text"] = "the group is not to be seen"
+            return None
         running = [i for i in group["Instances"] if i["LifecycleState"] == "InService"]
-        seen["text"] = f"{len(running)} of {group['DesiredCapacity']}"
+        seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run"
         return True if len(running) >= group["DesiredCapacity"] else None
 
     if not aws.dry_run:
@@ -276,7 +276,7 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> None:
             complete,
             seconds=config.kube_wait_instance_seconds,
             progress=lambda: seen["text"],
-            at_end=lambda: f"{seen['text']} run; {last_failure(aws, name)}",
+            at_end=lambda: f"{seen['text']}; {last_failure(aws, name)}",
         )
 
 

@@ -59,6 +59,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=_limit,
         help="allow the account N of WHAT, such as vpcs=0",
     )
+    group.add_argument(
+        "--late", metavar="SECONDS", type=_seconds, default=0.0, help="let what was just made not be found for so long"
+    )
     group.add_argument("--capacity", choices=["none"], help="have no machine free")
     group.add_argument("--seed", metavar="N", type=int, default=1, help="which random numbers to use (default 1)")
 
@@ -74,7 +77,7 @@ def problem(options: argparse.Namespace) -> str:
 
 def put(box: Sandbox, options: argparse.Namespace) -> None:
     """Put the faults that the options ask for into a Sandbox, in the order in which AWS would come to them."""
-    from sandbox import denials, faults, shortages
+    from sandbox import denials, faults, late, shortages
 
     wanted: list[tuple[object, Callable[[], object]]] = [
         (options.stop_at or options.stop_after, lambda: faults.Stop(at=options.stop_at, done=options.stop_after)),
@@ -82,6 +85,7 @@ def put(box: Sandbox, options: argparse.Namespace) -> None:
         (options.deny, lambda: denials.Deny(*options.deny)),
         (options.throttle, lambda: faults.Throttle(options.throttle, seed=options.seed)),
         (options.errors, lambda: faults.Errors(options.errors, seed=options.seed)),
+        (options.late, lambda: late.Late(box.world, options.late)),
         (options.limit, lambda: shortages.Limits(dict(options.limit))),
         (options.capacity, shortages.NoCapacity),
         (
@@ -121,3 +125,13 @@ def _limit(text: str) -> tuple[str, int]:
     if not number.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} has no number: give {what}=0 or more")
     return what, int(number)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not a time: give a number of seconds from 0 to 3600")
+    return seconds

@@ -61,6 +61,7 @@ class State:
     reboots: dict[str, int] = field(default_factory=dict)  # instance -> how often it was told to reboot
     prepared: set[str] = field(default_factory=set)  # regions that have their images and parameters
     next_address: int = 0
+    late: dict[tuple[str, str], float] = field(default_factory=dict)  # place and name -> when it is found
 
 
 class World:

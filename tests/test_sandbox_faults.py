@@ -17,6 +17,7 @@ from test_sandbox import python, run
 from sandbox import faultoptions, shortages
 from sandbox.denials import Deny, Expire
 from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, put
+from sandbox.late import Late
 from sandbox.shortages import Limits, NoCapacity
 
 THREE_VPCS = (
@@ -101,8 +102,7 @@ def test_every_changing_calls_answer_is_lost_once(sandbox: Box) -> None:
 def test_up_and_down_lose_every_answer_and_end_well(sandbox: Box) -> None:
     put(sandbox.aws, LoseAnswers(every=True))
     must(sandbox.up())
-    for kind in ("vpcs", "subnets", "addresses", "internet gateways", "groups"):
-        assert len(part(sandbox, kind)) == 1, kind
+    one_of_each(sandbox)
     must(sandbox.down())
     assert sandbox.inventory() == {}
 
@@ -278,6 +278,7 @@ def test_no_capacity_is_said_at_once_and_a_rerun_goes_on(sandbox: Box) -> None:
         (["--limit", "vpcs"], "give vpcs=0 or more"),
         (["--capacity", "some"], "invalid choice: 'some'"),
         (["--deny", "CreateVpc"], "CreateVpc is not an action: give one such as ec2:CreateVpc"),
+        (["--late", "soon"], "--late: soon is not a time"),
         (["--expire", "0"], "--expire: 0 is not the number of a call"),
     ],
 )
@@ -295,3 +296,120 @@ def test_where_processes_cannot_be_seen_stopping_is_refused_at_the_start(
     monkeypatch.setattr(sys, "platform", "darwin")
     assert main(["--stop-at", "1", "--", "true"]) == 125
     assert capsys.readouterr().err == f"sandbox: {faultoptions.CANNOT_STOP}\n"
+
+
+# --- what shows late
+
+
+def test_what_was_made_is_found_neither_by_filter_nor_by_id_nor_by_use_until_its_time(sandbox: Box) -> None:
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0))
+    ec2, vpc = sandbox.client("ec2"), make_vpc(sandbox)
+    of_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
+
+    def use() -> Any:
+        return ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")
+
+    assert vpc not in [found["VpcId"] for found in ec2.describe_vpcs()["Vpcs"]]
+    assert ec2.describe_vpcs(Filters=of_vpc)["Vpcs"] == []
+    assert ec2.describe_security_groups(Filters=of_vpc)["SecurityGroups"] == []
+    assert refusal_of(lambda: ec2.describe_vpcs(VpcIds=[vpc])) == ("InvalidVpcID.NotFound", 400)
+    assert refusal_of(use) == ("InvalidVpcID.NotFound", 400)
+    assert sandbox.calls[-1].fault == "late"
+    sandbox.clock.sleep(5.0)
+    assert ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["VpcId"] == vpc
+    assert use()
+
+
+def a_subnet(box: Box) -> str:
+    ec2 = box.client("ec2")
+    return str(ec2.create_subnet(VpcId=make_vpc(box), CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"])
+
+
+USES = {
+    "InvalidGroup.NotFound": lambda ec2, vpc, _: ec2.delete_security_group(
+        GroupId=ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc)["GroupId"]
+    ),
+    "InvalidInternetGatewayID.NotFound": lambda ec2, vpc, _: ec2.attach_internet_gateway(
+        InternetGatewayId=ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"], VpcId=vpc
+    ),
+    "InvalidRouteTableID.NotFound": lambda ec2, vpc, subnet: ec2.associate_route_table(
+        RouteTableId=ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"], SubnetId=subnet
+    ),
+    "InvalidDhcpOptionID.NotFound": lambda ec2, vpc, _: ec2.associate_dhcp_options(
+        DhcpOptionsId=ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["x"]}])[
+            "DhcpOptions"
+        ]["DhcpOptionsId"],
+        VpcId=vpc,
+    ),
+    "InvalidNetworkInterfaceID.NotFound": lambda ec2, _, subnet: ec2.delete_network_interface(
+        NetworkInterfaceId=ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    ),
+    "InvalidAllocationID.NotFound": lambda ec2, *_: ec2.release_address(
+        AllocationId=ec2.allocate_address(Domain="vpc")["AllocationId"]
+    ),
+    "InvalidVolume.NotFound": lambda ec2, *_: ec2.delete_volume(
+        VolumeId=ec2.create_volume(AvailabilityZone="us-west-2a", Size=1)["VolumeId"]
+    ),
+    "InvalidLaunchTemplateId.NotFound": lambda ec2, *_: ec2.describe_launch_template_versions(
+        LaunchTemplateId=ec2.create_launch_template(
+            LaunchTemplateName="t", LaunchTemplateData={"InstanceType": "t3.small"}
+        )["LaunchTemplate"]["LaunchTemplateId"]
+    ),
+}
+
+
+@pytest.mark.parametrize("code", USES)
+def test_each_kind_is_refused_in_its_own_words(sandbox: Box, code: str) -> None:
+    subnet = a_subnet(sandbox)
+    vpc = sandbox.inventory()["us-west-2"]["subnets"][subnet]["vpc"]
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0))
+    assert refusal_of(lambda: USES[code](sandbox.client("ec2"), vpc, subnet)) == (code, 400)
+
+
+def test_names_are_late_too_and_taken_at_once(sandbox: Box) -> None:
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0))
+    iam, s3 = sandbox.client("iam"), sandbox.client("s3")
+    create = {"RoleName": "r", "AssumeRolePolicyDocument": "{}"}
+    place = {"LocationConstraint": "us-west-2"}
+    iam.create_role(**create)
+    s3.create_bucket(Bucket="a-late-bucket", CreateBucketConfiguration=place)
+    assert refusal_of(lambda: iam.get_role(RoleName="r")) == ("NoSuchEntity", 404)
+    assert [role["RoleName"] for role in iam.list_roles()["Roles"] if role["RoleName"] == "r"] == []
+    assert refusal_of(lambda: iam.create_role(**create))[0] == "EntityAlreadyExists"
+    assert refusal_of(lambda: s3.head_bucket(Bucket="a-late-bucket")) == ("404", 404)
+    assert refusal_of(lambda: s3.put_object(Bucket="a-late-bucket", Key="k", Body=b"")) == ("NoSuchBucket", 404)
+    sandbox.clock.sleep(5.0)
+    iam.get_role(RoleName="r")
+    s3.put_object(Bucket="a-late-bucket", Key="k", Body=b"")
+    s3.head_object(Bucket="a-late-bucket", Key="k")  # objects are there at once
+
+
+def test_a_repeated_token_is_answered_although_the_thing_is_late(sandbox: Box) -> None:
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0))
+    ec2 = sandbox.client("ec2")
+    volumes = [ec2.create_volume(AvailabilityZone="us-west-2a", Size=1, ClientToken="t")["VolumeId"] for _ in range(2)]
+    assert volumes[0] == volumes[1]
+
+
+def one_of_each(box: Box) -> None:
+    for kind in ("vpcs", "subnets", "internet gateways", "addresses", "launch templates", "groups", "key pairs"):
+        assert len(part(box, kind)) == 1, kind
+    assert len([table for table in part(box, "route tables").values() if not table["main"]]) == 1
+
+
+def test_everything_is_late_and_up_rerun_and_down_end_well(sandbox: Box) -> None:
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0))
+    result = must(sandbox.up())
+    assert len([call for call in result.calls if call.fault == "late"]) > 20
+    one_of_each(sandbox)
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_answers_are_lost_of_what_is_late_too_and_nothing_is_made_twice(sandbox: Box) -> None:
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0), LoseAnswers(every=True))
+    must(sandbox.up())
+    one_of_each(sandbox)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
