@@ -23,6 +23,7 @@ SPREAD = {
     "killed": 1,
     "throttled": 1,
     "delayed": 1,
+    "late": 1,
     "two-ups": 1,
     "up-and-down": 1,
     "apart": 1,

@@ -10,6 +10,7 @@ from torture import apart, delays, foreign, killed, lost, races, stops, storms
 from torture.stage import Stage
 
 STORMS = 10  # different seeds
+LATES = 6
 RACES = 30  # different orders of two clients' calls
 
 Play = Callable[[Stage, int], None]
@@ -70,6 +71,7 @@ FAULTS: dict[str, Fault] = {
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),
     "throttled": Fault("30% throttled, 5% failing: up, up, down", _seeds(STORMS), storms.throttled),
     "delayed": Fault("AWS takes no time, or 5 s for each thing", _seeds(delays.CASES), delays.delayed),
+    "late": Fault("all shows 5 s late; even N: answers lost", _seeds(LATES), delays.late),
     "two-ups": Fault("two ups at once", _seeds(RACES), races.two_ups),
     "up-and-down": Fault("up and down at once", _seeds(RACES), races.up_and_down),
     "apart": Fault("two clusters, down of one", _seeds(2 * len(apart.PAIRS)), apart.side_by_side),
