@@ -203,6 +203,23 @@ def test_the_masters_alarms_go(sandbox: Box) -> None:
     assert sandbox.inventory() == {REGION: {"alarms": ["theirs"]}}
 
 
+def test_an_alarm_that_goes_while_down_runs_is_no_failure(sandbox: Box) -> None:
+    must(sandbox.up())
+    name = f"k8s-{master_of(sandbox)}-reboot"
+    watch = sandbox.client("cloudwatch")
+    alarm = {"MetricName": "x", "Namespace": "AWS/EC2", "Period": 60, "EvaluationPeriods": 5, "Threshold": 1}
+    watch.put_metric_alarm(AlarmName=name, ComparisonOperator="GreaterThanThreshold", Statistic="Maximum", **alarm)
+
+    def first(call: Call) -> None:
+        if call.operation == "DeleteAlarms":
+            sandbox.aws.hooks.before.remove(first)
+            watch.delete_alarms(AlarmNames=[name])
+
+    sandbox.aws.hooks.before.append(first)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
 # --- what stands in the way
 
 
