@@ -31,6 +31,8 @@ from helpers import (
     tagged,
 )
 
+from sandbox.calls import Answer, Call
+
 TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 
 
@@ -203,20 +205,23 @@ def test_the_masters_alarms_go(sandbox: Box) -> None:
     assert sandbox.inventory() == {REGION: {"alarms": ["theirs"]}}
 
 
-def test_an_alarm_that_goes_while_down_runs_is_no_failure(sandbox: Box) -> None:
+def test_an_alarm_whose_deletion_got_no_answer_is_no_failure(sandbox: Box) -> None:
     must(sandbox.up())
     name = f"k8s-{master_of(sandbox)}-reboot"
-    watch = sandbox.client("cloudwatch")
     alarm = {"MetricName": "x", "Namespace": "AWS/EC2", "Period": 60, "EvaluationPeriods": 5, "Threshold": 1}
-    watch.put_metric_alarm(AlarmName=name, ComparisonOperator="GreaterThanThreshold", Statistic="Maximum", **alarm)
+    sandbox.client("cloudwatch").put_metric_alarm(
+        AlarmName=name, ComparisonOperator="GreaterThanThreshold", Statistic="Maximum", **alarm
+    )
 
-    def first(call: Call) -> None:
+    def lose(call: Call, answer: Answer) -> Answer:
         if call.operation == "DeleteAlarms":
-            sandbox.aws.hooks.before.remove(first)
-            watch.delete_alarms(AlarmNames=[name])
+            sandbox.aws.hooks.after.clear()
+            answer.lost = True
+        return answer
 
-    sandbox.aws.hooks.before.append(first)
-    must(sandbox.down())
+    sandbox.aws.hooks.after.append(lose)
+    result = must(sandbox.down())
+    assert result.operations.count("cloudwatch:DeleteAlarms") == 2
     assert sandbox.inventory() == {}
 
 
