@@ -119,9 +119,9 @@ def error_code(error: BaseException) -> str:
 
 
 def is_not_found(error: BaseException) -> bool:
-    """Whether AWS says that what the call names is not there. EC2's codes of that kind all have these words in them."""
+    """Whether AWS says that what the call names is not there: InvalidVpcID.NotFound, TargetGroupNotFound, and so on."""
     code = error_code(error)
-    return code in NOT_FOUND or ".NotFound" in code or "VersionNotFound" in code
+    return code in NOT_FOUND or "NotFound" in code
 
 
 def _is_taken(error: BaseException) -> bool:

@@ -242,7 +242,7 @@ def neighbour(box: Box) -> None:
     )
     ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["example.com"]}])
     ec2.create_key_pair(KeyName="theirs")
-    box.client("iam").create_role(RoleName="kubernetes-master", AssumeRolePolicyDocument="{}")
+    box.client("iam").create_role(RoleName="kubernetes-master", AssumeRolePolicyDocument='{"Statement": []}')
     box.client("iam").create_instance_profile(InstanceProfileName="kubernetes-master")
     bucket = {"LocationConstraint": REGION}
     box.client("s3").create_bucket(Bucket="somebody-elses", CreateBucketConfiguration=bucket)

@@ -31,6 +31,8 @@ from helpers import (
     tagged,
 )
 
+from sandbox.calls import Answer, Call
+
 TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 
 
@@ -201,6 +203,26 @@ def test_the_masters_alarms_go(sandbox: Box) -> None:
         )
     must(sandbox.down())
     assert sandbox.inventory() == {REGION: {"alarms": ["theirs"]}}
+
+
+def test_an_alarm_whose_deletion_got_no_answer_is_no_failure(sandbox: Box) -> None:
+    must(sandbox.up())
+    name = f"k8s-{master_of(sandbox)}-reboot"
+    alarm = {"MetricName": "x", "Namespace": "AWS/EC2", "Period": 60, "EvaluationPeriods": 5, "Threshold": 1}
+    sandbox.client("cloudwatch").put_metric_alarm(
+        AlarmName=name, ComparisonOperator="GreaterThanThreshold", Statistic="Maximum", **alarm
+    )
+
+    def lose(call: Call, answer: Answer) -> Answer:
+        if call.operation == "DeleteAlarms":
+            sandbox.aws.hooks.after.clear()
+            answer.lost = True
+        return answer
+
+    sandbox.aws.hooks.after.append(lose)
+    result = must(sandbox.down())
+    assert result.operations.count("cloudwatch:DeleteAlarms") == 2
+    assert sandbox.inventory() == {}
 
 
 # --- what stands in the way
