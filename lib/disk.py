@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, find_ours, one, tag_specification, tags_of
+from botocore.exceptions import ClientError
+
+from lib.aws import Aws, error_code, find_ours, one, tag_specification, tags_of
 from lib.errors import SettingError
 from lib.sizes import iops
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
     from lib.config import Config
 
+_CHANGING = "IncorrectModificationState"  # an earlier change is not done
 MASTER_IP_TAG = "kubernetes.io/master-ip"
 
 
@@ -71,8 +75,22 @@ def _repair_size(aws: Aws, config: Config, found: VolumeTypeDef) -> None:
         aws.change(
             "set",
             f"disk {found['VolumeId']} from {found['Size']} GiB {found['VolumeType']} to {size} GiB {kind}",
-            lambda: aws.ec2.modify_volume(VolumeId=found["VolumeId"], Size=size, VolumeType=kind, **_iops(config)),  # type: ignore[arg-type]
+            functools.partial(_modify, aws, config, found["VolumeId"]),
+            retry_on=[_CHANGING],
         )
+
+
+def _modify(aws: Aws, config: Config, volume_id: str) -> None:
+    """Change the disk. EC2 takes one change at a time, so a lost call's own change must not be asked for again."""
+    size, kind = config.master_disk_size, config.master_disk_type
+    try:
+        aws.ec2.modify_volume(VolumeId=volume_id, Size=size, VolumeType=kind, **_iops(config))  # type: ignore[arg-type]
+    except ClientError as error:
+        if error_code(error) != _CHANGING:
+            raise
+        found = aws.ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"][0]
+        if (found["Size"], found["VolumeType"]) != (size, kind):
+            raise
 
 
 def _iops(config: Config) -> dict[str, Any]:

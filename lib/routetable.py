@@ -132,13 +132,8 @@ def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
 def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subnet_id: str) -> None:
     if table and any(a.get("SubnetId") == subnet_id for a in table["Associations"]):
         return
-    other = _other_association(aws, subnet_id)
-    if other:
-        aws.change(
-            "move",
-            f"{subnet_id} to {table_id}",
-            lambda: aws.ec2.replace_route_table_association(AssociationId=other, RouteTableId=table_id),
-        )
+    if _association(aws, subnet_id):
+        aws.change("move", f"{subnet_id} to {table_id}", lambda: _move(aws, table_id, subnet_id))
         return
     aws.change(
         "attach",
@@ -148,8 +143,8 @@ def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subn
     )
 
 
-def _other_association(aws: Aws, subnet_id: str) -> str | None:
-    """The association that someone gave our subnet with another table."""
+def _association(aws: Aws, subnet_id: str) -> tuple[str, str] | None:
+    """The table that our subnet is associated with, and the association's id, which a move makes anew."""
     if isinstance(subnet_id, Planned):
         return None
     filters = [{"Name": "association.subnet-id", "Values": [subnet_id]}]
@@ -157,8 +152,15 @@ def _other_association(aws: Aws, subnet_id: str) -> str | None:
     for table in tables:
         for association in table["Associations"]:
             if association.get("SubnetId") == subnet_id:
-                return association["RouteTableAssociationId"]
+                return table["RouteTableId"], association["RouteTableAssociationId"]
     return None
+
+
+def _move(aws: Aws, table_id: str, subnet_id: str) -> None:
+    """Give our subnet our table in place of the one that someone gave it; done where an earlier, lost call did it."""
+    there = _association(aws, subnet_id)
+    if there and there[0] != table_id:
+        aws.ec2.replace_route_table_association(AssociationId=there[1], RouteTableId=table_id)
 
 
 def _route_out(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, gateway_id: str) -> None:

@@ -78,6 +78,7 @@ BEFORE: dict[str, list[Before]] = {
 }
 
 AFTER: dict[str, list[After]] = {
+    "ec2:ModifyVolume": [strict_more.modified_volume],
     "ec2:RunInstances": [strict_ec2.after_run_instances],
     "ec2:CreateLaunchTemplateVersion": [strict_ec2.after_template_version],
     "ec2:CreateDhcpOptions": [strict_ec2.tag_dhcp_options],

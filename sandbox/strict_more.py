@@ -214,8 +214,19 @@ def _check_size(kind: str, size: int | None) -> None:
         raise _invalid(f"Volume of {size}GiB is too small; minimum is {smallest}GiB.")
 
 
-def modify_volume(_world: World, call: Call) -> None:
+def modified_volume(world: World, call: Call) -> None:
+    """A disk's change has begun; EC2 takes the next when it is done."""
+    world.state.modified[call.params["VolumeId"]] = world.now
+
+
+def modify_volume(world: World, call: Call) -> None:
     """A volume grows and never shrinks."""
+    begun = world.state.modified.get(call.params["VolumeId"])
+    if begun is not None and world.now - begun < world.delays.modifying:
+        raise Refusal(
+            "IncorrectModificationState",
+            f"Volume {call.params['VolumeId']} cannot be modified in modification state MODIFYING",
+        )
     volume = cloud.ec2(call.region).volumes.get(call.params["VolumeId"])
     if volume is None:
         return

@@ -22,6 +22,7 @@ class Delays:
     group: float = 0.5  # an auto scaling group acts on what it was told
     host: float = 0.5  # a running master's API server answers, a running minion is Ready
     detaching: float = 0.0
+    modifying: float = 1.0  # from a change of a disk to its end
 
 
 @dataclass(order=True, slots=True)
@@ -61,6 +62,7 @@ class State:
     reboots: dict[str, int] = field(default_factory=dict)  # instance -> how often it was told to reboot
     prepared: set[str] = field(default_factory=set)  # regions that have their images and parameters
     next_address: int = 0
+    modified: dict[str, float] = field(default_factory=dict)  # disk -> when it was changed last
     late: dict[tuple[str, str], float] = field(default_factory=dict)  # place and name -> when it is found
 
 
