@@ -75,6 +75,7 @@ class Console:
         self._out = _Stream(out or sys.stdout)
         self._err = _Stream(err or sys.stderr)
         self._line_open = False
+        self.failed = False  # whether an error was told
 
     @property
     def elapsed(self) -> float:
@@ -115,6 +116,7 @@ class Console:
 
     def error(self, words: str, *, hint: str = "") -> None:
         """Why the run ended, and what to do next. Said even where nothing more can be written to the output."""
+        self.failed = True
         with contextlib.suppress(OutputLost):
             self._end_line()
         self._log(f"error: {words}" + (f"\n{hint}" if hint else ""))

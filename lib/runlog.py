@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from lib.kubeconfig import make_private_directory
+
 KEPT = 20  # runs whose files are kept
 _MOST_IDS = 8  # of one call
 _ID = re.compile(r"\b(?:[a-z]{1,8}(?:-[a-z]{1,8}){0,2}-(?:[0-9a-f]{17}|[0-9a-f]{8})|ami-[0-9a-f]+)\b")
@@ -67,7 +69,7 @@ def new_log(script: str, environ: Mapping[str, str]) -> RunLog:
     """A new file for this run, readable by its owner only; files of older runs than the last KEPT go."""
     try:
         where = folder(environ)
-        where.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(where)
         _drop_old(where)
         prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{script.removesuffix('.py')}-"
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=where)  # made with mode 0600

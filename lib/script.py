@@ -54,14 +54,23 @@ class _Run:
         return self.aws is not None and self.aws.changes > 0
 
 
-def run(script: str, body: Body, *, argv: Sequence[str], environ: Mapping[str, str], clock: Clock, show: Show) -> int:
+def run(
+    script: str,
+    body: Body,
+    *,
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    clock: Clock,
+    show: Show,
+    last: bool = False,
+) -> int:
     """Run a script's body and return its exit status. All that it may raise ends here, in a line and perhaps a hint."""
     _open_standard_streams()
     this = _Run(clock)
     try:
-        with stopping():
+        with stopping(last=last):
             status = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ, show=show))
-            if this.log.path and status not in (DONE, WOULD_CHANGE, SettingError.exit_code):
+            if this.log.path and this.console.failed and status != SettingError.exit_code:
                 this.console.where(f"all calls of this run: {this.log.path}")
             return status
     except Stopped as stop:  # in the instant before or after

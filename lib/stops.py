@@ -22,8 +22,11 @@ class Stopped(BaseException):
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[None]:
-    """Within, each of the signals raises Stopped, but those that whoever started us has us ignore (nohup does)."""
+def stopping(*, ends: bool) -> Iterator[None]:
+    """Within, each of the signals raises Stopped, but those that whoever started us has us ignore (nohup does).
+
+    `ends`: the process ends after this, so a signal that comes then has nothing left to stop.
+    """
     before = {number: signal.getsignal(number) for number in _STATUS}
     last = [-_ONE_STOP]
 
@@ -44,4 +47,4 @@ def stopping() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ends else handler)

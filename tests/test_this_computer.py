@@ -45,7 +45,8 @@ def shell(box: Box, line: str) -> subprocess.CompletedProcess[str]:
 
 def one_line(said: str, *words: str) -> None:
     """At most an error and a hint, with these words, and nothing that Python said."""
-    lines = [line for line in said.splitlines() if not line.startswith("warning: ")]
+    aside = ("warning: ", "all calls of this run: ")
+    lines = [line for line in said.splitlines() if not line.startswith(aside)]
     assert 1 <= len(lines) <= 2, said
     assert lines[0].startswith("error: ")
     for word in words:
