@@ -102,12 +102,12 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     teardown.say_end(aws, doomed, removal, keep_disk=keep)
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time, last: bool = False) -> int:
+def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time, ends: bool = False) -> int:
     """Run the script; returns its exit status: 0, 1, 2, 3, 129, 130 or 143 (README.md lists them)."""
     return script.run(
-        "kube_down.py", kube_down, argv=argv, environ=environ, clock=clock, show=plan.show_settings, last=last
+        "kube_down.py", kube_down, argv=argv, environ=environ, clock=clock, show=plan.show_settings, ends=ends
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ, last=True))
+    sys.exit(main(sys.argv[1:], os.environ, ends=True))

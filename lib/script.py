@@ -62,13 +62,16 @@ def run(
     environ: Mapping[str, str],
     clock: Clock,
     show: Show,
-    last: bool = False,
+    ends: bool = False,
 ) -> int:
-    """Run a script's body and return its exit status. All that it may raise ends here, in a line and perhaps a hint."""
+    """Run a script's body and return its exit status. All that it may raise ends here, in a line and perhaps a hint.
+
+    `ends`: the process ends after this.
+    """
     _open_standard_streams()
     this = _Run(clock)
     try:
-        with stopping(last=last):
+        with stopping(ends=ends):
             status = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ, show=show))
             if this.log.path and this.console.failed and status != SettingError.exit_code:
                 this.console.where(f"all calls of this run: {this.log.path}")
