@@ -196,8 +196,10 @@ def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """The option that may be meant by a name that is none: within two edits, or most of its words; '' for none."""
-    least = min(known, key=lambda option: edits(name, option))
-    if edits(name, least) <= min(_FEW_EDITS, len(name) // 3):
+    most = min(_FEW_EDITS, len(name) // 3)
+    alike = [option for option in known if abs(len(option) - len(name)) <= most]  # each edit adds one letter at most
+    least = min(alike, key=lambda option: edits(name, option), default="")
+    if least and edits(name, least) <= most:
         return least
     ends = [option for option in known if len(name) > len("AWS_") and option.endswith(f"_{name}")]
     return ends[0] if len(ends) == 1 else next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.85)), "")

@@ -63,7 +63,7 @@ def downloads(config: Config, architecture: str) -> list[Download]:
 
 def published(kubernetes_version: str, architecture: str, *, mirror: str = "") -> list[Download]:
     """The files of that version, at the release sites or at a mirror of them."""
-    releases = versions()
+    releases, is_default = versions(), kubernetes_version == default_kubernetes()
     values = {**releases, "KUBERNETES_VERSION": kubernetes_version, "ARCH": architecture}
 
     def fill(text: str) -> str:
@@ -71,7 +71,7 @@ def published(kubernetes_version: str, architecture: str, *, mirror: str = "") -
 
     def pinned(name: str) -> str:
         # Of the sites' own files, in the default versions: a mirror may hold others (its own builds).
-        other = "${KUBERNETES_VERSION}" in releases[f"URL_{name}"] and kubernetes_version != default_kubernetes()
+        other = "${KUBERNETES_VERSION}" in releases[f"URL_{name}"] and not is_default
         return "" if mirror or other else releases.get(f"SHA256_{name}_{architecture.upper()}", "")
 
     return [

@@ -137,6 +137,8 @@ def _context(own: Identity) -> ssl.SSLContext:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # an answer in one piece
     server: _Listener
 
     def do_GET(self) -> None:

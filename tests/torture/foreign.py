@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,12 @@ TAGGINGS: list[Tags] = [
     [],
     [{"Key": "KubernetesCluster", "Value": "other"}, {"Key": "kubernetes.io/cluster/other", "Value": "owned"}],
 ]
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -232,7 +239,7 @@ def an_object(box: SharedBox, tags: Tags) -> Thing:
 
 def a_role(box: SharedBox, tags: Tags) -> Thing:
     iam, name = box.client("iam"), "kubernetes-master-kubernetes"
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}", Tags=tags)
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST, Tags=tags)
     return Thing("roles", name, lambda: iam.delete_role(RoleName=name), blocks=False, region="iam")
 
 

@@ -24,7 +24,7 @@ def throttled(stage: Stage, seed: int) -> None:
         took = stage.box.clock.now - start
         stage.box.aws.hooks = Hooks()
         assert took < BOUND, f"it took {took:.0f} s"
-        failed = sum(bool(call.fault) for call in ended.calls)
+        failed = sum(bool(call.fault) for call in ended.calls if call.service != "pricing")  # no run waits for a price
         assert failed, "nothing went wrong"
         assert f"{failed} calls repeated" in ended.out, f"{failed} calls failed, and that is not said:\n{ended.out}"
         if number < 2:
