@@ -197,7 +197,8 @@ def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
 def nearest(name: str, known: Sequence[str]) -> str:
     """The option that may be meant by a name that is none: within two edits, or most of its words; '' for none."""
     most = min(_FEW_EDITS, len(name) // 3)
-    alike = [option for option in known if abs(len(option) - len(name)) <= most]  # each edit adds one letter at most
+    # One edit changes the length by one at most and, swaps aside, puts one letter in another's place: quickly known.
+    alike = [o for o in known if abs(len(o) - len(name)) <= most and len(set(o) ^ set(name)) <= 2 * most]
     least = min(alike, key=lambda option: edits(name, option), default="")
     if least and edits(name, least) <= most:
         return least

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -11,6 +12,7 @@ def install() -> None:
     _tags()
     _attributes()
     _xml()
+    _lookups()
 
 
 def _tags() -> None:
@@ -67,6 +69,17 @@ def _transform(picker: Any, path: str) -> Any:
         found = (change for end, change in picker.response_transformers.items() if path.endswith(end))
         known[path] = next(found, None)
     return known[path]
+
+
+def _lookups() -> None:
+    """moto lists its own folder, and its classes' methods, for every call."""
+    from moto import backends
+    from moto.core import responses, utils
+
+    if not hasattr(backends.list_of_moto_modules, "cache_info"):
+        modules = backends.list_of_moto_modules
+        backends.list_of_moto_modules = functools.cache(lambda: tuple(modules()))
+        responses.method_names_from_class = functools.cache(utils.method_names_from_class)  # type: ignore[attr-defined]
 
 
 def _xml() -> None:
