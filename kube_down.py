@@ -64,6 +64,7 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
 
     step("Instances")
     removal.each(minions.delete_group, doomed.groups)
+    removal.each(master.unprotect, doomed.protected())
     removal.each(master.terminate, doomed.strays())
     master.wait_terminated(aws, config)
     minions.wait_groups_gone(aws, config, doomed.groups)

@@ -22,6 +22,7 @@ try:
     from lib import (
         addons,
         address,
+        alarms,
         api,
         bucket,
         dhcp,
@@ -71,6 +72,7 @@ class Master:
 
     instance_id: str
     public_ip: str
+    runs: bool
 
 
 def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
@@ -122,12 +124,16 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     template_id = minions.ensure_template(aws, p.config, facts.group_name, template)
     minions.ensure_group(aws, p.config, facts.group_name, template_id=template_id, subnet_id=network.subnet_id)
 
+    step("Alarms")
+    alarms.ensure_alarms(aws, p.config, the_master.instance_id)
+
     step("kubeconfig")
     server = api.server_url(p.config, the_master.public_ip)
     client = kubeconfig.ensure_kubeconfig(aws, p.config, pki=authority, server=server)
 
     step("Waiting for the cluster")
-    master.wait_running(aws, p.config, the_master.instance_id)
+    if not the_master.runs:
+        master.wait_running(aws, p.config, the_master.instance_id)
     minions.wait_in_service(aws, p.config, facts.group_name)
     summary.validate_cluster(aws, p.config, client, master_id=the_master.instance_id)
     aws.look_again()
@@ -179,7 +185,7 @@ def ensure_master(aws: Aws, p: Plan, network: Network, facts: kubeenv.Facts, *, 
 
     step("Master")
     data = userdata.render("master", env | plan.download_settings(p, p.images.master))
-    instance_id = master.ensure_master(
+    instance_id, runs = master.ensure_master(
         aws,
         config,
         image=p.images.master,
@@ -188,7 +194,7 @@ def ensure_master(aws: Aws, p: Plan, network: Network, facts: kubeenv.Facts, *, 
         interface_id=interface_id,
         user_data=data,
     )
-    return Master(instance_id, public_ip)
+    return Master(instance_id, public_ip, runs)
 
 
 def existing_master(aws: Aws, p: Plan) -> Master:
@@ -199,7 +205,7 @@ def existing_master(aws: Aws, p: Plan) -> Master:
     attached = found.get("Attachment", {}).get("InstanceId", "")
     if not attached:
         raise master.no_instance(p.config)
-    return Master(attached, found.get("Association", {}).get("PublicIp", ""))
+    return Master(attached, found.get("Association", {}).get("PublicIp", ""), runs=False)
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time, ends: bool = False) -> int:

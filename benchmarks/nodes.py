@@ -103,6 +103,7 @@ def minion_replaced(ec2: Any) -> float:
 def master_back(ec2: Any) -> float:
     """Seconds that kube_up.py takes to bring a terminated master back."""
     (dead,) = instances(ec2, "master")
+    ec2.modify_instance_attribute(InstanceId=dead, DisableApiTermination={"Value": False})
     ec2.terminate_instances(InstanceIds=[dead])
     until("the master's end", lambda: not instances(ec2, "master"))
     return run("kube_up.py")

@@ -1,17 +1,68 @@
-"""CloudWatch alarms of the master, by the prefix of their names (the original's delete of k8s-<instance>-*)."""
+"""The master's alarms: a failing machine is moved to a sound one, a hanging system is rebooted (reboot-on-failure).
+
+An alarm names an instance, so each new master's take the place of the last one's, under the same two names.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/UsingAlarmActions.html
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import Planned, tag_list
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
+
     from lib.aws import Aws
+    from lib.config import Config
+
+# The action, the check that calls for it, and for how many minutes it must have failed. AWS asks for different numbers,
+# so that both actions do not begin at once.
+_ACTIONS = (("recover", "StatusCheckFailed_System", 2), ("reboot", "StatusCheckFailed_Instance", 3))
 
 
-def find_alarms(aws: Aws, instance_ids: Sequence[str]) -> list[str]:
-    """The names of the alarms that were made for these instances."""
-    found: list[str] = []
+def names(config: Config) -> list[str]:
+    """The names of the master's alarms."""
+    return [f"{config.master_name}-{action}" for action, _, _ in _ACTIONS]
+
+
+def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
+    """Have the master recovered or rebooted by AWS when its status checks fail."""
+    there = {} if isinstance(instance_id, Planned) else {each["AlarmName"]: each for each in _own(aws, config)}
+    for wanted in _wanted(aws, config, instance_id):
+        name = wanted["AlarmName"]
+        found: Mapping[str, Any] = there.get(name, {})
+        if any(found.get(key) != value for key, value in wanted.items()):
+            put = functools.partial(aws.cloudwatch.put_metric_alarm, **wanted, Tags=tag_list(config.tags))
+            aws.change("set", f"alarm {name} of {instance_id}", put)
+
+
+def _wanted(aws: Aws, config: Config, instance_id: str) -> Iterator[dict[str, Any]]:
+    for action, metric, minutes in _ACTIONS:
+        yield {
+            "AlarmName": f"{config.master_name}-{action}",
+            "AlarmActions": [f"arn:{aws.partition}:automate:{aws.region}:ec2:{action}"],
+            "ActionsEnabled": True,
+            "Namespace": "AWS/EC2",
+            "MetricName": metric,
+            "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
+            "Statistic": "Maximum",
+            "Period": 60,
+            "EvaluationPeriods": minutes,
+            "Threshold": 1.0,
+            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        }
+
+
+def _own(aws: Aws, config: Config) -> list[MetricAlarmTypeDef]:
+    return aws.cloudwatch.describe_alarms(AlarmNames=names(config))["MetricAlarms"]
+
+
+def find_alarms(aws: Aws, config: Config, instance_ids: Sequence[str]) -> list[str]:
+    """The names of the master's alarms, and of those that were made for these instances as the original named them."""
+    found = [alarm["AlarmName"] for alarm in _own(aws, config)]
     for instance_id in instance_ids:
         pages = aws.cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"k8s-{instance_id}-")
         found += [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]

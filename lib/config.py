@@ -29,7 +29,9 @@ _LONGEST_FILE = 1_000_000  # characters of KUBE_CONFIG_FILE
 Source = Literal["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
 
 # What is of one run or one person, not of the cluster. (AWS's own variables are no options and never get this far.)
-NEVER_REMEMBERED = frozenset({"KUBE_USE_EXISTING_MASTER", "KUBE_CONFIG_FILE", "KUBECONFIG", "AWS_SSH_KEY"})
+NEVER_REMEMBERED = frozenset(
+    {"KUBE_USE_EXISTING_MASTER", "KUBE_REPLACE_MASTER", "KUBE_CONFIG_FILE", "KUBECONFIG", "AWS_SSH_KEY"}
+)
 
 # What is remembered even if nobody set it: a new default must not change a cluster that is there.
 REMEMBERED_AS_RESOLVED = (
@@ -202,6 +204,7 @@ class Config:
     kube_config_context: str
     kube_config_file: str
     kube_use_existing_master: bool
+    kube_replace_master: str
 
     aws_s3_bucket: str
     aws_s3_region: str
@@ -407,6 +410,7 @@ RULES: Mapping[str, rules.Rule] = {
     "KUBE_CONFIG_CONTEXT": rules.context,
     "KUBE_CONFIG_FILE": rules.optional(rules.path),
     "KUBE_USE_EXISTING_MASTER": rules.boolean,
+    "KUBE_REPLACE_MASTER": rules.optional(rules.identifier("i")),
     "AWS_S3_BUCKET": rules.optional(rules.bucket),
     "AWS_S3_REGION": rules.region,
     "NODE_LABELS": rules.labels,

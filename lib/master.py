@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from lib import sizes
 from lib.aws import Aws, Planned, error_code, find_ours, is_not_found, one, tag_filters, tag_specification, tags_of
 from lib.errors import KubeError
-from lib.sizes import iops
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -52,43 +52,79 @@ def no_instance(config: Config) -> KubeError:
 def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
     """Block device mapping of the root disk: encrypted, and gone with its instance."""
     ebs = {"VolumeSize": size, "VolumeType": kind, "Encrypted": True, "DeleteOnTermination": True}
-    wanted = iops(kind, size)
+    wanted = sizes.iops(kind, size)
     return [{"DeviceName": image.root_device, "Ebs": ebs | ({"Iops": wanted} if wanted else {})}]
 
 
 def ensure_master(
     aws: Aws, config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, user_data: bytes
-) -> str:
-    """The id of the master instance, started or made on its interface. Does not wait until it runs."""
+) -> tuple[str, bool]:
+    """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
+
+    The one that KUBE_REPLACE_MASTER names is terminated first. Raises KubeError.
+    """
     found = find_master(aws, config)
     if found and found["State"]["Name"] in ("shutting-down", "stopping"):
         found = _wait_settled(aws, config, found["InstanceId"])
+    if found and found["InstanceId"] == config.kube_replace_master:
+        _end(aws, config, found["InstanceId"])
+        found = None
     if found:
-        _repair(aws, config, found, user_data=user_data)
-        return found["InstanceId"]
-    return _make_master(
+        return found["InstanceId"], _repair(aws, config, found, user_data=user_data)
+    made = _make_master(
         aws, config, image=image, profile=profile, key_name=key_name, interface_id=interface_id, user_data=user_data
     )
+    return made, False
 
 
 def _made_from(user_data: bytes) -> dict[str, str]:
     return {USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32]}
 
 
-def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, user_data: bytes) -> None:
-    instance_id, state = found["InstanceId"], found["State"]["Name"]
-    aws.console.found(f"master {instance_id} {found['InstanceType']} ({state})")
+def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, user_data: bytes) -> bool:
+    """Give the master its tags, its size, and have it started; whether it runs already."""
+    instance_id, state, size = found["InstanceId"], found["State"]["Name"], found["InstanceType"]
+    aws.console.found(f"master {instance_id} {size} ({state})")
     aws.repair_tags(instance_id, tags_of(found), master_tags(config))
+    if size != config.master_size:
+        _resize(aws, config, found)
+        state = "stopped"
     if state == "stopped":
         aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
-    differs = [] if found["InstanceType"] == config.master_size else [f"MASTER_SIZE {found['InstanceType']}"]
     if not _made_from(user_data).items() <= tags_of(found).items():
-        differs.append("other settings")
-    if differs:
         aws.console.warn(
-            f"the master was made with {' and '.join(differs)}, and keeps them until it is made again: "
-            f"aws ec2 terminate-instances --instance-ids {instance_id}, then run this again"
+            f"the master was made with other settings, and keeps them until it is made again: "
+            f"KUBE_REPLACE_MASTER={instance_id} python kube_up.py"
         )
+    return state == "running"
+
+
+def _resize(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
+    """Stop the master and give it the size that MASTER_SIZE asks for; EC2 changes it of a stopped instance only."""
+    instance_id, size = found["InstanceId"], found["InstanceType"]
+    if sizes.architecture(config.master_size) != sizes.architecture(size):
+        raise KubeError(
+            f"MASTER_SIZE: master {instance_id} is {size}; {config.master_size} is of another architecture",
+            hint=f"KUBE_REPLACE_MASTER={instance_id} python kube_up.py makes it anew, with its disk and address",
+        )
+    if found["State"]["Name"] != "stopped":
+        words = f"master {instance_id}, to change its size"
+        aws.change("stop", words, lambda: aws.ec2.stop_instances(InstanceIds=[instance_id]))
+        _wait_settled(aws, config, instance_id)
+    kind: Any = {"Value": config.master_size}
+    aws.change(
+        "set",
+        f"master {instance_id}: size {size} → {config.master_size}",
+        lambda: aws.ec2.modify_instance_attribute(InstanceId=instance_id, InstanceType=kind),
+        retry_on=["IncorrectInstanceState"],
+    )
+
+
+def _end(aws: Aws, config: Config, instance_id: str) -> None:
+    """Terminate the master, and wait until its interface is free for the next."""
+    unprotect(aws, instance_id)
+    terminate(aws, instance_id)
+    _wait_settled(aws, config, instance_id)
 
 
 def _wait_settled(aws: Aws, config: Config, instance_id: str) -> InstanceTypeDef | None:
@@ -128,6 +164,7 @@ def _make_master(
         NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": interface_id}],
         BlockDeviceMappings=root_disk(image, size=config.master_root_disk_size, kind=config.master_root_disk_type),  # type: ignore[arg-type]
         MetadataOptions=METADATA,  # type: ignore[arg-type]
+        DisableApiTermination=True,
         UserData=user_data,  # type: ignore[arg-type]
         TagSpecifications=[
             *tag_specification("instance", master_tags(config) | _made_from(user_data)),
@@ -208,6 +245,16 @@ def own_instances(aws: Aws, config: Config) -> list[InstanceTypeDef]:
     ]
     pages = aws.ec2.get_paginator("describe_instances").paginate(Filters=filters)
     return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+
+
+def unprotect(aws: Aws, instance_id: str) -> None:
+    """Let the master be terminated, which up protects it from."""
+    aws.remove(
+        "end",
+        f"termination protection of {instance_id}",
+        lambda: aws.ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": False}),
+        done_on=["IncorrectInstanceState"],  # it is terminated
+    )
 
 
 def terminate(aws: Aws, instance_id: str) -> None:

@@ -129,6 +129,11 @@ class Doomed:
         names = {group["AutoScalingGroupName"] for group in self.groups}
         return [i["InstanceId"] for i in self.instances if tags_of(i).get("aws:autoscaling:groupName") not in names]
 
+    def protected(self) -> list[str]:
+        """The instances that are protected from termination: the master."""
+        role = self.config.master_name
+        return [i["InstanceId"] for i in self.instances if tags_of(i).get("Role") == role]
+
     def disks_early(self) -> Sequence[Any]:
         """The master's disk, unless its tag is all that says where the bucket is: then it goes after the bucket."""
         return [] if self._bucket_only_tagged() else self.disks
@@ -189,7 +194,7 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         templates=minions.own_templates(aws, config),
         instances=instances,
         alarms=alarms.find_alarms(
-            aws, [i["InstanceId"] for i in instances if tags_of(i).get("Name") == config.master_name]
+            aws, config, [i["InstanceId"] for i in instances if tags_of(i).get("Name") == config.master_name]
         ),
         addresses=_owned(aws, config, "describe_addresses", "Addresses"),
         interfaces=interface.own_interfaces(aws, config),

@@ -332,10 +332,11 @@ def after_template_version(_world: World, call: Call) -> None:
         newest.data = template.get_version(source).data | given
 
 
-def modify_user_data(_world: World, call: Call) -> None:
-    """ModifyInstanceAttribute of user data: only of a stopped instance."""
+def modify_instance(_world: World, call: Call) -> None:
+    """ModifyInstanceAttribute of user data and type: only of a stopped instance."""
     instance = cloud.find_instance(call.region, call.params["InstanceId"])
-    if instance is not None and call.params.get("UserData") and instance.state != "stopped":
+    at_rest = call.params.get("UserData") or call.params.get("InstanceType")
+    if instance is not None and at_rest and instance.state != "stopped":
         raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state.")
 
 

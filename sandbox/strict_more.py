@@ -388,6 +388,17 @@ def balancer_tags(_world: World, call: Call) -> None:
             raise Refusal("TargetGroupNotFound", "One or more target groups not found")
 
 
+def alarm_actions(_world: World, call: Call) -> None:
+    """What AWS does to a machine is of the EC2 namespace's metrics of one; recovery is for no failed instance check."""
+    actions = [arn for arn in call.params.get("AlarmActions") or [] if ":automate:" in arn]
+    dimensions = {each["Name"] for each in call.params.get("Dimensions") or []}
+    recover = any(arn.endswith(":recover") for arn in actions)
+    if actions and ("InstanceId" not in dimensions):
+        raise Refusal("ValidationError", "EC2 actions need an alarm with the dimension InstanceId")
+    if recover and call.params.get("MetricName") == "StatusCheckFailed_Instance":
+        raise Refusal("ValidationError", "The recover action is not for the metric StatusCheckFailed_Instance")
+
+
 def delete_alarms(_world: World, call: Call) -> None:
     """Wrong names among right ones are passed over; nothing but wrong ones is refused."""
     alarms = cloud.backend("cloudwatch", call.region).alarms

@@ -125,6 +125,14 @@ def master_of(box: Box, cluster: str = ID, region: str = REGION) -> str:
     return named(box, "instances", f"{cluster}-master", region)
 
 
+def kill_master(box: Box, cluster: str = ID, region: str = REGION) -> str:
+    """Have the master terminated, as by a person who means it, or by an AWS that retires it; its id."""
+    ec2, master = box.client("ec2", region), master_of(box, cluster, region)
+    ec2.modify_instance_attribute(InstanceId=master, DisableApiTermination={"Value": False})
+    ec2.terminate_instances(InstanceIds=[master])
+    return master
+
+
 def user_data(box: Box, instance_id: str, region: str = REGION) -> str:
     """The script that an instance boots with."""
     answer = box.client("ec2", region).describe_instance_attribute(InstanceId=instance_id, Attribute="userData")

@@ -19,6 +19,7 @@ from helpers import (
     OWNED,
     TAGS,
     bucket_of,
+    kill_master,
     kubeconfig,
     master_of,
     master_settings,
@@ -540,7 +541,7 @@ def test_each_wait_ends_at_its_deadline_and_says_what_it_waited_for(sandbox: Box
 
 def test_a_failing_bootstrap_is_shown_in_its_own_words(sandbox: Box) -> None:
     must(sandbox.up())
-    sandbox.client("ec2").terminate_instances(InstanceIds=[master_of(sandbox)])
+    kill_master(sandbox)
     settle(sandbox)
     sandbox.aws.world.delays = Delays(host=10**6)
     consoles = sandbox.aws.world.state.consoles
@@ -614,7 +615,7 @@ def test_outside_partition_aws_an_image_is_needed(sandbox: Box, zone: str) -> No
 def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:
     must(sandbox.up())
     first = user_data(sandbox, master_of(sandbox))
-    sandbox.client("ec2").terminate_instances(InstanceIds=[master_of(sandbox)])
+    kill_master(sandbox)
     settle(sandbox)
     must(sandbox.up())
     assert user_data(sandbox, master_of(sandbox)) == first

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from conftest import REGION, Box
-from helpers import ID, bucket_of, kubeconfig, master_of, must, named, part, read_object, refused, settle, shape
+from helpers import (
+    ID,
+    bucket_of,
+    kill_master,
+    kubeconfig,
+    must,
+    named,
+    part,
+    read_object,
+    refused,
+    settle,
+    shape,
+)
 
 PKI = f"{REGION}/{ID}/pki.tar"
 
@@ -45,7 +57,7 @@ def test_a_lost_ssh_key_is_made_anew_and_the_machines_keep_theirs(sandbox: Box) 
     must(sandbox.up())
     assert part(sandbox, "instances") == before
     assert len(part(sandbox, "key pairs")) == 2
-    sandbox.client("ec2").terminate_instances(InstanceIds=[master_of(sandbox)])
+    kill_master(sandbox)
     settle(sandbox)
     must(sandbox.up())
     must(sandbox.down())
@@ -56,7 +68,7 @@ def test_a_lost_disk_is_made_anew(sandbox: Box) -> None:
     must(sandbox.up())
     whole = shape(sandbox)
     ec2 = sandbox.client("ec2")
-    ec2.terminate_instances(InstanceIds=[master_of(sandbox)])
+    kill_master(sandbox)
     settle(sandbox)
     ec2.delete_volume(VolumeId=named(sandbox, "volumes", f"{ID}-master-pd"))
     must(sandbox.up())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from conftest import REGION, Box, Result
 from helpers import (
     GROUP,
@@ -20,6 +21,7 @@ from helpers import (
     SharedBox,
     bucket_of,
     drop_tags,
+    kill_master,
     kubeconfig,
     master_of,
     must,
@@ -347,12 +349,12 @@ def test_a_terminated_master_comes_back_at_its_address_with_its_disk_and_ca(fini
     kept = {kind: set(part(finished, kind)) for kind in ("addresses",)}
     disk, interface = named(finished, "volumes", f"{ID}-master-pd"), interface_id(finished)
     pki = read_object(finished, f"{REGION}/{ID}/pki.tar")
-    finished.client("ec2").terminate_instances(InstanceIds=[old])
+    kill_master(finished)
     settle(finished)
     result = must(finished.up())
     new = master_of(finished)
     assert new != old
-    assert result.changing == ["ec2:RunInstances"]
+    assert result.changing == ["ec2:RunInstances", *["cloudwatch:PutMetricAlarm"] * 2]
     found = part(finished, "interfaces")[interface]
     assert (found["instance"], found["address"]) == (new, "172.20.0.9")
     assert set(part(finished, "addresses")) == kept["addresses"]
@@ -364,9 +366,9 @@ def test_a_terminated_master_comes_back_at_its_address_with_its_disk_and_ca(fini
 
 def test_a_master_that_is_just_ending_is_waited_for_and_made_anew(finished: Finished) -> None:
     old = master_of(finished)
-    finished.client("ec2").terminate_instances(InstanceIds=[old])
+    kill_master(finished)
     result = must(finished.up())
-    assert result.changing == ["ec2:RunInstances"]
+    assert result.changing == ["ec2:RunInstances", *["cloudwatch:PutMetricAlarm"] * 2]
     assert master_of(finished) != old
 
 
@@ -407,12 +409,64 @@ def test_another_size_for_minions_is_a_new_version_and_old_ones_stay(finished: F
     assert "ec2:CreateLaunchTemplateVersion" not in back.changing  # the old version is still there
 
 
-def test_another_size_for_the_master_is_said_and_comes_with_a_new_instance(finished: Finished) -> None:
+def test_another_size_for_the_master_is_given_to_the_same_instance(finished: Finished) -> None:
+    master = master_of(finished)
     result = must(finished.up(MASTER_SIZE="m6i.large"))
-    assert "the master was made with MASTER_SIZE t3.medium" in result.err
-    finished.client("ec2").terminate_instances(InstanceIds=[master_of(finished)])
-    must(finished.up())
-    assert part(finished, "instances")[master_of(finished)]["type"] == "m6i.large"
+    assert f"master {master}: size t3.medium → m6i.large" in result.out
+    assert [call for call in result.changing if call.startswith("ec2:")] == [
+        "ec2:StopInstances",
+        "ec2:ModifyInstanceAttribute",
+        "ec2:StartInstances",
+    ]
+    assert master_of(finished) == master
+    assert part(finished, "instances")[master]["type"] == "m6i.large"
+    assert must(finished.up()).changing == []
+
+
+def test_a_size_of_another_architecture_needs_another_instance(finished: Finished) -> None:
+    master = master_of(finished)
+    result = finished.up(MASTER_SIZE="t4g.medium")
+    assert result.code == 1
+    assert f"KUBE_REPLACE_MASTER={master}" in result.err
+    must(finished.up(MASTER_SIZE="t4g.medium", KUBE_REPLACE_MASTER=master))
+    assert part(finished, "instances")[master_of(finished)]["type"] == "t4g.medium"
+
+
+def test_the_named_master_is_replaced_once(finished: Finished) -> None:
+    old, interface = master_of(finished), interface_id(finished)
+    result = must(finished.up(KUBE_REPLACE_MASTER=old))
+    assert result.changing == [
+        "ec2:ModifyInstanceAttribute",
+        "ec2:TerminateInstances",
+        "ec2:RunInstances",
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:PutMetricAlarm",
+    ]
+    new = master_of(finished)
+    assert new != old
+    assert part(finished, "interfaces")[interface]["instance"] == new
+    assert must(finished.up(KUBE_REPLACE_MASTER=old)).changing == []
+    assert master_of(finished) == new
+
+
+def test_a_master_is_protected_from_termination_and_watched(finished: Finished) -> None:
+    master = master_of(finished)
+    with pytest.raises(ClientError, match="OperationNotPermitted"):
+        finished.client("ec2").terminate_instances(InstanceIds=[master])
+    alarms = finished.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert {(a["AlarmName"], a["MetricName"], *a["AlarmActions"]) for a in alarms} == {
+        (f"{ID}-master-{action}", f"StatusCheckFailed_{check}", f"arn:aws:automate:{REGION}:ec2:{action}")
+        for action, check in (("recover", "System"), ("reboot", "Instance"))
+    }
+    assert {d["Value"] for a in alarms for d in a["Dimensions"]} == {master}
+
+
+def test_an_alarm_that_somebody_removed_or_switched_off_is_put_back(finished: Finished) -> None:
+    cloudwatch = finished.client("cloudwatch")
+    cloudwatch.delete_alarms(AlarmNames=[f"{ID}-master-recover"])
+    cloudwatch.disable_alarm_actions(AlarmNames=[f"{ID}-master-reboot"])
+    assert must(finished.up()).changing == ["cloudwatch:PutMetricAlarm"] * 2
+    assert must(finished.up()).changing == []
 
 
 def test_more_minions_are_only_more_minions(finished: Finished) -> None:

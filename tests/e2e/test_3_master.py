@@ -13,6 +13,7 @@ def test_a_terminated_master_is_made_again_by_a_rerun(stage: Stage) -> None:
     (old, address), minions = next(iter(stage.instances(role="master").items())), stage.instances(role="minion")
     server = stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
     boots = {name: stage.console(name).count("kube-bootstrap: done") for name in minions}
+    stage.client("ec2").modify_instance_attribute(InstanceId=old, DisableApiTermination={"Value": False})
     stage.client("ec2").terminate_instances(InstanceIds=[old])
     wait("the master's end", lambda: old not in stage.instances(role="master"))
 
