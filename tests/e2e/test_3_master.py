@@ -74,8 +74,10 @@ def test_a_lost_disk_is_made_again_from_a_snapshot(stage: Stage) -> None:
     assert sum(stage.nodes().values()) == 3
     assert stage.instances(role="minion") == minions
     wait("the web server", lambda: stage.get("deployment", "web")["status"].get("readyReplicas") == 2)
-    stage.kubectl("rollout", "restart", "deployment/web")  # the old minions' kubelets see what is new
-    stage.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    pods = {name for name, _, _ in stage.web()}
+    stage.kubectl("delete", "pods", "--selector=app=web")  # the old minions' kubelets see what is gone and what is new
+    wait("new pods", lambda: len([name for name, _, _ in stage.web() if name not in pods]) == 2, seconds=60)
+    stage.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
     assert stage.run("kube_up.py").out.count("nothing to do") == 1
 
 
