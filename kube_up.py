@@ -177,10 +177,10 @@ def ensure_master(aws: Aws, p: Plan, network: Network, facts: kubeenv.Facts, *, 
     )
     interface_id = the_interface["NetworkInterfaceId"]
     public_ip = address.ensure_address(aws, config, interface_id=interface_id, tags=tags)
-    disk_id = disk.ensure_disk(aws, config, public_ip=public_ip, tags=tags)
+    disk_id = disk.ensure_disk(aws, config, p.disk, public_ip=public_ip, tags=tags, restore=p.restore)
 
     step("Addons")
-    env = kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id)
+    env = kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id, restore=p.restore)
     env["ADDONS"] = addons.ensure_addons(aws, config, facts.bucket, env)
 
     step("Master")

@@ -1,4 +1,4 @@
-"""The staging bucket: private, encrypted, under <region>/<cluster id>/ what a rerun and the master need.
+"""The staging bucket: private, encrypted, versioned; under <region>/<cluster id>/ what a rerun and the master need.
 
 Every call carries ExpectedBucketOwner, since strangers can compute the bucket's name and could have taken it.
 """
@@ -32,6 +32,9 @@ PRIVATE = {
 }
 LETTING_GO = "OperationAborted"  # S3 is still deleting the bucket of that name, or changing it
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+SNAPSHOT = "etcd-snapshot.db.gz"  # of etcd; every version of it is one
+# All else that is put there: what was overwritten or deleted can be had back for a day, and old secrets go after it.
+SHORT_LIVED = ("pki.tar", "join-token", "settings.env", "downloads.sha256", "addons/")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Bucket:
     """A bucket and the cluster's place in it.
 
     `ours`: up made it, so down may remove it. `computed`: its name follows from account, region and cluster.
+    `versioned`: it keeps what is overwritten, so snapshots of etcd may go there; `ensure_bucket` knows it.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Bucket:
     ours: bool
     computed: bool
     planned: bool = False
+    versioned: bool = False
 
     def key(self, name: str) -> str:
         """The object's whole key."""
@@ -99,15 +104,36 @@ def _refused(error: ClientError, name: str, account: str) -> Exception:
 
 
 def ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
-    """The bucket, made where `find_bucket` found none; ours is kept private and encrypted, a brought one as it is."""
+    """The bucket, made where `find_bucket` found none; a brought one is left as it is.
+
+    Ours is kept private, encrypted and versioned, with rules for what becomes of old versions.
+    """
     if found and not found.ours:
         aws.console.found(f"bucket {found.name}, yours")
-        return found
+        return _tell_brought(aws, config, found)
     if found:
         aws.console.found(f"bucket {found.name}")
     bucket = found or _make_bucket(aws, config)
     _repair(aws, config, bucket, fresh=not found)
-    return bucket
+    _repair_versions(aws, config, bucket, fresh=not found)
+    return dataclasses.replace(bucket, versioned=True)
+
+
+def _tell_brought(aws: Aws, config: Config, bucket: Bucket) -> Bucket:
+    """Say what a brought bucket means for snapshots: it is changed in nothing, so it must be versioned already."""
+    if not config.kube_etcd_snapshot_hours:
+        return bucket
+    if not _versioned(aws, bucket):
+        aws.console.warn(
+            f"no snapshots of etcd are taken, since your bucket {bucket.name} is not versioned: each would overwrite "
+            "the last. Turn versioning on; KUBE_ETCD_SNAPSHOT_HOURS=0 says that none are wanted"
+        )
+        return bucket
+    aws.console.say(
+        f"your bucket's lifecycle rules are left alone: all snapshots of etcd stay in {bucket.name}/{bucket.prefix} "
+        "until a rule of yours or kube_down.py removes them"
+    )
+    return dataclasses.replace(bucket, versioned=True)
 
 
 def computed_bucket(aws: Aws, config: Config) -> Bucket:
@@ -172,6 +198,67 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
             f"bucket {name}",
             lambda: s3.put_bucket_tagging(Bucket=name, Tagging=wanted, ExpectedBucketOwner=owner),
         )
+
+
+def _repair_versions(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
+    """Keep our bucket versioned, with our lifecycle rules; somebody's own rules on it stay."""
+    s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
+    if fresh or not _versioned(aws, bucket):
+        aws.change(
+            "set",
+            f"{name} versioned",
+            lambda: s3.put_bucket_versioning(
+                Bucket=name, VersioningConfiguration={"Status": "Enabled"}, ExpectedBucketOwner=owner
+            ),
+            retry_on=[LETTING_GO],
+        )
+    wanted = lifecycle_rules(config, bucket)
+    found = [] if fresh else _lifecycle(s3, bucket)
+    if any(rule not in found for rule in wanted):
+        mine = {rule["ID"] for rule in wanted}
+        rules: Any = [*(rule for rule in found if rule.get("ID") not in mine), *wanted]
+        aws.change(
+            "set",
+            f"{name} to keep {config.kube_etcd_snapshots_kept} snapshots of etcd beside the newest",
+            lambda: s3.put_bucket_lifecycle_configuration(
+                Bucket=name, LifecycleConfiguration={"Rules": rules}, ExpectedBucketOwner=owner
+            ),
+            retry_on=[LETTING_GO],
+        )
+
+
+def lifecycle_rules(config: Config, bucket: Bucket) -> list[dict[str, Any]]:
+    """What becomes of versions that are not the newest any more, one rule for each object, or folder, of ours.
+
+    By number for snapshots: S3 takes NewerNoncurrentVersions from 1 to 100, and only with NoncurrentDays, so what is
+    younger than a day stays in any case.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_NoncurrentVersionExpiration.html
+    """
+    kept = {"NoncurrentDays": 1, "NewerNoncurrentVersions": config.kube_etcd_snapshots_kept}
+    ends = {SNAPSHOT: kept, **{name: {"NoncurrentDays": 1} for name in SHORT_LIVED}}
+    return [
+        {
+            "ID": f"kube-up {bucket.key(name)}",
+            "Filter": {"Prefix": bucket.key(name)},
+            "Status": "Enabled",
+            "NoncurrentVersionExpiration": end,
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        }
+        for name, end in ends.items()
+    ]
+
+
+def _versioned(aws: Aws, bucket: Bucket) -> bool:
+    answer = aws.s3(bucket.region).get_bucket_versioning(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner)
+    return answer.get("Status") == "Enabled"
+
+
+def _lifecycle(s3: S3Client, bucket: Bucket) -> list[Any]:
+    answer = _unless(
+        "NoSuchLifecycleConfiguration",
+        lambda: s3.get_bucket_lifecycle_configuration(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),
+    )
+    return answer["Rules"] if answer else []
 
 
 def _public_access(s3: S3Client, bucket: Bucket) -> Any:
@@ -276,16 +363,25 @@ def object_names(aws: Aws, bucket: Bucket, start: str) -> Iterator[str]:
             yield found["Key"].removeprefix(bucket.prefix)
 
 
+def versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
+    """Every version of the cluster's objects that begin with `start`, without what only says that one was deleted."""
+    for page in _version_pages(aws, bucket, start):
+        yield from page.get("Versions", [])
+
+
 def object_keys(aws: Aws, bucket: Bucket) -> Iterator[dict[str, str]]:
     """Every object of the cluster, with all its versions, as delete_objects takes them."""
-    pages = (
-        aws.s3(bucket.region)
-        .get_paginator("list_object_versions")
-        .paginate(Bucket=bucket.name, Prefix=bucket.prefix, ExpectedBucketOwner=bucket.owner)
-    )
-    for page in pages:
+    for page in _version_pages(aws, bucket, ""):
         for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
             yield {"Key": version["Key"], "VersionId": version["VersionId"]}
+
+
+def _version_pages(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
+    yield from (
+        aws.s3(bucket.region)
+        .get_paginator("list_object_versions")
+        .paginate(Bucket=bucket.name, Prefix=bucket.key(start), ExpectedBucketOwner=bucket.owner)
+    )
 
 
 def empty_bucket(aws: Aws, bucket: Bucket) -> None:

@@ -30,7 +30,14 @@ Source = Literal["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
 
 # What is of one run or one person, not of the cluster. (AWS's own variables are no options and never get this far.)
 NEVER_REMEMBERED = frozenset(
-    {"KUBE_USE_EXISTING_MASTER", "KUBE_REPLACE_MASTER", "KUBE_CONFIG_FILE", "KUBECONFIG", "AWS_SSH_KEY"}
+    {
+        "AWS_SSH_KEY",
+        "KUBECONFIG",
+        "KUBE_CONFIG_FILE",
+        "KUBE_REPLACE_MASTER",
+        "KUBE_RESTORE_SNAPSHOT",
+        "KUBE_USE_EXISTING_MASTER",
+    }
 )
 
 # What is remembered even if nobody set it: a new default must not change a cluster that is there.
@@ -208,6 +215,9 @@ class Config:
 
     aws_s3_bucket: str
     aws_s3_region: str
+    kube_etcd_snapshot_hours: int
+    kube_etcd_snapshots_kept: int
+    kube_restore_snapshot: str
 
     node_labels: tuple[tuple[str, str], ...]
     eviction_hard: str
@@ -413,6 +423,9 @@ RULES: Mapping[str, rules.Rule] = {
     "KUBE_REPLACE_MASTER": rules.optional(rules.identifier("i")),
     "AWS_S3_BUCKET": rules.optional(rules.bucket),
     "AWS_S3_REGION": rules.region,
+    "KUBE_ETCD_SNAPSHOT_HOURS": rules.whole(0, 8760, unit="hours"),
+    "KUBE_ETCD_SNAPSHOTS_KEPT": rules.whole(1, 100, unit="snapshots"),
+    "KUBE_RESTORE_SNAPSHOT": rules.optional(rules.snapshot),
     "NODE_LABELS": rules.labels,
     "EVICTION_HARD": rules.evictions,
     "FEATURE_GATES": rules.gates,

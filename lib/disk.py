@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CHANGING = "IncorrectModificationState"  # an earlier change is not done
 MASTER_IP_TAG = "kubernetes.io/master-ip"
+RESTORE_TAG = "KubernetesRestore"  # the snapshot of etcd that the disk was made from, by its version in the bucket
 
 
 def disk_name(config: Config) -> str:
@@ -37,15 +38,26 @@ def find_disk(aws: Aws, config: Config) -> VolumeTypeDef | None:
     return one("master disk", found, lambda volume: volume["VolumeId"])
 
 
-def ensure_disk(aws: Aws, config: Config, *, public_ip: str, tags: dict[str, str]) -> str:
+def ensure_disk(
+    aws: Aws,
+    config: Config,
+    known: VolumeTypeDef | None,
+    *,
+    public_ip: str,
+    tags: dict[str, str],
+    restore: str,
+) -> str:
     """The id of the disk, made encrypted in the zone if there is none, and grown when MASTER_DISK_SIZE asks for more.
+
+    `known` is the one that this run has seen already. A new one says on itself which snapshot the master is to
+    `restore` on it, so that every later run knows it too.
 
     Raises SettingError for one in another zone, or larger than asked: a disk cannot move or shrink.
     """
     wanted = {**tags, "Name": disk_name(config), **({MASTER_IP_TAG: public_ip} if public_ip else {})}
-    found = find_disk(aws, config)
+    found = known or find_disk(aws, config)
     if found is None:
-        return _make_disk(aws, config, tags=wanted)
+        return _make_disk(aws, config, tags={**wanted, **({RESTORE_TAG: restore} if restore else {})})
     volume_id = found["VolumeId"]
     aws.console.found(f"disk {volume_id} {found['Size']} GiB {found['VolumeType']} ({found['State']})")
     _check_place(config, found)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lib.bucket import SNAPSHOT
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -60,8 +63,11 @@ class Facts:
     group_name: str
 
 
-def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_id: str) -> dict[str, str]:
-    """The master's settings: no key and no token among them; those it reads from the bucket with its role."""
+def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_id: str, restore: str) -> dict[str, str]:
+    """The master's settings: no key and no token among them; those it reads from the bucket with its role.
+
+    `restore` is the version of the snapshot that its disk is made from.
+    """
     return {
         "KUBE_ROLE": "master",
         **_common(aws, config, facts),
@@ -79,6 +85,9 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
         "KUBE_BUCKET": facts.bucket.name,
         "KUBE_BUCKET_REGION": facts.bucket.region,
         "KUBE_BUCKET_PREFIX": facts.bucket.prefix,
+        "KUBE_SNAPSHOT": SNAPSHOT,
+        "KUBE_ETCD_SNAPSHOT_HOURS": config.text("KUBE_ETCD_SNAPSHOT_HOURS") if facts.bucket.versioned else "0",
+        "KUBE_RESTORE_VERSION": urllib.parse.quote(restore, safe=""),
         "GROUP_NAME": facts.group_name,
     }
 

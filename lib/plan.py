@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import addons, beforehand, kubeenv, preflight, releases, state, userdata
+from lib import addons, beforehand, kubeenv, preflight, releases, snapshots, state, userdata
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES, explain
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
+from lib.disk import find_disk
 from lib.errors import KubeError, SettingError
 from lib.images import Image, Images, find_images, tell
 from lib.routetable import table_of_subnet
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
 
     from lib.aws import Aws
     from lib.bucket import Bucket
@@ -30,14 +31,20 @@ _IMAGES = ("AWS_IMAGE", "KUBE_NODE_IMAGE")
 
 @dataclass(frozen=True)
 class Plan:
-    """The resolved settings, and what is already there of what they need: bucket and the master's interface."""
+    """The resolved settings, and what is already there of what they need: bucket, the master's interface and disk.
+
+    `restore` is the version of the snapshot of etcd that the master's disk is made from, '' for none.
+    """
 
     config: Config
     layers: Layers
     images: Images
     sums: Mapping[str, str]
+    known_sums: Mapping[str, str]
     bucket: Bucket | None
     master: NetworkInterfaceTypeDef | None
+    disk: VolumeTypeDef | None
+    restore: str
 
     @property
     def address_given(self) -> bool:
@@ -63,9 +70,22 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
     config = preflight.check(aws, config, master=master, address_given=given)
+    disk = find_disk(aws, config) if bucket and not config.kube_use_existing_master else None
+    restore = snapshots.choose(aws, config, bucket, disk)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
-    sums = releases.find_sums(aws, bucket, wanted)
-    plan = Plan(config=config, layers=layers, images=images, sums=sums, bucket=bucket, master=master)
+    known = releases.known_sums(aws, bucket)
+    sums = releases.find_sums(aws, wanted, known=known)
+    plan = Plan(
+        config=config,
+        layers=layers,
+        images=images,
+        sums=sums,
+        known_sums=known,
+        bucket=bucket,
+        master=master,
+        disk=disk,
+        restore=restore,
+    )
     _check_user_data(aws, plan)
     beforehand.look(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
     return plan
@@ -83,7 +103,9 @@ def _check_user_data(aws: Aws, plan: Plan) -> None:
         ca_cert_hash=f"sha256:{sha256}",
         group_name=plan.config.group_name,
     )
-    env = kubeenv.master_env(aws, plan.config, facts, public_ip="203.0.113.113", disk_id=f"vol-{long_id}")
+    env = kubeenv.master_env(
+        aws, plan.config, facts, public_ip="203.0.113.113", disk_id=f"vol-{long_id}", restore=plan.restore
+    )
     env["ADDONS"] = " ".join(f"{name}:{sha256}" for name in addons.chosen(plan.config))
     userdata.render("master", env | download_settings(plan, plan.images.master))
     minion = kubeenv.minion_env(aws, plan.config, facts, join_token="abcdef.0123456789abcdef")  # noqa: S106 no token
@@ -105,7 +127,7 @@ def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
     if not plan.config.kube_use_existing_master:
         wanted = to_remember(plan.layers, plan.config)
         state.remember(aws, bucket, wanted, known=plan.layers.remembered)
-    releases.remember_sums(aws, bucket, plan.sums)
+    releases.remember_sums(aws, bucket, plan.sums, known=plan.known_sums)
 
 
 def read_remembered(aws: Aws, layers: Layers) -> tuple[Layers, Bucket | None, NetworkInterfaceTypeDef | None]:
@@ -165,6 +187,7 @@ def iam_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
         "CLUSTER_ID": config.cluster_id,
         "BUCKET": bucket.name,
         "PREFIX": bucket.prefix,
+        "SNAPSHOT": bucket.key(buckets.SNAPSHOT),
         "BROUGHT_ROUTE_TABLE": brought_route_table(aws, config),
     }
 

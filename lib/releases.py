@@ -85,23 +85,27 @@ def mirrored(url: str, *, mirror: str) -> str:
     return f"{mirror}/{url.removeprefix('https://')}" if mirror else url
 
 
-def find_sums(aws: Aws, bucket: Bucket | None, wanted: list[Download]) -> dict[str, str]:
-    """The sum of each wanted file by its URL: remembered in the bucket, pinned, or read from its site now.
+def known_sums(aws: Aws, bucket: Bucket | None) -> dict[str, str]:
+    """The sums that the bucket remembers, by URL."""
+    return _parse_remembered(staging.read_object(aws, bucket, OBJECT) if bucket else None)
+
+
+def find_sums(aws: Aws, wanted: list[Download], *, known: Mapping[str, str]) -> dict[str, str]:
+    """The sum of each wanted file by its URL: one that is known, pinned, or read from its site now.
 
     Raises SettingError for a version that its site does not have, KubeError when the site cannot be asked.
     """
-    remembered = _parse_remembered(staging.read_object(aws, bucket, OBJECT) if bucket else None)
     return {
-        each.url: remembered.get(each.url) or each.pinned or _read_sum(aws.clock.sleep, each)
+        each.url: known.get(each.url) or each.pinned or _read_sum(aws.clock.sleep, each)
         for each in {each.url: each for each in wanted}.values()
     }
 
 
-def remember_sums(aws: Aws, bucket: Bucket, sums: Mapping[str, str]) -> None:
+def remember_sums(aws: Aws, bucket: Bucket, sums: Mapping[str, str], *, known: Mapping[str, str]) -> None:
     """Keep the sums in the bucket; those of former versions stay, since nodes made from them may still be there."""
-    known = _parse_remembered(staging.read_object(aws, bucket, OBJECT))
     if not sums.items() <= known.items():
-        lines = "".join(f"{value}  {url}\n" for url, value in sorted({**known, **sums}.items()))
+        now = known_sums(aws, bucket)  # another run may have put some
+        lines = "".join(f"{value}  {url}\n" for url, value in sorted({**now, **sums}.items()))
         staging.put_object(aws, bucket, OBJECT, lines.encode(), words=f"sums of {len(sums)} downloads")
 
 

@@ -132,6 +132,7 @@ instance_type = form(
     r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|([1-9]\d*)?xlarge|metal(-\d+xl)?)",
     "give an EC2 instance type such as m6i.large",
 )
+snapshot = form(r"[A-Za-z0-9._~+/=-]{1,256}", "say latest, none, or a version's id as S3 lists it")
 region = form(r"[a-z]{2}(-[a-z]+){1,2}-\d", "give a region such as us-west-2")
 
 

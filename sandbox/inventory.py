@@ -264,6 +264,7 @@ def _bucket(bucket: Any) -> Entry:
         "public access blocked": bool(block) and all(str(v).lower() == "true" for v in block.to_config_dict().values()),
         "encryption": bucket.encryption,
         "versioning": bucket.versioning_status,
+        "lifecycle": getattr(bucket, "asked_rules", []) if bucket.rules else [],
         "tags": dict(cloud.s3().tagger.get_tag_dict_for_resource(f"arn:aws:s3:::{bucket.name}")),
         "objects": _objects(bucket),
     }

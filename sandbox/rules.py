@@ -75,6 +75,12 @@ BEFORE: dict[str, list[Before]] = {
     "s3:PutBucketPolicy": [strict_storage.no_public_policy],
     "s3:PutObject": [strict_more.put_object],
     "s3:DeleteObjects": [strict_more.delete_objects],
+    "s3:PutBucketLifecycleConfiguration": [strict_more.put_lifecycle],
+    "s3:GetBucketLifecycleConfiguration": [
+        strict_storage.owner,
+        strict_storage.region_of_bucket,
+        strict_more.get_lifecycle,
+    ],
     "s3:*": [strict_storage.owner, strict_storage.region_of_bucket, strict_storage.no_acls],
 }
 
@@ -91,6 +97,7 @@ AFTER: dict[str, list[After]] = {
     "iam:CreateInstanceProfile": [strict_storage.profile_made],
     "iam:AddRoleToInstanceProfile": [strict_storage.profile_made],
     "s3:CreateBucket": [strict_storage.bucket_made],
+    "s3:PutBucketLifecycleConfiguration": [strict_more.lifecycle_put],
 }
 
 

@@ -337,6 +337,35 @@ def delete_objects(_world: World, call: Call) -> None:
         raise Refusal("MalformedXML", words)
 
 
+def put_lifecycle(_world: World, call: Call) -> None:
+    """How many noncurrent versions may be kept, and that days say from when on.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_NoncurrentVersionExpiration.html
+    """
+    for rule in call.params.get("LifecycleConfiguration", {}).get("Rules", []):
+        ends = rule.get("NoncurrentVersionExpiration")
+        if ends is None:
+            continue
+        if not ends.get("NoncurrentDays"):
+            words = "The XML you provided was not well-formed or did not validate against our published schema"
+            raise Refusal("MalformedXML", words)
+        if not 1 <= ends.get("NewerNoncurrentVersions", 1) <= 100:
+            words = "'NewerNoncurrentVersions' for NoncurrentVersionExpiration action must be between 1 and 100"
+            raise Refusal("InvalidArgument", words)
+
+
+def lifecycle_put(_world: World, call: Call) -> None:
+    """moto forgets NewerNoncurrentVersions."""
+    cloud.s3().buckets[call.params["Bucket"]].asked_rules = call.params["LifecycleConfiguration"]["Rules"]
+
+
+def get_lifecycle(_world: World, call: Call) -> dict[str, Any] | None:
+    """The rules as they were put; moto says that there are none."""
+    bucket = cloud.s3().buckets.get(call.params["Bucket"])
+    rules = getattr(bucket, "asked_rules", None) if bucket is not None and bucket.rules else None
+    return {"Rules": rules} if rules else None
+
+
 # --- Auto Scaling, load balancers, alarms ----------------------------------------------------------------------------
 
 

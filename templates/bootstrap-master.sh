@@ -27,8 +27,9 @@ refusal() {
 	printf '%s' "${code:-no answer}${message:+: $message}"
 }
 
-# object NAME FILE: an object under the cluster's prefix, from the bucket of the cluster's own account and no stranger's.
-object() {
+# asked NAME FILE CURL-ARGUMENT...: S3's answer of an object under the cluster's prefix into FILE, of the bucket of the
+# cluster's own account and no stranger's. Without the answer, `words` are why.
+asked() {
 	local host=s3.$KUBE_BUCKET_REGION.$AWS_DNS_SUFFIX attempt
 	# A bucket whose name has a dot does not match the certificate of its own host name.
 	case $KUBE_BUCKET in
@@ -36,7 +37,7 @@ object() {
 	*) host=$KUBE_BUCKET.$host ;;
 	esac
 	for attempt in 1 2 3 4 5; do
-		if (umask 077 && signed s3 "$KUBE_BUCKET_REGION" --output "$2.new" --header "x-amz-content-sha256: $EMPTY_SHA256" \
+		if (umask 077 && : >"$2.new" && signed s3 "$KUBE_BUCKET_REGION" --output "$2.new" "${@:3}" \
 			--header "x-amz-expected-bucket-owner: $AWS_ACCOUNT_ID" "https://$host/$KUBE_BUCKET_PREFIX$1" 2>"$2.words"); then
 			mv "$2.new" "$2"
 			rm -f "$2.words"
@@ -45,7 +46,19 @@ object() {
 		sleep "$attempt"
 	done
 	words="s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$1: $(refusal "$2.new" 2>/dev/null) $(tail -n 1 "$2.words")"
+	rm -f "$2.new" "$2.words"
 	return 1
+}
+
+# object NAME FILE CURL-ARGUMENT...: an object's content.
+object() { asked "$1" "$2" --header "x-amz-content-sha256: $EMPTY_SHA256" "${@:3}"; }
+
+# put_object NAME FILE: puts the file there. S3 refuses what does not have the sum that the request is signed with.
+put_object() {
+	local sha256
+	sha256=$(sha256sum "$2")
+	asked "$1" "$RUN/answer" --upload-file "$2" --max-time 600 --header "x-amz-content-sha256: ${sha256%% *}" \
+		--header "x-amz-server-side-encryption: AES256"
 }
 
 # By the volume's id where the device tells it (Nitro), else by the name it is attached under.
@@ -107,6 +120,59 @@ disk() {
 	install -d -m 0700 $DISK/kubernetes $DISK/audit
 	mkdir -p /etc/kubernetes
 	mountpoint -q /etc/kubernetes || try mount --bind $DISK/kubernetes /etc/kubernetes
+	if [ -n "$KUBE_RESTORE_VERSION" ] && untouched; then etcd_restored; fi
+}
+
+# etcd's own programs, out of its image, which is the release's own: they run as well outside of a container.
+etcd_tools() {
+	local image at=$RUN/etcd-image
+	tools=$STATE/etcd-tools
+	local -a images=(ctr --namespace k8s.io images)
+	image=$(sed -n 's/^ *image: *//p' /etc/kubernetes/manifests/etcd.yaml 2>/dev/null || true)
+	image=${image:-$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /etcd:)}
+	mkdir -p "$at"
+	"${images[@]}" unmount --rm "$at" >/dev/null 2>&1 || true # left by a run that was cut short
+	if ! "${images[@]}" mount "$image" "$at" >/dev/null 2>&1; then
+		try kubeadm config images pull --kubernetes-version "v$KUBERNETES_VERSION" --cri-socket $CRI
+		try "${images[@]}" mount "$image" "$at"
+	fi
+	mkdir -p "$tools"
+	install "$at"/usr/local/bin/etcd{ctl,utl} "$tools"
+	try "${images[@]}" unmount --rm "$at"
+}
+
+# etcd_snapshot: puts all that the cluster knows into the bucket, as a version of one object, once it has been looked at.
+etcd_snapshot() {
+	local file=$STATE/etcd-snapshot.db keys
+	[ -e $DISK/initialized ] || die "there is no control plane yet"
+	etcd_tools
+	rm -f "$file"*
+	try "$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
+		--key=$PKI/etcd/healthcheck-client.key --command-timeout=10m snapshot save "$file"
+	keys=$("$tools/etcdutl" --write-out=json snapshot status "$file" | sed -n 's/.*"totalKey":\([0-9]*\).*/\1/p') ||
+		die "the snapshot is broken"
+	[ "${keys:-0}" -gt 0 ] || die "the snapshot is empty"
+	(umask 077 && gzip -c "$file" >"$file.gz") || die "the snapshot cannot be compressed"
+	put_object "$KUBE_SNAPSHOT" "$file.gz" || die "$words"
+	say "snapshot of etcd in s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$KUBE_SNAPSHOT: $keys keys, $(stat -c %s "$file.gz") bytes"
+	rm -rf "$file"* "$tools"
+}
+
+# etcd_restored: on a new disk, etcd's data as they were in the snapshot that kube_up.py was told to restore. Revisions go
+# on far above all that clients have seen, or these would wait for changes that never come.
+etcd_restored() {
+	local file=$STATE/etcd-snapshot.db peer=$node=https://$MASTER_INTERNAL_IP:2380
+	object "$KUBE_SNAPSHOT?versionId=$KUBE_RESTORE_VERSION" "$file.gz" --max-time 600 || die "$words"
+	(umask 077 && gzip -dc "$file.gz" >"$file") || die "the snapshot cannot be unpacked"
+	etcd_tools
+	rm -rf $DISK/etcd.new
+	try "$tools/etcdutl" snapshot restore "$file" --data-dir $DISK/etcd.new --name "$node" --initial-cluster "$peer" \
+		--initial-advertise-peer-urls "${peer#*=}" --bump-revision 1000000000 --mark-compacted
+	sync
+	rm -rf $DISK/etcd
+	mv $DISK/etcd.new $DISK/etcd
+	sync
+	rm -rf "$file"* "$tools"
 }
 
 # Nothing was ever stored on this disk: what a run that was cut short has left on it, whole or torn, is made again.
@@ -240,6 +306,19 @@ CONF
 	systemctl enable --now --quiet kube-certificates.timer
 }
 
+# A snapshot soon after each boot, and one every KUBE_ETCD_SNAPSHOT_HOURS.
+snapshots() {
+	put /etc/systemd/system/kube-etcd-snapshot.service <<'CONF'
+#@include kube-etcd-snapshot.service
+CONF
+	if [ "$KUBE_ETCD_SNAPSHOT_HOURS" = 0 ]; then return; fi
+	put /etc/systemd/system/kube-etcd-snapshot.timer <<CONF
+#@include kube-etcd-snapshot.timer
+CONF
+	systemctl daemon-reload
+	systemctl enable --now --quiet kube-etcd-snapshot.timer
+}
+
 control_plane() {
 	kubelet_unit
 	renewal
@@ -252,6 +331,7 @@ control_plane() {
 	hide_kubelet_config
 	sync
 	touch $DISK/initialized
+	snapshots
 	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
 }
 
@@ -290,4 +370,6 @@ addons() {
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
 }
 
-main settings host ask_for_disk downloads containerd disk secrets control_plane addons
+# Without arguments all steps; with some these, as kube-etcd-snapshot.service asks for.
+if [ $# = 0 ]; then set -- settings host ask_for_disk downloads containerd disk secrets control_plane addons; fi
+main "$@"

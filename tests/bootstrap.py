@@ -50,6 +50,8 @@ MASTER = {
     "KUBE_BUCKET_REGION": "us-west-2",
     "KUBE_BUCKET_PREFIX": "us-west-2/kubernetes/",
     "KUBE_ENABLE_CLUSTER_DNS": "true",
+    "KUBE_SNAPSHOT": "etcd-snapshot.db.gz",
+    "KUBE_ETCD_SNAPSHOT_HOURS": "6",
     "ADDONS": " ".join(
         f"{name}:{letter * 64}" for name, letter in [("cloud-controller-manager", "a"), ("metrics-server", "b")]
     ),

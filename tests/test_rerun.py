@@ -195,7 +195,16 @@ def bucket_encryption_removed(box: Box) -> None:
 
 
 def settings_removed(box: Box) -> None:
-    box.client("s3").delete_object(Bucket=bucket_of(box), Key=f"{REGION}/{ID}/settings.env")
+    s3, place = box.client("s3"), {"Bucket": bucket_of(box), "Key": f"{REGION}/{ID}/settings.env"}
+    s3.delete_object(**place, VersionId=s3.head_object(**place)["VersionId"])  # for good, not only marked as deleted
+
+
+def versioning_suspended(box: Box) -> None:
+    box.client("s3").put_bucket_versioning(Bucket=bucket_of(box), VersioningConfiguration={"Status": "Suspended"})
+
+
+def lifecycle_removed(box: Box) -> None:
+    box.client("s3").delete_bucket_lifecycle(Bucket=bucket_of(box))
 
 
 def group_deleted(box: Box) -> None:
@@ -274,6 +283,8 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str]]] = [
     (public_access_let_in, {"s3:PutPublicAccessBlock"}),
     (bucket_encryption_removed, {"s3:PutBucketEncryption"}),
     (settings_removed, {"s3:PutObject"}),
+    (versioning_suspended, {"s3:PutBucketVersioning"}),
+    (lifecycle_removed, {"s3:PutBucketLifecycleConfiguration"}),
     (group_deleted, {"autoscaling:CreateAutoScalingGroup"}),
     (group_half_deleted, {"autoscaling:CreateAutoScalingGroup"}),
     (group_resized, {"autoscaling:UpdateAutoScalingGroup"}),

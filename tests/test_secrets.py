@@ -276,6 +276,14 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:CreateTags", f"{EC2}:volume/vol-1", {}, False),  # else it could make any disk its own
     ("ec2:CreateTags", f"{EC2}:instance/i-1", {"ec2:CreateAction": "RunInstances"}, False),
     ("ec2:DeleteTags", f"{EC2}:volume/vol-1", OWNED, False),
+    # snapshots of etcd: it may add one, read each, and take none away
+    ("s3:PutObject", "arn:aws:s3:::BUCKET/us-west-2/kube/etcd-snapshot.db.gz", {}, True),
+    ("s3:GetObjectVersion", "arn:aws:s3:::BUCKET/us-west-2/kube/etcd-snapshot.db.gz", {}, True),
+    ("s3:DeleteObject", "arn:aws:s3:::BUCKET/us-west-2/kube/etcd-snapshot.db.gz", {}, False),
+    ("s3:DeleteObjectVersion", "arn:aws:s3:::BUCKET/us-west-2/kube/etcd-snapshot.db.gz", {}, False),
+    ("s3:PutObject", "arn:aws:s3:::BUCKET/us-west-2/kube2/etcd-snapshot.db.gz", {}, False),
+    ("s3:PutLifecycleConfiguration", "arn:aws:s3:::BUCKET", {}, False),
+    ("s3:PutBucketVersioning", "arn:aws:s3:::BUCKET", {}, False),
     # network
     ("ec2:CreateRoute", f"{EC2}:route-table/rtb-1", TAGGED, True),
     ("ec2:CreateRoute", f"{EC2}:route-table/rtb-1", OTHERS, False),

@@ -217,6 +217,28 @@ def test_objects_have_limits(sandbox: Box) -> None:
     assert refused(s3.delete_objects, Bucket="objects", Delete=many) == "MalformedXML"
 
 
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ({"NewerNoncurrentVersions": 5}, "MalformedXML"),
+        ({"NoncurrentDays": 1, "NewerNoncurrentVersions": 101}, "InvalidArgument"),
+        ({"NoncurrentDays": 1, "NewerNoncurrentVersions": 0}, "InvalidArgument"),
+        ({"NoncurrentDays": 1, "NewerNoncurrentVersions": 100}, ""),
+    ],
+)
+def test_versions_are_kept_by_number_from_a_day_on(sandbox: Box, ends: dict[str, int], code: str) -> None:
+    s3 = sandbox.client("s3")
+    s3.create_bucket(Bucket="objects", CreateBucketConfiguration={"LocationConstraint": REGION})
+    rule = {"ID": "r", "Filter": {"Prefix": "k"}, "Status": "Enabled", "NoncurrentVersionExpiration": ends}
+    asked = {"Bucket": "objects", "LifecycleConfiguration": {"Rules": [rule]}}
+    if code:
+        assert refused(s3.put_bucket_lifecycle_configuration, **asked) == code
+        assert refused(s3.get_bucket_lifecycle_configuration, Bucket="objects") == "NoSuchLifecycleConfiguration"
+    else:
+        s3.put_bucket_lifecycle_configuration(**asked)
+        assert s3.get_bucket_lifecycle_configuration(Bucket="objects")["Rules"] == [rule]
+
+
 # --- Auto Scaling, load balancers, alarms ----------------------------------------------------------------------------
 
 

@@ -328,7 +328,11 @@ def test_masters_role_reads_its_own_prefix_and_changes_what_is_the_clusters(clus
     statements = cluster.inventory()["iam"]["roles"][MASTER_ROLE]["policies"][MASTER_ROLE]["Statement"]
     on_s3 = [s for s in statements if "s3:" in json.dumps(s["Action"])]
     assert [(s["Action"], s["Resource"]) for s in on_s3] == [
-        ("s3:GetObject", f"arn:aws:s3:::{bucket_of(cluster)}/{REGION}/{ID}/*")
+        ("s3:GetObject", f"arn:aws:s3:::{bucket_of(cluster)}/{REGION}/{ID}/*"),
+        (
+            ["s3:PutObject", "s3:GetObjectVersion"],
+            f"arn:aws:s3:::{bucket_of(cluster)}/{REGION}/{ID}/etcd-snapshot.db.gz",
+        ),
     ]
     for statement in statements:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]

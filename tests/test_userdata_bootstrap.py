@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -273,3 +274,51 @@ def test_downloads_are_placed_once_and_one_that_cannot_be_says_why(tmp_path: Pat
         ["CONTAINERD", "RUNC", "CNI", "KUBELET", "KUBEADM", "KUBECTL"]
     )
     assert ran.output.partition("again")[2].split() == []  # what is placed is left alone
+
+
+ETCD = """
+    etcd_tools() { tools=$STATE/tools; mkdir -p "$tools"; for name in etcdctl etcdutl; do make $name; done; }
+    make() { printf '#!/bin/bash\\n%s\\n' "${!1}" >"$tools/$1"; chmod +x "$tools/$1"; }
+    put_object() { echo "put $1 $(gzip -dc "$2")"; }
+    sync() { :; }
+    PKI=/pki
+"""
+
+
+@pytest.mark.parametrize(
+    ("etcdctl", "etcdutl", "said"),
+    [
+        ('echo all >"${@: -1}"', """echo '{"hash":1,"totalKey":422,"totalSize":9}'""", "422 keys"),
+        ('echo all >"${@: -1}"', """echo '{"hash":1,"totalKey":0,"totalSize":9}'""", "the snapshot is empty"),
+        ('echo all >"${@: -1}"', "exit 1", "the snapshot is broken"),
+        ("echo Error: no leader; exit 1", "exit 1", "etcdctl: Error: no leader"),
+    ],
+    ids=["whole", "empty", "broken", "not taken"],
+)
+def test_only_a_whole_snapshot_is_put_into_the_bucket(tmp_path: Path, etcdctl: str, etcdutl: str, said: str) -> None:
+    shell = Shell("master", MASTER, tmp_path, {"/mnt/master-pd": str(tmp_path), "PKI=/etc/kubernetes/pki": "X=x"})
+    (tmp_path / "initialized").touch()
+    tools = f"etcdctl='{etcdctl}'\netcdutl={shlex.quote(etcdutl)}\n{ETCD}"
+    ran = shell.run(tools, "main eval_settings etcd_snapshot")
+    assert any(said in line for line in ran.said), ran.output
+    assert ("put etcd-snapshot.db.gz all" in ran.output) is (said == "422 keys")
+    assert (ran.status == 0) is (said == "422 keys")
+    assert said != "422 keys" or list((tmp_path / "state").iterdir()) == []  # secrets of the cluster stay nowhere else
+
+
+def test_a_snapshot_is_restored_on_an_empty_disk_as_the_member_that_kubeadm_starts(tmp_path: Path) -> None:
+    settings = {**MASTER, "KUBE_RESTORE_VERSION": "v%2F1"}
+    shell = Shell("master", settings, tmp_path, {"/mnt/master-pd": str(tmp_path)})
+    tools = f"""node=n; etcdctl=true
+        etcdutl='echo "$@" >{tmp_path}/asked; mkdir -p "{tmp_path}/etcd.new/member"'
+        {ETCD}
+        object() {{ [ "$1" = 'etcd-snapshot.db.gz?versionId=v%2F1' ] && echo all | gzip >"$2"; }}
+    """
+    (tmp_path / "etcd").mkdir()
+    (tmp_path / "etcd" / "torn").touch()
+    ran = shell.run(tools.replace("PKI=/pki", ""), "main eval_settings etcd_restored")
+    assert ran.status == 0, ran.output
+    asked = (tmp_path / "asked").read_text()
+    assert f"--data-dir {tmp_path}/etcd.new --name n --initial-cluster n=https://172.20.0.9:2380" in asked
+    assert "--initial-advertise-peer-urls https://172.20.0.9:2380 --bump-revision" in asked
+    assert [path.name for path in (tmp_path / "etcd").iterdir()] == ["member"]

@@ -31,7 +31,7 @@ class Recorder(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
 
-    do_POST = do_GET  # noqa: N815 the base class names it
+    do_POST = do_PUT = do_GET  # noqa: N815 the base class names them
 
     def log_message(self, *_: object) -> None:
         pass
@@ -56,8 +56,7 @@ def signature(request: tuple[str, str, dict[str, str], bytes], *, region: str, s
     canonical = "\n".join(
         [
             method,
-            path,
-            "",
+            *path.partition("?")[::2],
             *(f"{name}:{headers[name]}" for name in names),
             "",
             signed[1],
@@ -93,6 +92,24 @@ def test_an_object_of_the_bucket_is_asked_for_with_a_right_signature(tmp_path: P
     assert headers["host"] == f"{MASTER['KUBE_BUCKET']}.s3.us-west-2.amazonaws.com"
     assert headers["x-amz-expected-bucket-owner"] == "123456789012"
     assert headers["x-amz-security-token"] == TOKEN
+    assert headers["authorization"].endswith(f"Signature={signature(request, region='us-west-2', service='s3')}")
+
+
+def test_a_version_of_a_snapshot_is_asked_for_with_a_right_signature(tmp_path: Path, server: HTTPServer) -> None:
+    request = sent_by(tmp_path, server, f"object 'etcd-snapshot.db.gz?versionId=3%2FL4_kq.tJ%2B' {tmp_path}/snapshot")
+    assert request[:2] == ("GET", "/us-west-2/kubernetes/etcd-snapshot.db.gz?versionId=3%2FL4_kq.tJ%2B")
+    assert request[2]["authorization"].endswith(f"Signature={signature(request, region='us-west-2', service='s3')}")
+
+
+def test_a_snapshot_is_put_whole_encrypted_and_with_a_right_signature(tmp_path: Path, server: HTTPServer) -> None:
+    (tmp_path / "snapshot").write_bytes(bytes(range(256)) * 20000)
+    request = sent_by(tmp_path, server, f"put_object etcd-snapshot.db.gz {tmp_path}/snapshot")
+    method, path, headers, body = request
+    assert (method, path) == ("PUT", "/us-west-2/kubernetes/etcd-snapshot.db.gz")
+    assert body == (tmp_path / "snapshot").read_bytes()
+    assert headers["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
+    assert headers["x-amz-server-side-encryption"] == "AES256"
+    assert headers["x-amz-expected-bucket-owner"] == "123456789012"
     assert headers["authorization"].endswith(f"Signature={signature(request, region='us-west-2', service='s3')}")
 
 

@@ -43,6 +43,45 @@ def test_a_master_stopped_and_started_is_the_same(stage: Stage) -> None:
     assert sum(stage.nodes().values()) == 3
 
 
+def test_a_lost_disk_is_made_again_from_a_snapshot(stage: Stage) -> None:
+    ((old, _),), minions = stage.instances(role="master").items(), stage.instances(role="minion")
+    server = stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
+    address = server.removeprefix("https://").partition(":")[0]
+    options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+    ssh = ("ssh", "-i", stage.environ["AWS_SSH_KEY"], *options, f"admin@{address}", "sudo")
+    stage.kubectl("create", "configmap", "before", "--from-literal=word=before")
+    timers = subprocess.run(
+        [*ssh, "systemctl", "list-timers", "kube-etcd-snapshot.timer"], capture_output=True, text=True, check=True
+    )
+    assert "kube-etcd-snapshot.service" in timers.stdout
+    subprocess.run([*ssh, "systemctl", "start", "kube-etcd-snapshot"], check=True, timeout=60)
+    stage.kubectl("create", "configmap", "after", "--from-literal=word=after")
+
+    ec2 = stage.client("ec2")
+    names = [{"Name": "tag:Name", "Values": ["kubernetes-master-pd"]}]
+    disk = ec2.describe_volumes(Filters=names)["Volumes"][0]["VolumeId"]
+    ec2.terminate_instances(InstanceIds=[old])
+    wait("the disk to be free", lambda: ec2.describe_volumes(VolumeIds=[disk])["Volumes"][0]["State"] == "available")
+    ec2.delete_volume(VolumeId=disk)
+
+    refused = stage.run("kube_up.py")
+    assert (refused.code, "KUBE_RESTORE_SNAPSHOT: the master's disk is gone" in refused.out) == (2, True), refused.out
+    started = time.monotonic()
+    stage.up(KUBE_RESTORE_SNAPSHOT="latest")
+    stage.times["restored from a snapshot"] = time.monotonic() - started
+
+    assert stage.get("configmap", "before")["data"] == {"word": "before"}
+    assert stage.try_kubectl("get", "configmap", "after").returncode != 0
+    assert sum(stage.nodes().values()) == 3
+    assert stage.instances(role="minion") == minions
+    wait("the web server", lambda: stage.get("deployment", "web")["status"].get("readyReplicas") == 2)
+    pods = {name for name, _, _ in stage.web()}
+    stage.kubectl("delete", "pods", "--selector=app=web")  # the old minions' kubelets see what is gone and what is new
+    wait("new pods", lambda: len([name for name, _, _ in stage.web() if name not in pods]) == 2, seconds=60)
+    stage.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    assert stage.run("kube_up.py").out.count("nothing to do") == 1
+
+
 def test_a_master_cut_short_in_kubeadm_init_is_finished_by_a_rerun(stage: Stage) -> None:
     settings = {
         "KUBE_AWS_INSTANCE_PREFIX": "cut",

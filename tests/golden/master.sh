@@ -55,6 +55,9 @@ KUBE_BUCKET_PREFIX=us-west-2/kubernetes/
 KUBE_ENABLE_CLUSTER_DNS=true
 KUBE_RUNTIME_CONFIG=
 ADDONS='cloud-controller-manager:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa metrics-server:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'
+KUBE_SNAPSHOT=etcd-snapshot.db.gz
+KUBE_ETCD_SNAPSHOT_HOURS=6
+KUBE_RESTORE_VERSION=
 APISERVER_TEST_ARGS=
 APISERVER_TEST_LOG_LEVEL=
 CONTROLLER_MANAGER_TEST_ARGS=
@@ -488,14 +491,14 @@ refusal() {
 	printf '%s' "${code:-no answer}${message:+: $message}"
 }
 
-object() {
+asked() {
 	local host=s3.$KUBE_BUCKET_REGION.$AWS_DNS_SUFFIX attempt
 	case $KUBE_BUCKET in
 	*.*) host=$host/$KUBE_BUCKET ;;
 	*) host=$KUBE_BUCKET.$host ;;
 	esac
 	for attempt in 1 2 3 4 5; do
-		if (umask 077 && signed s3 "$KUBE_BUCKET_REGION" --output "$2.new" --header "x-amz-content-sha256: $EMPTY_SHA256" \
+		if (umask 077 && : >"$2.new" && signed s3 "$KUBE_BUCKET_REGION" --output "$2.new" "${@:3}" \
 			--header "x-amz-expected-bucket-owner: $AWS_ACCOUNT_ID" "https://$host/$KUBE_BUCKET_PREFIX$1" 2>"$2.words"); then
 			mv "$2.new" "$2"
 			rm -f "$2.words"
@@ -504,7 +507,17 @@ object() {
 		sleep "$attempt"
 	done
 	words="s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$1: $(refusal "$2.new" 2>/dev/null) $(tail -n 1 "$2.words")"
+	rm -f "$2.new" "$2.words"
 	return 1
+}
+
+object() { asked "$1" "$2" --header "x-amz-content-sha256: $EMPTY_SHA256" "${@:3}"; }
+
+put_object() {
+	local sha256
+	sha256=$(sha256sum "$2")
+	asked "$1" "$RUN/answer" --upload-file "$2" --max-time 600 --header "x-amz-content-sha256: ${sha256%% *}" \
+		--header "x-amz-server-side-encryption: AES256"
 }
 
 master_device() {
@@ -562,6 +575,55 @@ disk() {
 	install -d -m 0700 $DISK/kubernetes $DISK/audit
 	mkdir -p /etc/kubernetes
 	mountpoint -q /etc/kubernetes || try mount --bind $DISK/kubernetes /etc/kubernetes
+	if [ -n "$KUBE_RESTORE_VERSION" ] && untouched; then etcd_restored; fi
+}
+
+etcd_tools() {
+	local image at=$RUN/etcd-image
+	tools=$STATE/etcd-tools
+	local -a images=(ctr --namespace k8s.io images)
+	image=$(sed -n 's/^ *image: *//p' /etc/kubernetes/manifests/etcd.yaml 2>/dev/null || true)
+	image=${image:-$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /etcd:)}
+	mkdir -p "$at"
+	"${images[@]}" unmount --rm "$at" >/dev/null 2>&1 || true # left by a run that was cut short
+	if ! "${images[@]}" mount "$image" "$at" >/dev/null 2>&1; then
+		try kubeadm config images pull --kubernetes-version "v$KUBERNETES_VERSION" --cri-socket $CRI
+		try "${images[@]}" mount "$image" "$at"
+	fi
+	mkdir -p "$tools"
+	install "$at"/usr/local/bin/etcd{ctl,utl} "$tools"
+	try "${images[@]}" unmount --rm "$at"
+}
+
+etcd_snapshot() {
+	local file=$STATE/etcd-snapshot.db keys
+	[ -e $DISK/initialized ] || die "there is no control plane yet"
+	etcd_tools
+	rm -f "$file"*
+	try "$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
+		--key=$PKI/etcd/healthcheck-client.key --command-timeout=10m snapshot save "$file"
+	keys=$("$tools/etcdutl" --write-out=json snapshot status "$file" | sed -n 's/.*"totalKey":\([0-9]*\).*/\1/p') ||
+		die "the snapshot is broken"
+	[ "${keys:-0}" -gt 0 ] || die "the snapshot is empty"
+	(umask 077 && gzip -c "$file" >"$file.gz") || die "the snapshot cannot be compressed"
+	put_object "$KUBE_SNAPSHOT" "$file.gz" || die "$words"
+	say "snapshot of etcd in s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$KUBE_SNAPSHOT: $keys keys, $(stat -c %s "$file.gz") bytes"
+	rm -rf "$file"* "$tools"
+}
+
+etcd_restored() {
+	local file=$STATE/etcd-snapshot.db peer=$node=https://$MASTER_INTERNAL_IP:2380
+	object "$KUBE_SNAPSHOT?versionId=$KUBE_RESTORE_VERSION" "$file.gz" --max-time 600 || die "$words"
+	(umask 077 && gzip -dc "$file.gz" >"$file") || die "the snapshot cannot be unpacked"
+	etcd_tools
+	rm -rf $DISK/etcd.new
+	try "$tools/etcdutl" snapshot restore "$file" --data-dir $DISK/etcd.new --name "$node" --initial-cluster "$peer" \
+		--initial-advertise-peer-urls "${peer#*=}" --bump-revision 1000000000 --mark-compacted
+	sync
+	rm -rf $DISK/etcd
+	mv $DISK/etcd.new $DISK/etcd
+	sync
+	rm -rf "$file"* "$tools"
 }
 
 untouched() { [ ! -e $DISK/initialized ] && [ ! -d $DISK/etcd/member ] && ! systemctl is-active --quiet kubelet; }
@@ -770,6 +832,33 @@ CONF
 	systemctl enable --now --quiet kube-certificates.timer
 }
 
+snapshots() {
+	put /etc/systemd/system/kube-etcd-snapshot.service <<'CONF'
+[Unit]
+Description=Puts a snapshot of etcd into the cluster's bucket
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/kube-bootstrap settings etcd_snapshot
+Restart=on-failure
+RestartSec=5min
+CONF
+	if [ "$KUBE_ETCD_SNAPSHOT_HOURS" = 0 ]; then return; fi
+	put /etc/systemd/system/kube-etcd-snapshot.timer <<CONF
+[Unit]
+Description=Puts a snapshot of etcd into the cluster's bucket, at times
+
+[Timer]
+OnActiveSec=3min
+OnUnitActiveSec=${KUBE_ETCD_SNAPSHOT_HOURS}h
+
+[Install]
+WantedBy=timers.target
+CONF
+	systemctl daemon-reload
+	systemctl enable --now --quiet kube-etcd-snapshot.timer
+}
+
 control_plane() {
 	kubelet_unit
 	renewal
@@ -782,6 +871,7 @@ control_plane() {
 	hide_kubelet_config
 	sync
 	touch $DISK/initialized
+	snapshots
 	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
 }
 
@@ -817,4 +907,5 @@ addons() {
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
 }
 
-main settings host ask_for_disk downloads containerd disk secrets control_plane addons
+if [ $# = 0 ]; then set -- settings host ask_for_disk downloads containerd disk secrets control_plane addons; fi
+main "$@"

@@ -1,0 +1,145 @@
+"""Snapshots of etcd in the bucket, which the master puts there, and which of them a new disk is made from.
+
+All are versions of one object, so that the master's role can add one and never take one away. S3 keeps as many as
+KUBE_ETCD_SNAPSHOTS_KEPT says, however old: a master that is dead must not lose its last one to a rule about age.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lib import bucket as staging
+from lib.aws import tags_of
+from lib.disk import RESTORE_TAG
+from lib.errors import KubeError, SettingError
+from lib.master import find_master
+from lib.pki import OBJECT as PKI
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mypy_boto3_ec2.type_defs import VolumeTypeDef
+
+    from lib.aws import Aws
+    from lib.bucket import Bucket
+    from lib.config import Config
+
+LATEST, NONE = "latest", "none"
+_SETTING = "KUBE_RESTORE_SNAPSHOT"
+_SHOWN = 5  # snapshots that a refusal names
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A version of the object; `size` is in bytes, compressed."""
+
+    version: str
+    taken: datetime
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.version} of {self.taken:%Y-%m-%d %H:%M} UTC"
+
+
+def find_snapshots(aws: Aws, bucket: Bucket | None) -> list[Snapshot]:
+    """The snapshots that are there, the newest first. A deleted object's are among them: S3 has them still."""
+    if bucket is None or bucket.planned:
+        return []
+    found = [
+        Snapshot(version["VersionId"], version["LastModified"], version["Size"])
+        for version in staging.versions(aws, bucket, staging.SNAPSHOT)
+        if version["Key"] == bucket.key(staging.SNAPSHOT)
+    ]
+    return sorted(found, key=lambda snapshot: snapshot.taken, reverse=True)
+
+
+def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef | None) -> str:
+    """The version of the snapshot that the master's disk is, or is to be, made from; '' for none.
+
+    What the disk was made from is written on it, so a rerun without KUBE_RESTORE_SNAPSHOT goes on with the same. Raises
+    SettingError where a snapshot is asked for and data would be lost, and where there is a choice that nobody made.
+    """
+    if config.kube_use_existing_master:
+        _refuse_with_existing_master(config)
+        return ""
+    if disk is None:
+        return _for_a_new_disk(aws, config, bucket)
+    made_from = tags_of(disk).get(RESTORE_TAG, "")
+    if config.kube_restore_snapshot not in ("", NONE):
+        wanted = _wanted(config, bucket, find_snapshots(aws, bucket))
+        if wanted.version != made_from:
+            raise _disk_is_there(disk)
+        aws.console.found(f"disk {disk['VolumeId']} made from snapshot {wanted}: it is not restored again")
+    return made_from
+
+
+def _for_a_new_disk(aws: Aws, config: Config, bucket: Bucket | None) -> str:
+    """The version for a disk that is not there yet."""
+    there = find_snapshots(aws, bucket)
+    if config.kube_restore_snapshot == NONE or not (there or config.kube_restore_snapshot):
+        return ""
+    if not config.kube_restore_snapshot:
+        raise SettingError(
+            _SETTING,
+            f"the master's disk is gone, and s3://{_place(bucket)} has {len(there)} snapshot{'s' * (len(there) > 1)} "
+            f"of etcd, the newest of {there[0].taken:%Y-%m-%d %H:%M} UTC",
+            f"say {LATEST} to restore it on a new disk, or {NONE} to begin with an empty cluster",
+        )
+    wanted = _wanted(config, bucket, there)
+    _check_restorable(aws, config, bucket)
+    aws.console.found(f"snapshot {wanted}, {wanted.size / 1024**2:.1f} MiB: the new disk is made from it")
+    return wanted.version
+
+
+def _wanted(config: Config, bucket: Bucket | None, there: list[Snapshot]) -> Snapshot:
+    if not there:
+        raise SettingError(_SETTING, f"there is no snapshot s3://{_place(bucket)}", "leave it out")
+    if config.kube_restore_snapshot == LATEST:
+        return there[0]
+    named = next((snapshot for snapshot in there if snapshot.version == config.kube_restore_snapshot), None)
+    if named is None:
+        raise SettingError(
+            _SETTING,
+            f"s3://{_place(bucket)} has no version {config.kube_restore_snapshot}",
+            f"say {LATEST}, or one of: {', '.join(map(str, there[:_SHOWN]))}",
+        )
+    return named
+
+
+def _check_restorable(aws: Aws, config: Config, bucket: Bucket | None) -> None:
+    """Raises SettingError while a master lives, which keeps to its own disk; KubeError where the CA is gone."""
+    master = find_master(aws, config)
+    if master is not None and master["State"]["Name"] != "shutting-down":
+        raise SettingError(
+            _SETTING,
+            f"the master {master['InstanceId']} is there ({master['State']['Name']}), and it keeps to the disk it had",
+            f"remove it first: aws ec2 terminate-instances --instance-ids {master['InstanceId']}",
+        )
+    if bucket and staging.read_object(aws, bucket, PKI) is None:
+        raise KubeError(
+            f"s3://{bucket.name}/{bucket.key(PKI)}, the cluster's CA, is gone, and the snapshot does not hold it",
+            hint="put an earlier version of it back: docs/recovery.md, The bucket is lost",
+        )
+
+
+def _refuse_with_existing_master(config: Config) -> None:
+    if config.kube_restore_snapshot:
+        raise SettingError(
+            _SETTING, "a run with KUBE_USE_EXISTING_MASTER leaves the master alone", "leave one of them out"
+        )
+
+
+def _disk_is_there(disk: VolumeTypeDef) -> SettingError:
+    held = [each["InstanceId"] for each in disk.get("Attachments", [])]
+    terminate = [f"aws ec2 terminate-instances --instance-ids {instance}" for instance in held]
+    remove = ", then ".join([*terminate, f"aws ec2 delete-volume --volume-id {disk['VolumeId']}"])
+    return SettingError(
+        _SETTING,
+        f"the master's disk {disk['VolumeId']} is there, and a snapshot is restored on a new one only",
+        f"leave it out to keep what is on the disk, or throw that away first: {remove}",
+    )
+
+
+def _place(bucket: Bucket | None) -> str:
+    return f"{bucket.name}/{bucket.key(staging.SNAPSHOT)}" if bucket else f"(no bucket)/{staging.SNAPSHOT}"

@@ -1,0 +1,272 @@
+"""Snapshots of etcd: the bucket that keeps them, and a lost disk made anew from one."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+from conftest import REGION, Box
+from helpers import (
+    ID,
+    bucket_of,
+    master_of,
+    master_settings,
+    must,
+    named,
+    part,
+    refused,
+    refused_untouched,
+    remembered,
+    settle,
+    stop_after,
+)
+
+PREFIX = f"{REGION}/{ID}/"
+KEY = f"{PREFIX}etcd-snapshot.db.gz"
+DISK = f"{ID}-master-pd"
+
+
+def take_snapshot(box: Box, content: bytes, bucket: str = "") -> str:
+    """What the master does; the version's id."""
+    box.clock.sleep(60)
+    answer = box.client("s3").put_object(Bucket=bucket or bucket_of(box), Key=KEY, Body=content)
+    return str(answer["VersionId"])
+
+
+def terminate_master(box: Box) -> None:
+    box.client("ec2").terminate_instances(InstanceIds=[master_of(box)])
+    settle(box)
+
+
+def lose_disk(box: Box) -> None:
+    """The master dies, and its disk with it."""
+    terminate_master(box)
+    box.client("ec2").delete_volume(VolumeId=named(box, "volumes", DISK))
+
+
+def made_from(box: Box) -> str:
+    """What the master's disk says of the snapshot that it was made from; what the master is told must be the same."""
+    tag = part(box, "volumes")[named(box, "volumes", DISK)]["tags"].get("KubernetesRestore", "")
+    assert master_settings(box)["KUBE_RESTORE_VERSION"] == tag
+    return str(tag)
+
+
+def brought(box: Box, *, versioned: bool) -> str:
+    """A bucket of the user's own, with an object, a neighbour of ours by name, and a rule in it."""
+    s3, name = box.client("s3"), "my-own-bucket"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    if versioned:
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    rule = {"ID": "mine", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 7}}
+    s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
+    for _ in range(2):
+        s3.put_object(Bucket=name, Key=f"{REGION}/{ID}2/etcd-snapshot.db.gz", Body=b"another cluster's")
+    return name
+
+
+# --- the bucket
+
+
+def rules(box: Box) -> dict[str, dict[str, Any]]:
+    """Our bucket's lifecycle rules by the prefix that each is about."""
+    found = box.client("s3").get_bucket_lifecycle_configuration(Bucket=bucket_of(box))["Rules"]
+    return {rule["Filter"]["Prefix"]: rule for rule in found}
+
+
+def test_snapshots_are_kept_by_number_and_all_else_that_is_overwritten_for_a_day(sandbox: Box) -> None:
+    must(sandbox.up())
+    s3, name = sandbox.client("s3"), bucket_of(sandbox)
+    assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+    found = rules(sandbox)
+    assert found[KEY]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1, "NewerNoncurrentVersions": 28}
+    assert [rule for prefix, rule in found.items() if KEY.startswith(prefix)] == [found[KEY]]  # nothing by age alone
+    for key in sandbox.inventory()["s3"][name]["objects"]:
+        (rule,) = (rule for prefix, rule in found.items() if key.startswith(prefix))
+        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    assert all(rule["AbortIncompleteMultipartUpload"] for rule in found.values())
+    assert all("Expiration" not in rule for rule in found.values())  # what is the newest stays
+
+
+def test_how_many_are_kept_can_be_changed_and_rules_of_somebodys_own_stay(sandbox: Box) -> None:
+    must(sandbox.up())
+    s3, name = sandbox.client("s3"), bucket_of(sandbox)
+    theirs = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": "x/"}, "Expiration": {"Days": 1}}
+    both = [*s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"], theirs]
+    s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": both})
+    result = must(sandbox.up(KUBE_ETCD_SNAPSHOTS_KEPT=5))
+    assert "s3:PutBucketLifecycleConfiguration" in result.changing
+    assert rules(sandbox)[KEY]["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"] == 5
+    assert rules(sandbox)["x/"] == theirs
+    assert len(rules(sandbox)) == len(both)
+    assert must(sandbox.up()).changing == []
+
+
+def test_the_master_is_told_how_often(sandbox: Box) -> None:
+    must(sandbox.up(KUBE_ETCD_SNAPSHOT_HOURS=12))
+    assert master_settings(sandbox)["KUBE_ETCD_SNAPSHOT_HOURS"] == "12"
+    assert master_settings(sandbox)["KUBE_SNAPSHOT"] == "etcd-snapshot.db.gz"
+
+
+@pytest.mark.parametrize(
+    ("versioned", "hours", "told", "words"),
+    [
+        (False, 6, "0", "warning: no snapshots of etcd are taken, since your bucket my-own-bucket is not versioned"),
+        (False, 0, "0", ""),
+        (True, 6, "6", "your bucket's lifecycle rules are left alone"),
+    ],
+)
+def test_a_brought_bucket_gets_snapshots_only_if_it_is_versioned(
+    sandbox: Box, versioned: bool, hours: int, told: str, words: str
+) -> None:
+    name = brought(sandbox, versioned=versioned)
+    before = sandbox.inventory()["s3"][name]
+    result = must(sandbox.up(AWS_S3_BUCKET=name, KUBE_ETCD_SNAPSHOT_HOURS=hours))
+    assert master_settings(sandbox)["KUBE_ETCD_SNAPSHOT_HOURS"] == told
+    said = result.out + result.err
+    assert words in said
+    assert ("snapshots of etcd" in said) is bool(words)
+    after = sandbox.inventory()["s3"][name]
+    assert {**after, "objects": {}} == {**before, "objects": {}}
+    if versioned:
+        take_snapshot(sandbox, b"one", name)
+        take_snapshot(sandbox, b"two", name)
+    must(sandbox.down())
+    assert sandbox.inventory() == {"s3": {name: before}}  # every version of ours is gone, and none of theirs
+
+
+def test_down_removes_every_version_and_every_mark_of_a_deletion(sandbox: Box) -> None:
+    must(sandbox.up())
+    for content in (b"one", b"two", b"three"):
+        take_snapshot(sandbox, content)
+    sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=KEY)
+    must(sandbox.down("--keep-disk"))
+    assert len(sandbox.inventory()["s3"][bucket_of(sandbox)]["objects"][KEY]) == 4
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+# --- a lost disk
+
+
+def test_a_lost_disk_is_not_silently_an_empty_cluster(sandbox: Box) -> None:
+    must(sandbox.up())
+    take_snapshot(sandbox, b"one")
+    take_snapshot(sandbox, b"two")
+    lose_disk(sandbox)
+    for flags in ([], ["--dry-run"]):
+        said = refused_untouched(sandbox, sandbox.up(*flags), 2, "KUBE_RESTORE_SNAPSHOT: the master's disk is gone")
+        assert f"s3://{bucket_of(sandbox)}/{KEY} has 2 snapshots of etcd, the newest of " in said
+        assert "say latest to restore it on a new disk, or none to begin with an empty cluster" in said
+
+
+def test_the_newest_snapshot_is_restored_on_a_new_disk_and_every_rerun_knows_it(sandbox: Box) -> None:
+    must(sandbox.up())
+    take_snapshot(sandbox, b"one")
+    newest = take_snapshot(sandbox, b"two")
+    sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=KEY)  # somebody's mistake does not lose it
+    lose_disk(sandbox)
+    dry = sandbox.up("--dry-run", KUBE_RESTORE_SNAPSHOT="latest")
+    assert dry.code == 3
+    assert f"snapshot {newest} of " in dry.out
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
+    assert made_from(sandbox) == newest
+    assert "KUBE_RESTORE_SNAPSHOT" not in remembered(sandbox)
+    settle(sandbox)
+    for more in ({}, {"KUBE_RESTORE_SNAPSHOT": "latest"}, {"KUBE_RESTORE_SNAPSHOT": newest}):
+        result = must(sandbox.up(**more))
+        assert result.changing == []
+        assert "was made with other settings" not in result.out + result.err
+    assert f"made from snapshot {newest}" in result.out
+    terminate_master(sandbox)
+    must(sandbox.up())  # the next master is told the same, and finds data on the disk
+    assert made_from(sandbox) == newest
+
+
+def test_an_older_snapshot_is_restored_by_its_version(sandbox: Box) -> None:
+    must(sandbox.up())
+    older = take_snapshot(sandbox, b"one")
+    newest = take_snapshot(sandbox, b"two")
+    lose_disk(sandbox)
+    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="abc"), 2, "has no version abc; say latest")
+    assert said.index(newest) < said.index(older)
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT=older))
+    assert made_from(sandbox) == older
+
+
+def test_none_begins_with_an_empty_cluster(sandbox: Box) -> None:
+    must(sandbox.up())
+    take_snapshot(sandbox, b"one")
+    lose_disk(sandbox)
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT="none"))
+    assert made_from(sandbox) == ""
+    assert must(sandbox.up()).changing == []
+
+
+@pytest.mark.parametrize("operation", ["ec2:CreateVolume", "ec2:RunInstances"])
+@pytest.mark.parametrize("again", ["", "latest"])
+def test_a_restore_that_was_stopped_goes_on(sandbox: Box, operation: str, again: str) -> None:
+    must(sandbox.up())
+    newest = take_snapshot(sandbox, b"one")
+    lose_disk(sandbox)
+    stop_after(sandbox, operation, signal.SIGINT)
+    assert sandbox.up(KUBE_RESTORE_SNAPSHOT="latest").code == 130
+    sandbox.aws.hooks.after.clear()
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT=again))
+    assert made_from(sandbox) == newest
+
+
+def test_nothing_is_restored_over_a_disk_that_is_there(sandbox: Box) -> None:
+    must(sandbox.up())
+    take_snapshot(sandbox, b"one")
+    disk, master = named(sandbox, "volumes", DISK), master_of(sandbox)
+    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"the master's disk {disk}")
+    assert f"aws ec2 terminate-instances --instance-ids {master}, then aws ec2 delete-volume --volume-id {disk}" in said
+    terminate_master(sandbox)
+    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"the master's disk {disk}")
+    assert "terminate-instances" not in said
+
+
+def test_a_disk_that_was_restored_is_not_restored_again_once_there_are_newer_snapshots(sandbox: Box) -> None:
+    must(sandbox.up())
+    take_snapshot(sandbox, b"one")
+    lose_disk(sandbox)
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
+    settle(sandbox)
+    take_snapshot(sandbox, b"of the restored master")
+    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, "is there, and a snapshot is restored on")
+
+
+def test_a_living_master_without_its_disk_must_go_first(sandbox: Box) -> None:
+    must(sandbox.up())
+    take_snapshot(sandbox, b"one")
+    ec2, disk, master = sandbox.client("ec2"), named(sandbox, "volumes", DISK), master_of(sandbox)
+    ec2.detach_volume(VolumeId=disk, InstanceId=master, Force=True)
+    ec2.delete_volume(VolumeId=disk)
+    result = sandbox.up(KUBE_RESTORE_SNAPSHOT="latest")
+    refused_untouched(sandbox, result, 2, f"remove it first: aws ec2 terminate-instances --instance-ids {master}")
+
+
+def test_a_snapshot_is_of_no_use_without_the_ca(sandbox: Box) -> None:
+    must(sandbox.up())
+    take_snapshot(sandbox, b"one")
+    lose_disk(sandbox)
+    sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=f"{PREFIX}pki.tar")
+    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 1, "pki.tar, the cluster's CA, is gone")
+
+
+def test_where_no_snapshot_is_a_lost_disk_is_made_anew_and_none_is_restored(sandbox: Box) -> None:
+    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, "there is no snapshot")
+    must(sandbox.up())
+    lose_disk(sandbox)
+    refused_untouched(
+        sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"there is no snapshot s3://{bucket_of(sandbox)}"
+    )
+    must(sandbox.up())
+    assert made_from(sandbox) == ""
+
+
+def test_a_run_for_one_more_group_restores_nothing(sandbox: Box) -> None:
+    must(sandbox.up())
+    more = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": f"{REGION}b", "KUBE_SUBNET_CIDR": "172.20.1.0/24"}
+    refused(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest", **more), 2, "KUBE_USE_EXISTING_MASTER leaves the master alone")
