@@ -237,6 +237,7 @@ class Config:
     kube_wait_instance_seconds: int
     kube_wait_api_seconds: int
     kube_wait_nodes_seconds: int
+    kube_drain_seconds: int
     kube_wait_delete_seconds: int
 
     @property
@@ -438,6 +439,7 @@ RULES: Mapping[str, rules.Rule] = {
     "KUBE_WAIT_INSTANCE_SECONDS": _SECONDS,
     "KUBE_WAIT_API_SECONDS": _SECONDS,
     "KUBE_WAIT_NODES_SECONDS": _SECONDS,
+    "KUBE_DRAIN_SECONDS": _SECONDS,
     "KUBE_WAIT_DELETE_SECONDS": _SECONDS,
 }
 

@@ -397,12 +397,12 @@ def test_a_deleted_template_is_made_again_and_given_to_the_group(finished: Finis
     assert part(finished, "groups")[GROUP]["template"][0] == template
 
 
-def test_another_size_for_minions_is_a_new_version_and_old_ones_stay(finished: Finished) -> None:
+def test_another_size_for_minions_is_a_new_version_and_old_ones_are_replaced(finished: Finished) -> None:
     result = must(finished.up(NODE_SIZE="t3.large"))
-    assert set(result.changing) == {"s3:PutObject", "ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"}
+    assert {"s3:PutObject", "ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"} < set(result.changing)
     assert template_data(finished)["InstanceType"] == "t3.large"
-    assert {i["type"] for i in part(finished, "instances").values()} == {"t3.medium", "t3.small"}
-    assert "keep what they were made from" in result.out
+    settle(finished)
+    assert {i["type"] for i in part(finished, "instances").values()} == {"t3.medium", "t3.large"}
     back = must(finished.up(NODE_SIZE=""))
     assert "ec2:CreateLaunchTemplateVersion" not in back.changing  # the old version is still there
 
