@@ -37,6 +37,7 @@ try:
         pki,
         plan,
         preflight,
+        roll,
         routetable,
         script,
         securitygroups,
@@ -121,8 +122,8 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
         group_id=network.minion_group,
         user_data=data,
     )
-    template_id = minions.ensure_template(aws, p.config, facts.group_name, template)
-    minions.ensure_group(aws, p.config, facts.group_name, template_id=template_id, subnet_id=network.subnet_id)
+    current = minions.ensure_template(aws, p.config, facts.group_name, template)
+    minions.ensure_group(aws, p.config, facts.group_name, template_id=current.template_id, subnet_id=network.subnet_id)
 
     step("Alarms")
     alarms.ensure_alarms(aws, p.config, the_master.instance_id)
@@ -134,8 +135,9 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     step("Waiting for the cluster")
     if not the_master.runs:
         master.wait_running(aws, p.config, the_master.instance_id)
-    minions.wait_in_service(aws, p.config, facts.group_name)
-    summary.validate_cluster(aws, p.config, client, master_id=the_master.instance_id)
+    reached = summary.wait_api(aws, p.config, client, master_id=the_master.instance_id)
+    roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
+    summary.validate_cluster(aws, p.config, reached, client, master_id=the_master.instance_id)
     aws.look_again()
     summary.say_done(aws, p.config, client)
 

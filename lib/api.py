@@ -11,8 +11,8 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -44,10 +44,14 @@ class Node:
     ready: bool
     version: str
     reason: str = ""
+    instance_id: str = ""
+    created: str = ""
+    unschedulable: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 class Api:
-    """GETs of one API server."""
+    """One API server, asked with the client certificate."""
 
     def __init__(self, client: Client) -> None:
         url = urlsplit(client.server)
@@ -57,9 +61,15 @@ class Api:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body. Raises Unreachable."""
+        return self.send("GET", path)
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, kind: str = "") -> tuple[int, str]:
+        """Status and body of any request; `kind` is the body's type. Raises Unreachable."""
+        headers = {"Accept": "application/json"} | ({"Content-Type": kind or "application/json"} if body else {})
+        content = json.dumps(body) if body else None
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT, context=self._context)
         try:
-            connection.request("GET", path, headers={"Accept": "application/json"})
+            connection.request(method, path, body=content, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
         except ssl.SSLCertVerificationError as error:
@@ -115,6 +125,10 @@ def _node(item: dict[str, Any]) -> Node:
         ready=ready.get("status") == "True",
         version=status.get("nodeInfo", {}).get("kubeletVersion", "?"),
         reason=" ".join(ready.get("message", "").split()),
+        instance_id=item.get("spec", {}).get("providerID", "").rpartition("/")[2],
+        created=item["metadata"].get("creationTimestamp", ""),
+        unschedulable=bool(item.get("spec", {}).get("unschedulable")),
+        annotations=item["metadata"].get("annotations", {}),
     )
 
 

@@ -250,6 +250,7 @@ class Config:
     kube_wait_instance_seconds: int
     kube_wait_api_seconds: int
     kube_wait_nodes_seconds: int
+    kube_drain_seconds: int
     kube_wait_delete_seconds: int
 
     @property
@@ -455,6 +456,7 @@ RULES: Mapping[str, rules.Rule] = {
     "KUBE_WAIT_INSTANCE_SECONDS": _SECONDS,
     "KUBE_WAIT_API_SECONDS": _SECONDS,
     "KUBE_WAIT_NODES_SECONDS": _SECONDS,
+    "KUBE_DRAIN_SECONDS": _SECONDS,
     "KUBE_WAIT_DELETE_SECONDS": _SECONDS,
 }
 

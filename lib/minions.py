@@ -23,6 +23,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Template:
+    """The launch template: `wanted` is the fingerprint of its default version, `versions` all versions that it has."""
+
+    template_id: str
+    wanted: str
+    number: int
+    versions: Sequence[Mapping[str, Any]] = ()
+
+    def is_current(self, instance: Mapping[str, Any]) -> bool:
+        """Whether an instance of the group was launched from what the default version says, whatever its number."""
+        used = instance.get("LaunchTemplate", {})
+        version = self._version(str(used.get("Version", "")))
+        return used.get("LaunchTemplateId") == self.template_id and version.get("VersionDescription") == self.wanted
+
+    def _version(self, number: str) -> Mapping[str, Any]:
+        return next((v for v in self.versions if str(v["VersionNumber"]) == number), {})
+
+    def differs(self, instance: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+        """In words, what an instance was launched from and what the default version has otherwise."""
+        number = str(instance.get("LaunchTemplate", {}).get("Version", "?"))
+        old = self._version(number).get("LaunchTemplateData")
+        names = [name for key, name in _SETTINGS_OF.items() if old is not None and _differ(old, data, key)]
+        return f"launch template version {number} → {self.number or 'a new one'}" + (
+            f": {', '.join(names)}" if names else ""
+        )
+
+
+# By which settings a person knows the parts of a version.
+_SETTINGS_OF = {
+    "InstanceType": "NODE_SIZE",
+    "ImageId": "KUBE_NODE_IMAGE",
+    "BlockDeviceMappings": "NODE_ROOT_DISK_SIZE or _TYPE",
+    "InstanceMarketOptions": "NODE_SPOT_PRICE",
+    "KeyName": "AWS_SSH_KEY",
+    "UserData": "what nodes boot with",
+}
+
+
+def _differ(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> bool:
+    return bool(old.get(key) != new.get(key))
+
+
+@dataclass(frozen=True)
 class Size:
     """How many minions the group may and should have."""
 
@@ -93,11 +136,11 @@ def find_template(aws: Aws, config: Config, name: str) -> LaunchTemplateTypeDef 
     return one(f"launch template {name}", found, lambda template: template["LaunchTemplateId"])
 
 
-def ensure_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -> str:
-    """The id of the template whose default version is `data`; a change makes a new version and keeps the old."""
+def ensure_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -> Template:
+    """The template whose default version is `data`; a change makes a new version and keeps the old."""
     found = find_template(aws, config, name)
     if found is None:
-        return _make_template(aws, config, name, data)
+        return Template(_make_template(aws, config, name, data), fingerprint(data), 1, [_as_version(1, data)])
     template_id = found["LaunchTemplateId"]
     aws.console.found(f"launch template {template_id} {name}, version {found['DefaultVersionNumber']}")
     aws.repair_tags(template_id, tags_of(found), {"Name": name, **config.tags})
@@ -111,8 +154,12 @@ def ensure_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -
             f"version {number} of {template_id} default",
             lambda: aws.ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion=str(number)),
         )
-        aws.console.say("minions that run already keep what they were made from until they are replaced")
-    return template_id
+    return Template(template_id, wanted, number, versions if same else [*versions, _as_version(number, data)])
+
+
+def _as_version(number: int, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A version made a moment ago, as describe calls will list it."""
+    return {"VersionNumber": number, "VersionDescription": fingerprint(data), "LaunchTemplateData": data}
 
 
 def _versions(aws: Aws, template_id: str) -> list[Mapping[str, Any]]:
@@ -164,7 +211,10 @@ def find_group(aws: Aws, name: str) -> AutoScalingGroupTypeDef | None:
 
 
 def ensure_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet_id: str) -> None:
-    """The group, of the wanted size, from the template, in the subnet. Does not wait for its instances."""
+    """The group, from the template, in the subnet, at least of the wanted size. Does not wait for its instances.
+
+    It grows here. What it has too much of is taken away by lib/roll.py, which drains nodes first.
+    """
     found = find_group(aws, name)
     if found and found.get("Status"):  # it is there only while it is being deleted
         _wait_deleted(aws, config, name)
@@ -226,21 +276,30 @@ def _repair_group(
     aws: Aws, config: Config, found: AutoScalingGroupTypeDef, *, template_id: str, subnet_id: str
 ) -> None:
     size = wanted_size(config, found["DesiredCapacity"])
-    wanted = _settings(size, template_id=template_id, subnet_id=subnet_id)
+    now = max(size.desired, found["DesiredCapacity"])
+    wanted = _settings(Size(size.least, max(size.most, now), now), template_id=template_id, subnet_id=subnet_id)
     template = found.get("LaunchTemplate", {})
     actual = {
         **{key: found.get(key) for key in wanted},
         "LaunchTemplate": {key: template.get(key) for key in ("LaunchTemplateId", "Version")},
     }
-    changed = {key: value for key, value in wanted.items() if actual[key] != value}
+    _set_group(aws, found["AutoScalingGroupName"], actual, wanted)
+
+
+def set_size(aws: Aws, found: AutoScalingGroupTypeDef, size: Size) -> None:
+    """Give the group these bounds and this size, where it has others."""
+    wanted = {"MinSize": size.least, "MaxSize": size.most, "DesiredCapacity": size.desired}
+    _set_group(aws, found["AutoScalingGroupName"], {key: found.get(key) for key in wanted}, wanted)
+
+
+def _set_group(aws: Aws, name: str, actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    changed: Any = {key: value for key, value in wanted.items() if actual[key] != value}
     if changed:
         words = ", ".join(f"{key} {_short(actual[key])} → {_short(value)}" for key, value in changed.items())
         aws.change(
             "set",
-            f"group {found['AutoScalingGroupName']}: {words}",
-            lambda: aws.autoscaling.update_auto_scaling_group(
-                AutoScalingGroupName=found["AutoScalingGroupName"], **changed
-            ),
+            f"group {name}: {words}",
+            lambda: aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, **changed),
             retry_if=_may_be_made_later,
         )
 
@@ -257,27 +316,65 @@ def _repair_group_tags(aws: Aws, config: Config, found: AutoScalingGroupTypeDef)
         aws.change("tag", f"group {name}", lambda: aws.autoscaling.create_or_update_tags(Tags=missing))
 
 
-def wait_in_service(aws: Aws, config: Config, name: str) -> None:
-    """Return once as many minions run as the group should have. Raises WaitExpired with the group's last failure."""
+def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupTypeDef | None:
+    """The group, once as many minions run as it should have. Raises WaitExpired with the group's last failure.
+
+    In a dry run the group as it is, None where there is none.
+    """
+    if aws.dry_run:
+        return find_group(aws, name)
     seen = {"text": ""}
 
-    def complete() -> bool | None:
+    def complete() -> AutoScalingGroupTypeDef | None:
         group = find_group(aws, name)
         if group is None:  # AWS has not yet spread word of it, or somebody took it away
             seen["text"] = "the group is not to be seen"
             return None
         running = [i for i in group["Instances"] if i["LifecycleState"] == "InService"]
         seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run"
-        return True if len(running) >= group["DesiredCapacity"] else None
+        return group if len(running) >= group["DesiredCapacity"] else None
 
-    if not aws.dry_run:
-        aws.wait(
-            f"the minions of {name} to run",
-            complete,
-            seconds=config.kube_wait_instance_seconds,
-            progress=lambda: seen["text"],
-            at_end=lambda: f"{seen['text']}; {last_failure(aws, name)}",
-        )
+    return aws.wait(
+        f"the minions of {name} to run",
+        complete,
+        seconds=config.kube_wait_instance_seconds,
+        progress=lambda: seen["text"],
+        at_end=lambda: f"{seen['text']}; {last_failure(aws, name)}",
+    )
+
+
+def living(group: AutoScalingGroupTypeDef) -> list[Any]:
+    """The group's instances but for those that are on their way out."""
+    return [i for i in group["Instances"] if not i["LifecycleState"].startswith("Terminat")]
+
+
+def terminate(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
+    """End an instance of the group for good: the group becomes one smaller by it.
+
+    Where the answer is lost, the group is looked at before the call is repeated, which could make it smaller by two.
+    """
+    seen = {"asked": False}
+
+    def end() -> None:
+        if seen["asked"]:
+            group = find_group(aws, name)
+            if group is None or instance_id not in {i["InstanceId"] for i in living(group)}:
+                return
+        seen["asked"] = True
+        try:
+            aws.autoscaling.terminate_instance_in_auto_scaling_group(
+                InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
+            )
+        except ClientError as error:  # Auto Scaling has one code for all that it refuses
+            if error_code(error) != "ValidationError" or "No managed instance found" not in str(error):
+                raise
+
+    aws.remove(
+        "remove",
+        f"minion {instance_id} ({why})",
+        end,
+        retry_on=["ScalingActivityInProgress", "ResourceContention"],
+    )
 
 
 def last_failure(aws: Aws, name: str) -> str:

@@ -23,23 +23,33 @@ _SOON_DAYS = 30
 SSH_USERS = {"debian": "admin", "ubuntu": "ubuntu"}
 
 
-def validate_cluster(aws: Aws, config: Config, client: Client, *, master_id: str) -> list[Node]:
-    """The nodes, once the API is healthy and as many are Ready as the cluster should have.
+def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api | None:
+    """The API, once it is healthy; None in a dry run, and for a private master that is out of this computer's reach.
 
-    [] for a private master that is out of this computer's reach, which is said. Raises WaitExpired, KubeError.
+    Raises WaitExpired, KubeError.
     """
     if aws.dry_run:
-        return []
+        return None
     api = Api(client)
+    if wait_healthy(aws, config, api, known=lambda: _known(aws, config, client, master_id)):
+        return api
+    aws.console.warn(
+        f"{api.server} cannot be reached from here, so the cluster was not checked: run this again inside the VPC"
+    )
+    return None
+
+
+def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, *, master_id: str) -> list[Node]:
+    """The nodes, once as many are Ready as the cluster should have.
+
+    [] where there is no API to ask. Raises WaitExpired, KubeError.
+    """
+    if api is None:
+        return []
 
     def known() -> str:
         return _known(aws, config, client, master_id)
 
-    if not wait_healthy(aws, config, api, known=known):
-        aws.console.warn(
-            f"{api.server} cannot be reached from here, so the cluster was not checked: run this again inside the VPC"
-        )
-        return []
     expected = 1 + sum(group["DesiredCapacity"] for group in own_groups(aws, config))
     nodes = wait_nodes(
         aws, config, api, expected=expected, known=lambda there: f"{_late_minions(aws, config, there)}{known()}"

@@ -62,6 +62,7 @@ class Identity:
 
 
 Answer = Callable[[str, User, str], Reply]
+Change = Callable[[str, str, User, bytes], Reply]
 
 
 def identity(authority: x509.Certificate, authority_key: Any, names: list[x509.GeneralName]) -> Identity:
@@ -95,9 +96,9 @@ class _Listener(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext, answer: Answer) -> None:
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext, answer: Answer, change: Change) -> None:
         super().__init__(address, _Handler)
-        self.context, self.answer = context, answer
+        self.context, self.answer, self.change = context, answer, change
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread: a client that never shakes hands keeps nobody else waiting."""
@@ -112,9 +113,9 @@ class _Listener(ThreadingHTTPServer):
 class Server:
     """An API server that listens on one address until it is closed. Raises OSError when the address cannot be had."""
 
-    def __init__(self, address: tuple[str, int], own: Identity, answer: Answer) -> None:
+    def __init__(self, address: tuple[str, int], own: Identity, answer: Answer, change: Change) -> None:
         self.address = address
-        self._listener = _Listener(address, _context(own), answer)
+        self._listener = _Listener(address, _context(own), answer, change)
         threading.Thread(target=self._listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:
@@ -146,11 +147,11 @@ class _Handler(BaseHTTPRequestHandler):
         reply = self.server.answer(self.path, self._user(), self.headers.get("Accept", ""))
         self._send(reply)
 
-    def _refuse(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self._send(status(405, "MethodNotAllowed", "the stand-in control plane of the sandbox is for reading only"))
+    def _change(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._send(self.server.change(self.command, self.path, self._user(), body))
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = _refuse  # noqa: N815  (names that http.server looks for)
+    do_POST = do_PUT = do_PATCH = do_DELETE = _change  # noqa: N815  (names that http.server looks for)
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -185,6 +186,56 @@ def answer(cluster: Cluster, target: str, user: User, accept: str) -> Reply:
     if path == "/api/v1/nodes" or path.startswith("/api/v1/nodes/"):
         return _nodes(cluster, path, accept)
     return _others(cluster, path, query, accept)
+
+
+def change(cluster: Cluster, method: str, target: str, user: User, body: bytes) -> Reply:
+    """What a drain asks: a node cordoned or not, annotations; a pod evicted. Nothing else can be changed here."""
+    parts = urlsplit(target).path.strip("/").split("/")
+    if not user.is_admin:
+        return status(403, "Forbidden", f'User "{user.name}" cannot change path "{target}"')
+    try:
+        content = json.loads(body or b"{}")
+    except ValueError:
+        return status(400, "BadRequest", "the body of the request was not JSON")
+    if method == "PATCH" and parts[:3] == ["api", "v1", "nodes"] and len(parts) == 4:
+        return _patch_node(cluster, parts[3], content)
+    if method == "POST" and parts[:3] == ["api", "v1", "namespaces"] and parts[4::2] == ["pods", "eviction"]:
+        return _evict(cluster, parts[3], parts[5])
+    return status(
+        405, "MethodNotAllowed", "the stand-in control plane of the sandbox only cordons nodes and evicts pods"
+    )
+
+
+def _patch_node(cluster: Cluster, name: str, patch: dict[str, Any]) -> Reply:
+    member = next((member for member in cluster.members if member.instance.private_dns_name == name), None)
+    if member is None:
+        return status(404, "NotFound", f'nodes "{name}" not found')
+    kept = cluster.kube.nodes.setdefault(member.instance.id, {"annotations": {}, "unschedulable": False})
+    for key, value in (patch.get("metadata", {}).get("annotations") or {}).items():
+        kept["annotations"].pop(key, None)
+        if value is not None:
+            kept["annotations"][key] = value
+    if "unschedulable" in patch.get("spec", {}):
+        kept["unschedulable"] = bool(patch["spec"]["unschedulable"])
+        cluster.kube.log.append(f"{'cordon' if kept['unschedulable'] else 'uncordon'} {member.instance.id}")
+    return _json(node_object(cluster, member))
+
+
+def _evict(cluster: Cluster, namespace: str, name: str) -> Reply:
+    """Kubernetes' words: pkg/registry/core/pod/storage/eviction.go."""
+    kube, key = cluster.kube, {"namespace": namespace, "name": name}
+    pod = next((pod for pod in kube.pods if key.items() <= pod["metadata"].items()), None)
+    if pod is None:
+        return status(404, "NotFound", f'pods "{name}" not found')
+    budget = kube.held.get(f"{namespace}/{name}")
+    if budget:
+        refused = status(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
+        words = f"The disruption budget {budget} needs 1 healthy pods and has 1 currently"
+        causes = {"details": {"causes": [{"reason": "DisruptionBudget", "message": words}]}}
+        return _json(json.loads(refused.body) | causes, 429)
+    kube.pods.remove(pod)
+    kube.log.append(f"evict {namespace}/{name}")
+    return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 
 def _open(cluster: Cluster, path: str, query: dict[str, list[str]]) -> Reply:
@@ -323,7 +374,7 @@ def _age(created: str) -> str:
 
 
 def _others(cluster: Cluster, path: str, query: dict[str, list[str]], accept: str) -> Reply:
-    """Namespaces and services as kubeadm leaves them; no pods, since nothing runs on a simulated host."""
+    """Namespaces and services as kubeadm leaves them; pods only that a test has put there."""
     parts = path.strip("/").split("/")
     kind = parts[-1]
     if parts[:2] != ["api", "v1"] or kind not in OBJECTS:
@@ -334,10 +385,20 @@ def _others(cluster: Cluster, path: str, query: dict[str, list[str]], accept: st
     if wanted:
         name, _, value = wanted.partition("=")
         objects = [item for item in objects if item["metadata"].get("labels", {}).get(name) == value]
+    for selector in filter(None, query.get("fieldSelector", [""])[0].split(",")):
+        field, _, value = selector.partition("=")
+        objects = [item for item in objects if _field(item, field) == value]
     if "as=Table" in accept:
         rows = [_row([item["metadata"]["name"]], item["metadata"]) for item in objects]
         return _json(_table([("Name", 0)], rows))
     return _json(_list(kind.capitalize().removesuffix("s") + "List", objects))
+
+
+def _field(item: dict[str, Any], field: str) -> str:
+    found: Any = item
+    for part in field.split("."):
+        found = found.get(part, {}) if isinstance(found, dict) else {}
+    return str(found)
 
 
 def _namespaces(_cluster: Cluster) -> list[dict[str, Any]]:
@@ -368,6 +429,6 @@ def _service(namespace: str, name: str, address: str, port: tuple[str, int], lab
 OBJECTS: dict[str, Callable[[Cluster], list[dict[str, Any]]]] = {
     "namespaces": _namespaces,
     "services": _services,
-    "pods": lambda _cluster: [],
+    "pods": lambda cluster: list(cluster.kube.pods),
     "events": lambda _cluster: [],
 }

@@ -123,8 +123,12 @@ class Hosts:
             with self._lock:
                 return apiserver.answer(self._cluster(host), path, user, accept)
 
+        def change(method: str, path: str, user: apiserver.User, body: bytes) -> apiserver.Reply:
+            with self._lock:
+                return apiserver.change(self._cluster(host), method, path, user, body)
+
         try:
-            host.server = apiserver.Server(address, identity, answer)
+            host.server = apiserver.Server(address, identity, answer, change)
         except OSError as error:
             words = f"{address[0]}:{address[1]} cannot be listened on: {error.strerror}"
             self._say(host, MASTER_STEPS, failed=("control plane", words))
@@ -132,7 +136,7 @@ class Hosts:
     def _cluster(self, master: Host) -> nodes.Cluster:
         members = [nodes.Member(master.instance, master.region, master.settings)]
         members += [nodes.Member(host.instance, host.region, host.settings) for host in self._minions(master)]
-        return nodes.Cluster(members, master.settings)
+        return nodes.Cluster(members, master.settings, self._world.state.kube)
 
     def _minions(self, master: Host) -> list[Host]:
         """The running minions that know this master, by its address, its CA and its token."""

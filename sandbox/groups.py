@@ -107,6 +107,7 @@ def _run(world: World, region: str, group: Any, count: int) -> list[Any]:
         made += launching.run(world, region, launch, share, tags, version)
     for instance in made:
         instance.autoscaling_group = group
+        instance.sandbox_template = version | {"LaunchTemplateName": group.ec2_launch_template.name}
         state = InstanceState(instance, "Pending", protected_from_scale_in=group.new_instances_protected_from_scale_in)
         group.instance_states.append(state)
     return made
@@ -248,7 +249,17 @@ def terminate_instance(world: World, call: Call) -> dict[str, Any]:
             f"Instance Id not found - No managed instance found for instance ID: {call.params['InstanceId']}",
         )
     if call.params.get("ShouldDecrementDesiredCapacity"):
-        group.desired_capacity = max(int(group.desired_capacity) - 1, int(group.min_size))
+        if int(group.desired_capacity) <= int(group.min_size):
+            raise Refusal(
+                "ValidationError",
+                f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without replacement "
+                "will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or "
+                "lower group's min size.",
+            )
+        group.desired_capacity = int(group.desired_capacity) - 1
+    for state in group.instance_states:
+        if state.instance is instance:
+            state.lifecycle_state = "Terminating"
     instance.terminate()
     poke(world, call.region, group.name)
     return {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sandbox import cloud
+from sandbox.world import Kube
 
 KERNEL, RUNTIME = "6.12.48+deb13-cloud", "containerd://2.1.4"
 
@@ -33,6 +34,7 @@ class Cluster:
 
     members: list[Member]
     settings: dict[str, str]
+    kube: Kube = field(default_factory=Kube)
 
     @property
     def version(self) -> str:
@@ -144,6 +146,8 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
     """A Node as the API gives it."""
     instance = member.instance
     created = _time(instance.launch_time)
+    changed = cluster.kube.nodes.get(instance.id, {})
+    cordoned = {"unschedulable": True} if changed.get("unschedulable") else {}
     return {
         "kind": "Node",
         "apiVersion": "v1",
@@ -153,8 +157,9 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
             "resourceVersion": "1",
             "creationTimestamp": created,
             "labels": _labels(member),
+            "annotations": dict(changed.get("annotations", {})),
         },
-        "spec": {"providerID": f"aws:///{instance.placement.zone}/{instance.id}", **_taints(member)},
+        "spec": {"providerID": f"aws:///{instance.placement.zone}/{instance.id}", **_taints(member), **cordoned},
         "status": {
             "capacity": _capacity(instance),
             "allocatable": _capacity(instance),

@@ -239,8 +239,12 @@ def _route_state(route: Any) -> str:
 
 
 def _groups() -> None:
-    from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
+    from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, InstanceState
 
+    # moto tells what the group launches from now, not what the instance was launched from
+    _replace(
+        InstanceState, "launch_template", property(lambda state: getattr(state.instance, "sandbox_template", None))
+    )
     _replace(FakeAutoScalingGroup, "set_desired_capacity", _set_desired)
     _replace(AutoScalingBackend, "notify_terminate_instances", lambda *_, **__: None)
 

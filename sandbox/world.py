@@ -47,6 +47,20 @@ class Activity:
 
 
 @dataclass(slots=True)
+class Kube:
+    """What the stand-in API server keeps: changes to nodes, pods that were put there, and who holds them.
+
+    `nodes` is by instance: annotations and unschedulable; `held` the PodDisruptionBudget of "namespace/pod";
+    `log` what was changed, in order.
+    """
+
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class State:
     """All of the sandbox's own memory."""
 
@@ -61,6 +75,7 @@ class State:
     hosts: dict[str, float] = field(default_factory=dict)  # instance -> when its simulated host is up
     reboots: dict[str, int] = field(default_factory=dict)  # instance -> how often it was told to reboot
     prepared: set[str] = field(default_factory=set)  # regions that have their images and parameters
+    kube: Kube = field(default_factory=Kube)
     next_address: int = 0
     modified: dict[str, float] = field(default_factory=dict)  # disk -> when it was changed last
     late: dict[tuple[str, str], float] = field(default_factory=dict)  # place and name -> when it is found

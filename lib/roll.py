@@ -1,0 +1,167 @@
+"""The minions as they should be: those of former settings replaced one by one, those too many taken away.
+
+Where it stands is read from the account and the API in each turn, never kept: a run that was killed anywhere is gone on
+with by the next. More than the wanted number means that one can go; the wanted number with one outdated, that one more
+is needed first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lib import drain, minions
+from lib.api import Unreachable
+from lib.errors import KubeError
+from lib.minions import Size, Template
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
+
+    from lib.api import Api, Node
+    from lib.aws import Aws
+    from lib.config import Config
+
+_TOO_MANY = "one too many"
+
+
+def settle_minions(
+    aws: Aws, config: Config, api: Api | None, name: str, *, template: Template, data: Mapping[str, Any]
+) -> None:
+    """Return once the group `name` has the wanted number of minions, all of them from `template`'s default version.
+
+    `api` is None where it cannot be reached from here. Raises KubeError when something must go and could not.
+    """
+    group = minions.wait_in_service(aws, config, name)
+    if group is None:
+        return
+    wanted = minions.wanted_size(config, group["DesiredCapacity"])
+    if aws.dry_run:
+        _foretell(aws, group, wanted, template, data)
+        return
+    if api is None:
+        _refuse_out_of_reach(config, group, wanted, template)
+        return
+    while True:
+        there = minions.living(group)
+        nodes = _nodes(aws, config, api)
+        old = [i for i in there if not template.is_current(i)]
+        if len(there) > wanted.desired:
+            victim = _victims(there, template, nodes)[0]
+            why = template.differs(victim, data) if victim in old else _TOO_MANY
+            _remove(aws, config, api, group, victim["InstanceId"], wanted=wanted, why=why)
+        elif old:
+            aws.console.say(f"{len(old)} to be replaced: one more minion first")
+            more = wanted.desired + 1
+            minions.set_size(aws, group, Size(min(wanted.least, more), max(wanted.most, more), more))
+        else:
+            break
+        group = minions.wait_in_service(aws, config, name)
+        if group is None:
+            return
+    minions.set_size(aws, group, wanted)
+    for instance in there:
+        node = nodes.get(instance["InstanceId"])
+        if node and drain.is_ours(node):
+            drain.uncordon(aws, api, node)
+
+
+def _foretell(
+    aws: Aws, group: AutoScalingGroupTypeDef, wanted: Size, template: Template, data: Mapping[str, Any]
+) -> None:
+    """What a run that is no dry one would do, as far as the account alone says it."""
+    there = minions.living(group)
+    order = _victims(there, template, {})
+    too_many = max(0, len(there) - wanted.desired)
+    for instance in order[:too_many]:
+        why = _TOO_MANY if template.is_current(instance) else template.differs(instance, data)
+        aws.change("remove", f"minion {instance['InstanceId']} ({why})", lambda: None)
+    for instance in order[too_many:]:
+        if not template.is_current(instance):
+            words = f"minion {instance['InstanceId']} ({template.differs(instance, data)})"
+            aws.change("replace", words, lambda: None)
+
+
+def _refuse_out_of_reach(config: Config, group: AutoScalingGroupTypeDef, wanted: Size, template: Template) -> None:
+    """Raises KubeError when minions would have to be drained through an API that this computer cannot reach."""
+    there = minions.living(group)
+    old = sum(not template.is_current(i) for i in there)
+    if old or len(there) > wanted.desired:
+        raise KubeError(
+            f"minions cannot be drained: the API at {config.master_internal_ip} cannot be reached from here, "
+            f"and {old} minions are outdated, {max(0, len(there) - wanted.desired)} too many",
+            hint="run the same command inside the VPC: it goes on there",
+        )
+
+
+def _victims(there: Sequence[Any], template: Template, nodes: Mapping[str, Node]) -> list[Any]:
+    """Who goes first: the outdated; of them what an earlier run began with, then who serves nobody, then the oldest.
+
+    Of the others the youngest, which holds the fewest pods, and which is the one more of a replacement that was
+    called off.
+    """
+    by_age = sorted(there, key=lambda i: (_created(nodes, i), i["InstanceId"]))
+    current = [i for i in reversed(by_age) if template.is_current(i)]
+    old = [i for i in by_age if not template.is_current(i)]
+
+    def first(instance: Any) -> tuple[bool, bool]:
+        node = nodes.get(instance["InstanceId"])
+        return not (node and drain.is_ours(node)), bool(node and node.ready)
+
+    return [*sorted(old, key=first), *sorted(current, key=first)]
+
+
+def _created(nodes: Mapping[str, Node], instance: Any) -> str:
+    node = nodes.get(instance["InstanceId"])
+    return node.created if node else "9"  # has not joined: the youngest
+
+
+def _nodes(aws: Aws, config: Config, api: Api) -> dict[str, Node]:
+    """The nodes by instance. Raises WaitExpired when the API does not list them for long."""
+
+    def look() -> dict[str, Node] | None:
+        try:
+            return {node.instance_id: node for node in api.nodes()}
+        except Unreachable:
+            return None
+
+    return aws.wait("the list of nodes", look, seconds=config.kube_wait_api_seconds)
+
+
+def _remove(
+    aws: Aws, config: Config, api: Api, group: AutoScalingGroupTypeDef, instance_id: str, *, wanted: Size, why: str
+) -> None:
+    """Drain the node of an instance and end it, once enough others are Ready."""
+    others = {i["InstanceId"] for i in minions.living(group)} - {instance_id}
+    node = _nodes(aws, config, api).get(instance_id)
+    if node is not None and node.ready:
+        _wait_ready(aws, config, api, others, enough=wanted.desired - config.allowed_notready_nodes)
+    if group["MinSize"] > wanted.least:
+        minions.set_size(aws, group, Size(wanted.least, group["MaxSize"], group["DesiredCapacity"]))
+    if node is not None:
+        drain.cordon(aws, api, node)
+        try:
+            drain.drain(aws, api, node, seconds=config.kube_drain_seconds)
+        except KubeError:
+            if not node.unschedulable or drain.is_ours(node):  # so that the cluster is whole until the next run
+                drain.uncordon(aws, api, node)
+            raise
+    minions.terminate(aws, group["AutoScalingGroupName"], instance_id, why=why)
+
+
+def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enough: int) -> None:
+    """Return once `enough` of the instances are Ready nodes that take pods. Raises WaitExpired."""
+    seen = {"text": ""}
+
+    def ready() -> bool | None:
+        count = sum(node.ready for key, node in _nodes(aws, config, api).items() if key in instances)
+        seen["text"] = f"{count} of {enough} Ready"
+        return True if count >= enough else None
+
+    aws.wait(
+        f"{enough} other minions to be Ready",
+        ready,
+        seconds=config.kube_wait_nodes_seconds,
+        progress=lambda: seen["text"],
+        at_end=lambda: f"{seen['text']}; no minion is removed before",
+    )

@@ -1,0 +1,240 @@
+"""Other settings, the same command: minions are replaced one by one, and those too many drained before they go."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from conftest import Box
+from helpers import GROUP, answer_with, master_of, must, part, refused, settle
+from torture.stops import stop
+
+from sandbox.calls import Answer, Call
+from sandbox.world import Kube
+
+
+@pytest.fixture
+def cluster(sandbox: Box) -> Box:
+    """A cluster of two minions."""
+    must(sandbox.up())
+    return sandbox
+
+
+def kube(box: Box) -> Kube:
+    return box.aws.world.state.kube
+
+
+def minions(box: Box) -> list[str]:
+    """The instances that are minions and live."""
+    settle(box)
+    return sorted(i for i in part(box, "instances") if i != master_of(box))
+
+
+def types(box: Box) -> list[str]:
+    return [part(box, "instances")[i]["type"] for i in minions(box)]
+
+
+def size(box: Box) -> list[int]:
+    found: list[int] = part(box, "groups")[GROUP]["size"]
+    return found
+
+
+def pod(box: Box, name: str, instance: str, *, owner: str = "ReplicaSet", phase: str = "Running", **meta: Any) -> None:
+    """Put a pod on a minion's node."""
+    owners = [{"kind": owner, "name": "x", "controller": True}] if owner else []
+    address = box.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    kube(box).pods.append(
+        {
+            "metadata": {"name": name, "namespace": "default", "ownerReferences": owners, **meta},
+            "spec": {"nodeName": address["PrivateDnsName"]},
+            "status": {"phase": phase},
+        }
+    )
+
+
+def names(box: Box) -> list[str]:
+    return [p["metadata"]["name"] for p in kube(box).pods]
+
+
+def watch(box: Box) -> list[int]:
+    """Note terminations in the stand-in API's log; returns how many minions took pods at each of them, that one not."""
+    serving: list[int] = []
+
+    def look(call: Call, answer: Answer) -> Answer:
+        if call.operation == "TerminateInstanceInAutoScalingGroup" and not answer.refused:
+            kube(box).log.append(f"terminate {call.params['InstanceId']}")
+            nodes = [i for i, thing in part(box, "instances").items() if thing["state"] == "running"]
+            gone = {i for i, thing in kube(box).nodes.items() if thing["unschedulable"]}
+            serving.append(len(set(nodes) - gone) - 1)
+        return answer
+
+    box.aws.hooks.after.append(look)
+    return serving
+
+
+def test_two_then_four_then_one(sandbox: Box) -> None:
+    must(sandbox.up())
+    must(sandbox.up(NUM_NODES=4))
+    assert (len(minions(sandbox)), size(sandbox)) == (4, [4, 4, 4])
+    there = minions(sandbox)
+    for number, instance in enumerate(there):
+        pod(sandbox, f"web-{number}", instance)
+    watch(sandbox)
+    must(sandbox.up(NUM_NODES=1))
+    left = minions(sandbox)
+    assert (len(left), size(sandbox)) == (1, [1, 1, 1])
+    log = kube(sandbox).log
+    for number, instance in enumerate(there):
+        if instance not in left:
+            mine = [log.index(f"{what}") for what in (f"cordon {instance}", f"evict default/web-{number}")]
+            assert mine == sorted(mine)
+            assert mine[-1] < log.index(f"terminate {instance}")
+    assert names(sandbox) == [f"web-{there.index(left[0])}"]
+    again = must(sandbox.up(NUM_NODES=1))
+    assert (again.changing, len(again.calls) <= 40) == ([], True)
+
+
+def test_what_stays_on_a_node_is_not_evicted(cluster: Box) -> None:
+    for instance in minions(cluster):
+        pod(cluster, f"proxy-{instance}", instance, owner="DaemonSet")
+        pod(cluster, f"static-{instance}", instance, annotations={"kubernetes.io/config.mirror": "x"})
+        pod(cluster, f"done-{instance}", instance, phase="Succeeded")
+    there = len(names(cluster))
+    must(cluster.up(NUM_NODES=1))
+    assert len(names(cluster)) == there
+    assert not [line for line in kube(cluster).log if line.startswith("evict")]
+
+
+def test_a_pod_that_nothing_makes_again_is_named(cluster: Box) -> None:
+    for instance in minions(cluster):
+        pod(cluster, f"bare-{instance}", instance, owner="")
+    assert "belongs to no controller" in must(cluster.up(NUM_NODES=1)).err
+
+
+def test_a_disruption_budget_is_kept_and_a_rerun_goes_on(cluster: Box) -> None:
+    before = minions(cluster)
+    for instance in before:
+        pod(cluster, f"web-{instance}", instance)
+        kube(cluster).held[f"default/web-{instance}"] = "web"
+    result = cluster.up(NUM_NODES=1, KUBE_DRAIN_SECONDS=60)
+    said = refused(result, 1, "pod default/web-i-", "Cannot evict pod as it would violate the pod's disruption budget.")
+    assert "The disruption budget web needs 1 healthy pods and has 1 currently" in said
+    assert "KUBE_DRAIN_SECONDS" in said
+    assert minions(cluster) == before
+    assert not any(node["unschedulable"] for node in kube(cluster).nodes.values())
+    kube(cluster).held.clear()
+    must(cluster.up(NUM_NODES=1))
+    assert (len(minions(cluster)), size(cluster)) == (1, [1, 1, 1])
+
+
+def test_another_size_replaces_all_one_by_one(cluster: Box) -> None:
+    old = minions(cluster)
+    serving = watch(cluster)
+    must(cluster.up(NODE_SIZE="t3.large"))
+    assert types(cluster) == ["t3.large"] * 2
+    assert size(cluster) == [2, 2, 2]
+    assert not set(old) & set(minions(cluster))
+    assert serving == [2, 2]
+    assert kube(cluster).log.count(f"cordon {old[0]}") == 1
+    assert must(cluster.up()).changing == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"NODE_LABELS": "a=b"}, {"NODE_ROOT_DISK_SIZE": 40}, {"NODE_SPOT_PRICE": "0.05"}],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_whatever_a_minion_is_made_from(cluster: Box, setting: dict[str, object]) -> None:
+    old = minions(cluster)
+    must(cluster.up(**setting))
+    assert (len(minions(cluster)), set(old) & set(minions(cluster))) == (2, set())
+
+
+def test_fewer_and_of_another_size_at_once(sandbox: Box) -> None:
+    must(sandbox.up(NUM_NODES=3))
+    result = must(sandbox.up(NUM_NODES=1, NODE_SIZE="t3.large"))
+    assert (types(sandbox), size(sandbox)) == (["t3.large"], [1, 1, 1])
+    assert result.operations.count("autoscaling:TerminateInstanceInAutoScalingGroup") == 3
+
+
+def test_a_dry_run_says_it_and_changes_nothing(cluster: Box) -> None:
+    before = cluster.inventory()
+    first, second = minions(cluster)
+    result = cluster.up("--dry-run", NODE_SIZE="t3.large")
+    assert (result.code, result.changing) == (3, [])
+    for instance in (first, second):
+        assert f"would replace minion {instance} (launch template version 1 → a new one: NODE_SIZE" in result.out
+    fewer = cluster.up("--dry-run", NUM_NODES=1)
+    assert (fewer.code, fewer.out.count("would remove minion i-")) == (3, 1)
+    assert (cluster.inventory(), kube(cluster).log) == (before, [])
+
+
+def test_a_node_that_a_person_cordoned_stays_so_and_one_of_ours_does_not(cluster: Box) -> None:
+    theirs, ours = minions(cluster)
+    kube(cluster).nodes[theirs] = {"annotations": {}, "unschedulable": True}
+    kube(cluster).nodes[ours] = {"annotations": {"kube-up/cordoned": "true"}, "unschedulable": True}
+    must(cluster.up())
+    assert kube(cluster).nodes[theirs]["unschedulable"]
+    assert kube(cluster).nodes[ours] == {"annotations": {}, "unschedulable": False}
+
+
+def test_the_autoscalers_number_is_kept_while_nodes_are_replaced(sandbox: Box) -> None:
+    given: dict[str, object] = {"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": 3}
+    must(sandbox.up(**given))
+    sandbox.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=3)
+    settle(sandbox)
+    must(sandbox.up(NODE_SIZE="t3.large"))
+    assert (types(sandbox), size(sandbox)) == (["t3.large"] * 3, [1, 3, 3])
+
+
+def test_a_termination_whose_answer_is_lost_takes_one_minion_only(cluster: Box) -> None:
+    must(cluster.up(NUM_NODES=3))
+    operation = "autoscaling:TerminateInstanceInAutoScalingGroup"
+    done = [0]
+
+    def lose(call: Call, answer: Answer) -> Answer:
+        if f"{call.service}:{call.operation}" == operation and not done[0]:
+            done[0] = 1
+            answer.lost = True
+        return answer
+
+    cluster.aws.hooks.after.append(lose)
+    must(cluster.up(NUM_NODES=2))
+    assert (done, len(minions(cluster)), size(cluster)) == ([1], 2, [2, 2, 2])
+
+
+def test_auto_scaling_is_told_no_before_it_must_be(cluster: Box) -> None:
+    answer_with(
+        cluster, "autoscaling:TerminateInstanceInAutoScalingGroup", "ScalingActivityInProgress", "busy", times=2
+    )
+    must(cluster.up(NUM_NODES=1))
+    assert len(minions(cluster)) == 1
+
+
+def test_a_private_master_out_of_reach_grows_only(sandbox: Box) -> None:
+    private: dict[str, object] = {"KUBE_ENABLE_MASTER_PUBLIC_IP": "false"}
+    must(sandbox.up(**private))
+    must(sandbox.up(NUM_NODES=3))
+    refused(sandbox.up(NUM_NODES=1), 1, "minions cannot be drained", "inside the VPC")
+    assert len(minions(sandbox)) == 3
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("wanted", [{"NODE_SIZE": "t3.large"}, {"NUM_NODES": "1"}], ids=["roll", "shrink"])
+def test_stopped_anywhere_the_rerun_finishes(sandbox: Box, wanted: dict[str, str], after: bool) -> None:
+    must(sandbox.up())
+    calls = must(sandbox.up(**wanted)).calls
+    first = next(n for n, call in enumerate(calls, 1) if call.operation == "UpdateAutoScalingGroup")
+    numbers = [n for n in range(first, len(calls) + 1) if calls[n - 1].changes or n % 7 == 0]
+    for number in numbers:
+        sandbox.aws.reset()
+        must(sandbox.up())
+        stop(lambda: sandbox.up(**wanted), number, after=after)
+        must(sandbox.up(**wanted))
+        many = int(wanted.get("NUM_NODES", 2))
+        assert size(sandbox) == [many] * 3, number
+        assert types(sandbox) == [wanted.get("NODE_SIZE", "t3.small")] * many, number
+        living = set(minions(sandbox))
+        assert not any(node["unschedulable"] for i, node in kube(sandbox).nodes.items() if i in living), number
+        assert json.dumps(must(sandbox.up(**wanted)).changing) == "[]"
