@@ -32,10 +32,11 @@ class Template:
     versions: Sequence[Mapping[str, Any]] = ()
 
     def is_current(self, instance: Mapping[str, Any]) -> bool:
-        """Whether an instance of the group was launched from what the default version says, whatever its number."""
+        """Whether an instance of the group was launched from what the default version says, but for the ssh key."""
         used = instance.get("LaunchTemplate", {})
         version = self._version(str(used.get("Version", "")))
-        return used.get("LaunchTemplateId") == self.template_id and version.get("VersionDescription") == self.wanted
+        made_from = str(version.get("VersionDescription", "")).rpartition(" ")[0]
+        return used.get("LaunchTemplateId") == self.template_id and made_from == self.wanted.rpartition(" ")[0]
 
     def _version(self, number: str) -> Mapping[str, Any]:
         return next((v for v in self.versions if str(v["VersionNumber"]) == number), {})
@@ -50,13 +51,14 @@ class Template:
         )
 
 
+_PERSONAL = "KeyName"
+
 # By which settings a person knows the parts of a version.
 _SETTINGS_OF = {
     "InstanceType": "NODE_SIZE",
     "ImageId": "KUBE_NODE_IMAGE",
     "BlockDeviceMappings": "NODE_ROOT_DISK_SIZE or _TYPE",
     "InstanceMarketOptions": "NODE_SPOT_PRICE",
-    "KeyName": "AWS_SSH_KEY",
     "UserData": "what nodes boot with",
 }
 
@@ -122,8 +124,16 @@ def template_data(
 
 
 def fingerprint(data: Mapping[str, Any]) -> str:
-    """What a version's description says, by which a rerun knows the one that it wants. Versions never change."""
-    return "kube-up " + hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
+    """What a version's description says, by which a rerun knows the one that it wants. Versions never change.
+
+    The ssh key's name stands apart, as the last word: it is each person's own, and no reason to replace a minion.
+    """
+    rest = {key: value for key, value in data.items() if key != _PERSONAL}
+    return f"kube-up {_hash(rest)} {_hash(data.get(_PERSONAL))}"
+
+
+def _hash(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def find_template(aws: Aws, config: Config, name: str) -> LaunchTemplateTypeDef | None:

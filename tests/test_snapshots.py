@@ -10,6 +10,7 @@ from conftest import REGION, Box
 from helpers import (
     ID,
     bucket_of,
+    kill_master,
     master_of,
     master_settings,
     must,
@@ -35,7 +36,7 @@ def take_snapshot(box: Box, content: bytes, bucket: str = "") -> str:
 
 
 def terminate_master(box: Box) -> None:
-    box.client("ec2").terminate_instances(InstanceIds=[master_of(box)])
+    kill_master(box)
     settle(box)
 
 

@@ -60,6 +60,7 @@ def test_a_lost_disk_is_made_again_from_a_snapshot(stage: Stage) -> None:
     ec2 = stage.client("ec2")
     names = [{"Name": "tag:Name", "Values": ["kubernetes-master-pd"]}]
     disk = ec2.describe_volumes(Filters=names)["Volumes"][0]["VolumeId"]
+    ec2.modify_instance_attribute(InstanceId=old, DisableApiTermination={"Value": False})
     ec2.terminate_instances(InstanceIds=[old])
     wait("the disk to be free", lambda: ec2.describe_volumes(VolumeIds=[disk])["Volumes"][0]["State"] == "available")
     ec2.delete_volume(VolumeId=disk)

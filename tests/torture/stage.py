@@ -143,7 +143,8 @@ def portrait(box: SharedBox, *, beside: dict[str, Any] | None = None) -> Portrai
     found = without(box.inventory(), beside or {})
     account = masked(found)
     for bucket in account["s3"].values():
-        bucket["objects"] = sorted(set(bucket["objects"]))  # a manifest that changed is one more, beside the old
+        # A manifest that changed is one more, beside the old, and what was written twice has two versions.
+        bucket["objects"] = sorted({entry.rpartition(" x")[0] for entry in bucket["objects"]})
     return {
         "account": account,
         "remembered": remembered(box, bucket=only(found["s3"])),
