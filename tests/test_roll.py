@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from conftest import Box
 from helpers import GROUP, answer_with, master_of, must, part, refused, settle
-from torture.stops import stop
 
 from sandbox.calls import Answer, Call
 from sandbox.world import Kube
@@ -218,23 +216,3 @@ def test_a_private_master_out_of_reach_grows_only(sandbox: Box) -> None:
     must(sandbox.up(NUM_NODES=3))
     refused(sandbox.up(NUM_NODES=1), 1, "minions cannot be drained", "inside the VPC")
     assert len(minions(sandbox)) == 3
-
-
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("wanted", [{"NODE_SIZE": "t3.large"}, {"NUM_NODES": "1"}], ids=["roll", "shrink"])
-def test_stopped_anywhere_the_rerun_finishes(sandbox: Box, wanted: dict[str, str], after: bool) -> None:
-    must(sandbox.up())
-    calls = must(sandbox.up(**wanted)).calls
-    first = next(n for n, call in enumerate(calls, 1) if call.operation == "UpdateAutoScalingGroup")
-    numbers = [n for n in range(first, len(calls) + 1) if calls[n - 1].changes or n % 7 == 0]
-    for number in numbers:
-        sandbox.aws.reset()
-        must(sandbox.up())
-        stop(lambda: sandbox.up(**wanted), number, after=after)
-        must(sandbox.up(**wanted))
-        many = int(wanted.get("NUM_NODES", 2))
-        assert size(sandbox) == [many] * 3, number
-        assert types(sandbox) == [wanted.get("NODE_SIZE", "t3.small")] * many, number
-        living = set(minions(sandbox))
-        assert not any(node["unschedulable"] for i, node in kube(sandbox).nodes.items() if i in living), number
-        assert json.dumps(must(sandbox.up(**wanted)).changing) == "[]"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torture import apart, delays, foreign, killed, lost, races, stops, storms
+from torture import apart, changes, delays, foreign, killed, lost, races, stops, storms
 from torture.stage import Stage
 
 STORMS = 10  # different seeds
@@ -55,6 +55,10 @@ def _stopped(play: Callable[..., None], *, after: bool) -> Play:
     return partial(play, after=after)
 
 
+def _changed(name: str) -> Play:
+    return partial(changes.stopped, name=name)
+
+
 FAULTS: dict[str, Fault] = {
     "up-before": Fault("up stopped before call N, up again", _up_calls, _stopped(stops.up_stopped, after=False)),
     "up-after": Fault("up stopped after call N, up again", _up_calls, _stopped(stops.up_stopped, after=True)),
@@ -66,6 +70,9 @@ FAULTS: dict[str, Fault] = {
     "down-up": Fault(
         "down stopped after call N, up", _every_third(_down_calls), _stopped(stops.down_stopped_then_up, after=True)
     ),
+    "roll": Fault("minions replaced, stopped at call N", changes.numbers("roll"), _changed("roll")),
+    "shrink": Fault("minions taken away, stopped at call N", changes.numbers("shrink"), _changed("shrink")),
+    "resize": Fault("master resized, stopped at call N", changes.numbers("resize"), _changed("resize")),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),

@@ -62,6 +62,7 @@ class Stage:
     rerun_calls: int = 0
     up_calls: list[Record] = field(default_factory=list)
     down_calls: list[Record] = field(default_factory=list)
+    changed: dict[str, tuple[list[Record], Portrait]] = field(default_factory=dict)
 
     def rehearse(self) -> None:
         """The undisturbed run, which says what is right."""

@@ -1,0 +1,55 @@
+"""A cluster that changes, stopped anywhere: minions replaced or taken away, the master resized; the rerun finishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from helpers import must
+
+from sandbox.app import Record
+from torture.stage import Portrait, Stage, portrait, same
+from torture.stops import stop
+
+Settings = Mapping[str, str]
+
+# What the cluster is made with, and what the run that is stopped asks for.
+CHANGES: Mapping[str, tuple[Settings, Settings]] = {
+    "roll": ({}, {"NODE_SIZE": "t3.large"}),
+    "shrink": ({"NUM_NODES": "2"}, {"NUM_NODES": "1"}),
+    "resize": ({}, {"MASTER_SIZE": "t3.large"}),
+}
+
+
+def numbers(name: str) -> Callable[[Stage], range]:
+    """The calls of the change, from the first that changes anything on: before that it is as any rerun."""
+
+    def found(stage: Stage) -> range:
+        calls = _undisturbed(stage, name)[0]
+        return range(next(n for n, call in enumerate(calls, 1) if call.changes), len(calls) + 1)
+
+    return found
+
+
+def stopped(stage: Stage, number: int, *, name: str) -> None:
+    """The change dies at that call, by turns before and after it; the same command again ends as if it had not."""
+    before, wanted = CHANGES[name]
+    whole = _undisturbed(stage, name)[1]
+    stage.empty()
+    must(stage.box.up(**before))
+    stop(partial(stage.box.up, **wanted), number, after=bool(number % 2))
+    must(stage.box.up(**wanted))
+    same(portrait(stage.box), whole, f"{name}, stopped and again")
+    again = must(stage.box.up(**wanted))
+    assert [call.operation for call in again.calls if call.changes] == [], "another up changes something"
+
+
+def _undisturbed(stage: Stage, name: str) -> tuple[list[Record], Portrait]:
+    """Its calls, and what it leaves."""
+    if name not in stage.changed:
+        before, wanted = CHANGES[name]
+        stage.empty()
+        must(stage.box.up(**before))
+        calls = must(stage.box.up(**wanted)).calls
+        stage.changed[name] = (calls, portrait(stage.box))
+    return stage.changed[name]
