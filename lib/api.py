@@ -151,7 +151,7 @@ def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], str]
         except Unreachable as error:
             last["answer"] = str(error)
             if isinstance(error, WrongCertificate) and not private:  # waiting does not mend that
-                hint = "terminate the master and run the same command again: it makes its certificate anew"
+                hint = "run it again with KUBE_REPLACE_MASTER=<the master's id>: a new one makes its certificate anew"
                 raise KubeError(str(error), hint=hint) from error
             return None  # a private address may be somebody else's in the network that this computer is in
         last["heard"], last["answer"] = "yes", f"HTTP {status} {body.strip()[:60]}"

@@ -257,6 +257,12 @@ def unprotect(aws: Aws, instance_id: str) -> None:
     )
 
 
+def how_to_end(instance_id: str) -> str:
+    """What a person types to terminate a master, which is protected."""
+    unprotect = f"aws ec2 modify-instance-attribute --instance-id {instance_id} --no-disable-api-termination"
+    return f"{unprotect}, then aws ec2 terminate-instances --instance-ids {instance_id}"
+
+
 def terminate(aws: Aws, instance_id: str) -> None:
     """Terminate an instance. Does not wait for its end."""
     aws.remove("delete", instance_id, lambda: aws.ec2.terminate_instances(InstanceIds=[instance_id]))

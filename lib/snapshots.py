@@ -13,7 +13,7 @@ from lib import bucket as staging
 from lib.aws import tags_of
 from lib.disk import RESTORE_TAG
 from lib.errors import KubeError, SettingError
-from lib.master import find_master
+from lib.master import find_master, how_to_end
 from lib.pki import OBJECT as PKI
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _check_restorable(aws: Aws, config: Config, bucket: Bucket | None) -> None:
         raise SettingError(
             _SETTING,
             f"the master {master['InstanceId']} is there ({master['State']['Name']}), and it keeps to the disk it had",
-            f"remove it first: aws ec2 terminate-instances --instance-ids {master['InstanceId']}",
+            f"remove it first: {how_to_end(master['InstanceId'])}",
         )
     if bucket and staging.read_object(aws, bucket, PKI) is None:
         raise KubeError(
@@ -132,8 +132,7 @@ def _refuse_with_existing_master(config: Config) -> None:
 
 def _disk_is_there(disk: VolumeTypeDef) -> SettingError:
     held = [each["InstanceId"] for each in disk.get("Attachments", [])]
-    terminate = [f"aws ec2 terminate-instances --instance-ids {instance}" for instance in held]
-    remove = ", then ".join([*terminate, f"aws ec2 delete-volume --volume-id {disk['VolumeId']}"])
+    remove = ", then ".join([*map(how_to_end, held), f"aws ec2 delete-volume --volume-id {disk['VolumeId']}"])
     return SettingError(
         _SETTING,
         f"the master's disk {disk['VolumeId']} is there, and a snapshot is restored on a new one only",

@@ -245,7 +245,7 @@ def test_a_living_master_without_its_disk_must_go_first(sandbox: Box) -> None:
     ec2.detach_volume(VolumeId=disk, InstanceId=master, Force=True)
     ec2.delete_volume(VolumeId=disk)
     result = sandbox.up(KUBE_RESTORE_SNAPSHOT="latest")
-    refused_untouched(sandbox, result, 2, f"remove it first: aws ec2 terminate-instances --instance-ids {master}")
+    refused_untouched(sandbox, result, 2, "remove it first", f"terminate-instances --instance-ids {master}")
 
 
 def test_a_snapshot_is_of_no_use_without_the_ca(sandbox: Box) -> None:
