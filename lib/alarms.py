@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 _ACTIONS = (("recover", "StatusCheckFailed_System", 2), ("reboot", "StatusCheckFailed_Instance", 3))
 
 
-def names(config: Config) -> list[str]:
-    """The names of the master's alarms."""
-    return [f"{config.master_name}-{action}" for action, _, _ in _ACTIONS]
-
-
 def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
     """Have the master recovered or rebooted by AWS when its status checks fail."""
     there = {} if isinstance(instance_id, Planned) else {each["AlarmName"]: each for each in _own(aws, config)}
@@ -42,7 +37,7 @@ def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
 def _wanted(aws: Aws, config: Config, instance_id: str) -> Iterator[dict[str, Any]]:
     for action, metric, minutes in _ACTIONS:
         yield {
-            "AlarmName": f"{config.master_name}-{action}",
+            "AlarmName": _name(config, action),
             "AlarmActions": [f"arn:{aws.partition}:automate:{aws.region}:ec2:{action}"],
             "ActionsEnabled": True,
             "Namespace": "AWS/EC2",
@@ -56,8 +51,13 @@ def _wanted(aws: Aws, config: Config, instance_id: str) -> Iterator[dict[str, An
         }
 
 
+def _name(config: Config, action: str) -> str:
+    return f"{config.master_name}-{action}"
+
+
 def _own(aws: Aws, config: Config) -> list[MetricAlarmTypeDef]:
-    return aws.cloudwatch.describe_alarms(AlarmNames=names(config))["MetricAlarms"]
+    names = [_name(config, action) for action, _, _ in _ACTIONS]
+    return aws.cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
 
 
 def find_alarms(aws: Aws, config: Config, instance_ids: Sequence[str]) -> list[str]:

@@ -259,8 +259,8 @@ def unprotect(aws: Aws, instance_id: str) -> None:
 
 def how_to_end(instance_id: str) -> str:
     """What a person types to terminate a master, which is protected."""
-    unprotect = f"aws ec2 modify-instance-attribute --instance-id {instance_id} --no-disable-api-termination"
-    return f"{unprotect}, then aws ec2 terminate-instances --instance-ids {instance_id}"
+    first = f"aws ec2 modify-instance-attribute --instance-id {instance_id} --no-disable-api-termination"
+    return f"{first}, then aws ec2 terminate-instances --instance-ids {instance_id}"
 
 
 def terminate(aws: Aws, instance_id: str) -> None:

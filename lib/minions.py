@@ -35,8 +35,8 @@ class Template:
         """Whether an instance of the group was launched from what the default version says, but for the ssh key."""
         used = instance.get("LaunchTemplate", {})
         version = self._version(str(used.get("Version", "")))
-        made_from = str(version.get("VersionDescription", "")).rpartition(" ")[0]
-        return used.get("LaunchTemplateId") == self.template_id and made_from == self.wanted.rpartition(" ")[0]
+        made_from = _impersonal(version.get("VersionDescription", ""))
+        return used.get("LaunchTemplateId") == self.template_id and made_from == _impersonal(self.wanted)
 
     def _version(self, number: str) -> Mapping[str, Any]:
         return next((v for v in self.versions if str(v["VersionNumber"]) == number), {})
@@ -45,7 +45,7 @@ class Template:
         """In words, what an instance was launched from and what the default version has otherwise."""
         number = str(instance.get("LaunchTemplate", {}).get("Version", "?"))
         old = self._version(number).get("LaunchTemplateData")
-        names = [name for key, name in _SETTINGS_OF.items() if old is not None and _differ(old, data, key)]
+        names = [name for key, name in _SETTINGS_OF.items() if old is not None and old.get(key) != data.get(key)]
         return f"launch template version {number} → {self.number or 'a new one'}" + (
             f": {', '.join(names)}" if names else ""
         )
@@ -61,10 +61,6 @@ _SETTINGS_OF = {
     "InstanceMarketOptions": "NODE_SPOT_PRICE",
     "UserData": "what nodes boot with",
 }
-
-
-def _differ(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> bool:
-    return bool(old.get(key) != new.get(key))
 
 
 @dataclass(frozen=True)
@@ -130,6 +126,11 @@ def fingerprint(data: Mapping[str, Any]) -> str:
     """
     rest = {key: value for key, value in data.items() if key != _PERSONAL}
     return f"kube-up {_hash(rest)} {_hash(data.get(_PERSONAL))}"
+
+
+def _impersonal(description: str) -> str:
+    """A fingerprint without its last word, the ssh key's."""
+    return description.rpartition(" ")[0]
 
 
 def _hash(data: Any) -> str:

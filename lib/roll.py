@@ -49,7 +49,7 @@ def settle_minions(
         if len(there) > wanted.desired:
             victim = _victims(there, template, nodes)[0]
             why = template.differs(victim, data) if victim in old else _TOO_MANY
-            _remove(aws, config, api, group, victim["InstanceId"], wanted=wanted, why=why)
+            _remove(aws, config, api, group, victim["InstanceId"], nodes=nodes, wanted=wanted, why=why)
         elif old:
             aws.console.say(f"{len(old)} to be replaced: one more minion first")
             more = wanted.desired + 1
@@ -129,11 +129,19 @@ def _nodes(aws: Aws, config: Config, api: Api) -> dict[str, Node]:
 
 
 def _remove(
-    aws: Aws, config: Config, api: Api, group: AutoScalingGroupTypeDef, instance_id: str, *, wanted: Size, why: str
+    aws: Aws,
+    config: Config,
+    api: Api,
+    group: AutoScalingGroupTypeDef,
+    instance_id: str,
+    *,
+    nodes: Mapping[str, Node],
+    wanted: Size,
+    why: str,
 ) -> None:
     """Drain the node of an instance and end it, once enough others are Ready."""
     others = {i["InstanceId"] for i in minions.living(group)} - {instance_id}
-    node = _nodes(aws, config, api).get(instance_id)
+    node = nodes.get(instance_id)
     if node is not None and node.ready:
         _wait_ready(aws, config, api, others, enough=wanted.desired - config.allowed_notready_nodes)
     if group["MinSize"] > wanted.least:

@@ -8,7 +8,7 @@ from functools import partial
 from helpers import must
 
 from sandbox.app import Record
-from torture.stage import Portrait, Stage, portrait, same
+from torture.stage import Portrait, Stage, portrait
 from torture.stops import stop
 
 Settings = Mapping[str, str]
@@ -39,9 +39,7 @@ def stopped(stage: Stage, number: int, *, name: str) -> None:
     must(stage.box.up(**before))
     stop(partial(stage.box.up, **wanted), number, after=bool(number % 2))
     must(stage.box.up(**wanted))
-    same(portrait(stage.box), whole, f"{name}, stopped and again")
-    again = must(stage.box.up(**wanted))
-    assert [call.operation for call in again.calls if call.changes] == [], "another up changes something"
+    stage.check_whole(f"{name}, stopped and again", whole, **wanted)
 
 
 def _undisturbed(stage: Stage, name: str) -> tuple[list[Record], Portrait]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from sandbox.inventory import masked
-from torture.stage import OTHERS, SETTINGS, Stage, same
+from torture.stage import OTHERS, SETTINGS, Stage, object_names, same
 
 TOP = Path(__file__).parents[2]
 EVERY = 10
@@ -56,7 +56,7 @@ def killed(stage: Stage, number: int) -> None:
         assert (out / "killed").read_text() == "killed\n", "nobody was killed, or more than one"
         whole = masked(json.loads((out / "whole").read_text()))
         for bucket in whole["s3"].values():
-            bucket["objects"] = sorted({entry.rpartition(" x")[0] for entry in bucket["objects"]})
+            bucket["objects"] = object_names(bucket["objects"])
         same(whole, stage.whole["account"], "up, killed and again")
         same(json.loads((out / "gone").read_text()), {}, "down, killed and again")
         left = yaml.safe_load(kubeconfig.read_text())

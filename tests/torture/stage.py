@@ -98,10 +98,10 @@ class Stage:
         self.empty()
         must(self.box.up())
 
-    def check_whole(self, what: str) -> None:
-        """The account holds what an undisturbed run makes, and the next up changes nothing."""
-        same(portrait(self.box), self.whole, what)
-        again = must(self.box.up())
+    def check_whole(self, what: str, whole: Portrait | None = None, **settings: str) -> None:
+        """The account holds what an undisturbed run makes (or `whole`), and the next up changes nothing."""
+        same(portrait(self.box), whole or self.whole, what)
+        again = must(self.box.up(**settings))
         assert [call.operation for call in again.calls if call.changes] == [], f"{what}: another up changes something"
         assert "nothing to do" in again.out
 
@@ -144,8 +144,7 @@ def portrait(box: SharedBox, *, beside: dict[str, Any] | None = None) -> Portrai
     found = without(box.inventory(), beside or {})
     account = masked(found)
     for bucket in account["s3"].values():
-        # A manifest that changed is one more, beside the old, and what was written twice has two versions.
-        bucket["objects"] = sorted({entry.rpartition(" x")[0] for entry in bucket["objects"]})
+        bucket["objects"] = object_names(bucket["objects"])
     return {
         "account": account,
         "remembered": remembered(box, bucket=only(found["s3"])),
@@ -153,6 +152,11 @@ def portrait(box: SharedBox, *, beside: dict[str, Any] | None = None) -> Portrai
         "minions": _blank(minion_settings(box)),
         "kubeconfig": _entries(kubeconfig(box)),
     }
+
+
+def object_names(entries: list[str]) -> list[str]:
+    """Each name once: a manifest that changed is one more, beside the old; what was written twice has two versions."""
+    return sorted({entry.rpartition(" x")[0] for entry in entries})
 
 
 def without(found: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
