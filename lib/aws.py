@@ -71,6 +71,7 @@ THROTTLED = frozenset(
 FAILED = frozenset(
     {"InternalError", "InternalFailure", "InternalServerError", "RequestTimeout", "ServiceUnavailable", "Unavailable"}
 )
+BUSY = "AWS is busy or in trouble: run the same command again in a while, it goes on where it stopped"
 TAKEN = frozenset({"InvalidSubnet.Conflict", "InvalidIPAddress.InUse"})
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId"})
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -613,7 +614,9 @@ def refusal(error: BaseException, words: str = "") -> KubeError:
         resource=words or "reading",
         code=code,
         words=text.split(" Encoded authorization failure message:")[0],
-        hint=_what_to_do(code, _denied_action(text) or error.operation_name),
+        hint=BUSY
+        if code in THROTTLED or _is_lost(error)
+        else _what_to_do(code, _denied_action(text) or error.operation_name),
     )
 
 
@@ -642,6 +645,8 @@ def _what_to_do(code: str, operation: str) -> str:
         return "S3 is still letting go of that name, which can take an hour: try again later, or set AWS_S3_BUCKET"
     if "LimitExceeded" in code or code == "TooManyBuckets" or code.endswith("QuotaExceeded"):
         return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
+    if "NotFound" in code or code.startswith("NoSuch"):
+        return "what was there is gone, by a kube_down.py that runs perhaps: run the same command again after it"
     if code == "400":  # an answer to HEAD has no words
         return "AWS does not say why; most often the credentials have expired: renew them, then run this again"
     if code == "InsufficientInstanceCapacity":

@@ -120,20 +120,28 @@ def find_prices(aws: Aws, wanted: Sequence[Item], environ: Mapping[str, str]) ->
     found = {item.key: Decimal(kept[item.key]) for item in wanted if item.key in kept}
     end = time.monotonic() + SECONDS  # of the computer's own clock: it is what a person waits
     for item in wanted:
-        left = end - time.monotonic()
-        if item.key in found or left <= 0:
+        if item.key in found or time.monotonic() >= end:
             continue
-        price = _ask(aws, item, seconds=left)
+        price = _ask(aws, item, end=end)
         if price is not None:
             found[item.key] = price
     _write(file, {**kept, **{key: str(price) for key, price in found.items()}})
     return found
 
 
-def _ask(aws: Aws, item: Item, *, seconds: float) -> Decimal | None:
+def _ask(aws: Aws, item: Item, *, end: float) -> Decimal | None:
+    """The price of one, by all pages of the answer; None where there is not just one, or no time for all pages."""
     filters: Any = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in item.filters]
-    answer = aws.pricing(seconds).get_products(ServiceCode=item.service, Filters=filters, MaxResults=20)
-    products = [json.loads(product) for product in answer["PriceList"]]
+    asked: dict[str, Any] = {"ServiceCode": item.service, "Filters": filters, "MaxResults": 20}
+    products = []
+    while (left := end - time.monotonic()) > 0:
+        answer = aws.pricing(left).get_products(**asked)
+        products += [json.loads(product) for product in answer["PriceList"]]
+        if not answer.get("NextToken"):
+            break
+        asked["NextToken"] = answer["NextToken"]
+    else:
+        return None
     meant = [p for p in products if str(p["product"]["attributes"].get("usagetype", "")).endswith(item.usage)]
     prices = {price for product in meant for price in _on_demand(product)}
     return prices.pop() if len(prices) == 1 else None  # two prices are one too many to tell

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/general/latest/gr/ec2-service.html and vpc-service.h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lib.aws import FAILURES, tags_of
@@ -43,37 +43,45 @@ def _is_ours(config: Config, thing: Any) -> bool:
 
 
 def _check_vpcs(aws: Aws, config: Config) -> None:
-    if config.vpc_id or config.subnet_id:
-        return
-    there = [v for page in aws.ec2.get_paginator("describe_vpcs").paginate() for v in page["Vpcs"]]
-    if any(_is_ours(config, vpc) for vpc in there):
-        return
-    quota = _quota(aws, _VPCS)
-    if quota is not None and len(there) >= quota:
-        problem = f"the account has {len(there)} VPCs in {aws.region}, and its quota is {quota}"
-        raise SettingError("VPC_ID", problem, "name one that exists, remove one, or raise 'VPCs per Region'")
+    if not (config.vpc_id or config.subnet_id):
+        there = aws.every("describe_vpcs", "Vpcs")
+        advice = "name one that exists, remove one, or raise 'VPCs per Region'"
+        _check_room(aws, config, there, _VPCS, what="VPCs", variable="VPC_ID", advice=advice)
 
 
 def _check_addresses(aws: Aws, config: Config) -> None:
-    if config.master_reserved_ip or not config.kube_enable_master_public_ip:
+    if config.kube_enable_master_public_ip and not config.master_reserved_ip:
+        there = aws.ec2.describe_addresses()["Addresses"]
+        advice = "name one that exists, release one, or raise the quota"
+        _check_room(aws, config, there, _ADDRESSES, what="elastic IPs", variable="MASTER_RESERVED_IP", advice=advice)
+
+
+def _check_room(
+    aws: Aws,
+    config: Config,
+    there: Sequence[Any],
+    code: tuple[str, str],
+    *,
+    what: str,
+    variable: str,
+    advice: str,
+) -> None:
+    """Refuse when ours is not among what is there, and there is no room for it."""
+    if any(_is_ours(config, each) for each in there):
         return
-    there = aws.ec2.describe_addresses()["Addresses"]
-    if any(_is_ours(config, address) for address in there):
-        return
-    quota = _quota(aws, _ADDRESSES)
+    quota = _quota(aws, code)
     if quota is not None and len(there) >= quota:
-        problem = f"the account has {len(there)} elastic IPs in {aws.region}, and its quota is {quota}"
-        raise SettingError("MASTER_RESERVED_IP", problem, "name one that exists, release one, or raise the quota")
+        problem = f"the account has {len(there)} {what} in {aws.region}, and its quota is {quota}"
+        raise SettingError(variable, problem, advice)
 
 
 # --- processors
 
 
 def _check_processors(aws: Aws, config: Config) -> None:
-    pages = aws.ec2.get_paginator("describe_instances").paginate(
-        Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-    )
-    running = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    alive = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    reservations = aws.every("describe_instances", "Reservations", Filters=alive)
+    running = [instance for reservation in reservations for instance in reservation["Instances"]]
     missing = _missing(config, running)
     if not missing:
         return
@@ -111,5 +119,5 @@ def _is_standard(size: str) -> bool:
 
 def _processors(aws: Aws, sizes: set[str]) -> Mapping[str, int]:
     filters: Any = [{"Name": "instance-type", "Values": sorted(sizes)[:200]}]
-    pages = aws.ec2.get_paginator("describe_instance_types").paginate(Filters=filters)
-    return {kind["InstanceType"]: kind["VCpuInfo"]["DefaultVCpus"] for page in pages for kind in page["InstanceTypes"]}
+    kinds = aws.every("describe_instance_types", "InstanceTypes", Filters=filters)
+    return {kind["InstanceType"]: kind["VCpuInfo"]["DefaultVCpus"] for kind in kinds}

@@ -308,7 +308,9 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
     if words:
         raise KubeError(
             f"left of cluster {config.cluster_id}: {', '.join(words)}",
-            hint="remove what is in the way, then run the same command again: it finishes",
+            hint="mend what the warnings above name, then run the same command again: it finishes"
+            if removal.refused
+            else "it was made while this ran, or AWS takes its time: run the same command again, it finishes",
         )
     kept = left.kept_words() if keep_disk else []
     if kept:

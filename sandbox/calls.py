@@ -42,8 +42,8 @@ class Refusal(Exception):
 class Call:
     """One API call of the client's. `params` have boto3's names and types; `changes` is false for reads.
 
-    `number` counts COMMAND's calls over the sandbox's life, and is 0 for a machine's; `peer` is the client's address;
-    `fault` is what was done to the call on purpose.
+    `number` counts COMMAND's calls over the sandbox's life, and is 0 for a machine's; `peer` is the client's port and
+    `server` the sandbox's; `fault` is what was done to the call on purpose.
     """
 
     service: str
@@ -53,7 +53,8 @@ class Call:
     protocol: str
     method: str = "POST"
     number: int = 0
-    peer: str = ""
+    peer: int = 0
+    server: int = 0
     fault: str = ""
 
     @property
@@ -99,7 +100,7 @@ def parse(environ: Environ, body: bytes) -> Call:
         service = "elbv2"
     operation, uri_params = _operation(service, request, environ)
     call = Call(service, operation, region, {}, _protocol(service, request), method=environ["REQUEST_METHOD"])
-    call.peer = f"{environ.get('REMOTE_ADDR', '')}:{environ.get('REMOTE_PORT', '')}"
+    call.peer, call.server = int(environ.get("REMOTE_PORT") or 0), int(environ.get("SERVER_PORT") or 0)
     if operation:
         call.params = _params(call, request, body, uri_params)
     environ["wsgi.input"] = io.BytesIO(body)

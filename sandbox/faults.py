@@ -54,7 +54,7 @@ def refuse(call: Call, words: str, refusal: Refusal) -> Answer:
 
 def kill_client(call: Call) -> None:
     """SIGKILL for the process at the other end of the call's connection, which is never this one."""
-    for process in peers.processes_at(int(call.peer.rpartition(":")[2] or 0)):
+    for process in peers.processes_at(call.peer, call.server):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
 

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import urllib.request
+from contextlib import suppress
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -374,7 +375,10 @@ def main() -> int:
         print("inventory: run it within python -m sandbox -- ...", file=sys.stderr)
         return 125
     with urllib.request.urlopen(f"{endpoint}/_sandbox/inventory") as answer:
-        print(answer.read().decode())
+        with suppress(BrokenPipeError):  # `head` has seen enough
+            print(answer.read().decode(), flush=True)
+            return 0
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush at the end is quiet
     return 0
 
 

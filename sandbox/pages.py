@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -33,14 +34,32 @@ class Pages:
 
     def after(self, call: Call, answer: Answer) -> Answer:
         """The first page of a list, or all of a short one."""
-        if answer.refused or not call.number or not answer.body.lstrip().startswith(b"<"):
-            return answer
-        return self._page(call, answer)
+        return answer if answer.refused or not call.number else self._page(call, answer)
 
     def _page(self, call: Call, answer: Answer) -> Answer:
         paging = _paging(call.service, call.operation)
-        if not paging:
+        kind = answer.body.lstrip()[:1]
+        if not paging or kind not in (b"<", b"{"):
             return answer
+        return self._json_page(call, answer, paging) if kind == b"{" else self._xml_page(call, answer, paging)
+
+    def _keep(self, call: Call, left: Answer) -> str:
+        """The token that what is left of a list is had for."""
+        token = f"page-{len(self._rest) + 2}-of-call-{call.number}"
+        self._rest[token] = left
+        return token
+
+    def _json_page(self, call: Call, answer: Answer, paging: dict[str, Any]) -> Answer:
+        told = json.loads(answer.body)
+        key = _names(paging["result_key"])[0]
+        if len(told.get(key, [])) <= self._size:
+            return answer
+        left = json.dumps({**told, key: told[key][self._size :]}).encode()
+        token = self._keep(call, Answer(answer.status, left, answer.headers))
+        page = {**told, key: told[key][: self._size], paging["output_token"]: token}
+        return Answer(answer.status, json.dumps(page).encode(), answer.headers)
+
+    def _xml_page(self, call: Call, answer: Answer, paging: dict[str, Any]) -> Answer:
         root = ET.fromstring(answer.body)
         left = copy.deepcopy(root)
         items = _items(call, root, paging)
@@ -50,8 +69,7 @@ class Pages:
             where.remove(item)
         for where, item in _items(call, left, paging)[: self._size]:
             where.remove(item)
-        token = f"page-{len(self._rest) + 2}-of-call-{call.number}"
-        self._rest[token] = Answer(answer.status, _written(left), answer.headers)
+        token = self._keep(call, Answer(answer.status, _written(left), answer.headers))
         _continue(call, root, paging, token)
         return Answer(answer.status, _written(root), answer.headers)
 

@@ -16,6 +16,8 @@ from helpers import answer_with, must, refused_untouched
 
 from sandbox import images
 from sandbox.calls import Answer, Call, result_answer
+from sandbox.faults import put
+from sandbox.pages import Pages
 
 ASKED = {"pricing:GetProducts", "service-quotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"}
 PRICES = {"t3.medium": "0.0416", "t3.small": "0.0208", "gp3": "0.08", "VPCPublicIPv4Address": "0.005"}
@@ -66,6 +68,14 @@ def test_the_price_is_told_before_the_first_change(sandbox: Box) -> None:
     # 0.0416 + 4 x 0.0208 + 5 x 0.005 + 156 GiB x 0.08 / 730
     assert "price   0.167 USD an hour, 121.83 a month: 1 t3.medium, 4 t3.small, 156 GiB gp3, 5 public addresses" in out
     assert out.index("price ") < out.index("create ")
+
+
+def test_a_price_on_a_later_page_is_found(sandbox: Box) -> None:
+    put(sandbox.aws, Pages(1))
+    price_list(sandbox)
+    result = would(sandbox.up("--dry-run"))
+    assert price_line(result.out).startswith("price   0.108 USD an hour")
+    assert [call.fault for call in result.calls if call.service == "pricing"].count("a further page") > 0
 
 
 def test_a_price_is_asked_once_a_day(sandbox: Box) -> None:

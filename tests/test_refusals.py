@@ -49,6 +49,24 @@ def test_a_quota_that_cannot_be_asked_counts_as_the_default(sandbox: Box) -> Non
     refused_untouched(sandbox, sandbox.up(NUM_NODES=498, **given), 2, "501 routes", "500")
 
 
+# --- what to do, by AWS's refusal
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "hint"),
+    [
+        ("RequestLimitExceeded", 503, "AWS is busy or in trouble: run the same command again in a while"),
+        ("InternalError", 500, "AWS is busy or in trouble: run the same command again in a while"),
+        ("VpcLimitExceeded", 400, "raise this quota in Service Quotas"),
+        ("InsufficientInstanceCapacity", 500, "AWS has no such machine free in this zone now"),
+        ("InvalidVpcID.NotFound", 400, "is gone, by a kube_down.py that runs perhaps: run the same command again"),
+    ],
+)
+def test_a_refusal_ends_with_what_fits_it(sandbox: Box, code: str, status: int, hint: str) -> None:
+    answer_with(sandbox, "ec2:CreateVpc", code, "no", status=status)
+    refused(sandbox.up(), 1, "CreateVpc (VPC kubernetes-vpc 172.20.0.0/16) was refused", code, hint)
+
+
 # --- local files
 
 

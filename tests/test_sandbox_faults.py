@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ from sandbox.denials import Deny, Expire
 from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, put
 from sandbox.late import Late
 from sandbox.pages import Pages
+from sandbox.peers import processes_at
 from sandbox.shortages import Limits, NoCapacity
 
 THREE_VPCS = (
@@ -46,6 +49,27 @@ def refusal_of(call: Any) -> tuple[str, int]:
 
 
 # --- clients that die, answers that are lost
+
+
+def test_a_stranger_at_the_same_port_is_not_the_client() -> None:
+    with contextlib.ExitStack() as open_until_the_end:
+        ours, theirs = (open_until_the_end.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+        client = open_until_the_end.enter_context(socket.create_connection(ours.getsockname()))
+        port = client.getsockname()[1]
+        holds = "import sys, time; print(flush=True); sys.stdin.read()"
+        child = subprocess.Popen(
+            [sys.executable, "-c", holds],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[client.fileno()],
+        )
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"\n"
+            assert processes_at(port, ours.getsockname()[1]) == [child.pid]
+            assert processes_at(port, theirs.getsockname()[1]) == []
+        finally:
+            child.communicate()
 
 
 @pytest.mark.parametrize(
@@ -384,6 +408,16 @@ def test_names_are_late_too_and_taken_at_once(sandbox: Box) -> None:
     iam.get_role(RoleName="r")
     s3.put_object(Bucket="a-late-bucket", Key="k", Body=b"")
     s3.head_object(Bucket="a-late-bucket", Key="k")  # objects are there at once
+
+
+def test_a_name_that_comes_back_is_late_anew(sandbox: Box) -> None:
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0))
+    iam = sandbox.client("iam")
+    for _ in range(2):
+        iam.create_role(RoleName="r", AssumeRolePolicyDocument=TRUST)
+        assert refusal_of(lambda: iam.get_role(RoleName="r")) == ("NoSuchEntity", 404)
+        sandbox.clock.sleep(5.0)
+        iam.delete_role(RoleName="r")
 
 
 def test_a_repeated_token_is_answered_although_the_thing_is_late(sandbox: Box) -> None:

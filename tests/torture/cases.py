@@ -11,7 +11,6 @@ from torture.stage import Stage
 
 STORMS = 10  # different seeds
 LATES = 6
-RACES = 30  # different orders of two clients' calls
 
 Play = Callable[[Stage, int], None]
 
@@ -79,8 +78,8 @@ FAULTS: dict[str, Fault] = {
     "throttled": Fault("30% throttled, 5% failing: up, up, down", _seeds(STORMS), storms.throttled),
     "delayed": Fault("AWS takes no time, or 5 s for each thing", _seeds(delays.CASES), delays.delayed),
     "late": Fault("all shows 5 s late; even N: answers lost", _seeds(LATES), delays.late),
-    "two-ups": Fault("two ups at once", _seeds(RACES), races.two_ups),
-    "up-and-down": Fault("up and down at once", _seeds(RACES), races.up_and_down),
+    "two-ups": Fault("two ups at once", _seeds(races.CASES), races.two_ups),
+    "up-and-down": Fault("up and down at once", _seeds(races.CASES), races.up_and_down),
     "apart": Fault("two clusters, down of one", _seeds(2 * len(apart.PAIRS)), apart.side_by_side),
     "foreign": Fault("others' things in the VPC", _seeds(len(foreign.TAGGINGS) * len(foreign.MAKERS)), foreign.foreign),
 }

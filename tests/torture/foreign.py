@@ -48,6 +48,7 @@ def foreign(stage: Stage, number: int) -> None:
     thing = make(box, tags)
     settle(box)
     before = _entry(box, thing)
+    assert before, f"{thing.name} is not there to begin with"
     ended = box.down()
     settle(box)
     assert _entry(box, thing) == before, f"{thing.name} was {before} and is {_entry(box, thing)}"

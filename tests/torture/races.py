@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from conftest import REGION
@@ -13,6 +14,9 @@ from sandbox.calls import Answer, Call
 from torture.stage import OTHERS, Stage, portrait, same
 from torture.turns import Client, together
 
+CASES = 30  # different orders of two clients' calls
+# How an up ends whose cluster is removed under it: what it names is gone, or the master that it waits for.
+REMOVED = r"NotFound|NoSuch|Invalid IAM Instance Profile|is gone|terminated|did not come up"
 # Kinds that AWS makes a second time when a second client asks for one.
 SOLE = ("vpcs", "dhcp options", "internet gateways", "route tables", "addresses", "volumes")
 
@@ -37,12 +41,24 @@ def two_ups(stage: Stage, seed: int) -> None:
 
 
 def up_and_down(stage: Stage, seed: int) -> None:
-    """Up while a down runs on a finished cluster: whatever comes of it, one more down removes all of it."""
+    """Up while a down runs, from ever later in it; both say why they failed, if so, and one more down removes the rest.
+
+    An up that ended well may have looked before the down removed something: another one makes it whole.
+    """
     before = _begin(stage)
     must(stage.box.up())
-    for result in together(stage.box, [Client(kube_up.main, {}), Client(kube_down.main, {})], seed):
-        assert result.code in (0, 1), result.out + result.err
-        assert not result.code or result.err.splitlines()[-1], "no hint"
+    late = (seed - 1) * (len(stage.down_calls) + 10) // CASES
+    up, down = together(stage.box, [Client(kube_up.main, {}, begins=late), Client(kube_down.main, {})], seed)
+    assert {up.code, down.code} <= {0, 1}, up.out + up.err + down.out + down.err
+    if up.code:
+        assert re.search(f"error: .*({REMOVED})", up.err), f"up does not say why it failed:\n{up.err}"
+        assert "again" in up.err, f"up does not say what to do:\n{up.err}"
+    if down.code:
+        assert "error: left of cluster kubernetes: " in down.err, f"down does not say what is left:\n{down.err}"
+        assert "again" in down.err, f"down does not say what to do:\n{down.err}"
+    if not up.code and not down.code:
+        must(stage.box.up())
+        _whole(stage, before, "an up beside a down, and another")
     _down(stage, before)
 
 

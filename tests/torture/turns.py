@@ -22,10 +22,11 @@ PATIENCE = 60.0  # real seconds after which a client that gets no turn is a bug 
 
 @dataclass(frozen=True)
 class Client:
-    """One run of a script: its main, and how its environment differs."""
+    """One run of a script: its main, how its environment differs, and after how many turns of others it begins."""
 
     main: Callable[..., int]
     settings: Mapping[str, str]
+    begins: int = 0
 
 
 class Turns:
@@ -35,7 +36,8 @@ class Turns:
         self._clock, self._dice = clock, random.Random(seed)
         self._free = threading.Condition()
         self._wakes: dict[str, float] = {}  # thread -> when it wants to go on
-        self._turn = ""
+        self._begins: Mapping[str, int] = {}
+        self._turn, self._turns = "", 0
 
     def monotonic(self) -> float:
         """The simulated clock's time, for the clients."""
@@ -60,10 +62,10 @@ class Turns:
             del self._wakes[threading.current_thread().name]
             self._next()
 
-    def begin(self, names: Sequence[str]) -> None:
-        """Say who takes part, and let the first go."""
+    def begin(self, clients: Mapping[str, int]) -> None:
+        """Say who takes part, and after how many turns of the others; and let the first go."""
         with self._free:
-            self._wakes = dict.fromkeys(names, self._clock.now)
+            self._wakes, self._begins = dict.fromkeys(clients, self._clock.now), clients
             self._next()
 
     def _await(self, me: str) -> None:
@@ -71,11 +73,14 @@ class Turns:
 
     def _next(self) -> None:
         if self._wakes:
-            wait = min(self._wakes.values()) - self._clock.now
+            begun = {name: wake for name, wake in self._wakes.items() if self._begins[name] <= self._turns}
+            begun = begun or self._wakes  # the others have ended before their turns were so many
+            wait = min(begun.values()) - self._clock.now
             if wait > 0:
                 self._clock.sleep(wait)
-            ready = sorted(name for name, wake in self._wakes.items() if wake <= self._clock.now)
+            ready = sorted(name for name, wake in begun.items() if wake <= self._clock.now)
             self._turn = self._dice.choice(ready)
+            self._turns += 1
         self._free.notify_all()
 
 
@@ -116,7 +121,7 @@ def together(box: SharedBox, clients: Sequence[Client], seed: int) -> list[Resul
     with pytest.MonkeyPatch.context() as patch, wire(in_turn), redirect_stdout(out), redirect_stderr(err):
         for name, value in box.environ.items():
             patch.setenv(name, value)
-        turns.begin(names)
+        turns.begin({name: client.begins for name, client in zip(names, clients, strict=True)})
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -1,0 +1,68 @@
+"""What AWS lets two runs make at once is looked for again: two are refused with both ids, and one down removes both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore import xform_name
+from conftest import Box
+from helpers import must, part, refused
+from torture.wire import wire
+
+from sandbox.calls import Answer, Call
+
+MAKES = {
+    "vpcs": "CreateVpc",
+    "dhcp options": "CreateDhcpOptions",
+    "internet gateways": "CreateInternetGateway",
+    "route tables": "CreateRouteTable",
+    "addresses": "AllocateAddress",
+    "volumes": "CreateVolume",
+}
+
+
+@contextmanager
+def another_run(box: Box, kind: str, when: str) -> Iterator[list[str]]:
+    """Another run makes one of the kind too, as soon as AWS has done `when` for this one; its id gets in the list."""
+    asked: dict[str, Call] = {}
+    twins: list[str] = []
+
+    def look(call: Call, answer: Answer) -> Answer:
+        asked.setdefault(call.operation, call)
+        return answer
+
+    def make_twin(send: Callable[..., Any], session: Any, request: Any) -> Any:
+        answer = send(session, request)
+        if not twins and when in asked:
+            twins.append("")  # the other run's call comes here too
+            params = {name: value for name, value in asked[MAKES[kind]].params.items() if name != "ClientToken"}
+            made = getattr(box.client("ec2"), xform_name(MAKES[kind]))(**params)
+            twins[0] = next(text for text in _strings(made) if text in part(box, kind))
+        return answer
+
+    box.aws.hooks.after.append(look)
+    with wire(make_twin):
+        yield twins
+    box.aws.hooks.after.clear()
+
+
+def _strings(thing: Any) -> list[str]:
+    if isinstance(thing, dict):
+        return [text for value in thing.values() for text in _strings(value)]
+    return [thing] if isinstance(thing, str) else []
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "before the run's end"])
+@pytest.mark.parametrize("kind", MAKES)
+def test_two_of_a_kind_are_refused_by_name_and_removed_by_one_down(sandbox: Box, kind: str, late: bool) -> None:
+    with another_run(sandbox, kind, when="CreateAutoScalingGroup" if late else MAKES[kind]) as twins:
+        said = refused(sandbox.up(), 1, "there must be one", "but there are 2")
+    assert twins[0] in said
+    again = sandbox.up()
+    assert again.changing == []
+    assert twins[0] in refused(again, 1, "there must be one", "but there are 2")
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
