@@ -30,7 +30,11 @@ ACTIONS = {
     ("iam", "AddRoleToInstanceProfile"): ("iam:AddRoleToInstanceProfile", "iam:PassRole"),
     ("iam", "CreateInstanceProfile"): ("iam:CreateInstanceProfile", "iam:TagInstanceProfile"),
     ("iam", "CreateRole"): ("iam:CreateRole", "iam:TagRole"),
-    ("cloudwatch", "PutMetricAlarm"): ("cloudwatch:PutMetricAlarm", "cloudwatch:TagResource"),  # tagged in that call
+    ("cloudwatch", "PutMetricAlarm"): (
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:TagResource",  # it is tagged in that call
+        "iam:CreateServiceLinkedRole",  # the account's first alarm with an action on an instance
+    ),
     ("s3", "CreateBucket"): ("s3:CreateBucket", "s3:TagResource"),  # it is tagged in that call
     ("s3", "DeleteObjects"): ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     ("s3", "GetBucketEncryption"): ("s3:GetEncryptionConfiguration",),

@@ -148,7 +148,10 @@ def test_what_the_simulation_denies_is_named(sandbox: Box) -> None:
 
     sandbox.aws.hooks.before.append(deny)
     result = must(sandbox.up())
-    assert "warning: IAM's simulation does not allow moto: ec2:CreateVpc, iam:CreateRole; README.md" in result.err
+    assert (
+        "warning: IAM's simulation does not allow moto: ec2:CreateVpc, iam:CreateRole; docs/permissions.md"
+        in result.err
+    )
 
 
 def test_that_permissions_were_not_checked_is_said(sandbox: Box) -> None:
