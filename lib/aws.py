@@ -611,7 +611,7 @@ def refusal(error: BaseException, words: str = "") -> KubeError:
     code, text = error_code(error), " ".join(str(error.response["Error"].get("Message", "")).split())
     return AwsRefusal(
         action=error.operation_name,
-        resource=words or "reading",
+        resource=words,
         code=code,
         words=text.split(" Encoded authorization failure message:")[0],
         hint=_what_to_do(code, _denied_action(text) or error.operation_name),

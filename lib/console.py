@@ -156,6 +156,11 @@ class Console:
         """A dry run would do this."""
         self._below(f"would {verb}", "cyan", words, log=f"  would {verb} {words}")
 
+    def planned_all(self, changes: int) -> None:
+        """The end of a dry run."""
+        what = f"This would make {changes} changes. Nothing was changed: leave out --dry-run to make them."
+        self.line(what if changes else "Nothing to do.")
+
     def warn(self, words: str) -> None:
         """Something a person should know; the run goes on."""
         self._end_line()

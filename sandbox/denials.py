@@ -7,7 +7,7 @@ import fnmatch
 import hashlib
 from collections.abc import Iterator
 
-from sandbox import cloud
+from sandbox import answers, cloud
 from sandbox.calls import Answer, Call, Refusal
 from sandbox.faults import refuse
 
@@ -66,9 +66,15 @@ class Deny:
         if not call.number:
             return None
         for action in _needed(call):
-            if any(fnmatch.fnmatchcase(action.lower(), pattern) for pattern in self._patterns):
+            if self._lacks(action):
                 return refuse(call, f"denied {action}", _denied(call, action))
+        if call.operation == "SimulatePrincipalPolicy":
+            names = call.params.get("ActionNames", [])
+            return answers.simulated(call, {name: "implicitDeny" for name in names if self._lacks(name)})
         return None
+
+    def _lacks(self, action: str) -> bool:
+        return any(fnmatch.fnmatchcase(action.lower(), pattern) for pattern in self._patterns)
 
 
 def _needed(call: Call) -> Iterator[str]:
