@@ -21,7 +21,7 @@ help:
 	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 10 minutes)"
 	@echo "make release  build Kubernetes and what a node needs, for machines where no download site can be reached (Go; 12 minutes)"
 	@echo "make pin    write the published sums of the default downloads into templates/releases.env"
-	@echo "make docs   make docs/options.md from config-default.env"
+	@echo "make docs   make docs/options.md from config-default.env, docs/permissions.md from docs/permissions-policy.json"
 	@echo "make clean  remove what these made here"
 
 try: $(READY)
@@ -50,6 +50,7 @@ pin: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python -m lib.options >docs/options.md
+	@$(BIN)/python -m lib.permissions >docs/permissions.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

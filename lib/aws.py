@@ -83,6 +83,7 @@ LOST = (HTTPClientError, NoConnection, ResponseParserError)
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
 
 _TWO = "remove the one that is not the cluster's, or all of it by kube_down.py; was another kube_up.py at work?"
+_AGAIN = "run the same command again: it goes on where it stopped"
 _ATTEMPTS = 12
 _CLOCK_SECONDS = 60.0  # that this computer's clock may differ from AWS's unsaid
 _TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
@@ -611,7 +612,7 @@ def refusal(error: BaseException, words: str = "") -> KubeError:
     code, text = error_code(error), " ".join(str(error.response["Error"].get("Message", "")).split())
     return AwsRefusal(
         action=error.operation_name,
-        resource=words or "reading",
+        resource=words,
         code=code,
         words=text.split(" Encoded authorization failure message:")[0],
         hint=BUSY
@@ -632,7 +633,7 @@ def _no_answer(error: BaseException) -> str:
 
 def _what_to_do(code: str, operation: str) -> str:
     if code in DENIED:
-        return f"ask for the permission to call {operation}; README.md, Permissions, has the whole policy"
+        return f"ask for the permission to call {operation} (docs/permissions.md has the whole policy); then {_AGAIN}"
     if code in EXPIRED or code in ("UnrecognizedClientException", "SignatureDoesNotMatch"):
         return (
             "the credentials are wrong or have expired: renew them (aws sso login, aws configure), then run this again"
@@ -651,7 +652,7 @@ def _what_to_do(code: str, operation: str) -> str:
         return "AWS does not say why; most often the credentials have expired: renew them, then run this again"
     if code == "InsufficientInstanceCapacity":
         return "AWS has no such machine free in this zone now: try again later, or another MASTER_SIZE or NODE_SIZE"
-    return "run the same command again once that is mended: it goes on where it stopped"
+    return f"mend that, then {_AGAIN}"
 
 
 def explain(error: BaseException) -> KubeError:

@@ -1,6 +1,7 @@
 """What a person sees: steps in order with the elapsed time, what was found and made, waits, warnings, errors.
 
-On a terminal rich colours it and shows a spinner while something is awaited; in a pipe it is plain lines.
+On a terminal rich colours it, lines are broken between words, and a spinner turns while something is awaited; in a pipe
+it is plain lines. The colours are those that can be read on dark and on light: the terminal's own, bold, and four more.
 """
 
 from __future__ import annotations
@@ -9,12 +10,17 @@ import contextlib
 import errno
 import io
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, TextIO
 
 from rich.console import Console as Rich
+from rich.live import Live
 from rich.markup import escape as no_markup
+from rich.spinner import Spinner
+from rich.text import Text
 
 from lib.errors import OutputLost
 
@@ -22,12 +28,23 @@ if TYPE_CHECKING:
     from lib.aws import Clock
 
 _INDENT = "        "
+_VERB = 7  # columns, of the word before what is found, made or removed
+_DONE = "done"
+_LEAST_WIDTH = 40  # columns; what is narrower has no room for the indent
+# A command is copied whole: its words are not parted.
+_COMMAND = re.compile(r"(?:[A-Z0-9_]+=\S* )*python \S+(?: -\S+)*")
+_FRAMES = 12.5  # of a spinner, in a second
 _PLAIN_TELLS_EVERY = 30.0  # seconds between two lines of one wait, where no spinner can be shown
 
 
 def escape(words: str) -> str:
     """The words without markup, and with what a terminal would act on (names and AWS's texts may hold it) spelt out."""
-    return no_markup("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in words))
+    return no_markup(shown(words))
+
+
+def shown(words: str) -> str:
+    """The words with what a terminal would act on spelt out."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in words)
 
 
 def silence(stream: IO[str]) -> None:
@@ -48,6 +65,31 @@ class _Stream(Rich):
         if isinstance(file, io.TextIOWrapper):
             file.reconfigure(errors="replace")  # a locale of former days has no "…"
         super().__init__(file=file, highlight=False, soft_wrap=True)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the cursor may be moved: not in a pipe that is to be coloured (FORCE_COLOR), nor with TERM=dumb."""
+        return self.file.isatty() and self.is_interactive and not self.legacy_windows
+
+    def fold(self, words: str, *, first: int, later: int, spare: int = 0) -> str:
+        """On a terminal, the words broken between them, to begin in column `first` and go on in `later`.
+
+        `spare` columns are left free at a line's end.
+
+        A word that is longer than a line stays whole, for the terminal to wrap: what is broken cannot be copied.
+        """
+        if not self.file.isatty() or self.width < _LEAST_WIDTH:
+            return words
+        whole = _COMMAND.sub(lambda command: command[0].replace(" ", "\N{NO-BREAK SPACE}"), words)
+        lines = textwrap.wrap(
+            whole,
+            self.width - spare,
+            initial_indent=" " * first,
+            subsequent_indent=" " * later,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return "\n".join(lines)[first:].replace("\N{NO-BREAK SPACE}", " ") if lines else words
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
@@ -75,6 +117,7 @@ class Console:
         self._out = _Stream(out or sys.stdout)
         self._err = _Stream(err or sys.stderr)
         self._line_open = False
+        self._column = 0  # where an open line ends
         self.failed = False  # whether an error was told
 
     @property
@@ -88,31 +131,41 @@ class Console:
 
     def found(self, words: str) -> None:
         """Something is there already and as it should be."""
-        self._print(f"{_INDENT}[green]found[/]   {escape(words)}", log=f"  found {words}")
+        self._below("found", "green", words, log=f"  found {words}")
 
     def say(self, words: str) -> None:
         """A line of information below the step."""
-        self._print(f"{_INDENT}{escape(words)}", log=f"  {words}")
+        indent = len(_INDENT)
+        folded = "\n".join(self._out.fold(line, first=indent, later=2 * indent) for line in words.split("\n"))
+        self._print(f"{_INDENT}{escape(folded)}", log=f"  {words}")
 
     def doing(self, verb: str, words: str) -> None:
         """A change is about to be made: the line stays open until `done`."""
-        self._print(f"{_INDENT}[cyan]{verb:<7}[/] {escape(words)} …", end="", log=f"  {verb} {words}")
+        last = self._below(verb, "cyan", f"{words} …", end="", spare=len(_DONE) + 1, log=f"  {verb} {words}")
+        self._column = len(last)
         self._line_open = True
 
     def done(self, result: str) -> None:
         """The change was made; `result` is its id, or ''."""
         self._line_open = False
-        self._print(f" {escape(result) or 'done'}", log=f"  {result or 'done'}")
+        said, indent = result or _DONE, len(_INDENT) + _VERB + 1
+        folded = self._out.fold(f"… {said}", first=self._column - 1, later=indent).removeprefix("…")
+        self._print(escape(folded), log=f"  {said}")
 
     def planned(self, verb: str, words: str) -> None:
         """A dry run would do this."""
-        self._print(f"{_INDENT}[cyan]would {verb}[/] {escape(words)}", log=f"  would {verb} {words}")
+        self._below(f"would {verb}", "cyan", words, log=f"  would {verb} {words}")
+
+    def planned_all(self, changes: int) -> None:
+        """The end of a dry run."""
+        what = f"This would make {changes} changes. Nothing was changed: leave out --dry-run to make them."
+        self.line(what if changes else "Nothing to do.")
 
     def warn(self, words: str) -> None:
         """Something a person should know; the run goes on."""
         self._end_line()
         self._log(f"warning: {words}")
-        self._complain(f"[yellow]warning:[/] {escape(words)}".replace("\n", "\\n"))
+        self._complain("warning:", "magenta", words.replace("\n", "\\n"))
 
     def error(self, words: str, *, hint: str = "") -> None:
         """Why the run ended, and what to do next. Said even where nothing more can be written to the output."""
@@ -120,9 +173,10 @@ class Console:
         with contextlib.suppress(OutputLost):
             self._end_line()
         self._log(f"error: {words}" + (f"\n{hint}" if hint else ""))
-        self._complain(f"[bold red]error:[/] {escape(words)}")
+        self._complain("error:", "bold red", words)
         if hint:
-            self._complain(escape(hint))
+            one_line = "\n" not in hint  # of several, some are a machine's own
+            self._print_error(escape(self._err.fold(hint, first=0, later=0) if one_line else hint))
 
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""
@@ -130,7 +184,7 @@ class Console:
 
     def where(self, words: str) -> None:
         """A last line on stderr, for who looks further into what failed."""
-        self._complain(escape(words))
+        self._print_error(escape(words))
 
     @contextlib.contextmanager
     def waiting(self, what: str, *, seconds: int) -> Iterator[Callable[[str], None]]:
@@ -148,6 +202,14 @@ class Console:
         """Write out what is buffered. Raises OutputLost."""
         with self._output():
             self._out.file.flush()
+
+    def _below(self, verb: str, style: str, words: str, *, log: str, end: str = "\n", spare: int = 0) -> str:
+        """A line below the step; its last line, where the terminal's width made it several."""
+        gap = " " * (max(0, _VERB - len(verb)) + 1)
+        first, later = len(_INDENT + verb + gap), len(_INDENT) + _VERB + 1
+        folded = self._out.fold(words, first=first, later=later, spare=spare)
+        self._print(f"{_INDENT}[{style}]{verb}[/]{gap}{escape(folded)}", log=log, end=end)
+        return f"{' ' * first}{folded}".rpartition("\n")[2]
 
     def _print(self, text: str, *, log: str, end: str = "\n") -> None:
         self._end_line()
@@ -170,7 +232,13 @@ class Console:
             silence(self._out.file)
             raise OutputLost(error) from error
 
-    def _complain(self, text: str) -> None:
+    def _complain(self, kind: str, style: str, words: str) -> None:
+        indent = len(kind) + 1
+        lines = words.split("\n")
+        folded = "\n".join(self._err.fold(line, first=indent, later=indent) for line in lines)
+        self._print_error(f"[{style}]{kind}[/] {escape(folded)}")
+
+    def _print_error(self, text: str) -> None:
         try:
             self._err.print(text)
         except OSError:  # there is nobody to be told
@@ -184,23 +252,20 @@ class _Wait:
         self._console, self._what, self._seconds, self._clock = console, what, seconds, clock
         self._start = clock.monotonic()
         self._told: float | None = None
-        self._status = (
-            console._out.status("", spinner="dots")
-            if console._out.is_terminal and not console._out.legacy_windows
-            else None
-        )
+        self._spinner = Spinner("dots", style="green")
+        self._live = Live(self._spinner, console=console._out, transient=True, refresh_per_second=_FRAMES)
 
     def tell(self, progress: str) -> None:
         now = self._clock.monotonic()
         first = self._told is None
         text = f"{self._what}: " + (f"{progress}, " if progress else "")
         text += f"{elapsed(now - self._start)} of {elapsed(self._seconds)}"
-        if self._status:
+        if self._console._out.moves:
             with self._console._output():
-                if first:
-                    self._console._end_line()
-                    self._status.start()
-                self._status.update(escape(text))
+                self._console._end_line()
+                self._spinner.update(text=Text(shown(text)))
+                self._live.start()
+                self._live.refresh()
             self._told = now
         elif self._told is None or now - self._told >= _PLAIN_TELLS_EVERY:
             first_words = f"waiting for {self._what}, at most {elapsed(self._seconds)}"
@@ -208,8 +273,7 @@ class _Wait:
             self._told = now
 
     def end(self) -> None:
-        if self._status:
-            with self._console._output():
-                self._status.stop()
+        with self._console._output():
+            self._live.stop()
         if self._told is not None:
             self._console.say(f"waited  {elapsed(self._clock.monotonic() - self._start)} for {self._what}")

@@ -38,12 +38,13 @@ class SettingError(KubeError):
 class AwsRefusal(KubeError):
     """A call to AWS was refused: which action, on what, and AWS's own words for it.
 
-    `resource` is in words a person knows ("the subnet 172.20.0.0/24"); `code` and `words` are AWS's error code and
-    message.
+    `resource` is in words a person knows ("the subnet 172.20.0.0/24"), '' for one that only reads; `code` and `words`
+    are AWS's error code and message.
     """
 
     def __init__(self, *, action: str, resource: str, code: str, words: str, hint: str = "") -> None:
-        super().__init__(f"{action} ({resource}) was refused: {code}: {words}", hint=hint)
+        on = f" ({resource})" if resource else ""
+        super().__init__(f"{action}{on} was refused: {code}: {words}", hint=hint)
         self.action = action
         self.resource = resource
         self.code = code

@@ -111,19 +111,18 @@ def _check_offered(aws: Aws, config: Config, wishes: Sequence[_Wish]) -> None:
         "describe_instance_type_offerings",
         "InstanceTypeOfferings",
         LocationType="availability-zone",
-        Filters=[
-            {"Name": "location", "Values": [config.kube_aws_zone]},
-            {"Name": "instance-type", "Values": sorted({wish.size for wish in wishes})},
-        ],
+        Filters=[{"Name": "instance-type", "Values": sorted({wish.size for wish in wishes})}],
     )
-    offered = {offering["InstanceType"] for offering in offerings}
+    offered = {(offering["Location"], offering["InstanceType"]) for offering in offerings}
     for wish in wishes:
-        if wish.size not in offered:
+        if (config.kube_aws_zone, wish.size) not in offered:
             _check_zone(aws, config)
+            zones = sorted(zone for zone in dict(offered) if all((zone, each.size) in offered for each in wishes))
+            others = f"KUBE_AWS_ZONE={' or '.join(zones)}" if zones else "another KUBE_AWS_ZONE"
             raise SettingError(
                 wish.size_name,
                 f"{wish.size} is not offered in {config.kube_aws_zone}",
-                "give another type, or another KUBE_AWS_ZONE",
+                f"give another type, or {others}",
             )
 
 

@@ -196,6 +196,8 @@ def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """The option that may be meant by a name that is none: within two edits, or most of its words; '' for none."""
+    if (bare := name.removeprefix("KUBE_")) in known:
+        return bare
     most = min(_FEW_EDITS, len(name) // 3)
     # One edit changes the length by one at most and, swaps aside, puts one letter in another's place: quickly known.
     alike = [o for o in known if abs(len(o) - len(name)) <= most and len(set(o) ^ set(name)) <= 2 * most]

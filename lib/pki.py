@@ -57,6 +57,8 @@ def ensure_pki(aws: Aws, config: Config, bucket: Bucket) -> Pki:
         _refuse_a_second(aws, config, bucket)
         files = _pack(certificates.make_files())
         content = staging.make_object(aws, bucket, OBJECT, files, words="certificate authorities")
+        if aws.dry_run:  # it is made anew in each run until one is kept
+            return _unpack(content)
     pki = _unpack(content)
     aws.console.found(
         f"certificate authority {pki.ca_cert_hash()[:23]}… until {certificates.ends(pki.ca_cert):%Y-%m-%d}"

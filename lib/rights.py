@@ -6,19 +6,17 @@ https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.aws import FAILURES, error_code
+from lib.permissions import statements
 
 if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
 
-POLICY = Path(__file__).parent.parent / "docs" / "permissions-policy.json"
 _FEW = 6
 
 
@@ -37,7 +35,7 @@ def tell(aws: Aws, config: Config, *, bucket: str) -> None:
         more = f" and {len(denied) - _FEW} more" if len(denied) > _FEW else ""
         aws.console.warn(
             f"IAM's simulation does not allow {principal.rpartition('/')[2]}: {', '.join(denied[:_FEW])}{more}; "
-            "README.md, Permissions, has the whole policy"
+            "docs/permissions.md has the whole policy"
         )
 
 
@@ -50,7 +48,7 @@ def simulated(user: str) -> str:
 
 
 def _denied(aws: Aws, config: Config, principal: str, bucket: str) -> Iterator[str]:
-    for statement in json.loads(POLICY.read_text(encoding="utf-8"))["Statement"]:
+    for statement in statements():
         if "Condition" in statement:
             continue  # what passes a role or makes a linked one depends on more than a simulation is told
         pages = aws.iam.get_paginator("simulate_principal_policy").paginate(
@@ -78,6 +76,8 @@ def _concrete(arn: str, aws: Aws, config: Config, bucket: str) -> str:
         ("kubernetes-master-*", config.master_role),
         ("kubernetes-minion-*", config.minion_role),
         ("kubernetes-staging-*", bucket),
+        ("alarm:*-master-", f"alarm:{config.master_name}-"),
+        ("cloudwatch:*:*:", f"cloudwatch:{aws.region}:{aws.account}:"),
     ):
         arn = arn.replace(pattern, name)
     return arn.replace("arn:aws:", f"arn:{aws.partition}:").replace("::*:", f"::{aws.account}:")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from lib.aws import FAILURES, Aws, Clock, Waits, explain
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
 from lib.errors import KubeError, OutputLost, SettingError
-from lib.options import help_text, obsolete_warnings, settings_table, unread_warnings
+from lib.options import FLAGS, help_text, obsolete_warnings, settings_table, unread_warnings
 from lib.runlog import RunLog
 from lib.stops import Stopped, stopping
 
@@ -158,10 +161,21 @@ def _parse(script: str, argv: Sequence[str]) -> Flags | None:
     parser.add_argument("--dry-run", action="store_true")
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")
-    found = parser.parse_args(list(argv))
+    found, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        raise SettingError(script, f"unrecognized arguments: {' '.join(unknown)}", _right(script, unknown))
     if found.help:
         return None
     return Flags(dry_run=found.dry_run, show_settings=found.show_settings, keep_disk=getattr(found, "keep_disk", False))
+
+
+def _right(script: str, unknown: Sequence[str]) -> str:
+    """What to type in place of arguments that are none."""
+    settings = [word for word in unknown if re.match(r"[A-Z][A-Z0-9_]*=", word)]
+    near = difflib.get_close_matches(unknown[0], [flag.name for flag in FLAGS[script]], n=1)
+    if settings:
+        return f"options stand before the command: {shlex.join(settings)} python {script}"
+    return f"did you mean {near[0]}?" if near else "options are environment variables; --help lists them"
 
 
 class _Parser(argparse.ArgumentParser):

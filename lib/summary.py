@@ -111,7 +111,7 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
     """The last lines: how it went, and what to type next."""
     line = aws.console.line
     if aws.dry_run:
-        line(f"This would make {aws.changes} changes." if aws.changes else "Nothing to do.")
+        aws.console.planned_all(aws.changes)
         return
     did = f"{aws.changes} changes" if aws.changes else "nothing to do: everything was there"
     again = f", {aws.retries} calls repeated" if aws.retries else ""

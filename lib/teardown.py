@@ -299,7 +299,7 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
     """Look again and say what is left. Raises KubeError when something is, with what is in its way."""
     console, config = aws.console, doomed.config
     if aws.dry_run:
-        console.line(f"This would make {aws.changes} changes.")
+        console.planned_all(aws.changes)
         return
     left = find_all(aws, config, bucket.find_bucket(aws, config, tagged=doomed.bucket.name if doomed.bucket else ""))
     words = left.words(keep_disk=keep_disk)

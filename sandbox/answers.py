@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sandbox.calls import Call, Refusal
+from sandbox.calls import Answer, Call, Refusal, result_answer
 from sandbox.world import World
 
 
 def simulate_principal_policy(_world: World, call: Call) -> dict[str, Any]:
     """Everybody may do everything here."""
+    return _decisions(call, {})
+
+
+def simulated(call: Call, denied: Mapping[str, str]) -> Answer:
+    """What a simulation answers where some actions are denied: action -> implicitDeny or explicitDeny."""
+    return result_answer(call, _decisions(call, denied))
+
+
+def _decisions(call: Call, denied: Mapping[str, str]) -> dict[str, Any]:
     results = [
-        {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "allowed"}
+        {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": denied.get(action, "allowed")}
         for action in call.params.get("ActionNames", [])
     ]
     return {"EvaluationResults": results, "IsTruncated": False}

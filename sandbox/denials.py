@@ -7,7 +7,7 @@ import fnmatch
 import hashlib
 from collections.abc import Iterator
 
-from sandbox import cloud
+from sandbox import answers, cloud
 from sandbox.calls import Answer, Call, Refusal
 from sandbox.faults import refuse
 
@@ -30,7 +30,11 @@ ACTIONS = {
     ("iam", "AddRoleToInstanceProfile"): ("iam:AddRoleToInstanceProfile", "iam:PassRole"),
     ("iam", "CreateInstanceProfile"): ("iam:CreateInstanceProfile", "iam:TagInstanceProfile"),
     ("iam", "CreateRole"): ("iam:CreateRole", "iam:TagRole"),
-    ("cloudwatch", "PutMetricAlarm"): ("cloudwatch:PutMetricAlarm", "cloudwatch:TagResource"),  # tagged in that call
+    ("cloudwatch", "PutMetricAlarm"): (
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:TagResource",  # it is tagged in that call
+        "iam:CreateServiceLinkedRole",  # the account's first alarm with an action on an instance
+    ),
     ("s3", "CreateBucket"): ("s3:CreateBucket", "s3:TagResource"),  # it is tagged in that call
     ("s3", "DeleteObjects"): ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     ("s3", "GetBucketEncryption"): ("s3:GetEncryptionConfiguration",),
@@ -62,9 +66,15 @@ class Deny:
         if not call.number:
             return None
         for action in _needed(call):
-            if any(fnmatch.fnmatchcase(action.lower(), pattern) for pattern in self._patterns):
+            if self._lacks(action):
                 return refuse(call, f"denied {action}", _denied(call, action))
+        if call.operation == "SimulatePrincipalPolicy":
+            names = call.params.get("ActionNames", [])
+            return answers.simulated(call, {name: "implicitDeny" for name in names if self._lacks(name)})
         return None
+
+    def _lacks(self, action: str) -> bool:
+        return any(fnmatch.fnmatchcase(action.lower(), pattern) for pattern in self._patterns)
 
 
 def _needed(call: Call) -> Iterator[str]:

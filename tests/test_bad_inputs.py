@@ -186,7 +186,13 @@ def test_no_home_at_all(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _type_not_offered(box: Box) -> dict[str, object]:
-    offered = {"InstanceTypeOfferings": [{"InstanceType": "t3.small", "LocationType": "availability-zone"}]}
+    there = [("t3.small", "a"), ("t3.small", "b"), ("t3.medium", "b")]
+    offered = {
+        "InstanceTypeOfferings": [
+            {"InstanceType": size, "Location": f"{REGION}{letter}", "LocationType": "availability-zone"}
+            for size, letter in there
+        ]
+    }
     box.aws.hooks.before.append(
         lambda call: result_answer(call, offered) if call.operation == "DescribeInstanceTypeOfferings" else None
     )
@@ -236,7 +242,7 @@ def _other_dhcp_options(box: Box) -> dict[str, object]:
 
 
 ACCOUNT: list[tuple[Callable[[Box], dict[str, object]], str, str]] = [
-    (_type_not_offered, "MASTER_SIZE", f"t3.medium is not offered in {REGION}a"),
+    (_type_not_offered, "MASTER_SIZE", f"{REGION}a; give another type, or KUBE_AWS_ZONE={REGION}b"),
     (lambda box: {"AWS_IMAGE": _arm_image(box), "KUBE_NODE_IMAGE": ""}, "AWS_IMAGE", "t3.medium is amd64"),
     (lambda box: {"KUBE_NODE_IMAGE": _arm_image(box)}, "KUBE_NODE_IMAGE", "give an image for amd64"),
     (_no_images, "AWS_IMAGE", "/aws/service/debian/release/13/latest/amd64"),

@@ -15,6 +15,7 @@ from conftest import REGION, Box, Result
 from helpers import answer_with, must, refused_untouched
 
 from sandbox import images
+from sandbox.answers import simulated
 from sandbox.calls import Answer, Call, result_answer
 from sandbox.faults import put
 from sandbox.pages import Pages
@@ -149,16 +150,14 @@ def test_what_the_simulation_denies_is_named(sandbox: Box) -> None:
     def deny(call: Call) -> Answer | None:
         if call.operation != "SimulatePrincipalPolicy":
             return None
-        decisions = {"ec2:CreateVpc": "implicitDeny", "iam:CreateRole": "explicitDeny"}
-        results = [
-            {"EvalActionName": name, "EvalDecision": decisions.get(name, "allowed")}
-            for name in call.params["ActionNames"]
-        ]
-        return result_answer(call, {"EvaluationResults": results, "IsTruncated": False})
+        return simulated(call, {"ec2:CreateVpc": "implicitDeny", "iam:CreateRole": "explicitDeny"})
 
     sandbox.aws.hooks.before.append(deny)
     result = must(sandbox.up())
-    assert "warning: IAM's simulation does not allow moto: ec2:CreateVpc, iam:CreateRole; README.md" in result.err
+    assert (
+        "warning: IAM's simulation does not allow moto: ec2:CreateVpc, iam:CreateRole; docs/permissions.md"
+        in result.err
+    )
 
 
 def test_that_permissions_were_not_checked_is_said(sandbox: Box) -> None:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import ast
-import fnmatch
 import functools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
+from asked import Asked, Need
 from botocore import xform_name
-from conftest import Box
+from conftest import Box, Result
+from helpers import MASTER_ROLE, SharedBox, drop_tags, master_of, must, only, part, shared_box
+from policies import may
+from test_down import TAG_LIST, network_load_balancer
 
+from lib import permissions
 from sandbox import denials
 
 ROOT = Path(__file__).parent.parent
-POLICY = ROOT / "docs" / "permissions-policy.json"
 SERVICES = ("autoscaling", "cloudwatch", "ec2", "elb", "elbv2", "iam", "pricing", "s3", "service-quotas", "ssm", "sts")
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
 ATTRIBUTES = {"quotas": "service-quotas"}  # lib.aws.Aws's name where it is not boto3's
 
 
@@ -68,8 +76,7 @@ def service_of(client: ast.expr) -> str:
 
 @pytest.fixture(scope="module")
 def policy() -> list[dict[str, Any]]:
-    statements = json.loads(POLICY.read_text(encoding="utf-8"))["Statement"]
-    return list(statements)
+    return permissions.statements()
 
 
 def allowed(policy: list[dict[str, Any]]) -> set[str]:
@@ -93,17 +100,93 @@ def test_nothing_is_allowed_that_no_call_needs(policy: list[dict[str, Any]]) -> 
     assert allowed(policy) - set().union(*(actions(*call) for call in calls)) == set()
 
 
-def test_every_call_of_an_up_a_rerun_and_a_down_is_allowed(sandbox: Box, policy: list[dict[str, Any]]) -> None:
-    results = [sandbox.up(), sandbox.up(), sandbox.down()]
-    assert [result.code for result in results] == [0, 0, 0]
-    needed = {a for result in results for call in result.calls for a in actions(call.service, call.operation)}
-    assert needed - allowed(policy) == set()
+@pytest.fixture(scope="module")
+def life(_server: Any, ssh_key: Path, tmp_path_factory: pytest.TempPathFactory) -> set[Need]:
+    """All that a cluster's life asks of IAM: up, rerun, every kind of change, Services' load balancers, down."""
+    asked = Asked()
+    with shared_box(SharedBox, _server, tmp_path_factory.mktemp("life"), ssh_key) as box:
+
+        def run(script: Callable[..., Result], *argv: str, **settings: object) -> None:
+            box.aws.hooks.before.append(asked)
+            must(script(*argv, **settings))
+            box.aws.hooks.before.remove(asked)
+
+        run(box.up)
+        run(box.up)
+        run(box.up, NUM_NODES=1, MASTER_SIZE="t3.large")
+        run(box.up, NODE_SIZE="t3.large", MASTER_DISK_SIZE=30)
+        run(box.up, KUBE_REPLACE_MASTER=master_of(box))
+        spoil(box)
+        run(box.up)
+        network_load_balancer(box, "a1", TAG_LIST)
+        run(box.down)
+    return asked.needs
 
 
-def test_roles_and_buckets_of_others_are_out_of_reach(policy: list[dict[str, Any]]) -> None:
+def spoil(box: Box) -> None:
+    """What somebody did by hand, and a rerun repairs: tags, rules, the role's trust."""
+    drop_tags(box, only(part(box, "subnets")), "Name")
+    box.client("iam").update_assume_role_policy(RoleName=MASTER_ROLE, PolicyDocument=json.dumps(TRUST))
+    for group, it in part(box, "security groups").items():
+        if it["name"] == "kubernetes-master-kubernetes":
+            rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+            box.client("ec2").revoke_security_group_ingress(GroupId=group, IpPermissions=[rule])
+
+
+def test_all_that_a_clusters_life_asks_is_allowed_on_what_it_asks_it(life: set[Need], policy: Any) -> None:
+    denied = [need for need in life if not may({"Statement": policy}, need.action, need.resource, need.context)]
+    assert denied == []
+
+
+def test_each_statement_is_needed_by_some_call_of_it(life: set[Need], policy: list[dict[str, Any]]) -> None:
     for statement in policy:
-        changing = [a for a in statement["Action"] if a.startswith(("iam:", "s3:")) and ":Simulate" not in a]
-        if changing and "Condition" not in statement:
-            for resource in statement["Resource"]:
-                assert not fnmatch.fnmatch("arn:aws:iam::123456789012:role/admin", resource)
-                assert not fnmatch.fnmatch("arn:aws:s3:::somebodys-bucket", resource)
+        rest = {"Statement": [each for each in policy if each is not statement]}
+        assert [n for n in life if not may(rest, n.action, n.resource, n.context)], statement["Sid"]
+
+
+def test_each_resource_of_a_statement_is_some_calls(life: set[Need], policy: list[dict[str, Any]]) -> None:
+    """Save the alarms that the original named, which a test of kube_down.py makes."""
+    for statement in policy:
+        for resource in statement["Resource"] if isinstance(statement["Resource"], list) else ["*"]:
+            alone = {"Statement": [{**statement, "Resource": resource}]}
+            used = any(may(alone, n.action, n.resource, n.context) for n in life)
+            assert used or resource.endswith(":alarm:k8s-i-*"), (statement["Sid"], resource)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("iam:PutRolePolicy", "arn:aws:iam::123456789012:role/admin"),
+        ("iam:PassRole", "arn:aws:iam::123456789012:role/admin"),
+        ("iam:AddRoleToInstanceProfile", "arn:aws:iam::123456789012:instance-profile/admin"),
+        ("iam:CreateServiceLinkedRole", "arn:aws:iam::123456789012:role/aws-service-role/support.amazonaws.com/X"),
+        ("iam:CreateUser", "*"),
+        ("s3:DeleteBucket", "arn:aws:s3:::somebodys-bucket"),
+        ("s3:GetObject", "arn:aws:s3:::somebodys-bucket/us-west-2/kubernetes/pki.tar"),
+        ("ssm:GetParameters", "arn:aws:ssm:us-west-2:123456789012:parameter/password"),
+        ("cloudwatch:DeleteAlarms", "arn:aws:cloudwatch:us-west-2:123456789012:alarm:theirs"),
+        ("ec2:RebootInstances", "*"),
+    ],
+)
+def test_what_is_others_is_out_of_reach(policy: list[dict[str, Any]], action: str, resource: str) -> None:
+    context = {"iam:AWSServiceName": "support.amazonaws.com"}
+    assert not may({"Statement": policy}, action, resource, context)
+
+
+def test_the_policy_fits_into_one_managed_policy() -> None:
+    assert permissions.size() <= 6144  # IAM quotas, "IAM object quotas"
+
+
+def test_no_action_stands_in_two_statements(policy: list[dict[str, Any]]) -> None:
+    listed = [action for statement in policy for action in statement["Action"]]
+    assert sorted(listed) == sorted(set(listed))
+
+
+def test_the_document_is_what_the_policy_says() -> None:
+    document = (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8")
+    assert document == permissions.markdown(), "run: make docs"
+
+
+def test_each_statement_has_its_row_in_the_document(policy: list[dict[str, Any]]) -> None:
+    rows = re.findall(r"^\| `(\w+)` ", permissions.TEXT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [statement["Sid"] for statement in policy]

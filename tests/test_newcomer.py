@@ -1,0 +1,166 @@
+"""What a newcomer types wrong: each answer says what is wrong and what to do, in ten lines of 80 columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from conftest import REGION, Box
+from helpers import must, part
+from test_terminal import TERMINAL, on_terminal, plain
+
+from sandbox.calls import Answer, Call, result_answer
+from sandbox.denials import Deny
+from sandbox.faults import put
+
+MOST = 10
+
+
+def run(box: Box, script: str, *argv: str, code: int, **settings: object) -> str:
+    """What a terminal shows of a run."""
+    environ: Mapping[str, Any] = TERMINAL | settings
+    shown = plain(on_terminal(lambda: getattr(box, script)(*argv, **environ), code=code))
+    assert "Traceback" not in shown
+    return shown
+
+
+def answer(shown: str, begins: str) -> str:
+    """The lines from the first that begins so, of which there are no more than ten; in one line, for it is words."""
+    lines = shown.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(begins))
+    assert len(lines) - first <= MOST, shown
+    assert max(map(len, lines[first:])) <= 80 or "/" in shown  # a path may be longer
+    return " ".join(line.strip() for line in lines[first:])
+
+
+@pytest.mark.parametrize("script", ["up", "down"])
+def test_help_says_on_its_first_screen_what_it_does_and_how_to_go_on(sandbox: Box, script: str) -> None:
+    first = "\n".join(run(sandbox, script, "--help", code=0).splitlines()[:24])
+    for words in (
+        "Kubernetes cluster on AWS",
+        f"Usage: [NAME=value ...] python kube_{script}.py",
+        "--dry-run",
+        "Exit status",
+    ):
+        assert words in first
+    assert "Options are set in the environment" in " ".join(first.split())
+
+
+def test_a_dry_run_ends_with_what_it_found_and_what_to_type(sandbox: Box) -> None:
+    shown = run(sandbox, "up", "--dry-run", code=3)
+    assert re.search(r"\nThis would make \d+ changes. Nothing was changed: leave out --dry-run to make them.\n$", shown)
+    assert "create  " not in shown.replace("would create  ", "")
+    # What is not there is not said to be found.
+    assert set(re.findall(r"found +(\w+)", shown)) == {"image"}
+    must(sandbox.up())
+    assert run(sandbox, "up", "--dry-run", code=0).endswith("\nNothing to do.\n")
+    assert "leave out --dry-run" in run(sandbox, "down", "--dry-run", code=3).splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("NUM_NODS", "2", "nothing reads it; did you mean NUM_NODES?"),
+        ("NUM_MINIONS", "2", "is called NUM_NODES today and has no effect under this name"),
+        ("KUBE_MASTER_SIZE", "t3.large", "did you mean MASTER_SIZE?"),
+    ],
+)
+def test_a_misspelt_variable_is_the_first_thing_said(sandbox: Box, name: str, value: str, words: str) -> None:
+    first = " ".join(run(sandbox, "up", "--dry-run", code=3, **{name: value}).split("  0:00  ")[0].split())
+    assert first.startswith(f"warning: {name}: ")
+    assert words in first
+
+
+def _elsewhere(box: Box) -> None:
+    """The region has the types in its zones b and c only."""
+    offered = {
+        "InstanceTypeOfferings": [
+            {"InstanceType": size, "Location": f"{REGION}{letter}", "LocationType": "availability-zone"}
+            for size in ("t3.medium", "t3.small")
+            for letter in "bc"
+        ]
+    }
+
+    def before(call: Call) -> Answer | None:
+        return result_answer(call, offered) if call.operation == "DescribeInstanceTypeOfferings" else None
+
+    box.aws.hooks.before.append(before)
+
+
+def _nothing(_: Box) -> None:
+    """An account as any."""
+
+
+@pytest.mark.parametrize(
+    ("prepare", "settings", "words"),
+    [
+        (
+            _elsewhere,
+            {},
+            f"MASTER_SIZE: t3.medium is not offered in {REGION}a; "
+            f"give another type, or KUBE_AWS_ZONE={REGION}b or {REGION}c",
+        ),
+        (_nothing, {"KUBE_AWS_ZONE": f"{REGION}z"}, f"this account has no zone {REGION}z; give one of {REGION}a, "),
+        (_nothing, {"KUBE_AWS_ZONE": REGION}, "add the zone's letter, such as us-west-2a"),
+        (_nothing, {"KUBE_AWS_ZONE": "us-wst-2a"}, "there is no region us-wst-2; give us-west-2a or "),
+        (_nothing, {"MASTER_SIZE": "m99.large"}, "has no instance type m99.large; give one such as t3.medium"),
+        (_nothing, {"NUM_NODES": "four"}, "NUM_NODES: 'four' is not a whole number; give one from 1"),
+    ],
+)
+def test_a_wrong_setting(sandbox: Box, prepare: Callable[[Box], None], settings: dict[str, object], words: str) -> None:
+    prepare(sandbox)
+    shown = run(sandbox, "up", code=2, **settings)
+    assert words in answer(shown, "error: ")
+    assert sandbox.changing_calls == []
+
+
+@pytest.mark.parametrize("action", ["ec2:CreateVpc", "iam:PassRole", "s3:CreateBucket", "ec2:DescribeVpcs"])
+def test_a_denied_action_is_named_with_what_to_do(sandbox: Box, action: str) -> None:
+    put(sandbox.aws, Deny(action))
+    said = answer(run(sandbox, "up", code=1), "error: ")
+    assert f"ask for the permission to call {action} (docs/permissions.md has the whole policy)" in said
+    assert "run the same command again: it goes on where it stopped" in said
+    assert "all calls of this run: " in said
+    assert "Encoded authorization failure" not in said
+
+
+def test_a_dry_run_names_the_denied_action_before_anything_is_made(sandbox: Box) -> None:
+    put(sandbox.aws, Deny("ec2:CreateVpc"))
+    shown = " ".join(run(sandbox, "up", "--dry-run", code=3).split())
+    assert "warning: IAM's simulation does not allow moto: ec2:CreateVpc; docs/permissions.md has" in shown
+
+
+def test_with_the_permission_the_same_command_goes_on(sandbox: Box) -> None:
+    put(sandbox.aws, Deny("ec2:CreateVpc"))
+    run(sandbox, "up", code=1)
+    sandbox.aws.hooks.before.clear()
+    must(sandbox.up())
+    assert len(part(sandbox, "vpcs")) == 1
+
+
+@pytest.mark.parametrize("script", ["up", "down"])
+def test_credentials_that_are_not_there(sandbox: Box, script: str) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        sandbox.environ[name] = ""
+    said = answer(run(sandbox, script, code=1), "error: ")
+    assert "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("NUM_NODES=2", "options stand before the command: NUM_NODES=2 python kube_up.py"),
+        ("--dryrun", "did you mean --dry-run?"),
+        ("up", "options are environment variables; --help lists them"),
+    ],
+)
+def test_a_wrong_argument(sandbox: Box, typed: str, words: str) -> None:
+    assert words in answer(run(sandbox, "up", typed, code=2), "error: ")
+
+
+def test_a_down_that_finds_nothing_says_where_it_looked(sandbox: Box) -> None:
+    said = answer(run(sandbox, "down", code=1), "error: ")
+    assert f"nothing of cluster kubernetes in account 123456789012, {REGION}" in said
+    assert "KUBE_AWS_ZONE says which region is meant" in said
