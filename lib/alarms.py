@@ -31,7 +31,13 @@ def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
         found: Mapping[str, Any] = there.get(name, {})
         if any(found.get(key) != value for key, value in wanted.items()):
             put = functools.partial(aws.cloudwatch.put_metric_alarm, **wanted, Tags=tag_list(config.tags))
-            aws.change("set", f"alarm {name} of {instance_id}", put)
+            aws.change("set", f"alarm {name} of {instance_id}{_drift(found, wanted)}", put)
+
+
+def _drift(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What somebody changed of an alarm: ": Period 60 → 300"."""
+    changed = {key: value for key, value in wanted.items() if found and found.get(key) != value}
+    return ": " + ", ".join(f"{key} {found.get(key)} → {value}" for key, value in changed.items()) if changed else ""
 
 
 def _wanted(aws: Aws, config: Config, instance_id: str) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lib.errors import KubeError, WaitExpired
+from lib.errors import Known, KubeError, WaitExpired
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -76,7 +76,8 @@ class Api:
             words = f"{self.server} shows a certificate that this cluster's CA did not make: {error.verify_message}"
             raise WrongCertificate(words) from error
         except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
+            words = getattr(error, "strerror", "") or str(error)
+            raise Unreachable(" ".join(words.split()) or type(error).__name__) from error
         finally:
             connection.close()
 
@@ -138,7 +139,7 @@ def server_url(config: Config, public_ip: str) -> str:
     return f"https://{host}" if config.kube_api_port == 443 else f"https://{host}:{config.kube_api_port}"
 
 
-def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], str]) -> bool:
+def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], Known]) -> bool:
     """True once /healthz says ok. False for a private master that this computer cannot reach.
 
     Raises WaitExpired with the last answer and with what `known` tells of the master.
@@ -165,7 +166,7 @@ def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], str]
             healthy,
             seconds=seconds,
             progress=lambda: last["answer"],
-            at_end=lambda: f"last answer: {last['answer']}\n{known()}",
+            at_end=lambda: _with(f"last answer: {last['answer']}", known()),
         )
     except WaitExpired:
         if private and not last["heard"]:
@@ -174,7 +175,7 @@ def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], str]
 
 
 def wait_nodes(
-    aws: Aws, config: Config, api: Api, *, expected: int, known: Callable[[Sequence[Node]], str]
+    aws: Aws, config: Config, api: Api, *, expected: int, known: Callable[[Sequence[Node]], Known]
 ) -> list[Node]:
     """The nodes, once `expected` of them, less ALLOWED_NOTREADY_NODES, are Ready.
 
@@ -196,7 +197,7 @@ def wait_nodes(
         lambda: ready(expected - config.allowed_notready_nodes),
         seconds=config.kube_wait_nodes_seconds,
         progress=lambda: str(seen["answer"]),
-        at_end=lambda: f"{seen['answer']}; {_not_ready(seen['nodes'])}\n{known(seen['nodes'])}",
+        at_end=lambda: _with(f"{seen['answer']}; {_not_ready(seen['nodes'])}", known(seen["nodes"])),
     )
     if _ready(seen["nodes"]) < expected:
         try:
@@ -210,6 +211,10 @@ def wait_nodes(
             aws.console.warn(f"{seen['answer']}; {_not_ready(seen['nodes'])}: allowed by ALLOWED_NOTREADY_NODES")
     nodes: list[Node] = seen["nodes"]
     return nodes
+
+
+def _with(words: str, known: Known) -> Known:
+    return Known(f"{words}\n{known.hint}", known.seen)
 
 
 def _ready(nodes: Sequence[Node]) -> int:

@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from lib.errors import Ambiguous, AwsRefusal, KubeError, WaitExpired
+from lib.errors import Ambiguous, AwsRefusal, Known, KubeError, WaitExpired
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.client import AutoScalingClient
@@ -113,6 +113,12 @@ class Planned(str):
     """The id of something that a dry run would make. Nothing is to be found below it, so no find asks AWS."""
 
     __slots__ = ()
+
+
+def tag_words(actual: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """The tags that are to be set, in a person's words: "Name=master, Role: old → new"."""
+    changed = {key: value for key, value in wanted.items() if actual.get(key) != value}
+    return ", ".join(f"{k}: {actual[k]} → {v}" if k in actual else f"{k}={v}" for k, v in changed.items())
 
 
 def error_code(error: BaseException) -> str:
@@ -560,7 +566,7 @@ class Aws:
         if missing:
             self.change(
                 "tag",
-                f"{resource_id} with {', '.join(f'{k}={v}' for k, v in missing.items())}",
+                f"{resource_id} with {tag_words(actual, missing)}",
                 lambda: self.ec2.create_tags(Resources=[resource_id], Tags=tag_list(missing)),
             )
 
@@ -571,12 +577,12 @@ class Aws:
         *,
         seconds: int,
         progress: Callable[[], str] = lambda: "",
-        at_end: Callable[[], str] = lambda: "",
+        at_end: Callable[[], Known] = lambda: Known(""),
         interval: float = 2.0,
     ) -> T:
         """What `check` returns once it is not None, asked at once and then every `interval` seconds.
 
-        Raises WaitExpired after `seconds`, with what `at_end` knows as its hint.
+        Raises WaitExpired after `seconds`, with what `at_end` knows.
         """
         start = self.clock.monotonic()
         with self.console.waiting(what, seconds=seconds) as tell:
@@ -585,17 +591,17 @@ class Aws:
                 if found is not None:
                     return found
                 if self.clock.monotonic() - start >= seconds:
-                    raise WaitExpired(what, seconds=seconds, hint=_whatever(at_end))
+                    raise WaitExpired(what, seconds=seconds, known=_whatever(at_end))
                 tell(progress())
                 self.clock.sleep(interval)
 
 
-def _whatever(tell: Callable[[], str]) -> str:
+def _whatever(tell: Callable[[], Known]) -> Known:
     """What `tell` knows; that AWS will not say must not hide what went wrong before."""
     try:
         return tell()
     except FAILURES as error:
-        return f"more is not known: {explain(error)}"
+        return Known(f"more is not known: {explain(error)}")
 
 
 def _count() -> Iterator[int]:

@@ -9,13 +9,13 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, tag_list, tags_of
+from lib.aws import Aws, Planned, error_code, tag_list, tag_words, tags_of
 from lib.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
         private: Any = PRIVATE
         aws.change(
             "set",
-            f"{name} private",
+            f"{name} private" if fresh else f"{name}: public access not all blocked → blocked",
             lambda: s3.put_public_access_block(
                 Bucket=name, PublicAccessBlockConfiguration=private, ExpectedBucketOwner=owner
             ),
@@ -185,7 +185,7 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
         rules: Any = ENCRYPTION
         aws.change(
             "set",
-            f"{name} encrypted",
+            f"{name}: encryption otherwise → AES256",
             lambda: s3.put_bucket_encryption(
                 Bucket=name, ServerSideEncryptionConfiguration=rules, ExpectedBucketOwner=owner
             ),
@@ -195,7 +195,7 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
         wanted: Any = {"TagSet": tag_list({**tags, **config.tags})}
         aws.change(
             "tag",
-            f"bucket {name}",
+            f"bucket {name} with {tag_words(tags, config.tags)}",
             lambda: s3.put_bucket_tagging(Bucket=name, Tagging=wanted, ExpectedBucketOwner=owner),
         )
 
@@ -206,7 +206,7 @@ def _repair_versions(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -
     if fresh or not _versioned(aws, bucket):
         aws.change(
             "set",
-            f"{name} versioned",
+            f"{name} versioned" if fresh else f"{name}: versions not kept → kept",
             lambda: s3.put_bucket_versioning(
                 Bucket=name, VersioningConfiguration={"Status": "Enabled"}, ExpectedBucketOwner=owner
             ),
@@ -219,7 +219,7 @@ def _repair_versions(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -
         rules: Any = [*(rule for rule in found if rule.get("ID") not in mine), *wanted]
         aws.change(
             "set",
-            f"{name} to keep {config.kube_etcd_snapshots_kept} snapshots of etcd beside the newest",
+            f"{name}: snapshots of etcd beside the newest {_kept(found, wanted[0])}{config.kube_etcd_snapshots_kept}",
             lambda: s3.put_bucket_lifecycle_configuration(
                 Bucket=name, LifecycleConfiguration={"Rules": rules}, ExpectedBucketOwner=owner
             ),
@@ -246,6 +246,12 @@ def lifecycle_rules(config: Config, bucket: Bucket) -> list[dict[str, Any]]:
         }
         for name, end in ends.items()
     ]
+
+
+def _kept(found: Sequence[Any], wanted: Mapping[str, Any]) -> str:
+    """How many snapshots the bucket keeps now, by the rule of that name: "5 → "."""
+    mine = [rule.get("NoncurrentVersionExpiration", {}) for rule in found if rule.get("ID") == wanted["ID"]]
+    return f"{mine[0].get('NewerNoncurrentVersions', 'none')} → " if mine else ""
 
 
 def _versioned(aws: Aws, bucket: Bucket) -> bool:

@@ -167,12 +167,17 @@ class Console:
         self._log(f"warning: {words}")
         self._complain("warning:", "magenta", words.replace("\n", "\\n"))
 
-    def error(self, words: str, *, hint: str = "") -> None:
-        """Why the run ended, and what to do next. Said even where nothing more can be written to the output."""
+    def error(self, words: str, *, hint: str = "", seen: str = "") -> None:
+        """Why the run ended, and what to do next; before it what a machine said of itself, as it is.
+
+        Said even where nothing more can be written to the output.
+        """
         self.failed = True
         with contextlib.suppress(OutputLost):
             self._end_line()
-        self._log(f"error: {words}" + (f"\n{hint}" if hint else ""))
+        self._log("\n".join(part for part in (seen, f"error: {words}", hint) if part))
+        if seen:
+            self._print_error(escape(seen))
         self._complain("error:", "bold red", words)
         if hint:
             one_line = "\n" not in hint  # of several, some are a machine's own

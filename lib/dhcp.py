@@ -37,7 +37,7 @@ def ensure_dhcp_options(aws: Aws, config: Config, vpc: VpcTypeDef) -> None:
     if vpc["DhcpOptionsId"] != options_id:
         aws.change(
             "set",
-            f"DHCP options {options_id} of {vpc['VpcId']}",
+            f"{vpc['VpcId']}: DHCP options {vpc['DhcpOptionsId'] or 'default'} → {options_id}",
             lambda: aws.ec2.associate_dhcp_options(DhcpOptionsId=options_id, VpcId=vpc["VpcId"]),
         )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lib.api import Unreachable
-from lib.errors import KubeError, WaitExpired
+from lib.errors import Known, KubeError, WaitExpired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,4 +142,4 @@ def _patch(aws: Aws, api: Api, name: str, patch: Mapping[str, Any]) -> None:
             raise KubeError(f"node {name} cannot be changed: {last['answer']}")
         return None
 
-    aws.wait(f"node {name} to be changed", done, seconds=_PATIENCE, at_end=lambda: last["answer"])
+    aws.wait(f"node {name} to be changed", done, seconds=_PATIENCE, at_end=lambda: Known(last["answer"]))

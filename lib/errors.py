@@ -1,12 +1,21 @@
 """One small tree of exceptions: whatever a person is told when a run ends early.
 
-`str(error)` is the one line that the person reads; `hint`, where there is one, is the line after it: what to do next.
+`str(error)` is the one line that the person reads; `hint`, where there is one, is the line after it: what to do next;
+`seen`, where there is any, are a machine's own words, told before, so that the answer is what stands last.
 Only the two scripts turn these into output and an exit status; code below them raises and never exits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Known(NamedTuple):
+    """What could be found out of a failure: what it means and what to do, and a machine's own words, told before."""
+
+    hint: str
+    seen: str = ""
 
 
 class KubeError(Exception):
@@ -14,9 +23,10 @@ class KubeError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", seen: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.seen = seen
 
 
 class SettingError(KubeError):
@@ -64,8 +74,8 @@ class Ambiguous(KubeError):
 class WaitExpired(KubeError):
     """Something that was waited for did not come within its deadline (`seconds`)."""
 
-    def __init__(self, what: str, *, seconds: int, hint: str = "") -> None:
-        super().__init__(f"waited {seconds} s for {what}, and it did not come", hint=hint)
+    def __init__(self, what: str, *, seconds: int, known: Known) -> None:
+        super().__init__(f"waited {seconds} s for {what}, and it did not come", hint=known.hint, seen=known.seen)
         self.what = what
         self.seconds = seconds
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, tag_list, tags_of
+from lib.aws import Aws, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
     from lib.config import Config
@@ -92,11 +92,29 @@ def _ensure_role(aws: Aws, config: Config, name: str, values: Mapping[str, str])
     if _document(found["AssumeRolePolicyDocument"]) != trust:
         aws.change(
             "set",
-            f"trust of {name}",
+            f"role {name}: trust {differs(_document(found['AssumeRolePolicyDocument']), trust)}",
             lambda: aws.iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust)),
         )
     if _lacks(found, config.tags):
-        aws.change("tag", f"role {name}", lambda: aws.iam.tag_role(RoleName=name, Tags=tag_list(config.tags)))
+        words = f"role {name} with {tag_words(tags_of(found), config.tags)}"
+        aws.change("tag", words, lambda: aws.iam.tag_role(RoleName=name, Tags=tag_list(config.tags)))
+
+
+def differs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What a policy that is there has and lacks, by actions; that it differs otherwise, where they are the same."""
+    there, ours = _actions(found), _actions(wanted)
+    parts = [f"{sign}{action}" for sign, some in (("-", there - ours), ("+", ours - there)) for action in sorted(some)]
+    return " ".join(parts) or "for others, on other things or under other conditions → as it was made"
+
+
+def _actions(document: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    statements: Any = document.get("Statement", [])
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        actions: Any = statement.get("Action", statement.get("NotAction", []))
+        refused = "" if statement.get("Effect") == "Allow" else "not "
+        found |= {f"{refused}{action}" for action in ([actions] if isinstance(actions, str) else actions)}
+    return found
 
 
 def _ensure_policy(aws: Aws, name: str, wanted: dict[str, Any] | None) -> None:
@@ -107,7 +125,7 @@ def _ensure_policy(aws: Aws, name: str, wanted: dict[str, Any] | None) -> None:
         text = json.dumps(wanted, separators=(",", ":"))
         aws.change(
             "set",
-            f"policy of {name}",
+            f"policy of {name}" + (f": {differs(found, wanted)}" if found else ""),
             lambda: aws.iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=text),
         )
 
@@ -127,7 +145,7 @@ def _ensure_instance_profile(aws: Aws, config: Config, name: str) -> None:
         if _lacks(found, config.tags):
             aws.change(
                 "tag",
-                f"instance profile {name}",
+                f"instance profile {name} with {tag_words(tags_of(found), config.tags)}",
                 lambda: aws.iam.tag_instance_profile(InstanceProfileName=name, Tags=tag_list(config.tags)),
             )
     if found is None or name not in [role["RoleName"] for role in found["Roles"]]:

@@ -60,10 +60,11 @@ def ensure_interface(
     _check_place(config, found, subnet_id=subnet_id)
     aws.console.found(f"interface {interface_id} {found['PrivateIpAddress']}")
     aws.repair_tags(interface_id, tags_of(found), tags)
-    if [group["GroupId"] for group in found["Groups"]] != [group_id]:
+    groups = [group["GroupId"] for group in found["Groups"]]
+    if groups != [group_id]:
         aws.change(
             "set",
-            f"security group {group_id} of {interface_id}",
+            f"{interface_id}: security group {', '.join(groups)} → {group_id}",
             lambda: aws.ec2.modify_network_interface_attribute(NetworkInterfaceId=interface_id, Groups=[group_id]),
         )
     return found

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from lib import plan, programs, runlog, script
 from lib.aws import Clock, tags_of
 from lib.config import Config, Layers, resolve
+from lib.diagnosis import SSH_USERS, console_tail
 from lib.errors import KubeError, NothingFound, SettingError
-from lib.master import console_tail, own_instances
-from lib.summary import SSH_USERS
+from lib.master import own_instances
 
 if TYPE_CHECKING:
     from lib.aws import Aws

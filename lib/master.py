@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from lib import sizes
 from lib.aws import Aws, Planned, error_code, find_ours, is_not_found, one, tag_filters, tag_specification, tags_of
-from lib.errors import KubeError
+from lib.errors import Known, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -24,7 +24,6 @@ METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoin
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
 _PROFILE_LATE = "iaminstanceprofile"
 _IN_USE = ("InvalidNetworkInterface.InUse", "InvalidInterface.InUse")
-_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")  # what systemd writes to a console for a terminal's eyes
 ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
@@ -217,8 +216,14 @@ def wait_running(aws: Aws, config: Config, instance_id: str) -> None:
             running,
             seconds=config.kube_wait_instance_seconds,
             progress=lambda: last["state"],
-            at_end=lambda: f"it is {last['state']} {last.get('reason', '')}; see aws ec2 describe-instances",
+            at_end=lambda: Known(_why_not_running(aws, instance_id, last)),
         )
+
+
+def _why_not_running(aws: Aws, instance_id: str, last: Mapping[str, str]) -> str:
+    reason = f" ({last['reason']})" if last.get("reason") else ""
+    shown = f"aws ec2 describe-instances --region {aws.region} --instance-ids {instance_id}"
+    return f"it is {last['state']}{reason}: AWS takes its time; run the same command again, or look at {shown}"
 
 
 def _refuse_dead(last: dict[str, str]) -> None:
@@ -227,14 +232,6 @@ def _refuse_dead(last: dict[str, str]) -> None:
             f"the master was terminated as it started: {last.get('reason', 'AWS gives no reason')}",
             hint="run the same command again once that is mended: it makes a new one at the same address",
         )
-
-
-def console_tail(aws: Aws, instance_id: str, *, lines: int = 30) -> str:
-    """The end of the instance's console output, where the bootstrap says which step failed."""
-    if isinstance(instance_id, Planned):
-        return ""
-    output = aws.ec2.get_console_output(InstanceId=instance_id).get("Output", "")
-    return "\n".join(_COLOURS.sub("", output).splitlines()[-lines:])
 
 
 def own_instances(aws: Aws, config: Config) -> list[InstanceTypeDef]:
@@ -282,5 +279,5 @@ def wait_terminated(aws: Aws, config: Config) -> None:
             gone,
             seconds=config.kube_wait_delete_seconds,
             progress=lambda: f"{len(left)} left",
-            at_end=lambda: f"still there: {', '.join(left[:10])}",
+            at_end=lambda: Known(f"still there: {', '.join(left[:10])}; run the same command again"),
         )

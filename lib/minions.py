@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, find_ours, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, Planned, error_code, find_ours, one, tag_filters, tag_specification, tag_words, tags_of
+from lib.errors import Known
 from lib.master import METADATA, root_disk
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def ensure_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -
     if number != found["DefaultVersionNumber"]:
         aws.change(
             "set",
-            f"version {number} of {template_id} default",
+            f"launch template {template_id}: default version {found['DefaultVersionNumber']} → {number}",
             lambda: aws.ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion=str(number)),
         )
     return Template(template_id, wanted, number, versions if same else [*versions, _as_version(number, data)])
@@ -322,9 +323,11 @@ def _short(value: Any) -> str:
 def _repair_group_tags(aws: Aws, config: Config, found: AutoScalingGroupTypeDef) -> None:
     name = found["AutoScalingGroupName"]
     actual = {(tag["Key"], tag.get("Value"), tag.get("PropagateAtLaunch")) for tag in found["Tags"]}
+    there = {tag["Key"]: tag.get("Value", "") for tag in found["Tags"]}
     missing = [t for t in _group_tags(config, name) if (t["Key"], t["Value"], t["PropagateAtLaunch"]) not in actual]
     if missing:
-        aws.change("tag", f"group {name}", lambda: aws.autoscaling.create_or_update_tags(Tags=missing))
+        words = tag_words(there, {t["Key"]: t["Value"] for t in missing}) or "its tags for its instances too"
+        aws.change("tag", f"group {name} with {words}", lambda: aws.autoscaling.create_or_update_tags(Tags=missing))
 
 
 def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupTypeDef | None:
@@ -350,7 +353,7 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupType
         complete,
         seconds=config.kube_wait_instance_seconds,
         progress=lambda: seen["text"],
-        at_end=lambda: f"{seen['text']}; {last_failure(aws, name)}",
+        at_end=lambda: Known(f"{seen['text']}; {last_failure(aws, name)}"),
     )
 
 

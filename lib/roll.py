@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib import drain, minions
 from lib.api import Unreachable
-from lib.errors import KubeError
+from lib.errors import Known, KubeError
 from lib.minions import Size, Template
 
 if TYPE_CHECKING:
@@ -171,5 +171,5 @@ def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enou
         ready,
         seconds=config.kube_wait_nodes_seconds,
         progress=lambda: seen["text"],
-        at_end=lambda: f"{seen['text']}; no minion is removed before",
+        at_end=lambda: Known(f"{seen['text']}; no minion is removed before: see kubectl get nodes, then run it again"),
     )

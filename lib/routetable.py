@@ -132,8 +132,9 @@ def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
 def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subnet_id: str) -> None:
     if table and any(a.get("SubnetId") == subnet_id for a in table["Associations"]):
         return
-    if _association(aws, subnet_id):
-        aws.change("move", f"{subnet_id} to {table_id}", lambda: _move(aws, table_id, subnet_id))
+    there = _association(aws, subnet_id)
+    if there:
+        aws.change("set", f"{subnet_id}: route table {there[0]} → {table_id}", lambda: _move(aws, table_id, subnet_id))
         return
     aws.change(
         "attach",
@@ -168,12 +169,21 @@ def _route_out(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, gate
     if present and present[0].get("GatewayId") == gateway_id and present[0].get("State") != "blackhole":
         return
     put = aws.ec2.replace_route if present else aws.ec2.create_route
+    old = f"{_target(present[0])} → " if present else "to "
     aws.change(
         "route",
-        f"{ANYWHERE} to {gateway_id} in {table_id}",
+        f"{ANYWHERE} {old}{gateway_id} in {table_id}",
         lambda: put(RouteTableId=table_id, DestinationCidrBlock=ANYWHERE, GatewayId=gateway_id),
         done_on=["RouteAlreadyExists"],
     )
+
+
+def _target(route: RouteTypeDef) -> str:
+    """Where a route leads, and that this is gone, if it is."""
+    gone = " (gone)" if route.get("State") == "blackhole" else ""
+    names = ("GatewayId", "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId", "VpcPeeringConnectionId")
+    found: Any = route
+    return next((str(found[name]) for name in names if found.get(name)), "elsewhere") + gone
 
 
 def delete_route_table(aws: Aws, table: RouteTableTypeDef) -> None:

@@ -108,7 +108,7 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
             console.error(f"{lost}{f'. Made in this run: {this.made}' if made else ''}", hint=_GOES_ON if made else "")
         return REFUSED
     except KubeError as error:
-        console.error(str(error), hint=error.hint)
+        console.error(str(error), hint=error.hint, seen=error.seen)
         # A setting refused half-way is no longer one refused before anything was changed.
         return REFUSED if this.has_changed() else error.exit_code
     except FAILURES as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Sequence
+import functools
 from typing import TYPE_CHECKING
 
 from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
-from lib.aws import tags_of
-from lib.master import console_tail, own_instances
+from lib.diagnosis import SSH_USERS, of_master, of_nodes
 from lib.minions import own_groups
 from lib.programs import find_program
 
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     from lib.config import Config
     from lib.kubeconfig import Client
 
-_FEW = 3
 _SOON_DAYS = 30
-SSH_USERS = {"debian": "admin", "ubuntu": "ubuntu"}
 
 
 def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api | None:
@@ -31,7 +28,7 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     if aws.dry_run:
         return None
     api = Api(client)
-    if wait_healthy(aws, config, api, known=lambda: _known(aws, config, client, master_id)):
+    if wait_healthy(aws, config, api, known=lambda: of_master(aws, config, master_id, host=_host(client))):
         return api
     aws.console.warn(
         f"{api.server} cannot be reached from here, so the cluster was not checked: run this again inside the VPC"
@@ -39,7 +36,7 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     return None
 
 
-def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, *, master_id: str) -> list[Node]:
+def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client) -> list[Node]:
     """The nodes, once as many are Ready as the cluster should have.
 
     [] where there is no API to ask. Raises WaitExpired, KubeError.
@@ -47,13 +44,8 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
     if api is None:
         return []
 
-    def known() -> str:
-        return _known(aws, config, client, master_id)
-
     expected = 1 + sum(group["DesiredCapacity"] for group in own_groups(aws, config))
-    nodes = wait_nodes(
-        aws, config, api, expected=expected, known=lambda there: f"{_late_minions(aws, config, there)}{known()}"
-    )
+    nodes = wait_nodes(aws, config, api, expected=expected, known=functools.partial(of_nodes, aws, config))
     validate(api)
     for node in nodes:
         aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
@@ -78,27 +70,8 @@ def _say_certificates(aws: Aws, api: Api, client: Client) -> None:
             )
 
 
-def _known(aws: Aws, config: Config, client: Client, master_id: str) -> str:
-    """What is known of a master that does not answer, and where to look."""
-    host = client.server.removeprefix("https://").split(":")[0]
-    tail = console_tail(aws, master_id)
-    where = f"look at: ssh -i {config.aws_ssh_key} {SSH_USERS[config.kube_os_distribution]}@{host} sudo journalctl -b"
-    return f"the master's console ends:\n{tail}\n{where}" if tail else f"the master's console is empty\n{where}"
-
-
-def _late_minions(aws: Aws, config: Config, there: Sequence[Node]) -> str:
-    """What the bootstrap of the minions that have not joined said last; of a few, since they mostly say the same."""
-    names = {node.name for node in there}
-    late = [
-        instance["InstanceId"]
-        for instance in own_instances(aws, config)
-        if tags_of(instance).get("Role") == config.node_name and instance.get("PrivateDnsName") not in names
-    ]
-    lines = ""
-    for instance_id in late[:_FEW]:
-        said = [line for line in console_tail(aws, instance_id, lines=200).splitlines() if "kube-bootstrap:" in line]
-        lines += f"minion {instance_id}: {said[-1].strip() if said else 'nothing from its bootstrap yet'}\n"
-    return lines
+def _host(client: Client) -> str:
+    return client.server.removeprefix("https://").split(":")[0]
 
 
 def _say_services(aws: Aws, api: Api) -> None:
@@ -117,7 +90,7 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
     again = f", {aws.retries} calls repeated" if aws.retries else ""
     line()
     line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
-    host = client.server.removeprefix("https://").split(":")[0]
+    host = _host(client)
     kubectl = (
         "kubectl" if find_program("kubectl") else "kubectl (to be installed: https://kubernetes.io/docs/tasks/tools)"
     )

@@ -85,7 +85,8 @@ def _repair_dns(aws: Aws, vpc_id: str) -> None:
 
 def _enable_dns(aws: Aws, vpc_id: str, attribute: str) -> None:
     change = {DNS_ATTRIBUTES[attribute]: {"Value": True}}
-    aws.change("set", f"{attribute} of {vpc_id}", lambda: aws.ec2.modify_vpc_attribute(VpcId=vpc_id, **change))  # type: ignore[arg-type]
+    words = f"{vpc_id}: {attribute} false → true"
+    aws.change("set", words, lambda: aws.ec2.modify_vpc_attribute(VpcId=vpc_id, **change))  # type: ignore[arg-type]
 
 
 def contents(aws: Aws, vpc_id: str) -> list[str]:

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import urllib.request
-from contextlib import suppress
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -375,10 +374,11 @@ def main() -> int:
         print("inventory: run it within python -m sandbox -- ...", file=sys.stderr)
         return 125
     with urllib.request.urlopen(f"{endpoint}/_sandbox/inventory") as answer:
-        with suppress(BrokenPipeError):  # `head` has seen enough
-            print(answer.read().decode(), flush=True)
-            return 0
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush at the end is quiet
+        inventory = answer.read().decode()
+    try:
+        print(inventory, flush=True)
+    except BrokenPipeError:  # `head` has seen enough; Python's own flush at the end must not mind either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -199,11 +199,11 @@ class Late:
 
     def _hide(self, call: Call, answer: Answer) -> None:
         due = self._world.now + self._seconds
-        known = self._world.state.late
+        hidden = self._world.state.late
         for where, name in _made(call, answer):
             # An id that is made again is a repeated call's; a name can have gone and come back, which is late anew.
-            again = where != call.region and known.get((where, name), due) <= self._world.now
-            known[where, name] = due if again else known.get((where, name), due)
+            again = where != call.region and hidden.get((where, name), due) <= self._world.now
+            hidden[where, name] = due if again else hidden.get((where, name), due)
         if call.operation in ("CreateInstanceProfile", "AddRoleToInstanceProfile"):
             known = self._world.state.profiles
             name = call.params["InstanceProfileName"]

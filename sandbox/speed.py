@@ -13,6 +13,14 @@ def install() -> None:
     _attributes()
     _xml()
     _lookups()
+    _private_keys()
+
+
+def _private_keys() -> None:
+    """moto makes an RSA key for every key of KMS, symmetric ones too, which never use it."""
+    from moto.kms import models, utils
+
+    models.generate_private_key = functools.cache(utils.generate_private_key)  # type: ignore[attr-defined]
 
 
 def _tags() -> None:

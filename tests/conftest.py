@@ -15,7 +15,10 @@ import boto3
 import botocore.loaders
 import botocore.session
 import pytest
+from botocore.client import ClientCreator
 from botocore.config import Config as BotoConfig
+from botocore.hooks import EventAliaser
+from direct import direct
 
 from sandbox import surroundings
 from sandbox.app import Record, Sandbox
@@ -135,12 +138,32 @@ def _environ(endpoint: str, home: Path) -> dict[str, str]:
 
 @contextmanager
 def models_read_once() -> Iterator[None]:
-    """Each run makes its own botocore session, which would read and parse the models of every service anew."""
+    """Each run makes its own botocore session, which would read and parse the models of every service anew.
+
+    And make a class of each client, with a method for each of EC2's 700 operations.
+    """
     loader = botocore.loaders.create_loader()
-    before = botocore.session.create_loader
-    botocore.session.create_loader = lambda *_: loader
-    yield
-    botocore.session.create_loader = before
+    make_class: Any = getattr(ClientCreator, "_create_client_class")  # noqa: B009  no stub knows it
+    classes: dict[str, type] = {}
+
+    def create_client_class(self: Any, service_name: str, service_model: Any) -> type:
+        if service_name not in classes:
+            classes[service_name] = make_class(self, service_name, service_model)
+        return classes[service_name]
+
+    find_alias: Any = getattr(EventAliaser, "_alias_event_name")  # noqa: B009  no stub knows it
+    aliases: dict[str, str] = {}
+
+    def alias(self: Any, event_name: str) -> str:
+        if event_name not in aliases:
+            aliases[event_name] = find_alias(self, event_name)
+        return aliases[event_name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda *_: loader)
+        patch.setattr(ClientCreator, "_create_client_class", create_client_class)
+        patch.setattr(EventAliaser, "_alias_event_name", alias)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -174,7 +197,9 @@ def simulated_aws() -> Iterator[_Server]:
     aws = Sandbox(clock)
     clock.listeners.append(aws.tick)
     aws.serve_hosts()
-    yield _Server(aws, clock, aws.serve())
+    endpoint = aws.serve()
+    with direct(aws, endpoint):
+        yield _Server(aws, clock, endpoint)
     aws.close()
 
 

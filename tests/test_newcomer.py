@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from conftest import REGION, Box
-from helpers import must, part
+from helpers import master_of, must, part
 from test_terminal import TERMINAL, on_terminal, plain
 
+from sandbox import cloud
 from sandbox.calls import Answer, Call, result_answer
 from sandbox.denials import Deny
 from sandbox.faults import put
+from sandbox.world import Delays
 
 MOST = 10
 
@@ -130,6 +132,85 @@ def test_a_dry_run_names_the_denied_action_before_anything_is_made(sandbox: Box)
     put(sandbox.aws, Deny("ec2:CreateVpc"))
     shown = " ".join(run(sandbox, "up", "--dry-run", code=3).split())
     assert "warning: IAM's simulation does not allow moto: ec2:CreateVpc; docs/permissions.md has" in shown
+
+
+def _speak(box: Box, lines: list[str]) -> Callable[[], None]:
+    """Have every console end so from now on, and no machine ever come up."""
+    box.aws.world.delays = Delays(host=10**6)
+    consoles = box.aws.world.state.consoles
+
+    def speak() -> None:
+        consoles.update(dict.fromkeys([i.id for i in cloud.instances(REGION)], lines))
+
+    box.aws.on_tick.append(speak)
+    return lambda: box.aws.on_tick.remove(speak)
+
+
+def test_an_api_that_never_answers(sandbox: Box) -> None:
+    sandbox.aws.world.delays = Delays(host=10**6)
+    said = answer(run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4), "error: ")
+    master = master_of(sandbox)
+    assert re.search(r"waited 4 s for the API at https://\S+, and it did not come last answer: ", said)
+    assert f"master {master} is running, AWS's status checks: system ok, instance ok" in said
+    assert "nothing from its bootstrap is on its console" in said
+    assert re.search(r"next: ssh -i \S+ admin@\S+ sudo journalctl -b -u kube-bootstrap -u kubelet", said)
+
+
+def test_a_bootstrap_that_fails_at_step_4(sandbox: Box) -> None:
+    failed = "kube-bootstrap: step 4/8 certificates: failed: pki.tar has another sha256"
+    lines = [f"line {n}" for n in range(40)]
+    quiet = _speak(sandbox, [*lines, "kube-bootstrap: step 3/8 downloads: ok", failed, "[ OK ] Reached target"])
+    shown = run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4)
+    quiet()
+    said = answer(shown, "error: ")
+    assert "its bootstrap: step 4/8 certificates: failed: pki.tar has another sha256" in said
+    assert "next: ssh -i" in said
+    before = shown.partition("\nerror: ")[0].partition("'s console ends:\n")[2].splitlines()
+    assert len(before) == 30
+    assert [line for line in before if line.startswith(">")] == [f"> {failed}"]
+
+
+@pytest.mark.parametrize(
+    ("state", "system", "instance", "words"),
+    [
+        ("running", "impaired", "ok", "next: aws ec2 reboot-instances --region us-west-2 --instance-ids i-"),
+        ("running", "ok", "impaired", "next: aws ec2 reboot-instances --region us-west-2 --instance-ids i-"),
+        ("stopped", "not-applicable", "not-applicable", "next: run the same command again: it starts what is stopped"),
+    ],
+)
+def test_what_aws_checks_of_the_master_decides_what_to_do(
+    sandbox: Box, state: str, system: str, instance: str, words: str
+) -> None:
+    def before(call: Call) -> Answer | None:
+        if call.operation != "DescribeInstanceStatus":
+            return None
+        told = {"SystemStatus": {"Status": system}, "InstanceStatus": {"Status": instance}}
+        return result_answer(call, {"InstanceStatuses": [{"InstanceState": {"Name": state}, **told}]})
+
+    sandbox.aws.world.delays = Delays(host=10**6)
+    sandbox.aws.hooks.before.append(before)
+    said = answer(run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4), "error: ")
+    assert f"is {state}, AWS's status checks: system {system}, instance {instance}" in said
+    assert words in said
+
+
+def test_a_status_that_may_not_be_asked_hides_nothing(sandbox: Box) -> None:
+    quiet = _speak(sandbox, ["kube-bootstrap: step 4/8 certificates: failed: no"])
+    put(sandbox.aws, Deny("ec2:DescribeInstanceStatus"))
+    said = answer(run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4), "error: ")
+    quiet()
+    assert "status checks: not known (UnauthorizedOperation) its bootstrap: step 4/8 certificates: failed: no" in said
+
+
+def test_a_minion_that_does_not_join_is_the_one_that_is_told_of(sandbox: Box) -> None:
+    must(sandbox.up(NUM_NODES=1))
+    quiet = _speak(sandbox, ["kube-bootstrap: step 4/6 downloads: failed: no route"])
+    shown = run(sandbox, "up", code=1, NUM_NODES=2, KUBE_WAIT_NODES_SECONDS=4)
+    quiet()
+    said = answer(shown, "error: ")
+    assert re.search(r"minion i-\w+ is running, .* its bootstrap: step 4/6 downloads: failed: no route", said)
+    assert re.search(r"minion i-\w+'s console ends:\n> kube-bootstrap: step 4/6", shown)
+    assert "next: ssh -i" in said
 
 
 def test_with_the_permission_the_same_command_goes_on(sandbox: Box) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -266,43 +267,89 @@ def key_pair_removed(box: Box) -> None:
     box.client("ec2").delete_key_pair(KeyName=only(part(box, "key pairs")))
 
 
-DRIFTS: list[tuple[Callable[[Box], None], set[str]]] = [
-    (rule_removed, {"ec2:AuthorizeSecurityGroupIngress"}),
-    (all_rules_removed, {"ec2:AuthorizeSecurityGroupIngress"}),
-    (policy_changed, {"iam:PutRolePolicy"}),
-    (policy_removed, {"iam:PutRolePolicy"}),
-    (policy_given_to_minions, {"iam:DeleteRolePolicy"}),
-    (trust_changed, {"iam:UpdateAssumeRolePolicy"}),
-    (role_out_of_profile, {"iam:AddRoleToInstanceProfile"}),
-    (default_route_removed, {"ec2:CreateRoute"}),
-    (default_route_elsewhere, {"ec2:ReplaceRoute"}),
-    (table_dissociated, {"ec2:AssociateRouteTable"}),
-    (dns_hostnames_off, {"ec2:ModifyVpcAttribute"}),
-    (dns_support_off, {"ec2:ModifyVpcAttribute"}),
-    (dhcp_dissociated, {"ec2:AssociateDhcpOptions"}),
-    (public_access_let_in, {"s3:PutPublicAccessBlock"}),
-    (bucket_encryption_removed, {"s3:PutBucketEncryption"}),
-    (settings_removed, {"s3:PutObject"}),
-    (versioning_suspended, {"s3:PutBucketVersioning"}),
-    (lifecycle_removed, {"s3:PutBucketLifecycleConfiguration"}),
-    (group_deleted, {"autoscaling:CreateAutoScalingGroup"}),
-    (group_half_deleted, {"autoscaling:CreateAutoScalingGroup"}),
-    (group_resized, {"autoscaling:UpdateAutoScalingGroup"}),
-    (group_on_another_version, {"autoscaling:UpdateAutoScalingGroup"}),
-    (group_tags_removed, {"autoscaling:CreateOrUpdateTags"}),
-    (address_disassociated, {"ec2:AssociateAddress"}),
-    (address_moved, {"ec2:AssociateAddress"}),
-    (interface_in_another_group, {"ec2:ModifyNetworkInterfaceAttribute"}),
-    (master_stopped, {"ec2:StartInstances"}),
-    (master_stopping, {"ec2:StartInstances"}),
-    (minion_terminated, set()),
-    (key_pair_removed, {"ec2:ImportKeyPair"}),
+def lifecycle_changed(box: Box) -> None:
+    s3, bucket = box.client("s3"), bucket_of(box)
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    for rule in rules:
+        rule["NoncurrentVersionExpiration"] |= {"NewerNoncurrentVersions": 3} if "etcd" in rule["ID"] else {}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+
+
+def vpc_renamed(box: Box) -> None:
+    tag = {"Key": "Name", "Value": "theirs"}
+    box.client("ec2").create_tags(Resources=[only(part(box, "vpcs"))], Tags=[tag])
+
+
+def alarm_slowed(box: Box) -> None:
+    cloudwatch = box.client("cloudwatch")
+    alarm = cloudwatch.describe_alarms(AlarmNames=[f"{ID}-master-recover"])["MetricAlarms"][0]
+    told = ("AlarmArn", "AlarmConfigurationUpdatedTimestamp", "Period")
+    kept = {key: value for key, value in alarm.items() if key not in told and not key.startswith("State")}
+    cloudwatch.put_metric_alarm(**kept, Period=300)
+
+
+# What somebody did, what mends it, and how a dry run names it: what it is, and what it would be.
+DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
+    (rule_removed, {"ec2:AuthorizeSecurityGroupIngress"}, r"would allow \S+ from \S+ to sg-\w+"),
+    (all_rules_removed, {"ec2:AuthorizeSecurityGroupIngress"}, r"would allow .*tcp/22 from 0.0.0.0/0.* to sg-\w+"),
+    (policy_changed, {"iam:PutRolePolicy"}, rf"would set policy of {MASTER_ROLE}: -\* \+.*\+s3:GetObject"),
+    (policy_removed, {"iam:PutRolePolicy"}, rf"would set policy of {MASTER_ROLE}\n"),
+    (policy_given_to_minions, {"iam:DeleteRolePolicy"}, rf"would delete policy of {MINION_ROLE}\n"),
+    (trust_changed, {"iam:UpdateAssumeRolePolicy"}, rf"would set role {MASTER_ROLE}: trust for others, .* → as it was"),
+    (role_out_of_profile, {"iam:AddRoleToInstanceProfile"}, rf"would add role {MINION_ROLE} to its instance profile"),
+    (default_route_removed, {"ec2:CreateRoute"}, r"would route 0.0.0.0/0 to igw-\w+ in rtb-"),
+    (default_route_elsewhere, {"ec2:ReplaceRoute"}, r"would route 0.0.0.0/0 eni-\w+ → igw-\w+ in rtb-"),
+    (table_dissociated, {"ec2:AssociateRouteTable"}, r"would attach rtb-\w+ to subnet-"),
+    (dns_hostnames_off, {"ec2:ModifyVpcAttribute"}, r"would set vpc-\w+: enableDnsHostnames false → true"),
+    (dns_support_off, {"ec2:ModifyVpcAttribute"}, r"would set vpc-\w+: enableDnsSupport false → true"),
+    (dhcp_dissociated, {"ec2:AssociateDhcpOptions"}, r"would set vpc-\w+: DHCP options default → dopt-"),
+    (public_access_let_in, {"s3:PutPublicAccessBlock"}, r"would set \S+: public access not all blocked → blocked"),
+    (bucket_encryption_removed, {"s3:PutBucketEncryption"}, r"would set \S+: encryption otherwise → AES256"),
+    (settings_removed, {"s3:PutObject"}, r"would put \S*settings\S* .*into "),
+    (versioning_suspended, {"s3:PutBucketVersioning"}, r"would set \S+: versions not kept → kept"),
+    (
+        lifecycle_removed,
+        {"s3:PutBucketLifecycleConfiguration"},
+        r"would set \S+: snapshots of etcd beside the newest 28\n",
+    ),
+    (lifecycle_changed, {"s3:PutBucketLifecycleConfiguration"}, r"snapshots of etcd beside the newest 3 → 28\n"),
+    (group_deleted, {"autoscaling:CreateAutoScalingGroup"}, rf"would create group {GROUP}"),
+    (group_half_deleted, {"autoscaling:CreateAutoScalingGroup"}, rf"would create group {GROUP}"),
+    (group_resized, {"autoscaling:UpdateAutoScalingGroup"}, rf"would set group {GROUP}: .*DesiredCapacity 1 → 2"),
+    (
+        group_on_another_version,
+        {"autoscaling:UpdateAutoScalingGroup"},
+        rf"would set group {GROUP}: LaunchTemplate .* → ",
+    ),
+    (group_tags_removed, {"autoscaling:CreateOrUpdateTags"}, rf"would tag group {GROUP} with .*Name=kubernetes-minion"),
+    (address_disassociated, {"ec2:AssociateAddress"}, r"would attach 127\S+ to eni-"),
+    (address_moved, {"ec2:AssociateAddress"}, r"would attach 127\S+ to eni-"),
+    (
+        interface_in_another_group,
+        {"ec2:ModifyNetworkInterfaceAttribute"},
+        r"would set eni-\w+: security group sg-\w+ → sg-",
+    ),
+    (master_stopped, {"ec2:StartInstances"}, r"found   master i-\w+ t3.medium \(stopped\)\n +would start master i-"),
+    (master_stopping, {"ec2:StartInstances"}, r"found   master i-\w+ t3.medium \(stop\w+\)\n +would start master i-"),
+    (minion_terminated, set(), r"Nothing to do"),
+    (key_pair_removed, {"ec2:ImportKeyPair"}, r"would import key pair "),
+    (vpc_renamed, {"ec2:CreateTags"}, r"would tag vpc-\w+ with Name: theirs → kubernetes-vpc\n"),
+    (
+        alarm_slowed,
+        {"cloudwatch:PutMetricAlarm"},
+        r"would set alarm \S+-recover of i-\w+: Period 300 → 60",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("drift", "repair"), DRIFTS, ids=[drift.__name__ for drift, _ in DRIFTS])
-def test_drift_is_repaired(finished: Finished, drift: Callable[[Box], None], repair: set[str]) -> None:
+@pytest.mark.parametrize(("drift", "repair", "said"), DRIFTS, ids=[drift.__name__ for drift, *_ in DRIFTS])
+def test_drift_is_said_by_a_dry_run_and_repaired(
+    finished: Finished, drift: Callable[[Box], None], repair: set[str], said: str
+) -> None:
     drift(finished)
+    would = finished.up("--dry-run")
+    assert (would.code, would.changing) == (3 if repair else 0, [])
+    assert re.search(said, would.out), would.out
     result = must(finished.up())
     assert set(result.changing) == repair
     settle(finished, 2)

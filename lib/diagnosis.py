@@ -1,0 +1,109 @@
+"""What is known of an instance that was waited for in vain: state, AWS's checks, console, and what to type next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lib.aws import FAILURES, Planned, error_code, tags_of
+from lib.errors import Known
+from lib.master import own_instances
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+    from lib.api import Node
+    from lib.aws import Aws
+    from lib.config import Config
+
+SSH_USERS = {"debian": "admin", "ubuntu": "ubuntu"}
+_FEW = 3
+_LINES = 30  # of the console: more than what one step of the bootstrap says
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")  # what systemd writes to a console for a terminal's eyes
+_STEP = re.compile(r"kube-bootstrap: (step \d+/\d+ .*)")
+_FAILED = re.compile(r"kube-bootstrap: step \d+/\d+ [^:]*: failed")
+
+
+def console_tail(aws: Aws, instance_id: str, *, lines: int = _LINES) -> str:
+    """The end of the instance's console output, where the bootstrap says which step failed."""
+    if isinstance(instance_id, Planned):
+        return ""
+    output = aws.ec2.get_console_output(InstanceId=instance_id).get("Output", "")
+    return "\n".join(_COLOURS.sub("", output).splitlines()[-lines:])
+
+
+def of_master(aws: Aws, config: Config, instance_id: str, *, host: str) -> Known:
+    """What is known of a master whose API does not answer."""
+    return _of(aws, config, f"master {instance_id}", instance_id, host=host)
+
+
+def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
+    """What is known of the minions that have not joined, or are not Ready."""
+    late = _not_joined(aws, config, there)
+    if not late:
+        name = next((node.name for node in there if not node.ready), "")
+        return Known(f"next: kubectl describe node {name}" if name else "next: kubectl get nodes -o wide")
+    first = late[0]
+    host = first.get("PublicIpAddress") or first.get("PrivateIpAddress", "")
+    known = _of(aws, config, f"minion {first['InstanceId']}", first["InstanceId"], host=host)
+    others = [f"minion {each['InstanceId']}: {_bootstrap(aws, each['InstanceId'])}" for each in late[1:_FEW]]
+    more = [f"and {len(late) - _FEW} minions more have not joined"] if len(late) > _FEW else []
+    return Known("\n".join([*others, *more, known.hint]), known.seen)
+
+
+def _not_joined(aws: Aws, config: Config, there: Sequence[Node]) -> list[InstanceTypeDef]:
+    names = {node.name for node in there}
+    ours = [i for i in own_instances(aws, config) if tags_of(i).get("Role") == config.node_name]
+    return [instance for instance in ours if instance.get("PrivateDnsName") not in names]
+
+
+def _bootstrap(aws: Aws, instance_id: str) -> str:
+    return _last_step(console_tail(aws, instance_id, lines=200)) or "nothing from its bootstrap yet"
+
+
+def _of(aws: Aws, config: Config, name: str, instance_id: str, *, host: str) -> Known:
+    tail = console_tail(aws, instance_id)
+    state, checks = _status(aws, instance_id)
+    step = _last_step(tail)
+    lines = [
+        f"{name} is {state}, AWS's status checks: {checks}",
+        f"its bootstrap: {step}" if step else "nothing from its bootstrap is on its console",
+        f"next: {_next(aws, config, instance_id, state=state, checks=checks, host=host)}",
+    ]
+    return Known("\n".join(lines), f"{name}'s console ends:\n{_marked(tail)}" if tail else "")
+
+
+def _status(aws: Aws, instance_id: str) -> tuple[str, str]:
+    """The instance's state, and AWS's checks of its host and of itself: "system ok, instance initializing".
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-system-instance-status-check.html
+    """
+    try:
+        answer = aws.ec2.describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)
+    except FAILURES as error:  # the console says more, if it can be had
+        return "not to be seen", f"not known ({error_code(error) or 'AWS does not answer'})"
+    found = answer["InstanceStatuses"][0]
+    checks = {"system": found["SystemStatus"]["Status"], "instance": found["InstanceStatus"]["Status"]}
+    return found["InstanceState"]["Name"], ", ".join(f"{what} {status}" for what, status in checks.items())
+
+
+def _last_step(console: str) -> str:
+    """The bootstrap's last word about a step; it repeats a failed one by itself."""
+    steps = _STEP.findall(console)
+    return str(steps[-1]).strip() if steps else ""
+
+
+def _marked(console: str) -> str:
+    """The lines, with a > before each that says that a step failed."""
+    return "\n".join(f"{'>' if _FAILED.search(line) else ' '} {line}" for line in console.splitlines())
+
+
+def _next(aws: Aws, config: Config, instance_id: str, *, state: str, checks: str, host: str) -> str:
+    """The one command that gets a person further."""
+    if state != "running":
+        return "run the same command again: it starts what is stopped, and makes what is gone anew"
+    if "impaired" in checks:
+        return f"aws ec2 reboot-instances --region {aws.region} --instance-ids {instance_id}"
+    user = SSH_USERS[config.kube_os_distribution]
+    return f"ssh -i {config.aws_ssh_key} {user}@{host} sudo journalctl -b -u kube-bootstrap -u kubelet"
