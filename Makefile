@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test torture bench bench-nodes e2e release pin docs clean
+.PHONY: help try test torture bench bench-nodes e2e release pin docs pictures clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make release  build Kubernetes and what a node needs, for machines where no download site can be reached (Go; 12 minutes)"
 	@echo "make pin    write the published sums of the default downloads into templates/releases.env"
 	@echo "make docs   make docs/options.md from config-default.env, docs/permissions.md from docs/permissions-policy.json"
+	@echo "make pictures  make docs/up.svg and docs/failure.svg from what kube_up.py prints in the sandbox"
 	@echo "make clean  remove what these made here"
 
 try: $(READY)
@@ -51,6 +52,9 @@ pin: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m lib.options >docs/options.md
 	@$(BIN)/python -m lib.permissions >docs/permissions.md
+
+pictures: $(READY)
+	@$(BIN)/python -m sandbox.pictures
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -158,7 +158,7 @@ class Console:
 
     def planned_all(self, changes: int) -> None:
         """The end of a dry run."""
-        what = f"This would make {changes} changes. Nothing was changed: leave out --dry-run to make them."
+        what = f"This would make {changes} changes and made none: leave out --dry-run to make them."
         self.line(what if changes else "Nothing to do.")
 
     def warn(self, words: str) -> None:

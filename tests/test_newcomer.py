@@ -52,7 +52,7 @@ def test_help_says_on_its_first_screen_what_it_does_and_how_to_go_on(sandbox: Bo
 
 def test_a_dry_run_ends_with_what_it_found_and_what_to_type(sandbox: Box) -> None:
     shown = run(sandbox, "up", "--dry-run", code=3)
-    assert re.search(r"\nThis would make \d+ changes. Nothing was changed: leave out --dry-run to make them.\n$", shown)
+    assert re.search(r"\nThis would make \d+ changes and made none: leave out --dry-run to make them.\n$", shown)
     assert "create  " not in shown.replace("would create  ", "")
     # What is not there is not said to be found.
     assert set(re.findall(r"found +(\w+)", shown)) == {"image"}
