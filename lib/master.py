@@ -63,7 +63,8 @@ def ensure_master(
     The one that KUBE_REPLACE_MASTER names is terminated first. Raises KubeError.
     """
     found = find_master(aws, config)
-    if found and found["State"]["Name"] in ("shutting-down", "stopping"):
+    leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
+    if found and found["State"]["Name"] in leaving:
         found = _wait_settled(aws, config, found["InstanceId"])
     if found and found["InstanceId"] == config.kube_replace_master:
         _end(aws, config, found["InstanceId"])
@@ -88,7 +89,7 @@ def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, user_data: byte
     if size != config.master_size:
         _resize(aws, config, found)
         state = "stopped"
-    if state == "stopped":
+    if state in ("stopping", "stopped"):
         aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
     if not _made_from(user_data).items() <= tags_of(found).items():
         aws.console.warn(
@@ -210,7 +211,7 @@ def wait_running(aws: Aws, config: Config, instance_id: str) -> None:
         _refuse_dead(last)
         return True if last["state"] == "running" else None
 
-    if not isinstance(instance_id, Planned):
+    if not aws.dry_run:
         aws.wait(
             f"master {instance_id} to run",
             running,

@@ -327,12 +327,12 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
     (
         interface_in_another_group,
         {"ec2:ModifyNetworkInterfaceAttribute"},
-        r"would set eni-\w+: security group sg-\w+ → sg-",
+        r"would set eni-\w+: security group sg-\S+, sg-\w+ → sg-\w+\n",
     ),
     (master_stopped, {"ec2:StartInstances"}, r"found   master i-\w+ t3.medium \(stopped\)\n +would start master i-"),
     (master_stopping, {"ec2:StartInstances"}, r"found   master i-\w+ t3.medium \(stop\w+\)\n +would start master i-"),
     (minion_terminated, set(), r"Nothing to do"),
-    (key_pair_removed, {"ec2:ImportKeyPair"}, r"would import key pair "),
+    (key_pair_removed, {"ec2:ImportKeyPair"}, r"would create key pair from "),
     (vpc_renamed, {"ec2:CreateTags"}, r"would tag vpc-\w+ with Name: theirs → kubernetes-vpc\n"),
     (
         alarm_slowed,
@@ -348,7 +348,7 @@ def test_drift_is_said_by_a_dry_run_and_repaired(
 ) -> None:
     drift(finished)
     would = finished.up("--dry-run")
-    assert (would.code, would.changing) == (3 if repair else 0, [])
+    assert (would.code, would.changing) == (3 if repair else 0, []), would.out + would.err
     assert re.search(said, would.out), would.out
     result = must(finished.up())
     assert set(result.changing) == repair

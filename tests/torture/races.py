@@ -16,7 +16,7 @@ from torture.turns import Client, together
 
 CASES = 30  # different orders of two clients' calls
 # How an up ends whose cluster is removed under it: what it names is gone, or the master that it waits for.
-REMOVED = r"NotFound|NoSuch|Invalid IAM Instance Profile|is gone|terminated|did not come up"
+REMOVED = r"waited \d+ s for|NotFound|NoSuch|Invalid IAM Instance Profile|is gone|terminated|did not come up"
 # Kinds that AWS makes a second time when a second client asks for one.
 SOLE = ("vpcs", "dhcp options", "internet gateways", "route tables", "addresses", "volumes")
 
