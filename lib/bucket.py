@@ -425,4 +425,7 @@ def delete_bucket(aws: Aws, bucket: Bucket) -> None:
     except KubeError as refused:
         if getattr(refused, "code", "") != "BucketNotEmpty":
             raise
-        aws.console.warn(f"bucket {bucket.name} holds objects of others and stays")
+        aws.console.warn(
+            f"bucket {bucket.name} holds objects of others, or old versions of them, and stays: "
+            f"aws s3api list-object-versions --bucket {bucket.name} lists them"
+        )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import sizes
-from lib.aws import Aws, Planned, error_code, find_ours, is_not_found, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, error_code, find_ours, is_not_found, one, tag_filters, tag_specification, tags_of
 from lib.errors import Known, KubeError
 
 if TYPE_CHECKING:

@@ -140,6 +140,44 @@ def a_security_group(box: SharedBox, tags: Tags) -> Thing:
     return Thing("security groups", made, lambda: ec2.delete_security_group(GroupId=made))
 
 
+def _our_minions(box: SharedBox) -> str:
+    groups = part(box, "security groups").items()
+    return str(next(key for key, group in groups if group["name"].startswith("kubernetes-minion")))
+
+
+def _let_in(box: SharedBox, group: str) -> list[dict[str, Any]]:
+    """Let our minions into a group of somebody else's."""
+    rule = [{"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [{"GroupId": _our_minions(box)}]}]
+    box.client("ec2").authorize_security_group_ingress(GroupId=group, IpPermissions=rule)
+    return rule
+
+
+def a_security_group_that_names_ours(box: SharedBox, tags: Tags) -> Thing:
+    theirs = a_security_group(box, tags)
+    _let_in(box, theirs.name)
+    return theirs
+
+
+def a_rule_of_the_vpcs_own_group(box: SharedBox, _: Tags) -> Thing:
+    group = next(key for key, group in part(box, "security groups").items() if group["name"] == "default")
+    rule = _let_in(box, group)
+    ec2 = box.client("ec2")
+    return Thing("security groups", group, lambda: ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=rule))
+
+
+def an_interface_in_the_master(box: SharedBox, tags: Tags) -> Thing:
+    theirs = an_interface(box, tags)
+    box.client("ec2").attach_network_interface(NetworkInterfaceId=theirs.name, InstanceId=master_of(box), DeviceIndex=1)
+    return theirs
+
+
+def an_address_of_a_minion(box: SharedBox, tags: Tags) -> Thing:
+    theirs, master = an_address(box, tags), master_of(box)
+    minion = next(key for key in part(box, "instances") if key != master)
+    box.client("ec2").associate_address(AllocationId=theirs.name, InstanceId=minion)
+    return theirs
+
+
 def a_route_table(box: SharedBox, tags: Tags) -> Thing:
     ec2 = box.client("ec2")
     made = ec2.create_route_table(VpcId=_vpc(box), TagSpecifications=_specification("route-table", tags))["RouteTable"][
@@ -235,7 +273,13 @@ def a_group(box: SharedBox, tags: Tags) -> Thing:
 def an_object(box: SharedBox, tags: Tags) -> Thing:
     s3, bucket, key = box.client("s3"), bucket_of(box), f"{REGION}/kubernetes-2/settings.env"
     s3.put_object(Bucket=bucket, Key=key, Body=b"theirs")
-    return Thing(bucket, key, lambda: s3.delete_object(Bucket=bucket, Key=key), said=bucket, region="s3")
+
+    def remove() -> None:
+        """For good: in a versioned bucket an object that is only deleted has versions that stay."""
+        for version in s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]:
+            s3.delete_object(Bucket=bucket, Key=key, VersionId=version["VersionId"])
+
+    return Thing(bucket, key, remove, said=bucket, region="s3")
 
 
 def a_role(box: SharedBox, tags: Tags) -> Thing:
@@ -257,6 +301,10 @@ MAKERS: Sequence[Callable[[SharedBox, Tags], Thing]] = (
     a_volume,
     a_volume_in_the_master,
     a_security_group,
+    a_security_group_that_names_ours,
+    a_rule_of_the_vpcs_own_group,
+    an_interface_in_the_master,
+    an_address_of_a_minion,
     a_route_table,
     a_subnet,
     a_load_balancer,
