@@ -39,7 +39,11 @@ class Cluster:
     @property
     def version(self) -> str:
         """The version as Kubernetes writes it: v1.37.2."""
-        return "v" + (self.settings.get("KUBERNETES_VERSION") or "0.0.0").removeprefix("v")
+        return _version(self.settings)
+
+
+def _version(settings: dict[str, str]) -> str:
+    return "v" + (settings.get("KUBERNETES_VERSION") or "0.0.0").removeprefix("v")
 
 
 class HasInstance(Protocol):
@@ -165,7 +169,7 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
             "allocatable": _capacity(instance),
             "conditions": [_ready(created)],
             "addresses": _addresses(instance),
-            "nodeInfo": _info(cluster, instance),
+            "nodeInfo": _info(member),
         },
     }
 
@@ -232,11 +236,12 @@ def _addresses(instance: Any) -> list[dict[str, str]]:
     return [address for address in found if address["address"]]
 
 
-def _info(cluster: Cluster, instance: Any) -> dict[str, str]:
+def _info(member: Member) -> dict[str, str]:
+    instance = member.instance
     image = cloud.ec2(instance.ec2_backend.region_name).amis.get(instance.image_id)
     return {
-        "kubeletVersion": cluster.version,
-        "kubeProxyVersion": cluster.version,
+        "kubeletVersion": _version(member.settings),
+        "kubeProxyVersion": _version(member.settings),
         "containerRuntimeVersion": RUNTIME,
         "kernelVersion": f"{KERNEL}-{_arch(instance)}",
         "osImage": getattr(image, "description", "") or "Linux",
