@@ -38,11 +38,15 @@ class WrongCertificate(Unreachable):
 
 @dataclass(frozen=True)
 class Node:
-    """One node as the API reports it."""
+    """One node as the API reports it.
+
+    `routed` is whether the cloud controller manager has made the route to its pods, which may be after it is Ready.
+    """
 
     name: str
     ready: bool
     version: str
+    routed: bool = False
     reason: str = ""
     instance_id: str = ""
     created: str = ""
@@ -119,11 +123,13 @@ def _tls(client: Client) -> ssl.SSLContext:
 
 def _node(item: dict[str, Any]) -> Node:
     status = item.get("status", {})
-    ready: dict[str, Any] = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+    conditions: dict[str, dict[str, Any]] = {c["type"]: c for c in status.get("conditions", [])}
+    ready = conditions.get("Ready", {})
     return Node(
         name=item["metadata"]["name"],
         ready=ready.get("status") == "True",
         version=status.get("nodeInfo", {}).get("kubeletVersion", "?"),
+        routed=conditions.get("NetworkUnavailable", {}).get("status") == "False",
         reason=" ".join(ready.get("message", "").split()),
         instance_id=item.get("spec", {}).get("providerID", "").rpartition("/")[2],
         created=item["metadata"].get("creationTimestamp", ""),

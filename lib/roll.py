@@ -158,11 +158,15 @@ def _remove(
 
 
 def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enough: int) -> None:
-    """Return once `enough` of the instances are Ready nodes that take pods. Raises WaitExpired."""
+    """Return once `enough` of the instances are Ready nodes whose pods can be reached. Raises WaitExpired.
+
+    A pod is evicted only then: its successor on a node that has no route yet would be served requests, and get none.
+    """
     seen = {"text": ""}
 
     def ready() -> bool | None:
-        count = sum(node.ready for key, node in _nodes(aws, config, api).items() if key in instances)
+        nodes = _nodes(aws, config, api)
+        count = sum(node.ready and node.routed for key, node in nodes.items() if key in instances)
         seen["text"] = f"{count} of {enough} Ready"
         return True if count >= enough else None
 

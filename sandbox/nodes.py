@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sandbox import cloud
 from sandbox.world import Kube
 
+ROUTED = {"type": "NetworkUnavailable", "status": "False", "reason": "RouteCreated"}
 KERNEL, RUNTIME = "6.12.48+deb13-cloud", "containerd://2.1.4"
 
 
@@ -167,7 +168,7 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
         "status": {
             "capacity": _capacity(instance),
             "allocatable": _capacity(instance),
-            "conditions": [_ready(created)],
+            "conditions": [_ready(created), ROUTED],
             "addresses": _addresses(instance),
             "nodeInfo": _info(member),
         },

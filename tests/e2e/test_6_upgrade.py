@@ -80,7 +80,7 @@ def old(stage: Stage) -> Iterator[Stage]:
     stage.up(**ASKING)
     stage.kubectl("apply", f"--filename={WORK}")
     stage.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
-    wait("the service to be asked", lambda: "ok" in stage.try_kubectl("logs", "asks", "--tail=20").stdout)
+    wait("the service to answer", lambda: stage.try_kubectl("logs", "asks", "--tail=20").stdout.count(" ok") == 20)
     yield stage
     assert stage.run("kube_down.py", **CLUSTER).code == 0
 
@@ -114,12 +114,16 @@ def test_an_upgrade_replaces_every_node_and_the_service_goes_on(old: Stage, tmp_
     with asking.all_along():
         result = old.up(**CLUSTER, KUBERNETES_VERSION=AFTER)
     asked = _asked(old)[before:]
-    failed = [line for line in asked if " ok" not in line]
+    failed = [line for line in asked if not line.endswith(" ok")]
     old.times["upgrade"] = result.seconds
     old.times["the API away in an upgrade"] = asking.gap()
     old.counts["requests to the service in an upgrade"] = len(asked)
     old.counts["of them failed"] = len(failed)
+    wait("the Nodes of dead minions to go", lambda: len(versions(old)) == 4)
     assert sorted(versions(old).values()) == [f"v{BEFORE}", *[f"v{AFTER}"] * 3]
+    (master,) = old.instances("old", role="master")
+    said = old.console(master)
+    assert said.index("snapshot of etcd in") < said.index(f"upgrading from Kubernetes {BEFORE} to {AFTER}")
     assert snapshots(old) > taken
     assert old.get("configmap", "kept")["data"] == {"word": "kept"}
     assert old.get("deployment", "web")["metadata"]["uid"] == uid
@@ -144,6 +148,7 @@ def test_what_goes_with_the_release_is_the_releases(old: Stage) -> None:
 
 def test_a_further_group_follows_by_its_own_command(old: Stage) -> None:
     old.up(**ASKING)
+    wait("the Node of a dead minion to go", lambda: len(versions(old)) == 4)
     assert set(versions(old).values()) == {f"v{AFTER}"}
     assert "nothing to do" in old.up(**CLUSTER).out
 
