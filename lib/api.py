@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -180,9 +180,15 @@ def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], str]
 
 
 def wait_nodes(
-    aws: Aws, config: Config, api: Api, *, expected: int, known: Callable[[Sequence[Node]], str]
+    aws: Aws,
+    config: Config,
+    api: Api,
+    *,
+    expected: int,
+    ended: Container[str],
+    known: Callable[[Sequence[Node]], str],
 ) -> list[Node]:
-    """The nodes, once `expected` of them, less ALLOWED_NOTREADY_NODES, are Ready.
+    """The nodes, once `expected` of them, less ALLOWED_NOTREADY_NODES, are Ready; those of `ended` instances left out.
 
     Those allowed to be late get CLUSTER_READY_ADDITIONAL_TIME_SECONDS more. Raises WaitExpired.
     """
@@ -190,7 +196,7 @@ def wait_nodes(
 
     def ready(enough: int) -> bool | None:
         try:
-            seen["nodes"] = api.nodes()
+            seen["nodes"] = [node for node in api.nodes() if node.instance_id not in ended]
         except Unreachable as error:
             seen["answer"] = str(error)
             return None

@@ -74,7 +74,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     config = preflight.check(aws, config, master=master, address_given=given)
     disk = find_disk(aws, config) if bucket and not config.kube_use_existing_master else None
     restore = snapshots.choose(aws, config, bucket, disk)
-    if master is not None and (disk or config.kube_use_existing_master):
+    if disk or config.kube_use_existing_master:
         upgrade.refuse(aws, layers, config)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
     known = releases.known_sums(aws, bucket)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
@@ -39,8 +39,10 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     return None
 
 
-def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, *, master_id: str) -> list[Node]:
-    """The nodes, once as many are Ready as the cluster should have.
+def validate_cluster(
+    aws: Aws, config: Config, api: Api | None, client: Client, *, master_id: str, ended: Container[str] = ()
+) -> list[Node]:
+    """The nodes, once as many are Ready as the cluster should have; those of `ended` instances do not count.
 
     [] where there is no API to ask. Raises WaitExpired, KubeError.
     """
@@ -52,7 +54,12 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
 
     expected = 1 + sum(group["DesiredCapacity"] for group in own_groups(aws, config))
     nodes = wait_nodes(
-        aws, config, api, expected=expected, known=lambda there: f"{_late_minions(aws, config, there)}{known()}"
+        aws,
+        config,
+        api,
+        expected=expected,
+        ended=ended,
+        known=lambda there: f"{_late_minions(aws, config, there)}{known()}",
     )
     validate(api)
     for node in nodes:

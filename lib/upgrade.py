@@ -44,6 +44,9 @@ def refuse(aws: Aws, layers: Layers, config: Config) -> None:
         _refuse_for_a_group(aws, config, remembered)
     if wanted == remembered:
         return
+    if not layers.asked(SETTING) and not remembered:
+        problem = "is not remembered, and no master is there that says which release the cluster has"
+        raise SettingError(SETTING, problem, "give the one that it had")
     if not layers.asked(SETTING):
         problem = f"is empty, which stands for {wanted}, and the cluster has {remembered}"
         raise SettingError(SETTING, problem, f"say {wanted} to upgrade it, or leave it out")

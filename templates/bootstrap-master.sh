@@ -420,6 +420,7 @@ addons() {
 		files+=(--filename "$file")
 	done
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
+	# Last of all, what the disk has now: until then an upgrade is not done.
 	sync
 	echo "$KUBERNETES_VERSION" | put $DISK/version
 }

@@ -10,6 +10,7 @@ from conftest import REGION, Box
 from helpers import (
     ID,
     bucket_of,
+    kill_master,
     master_of,
     master_settings,
     minion_settings,
@@ -136,6 +137,23 @@ def test_nothing_is_upgraded_by_accident(cluster: Box, monkeypatch: pytest.Monke
     assert f"Kubernetes {BEFORE}, 2 minions" in result.out
     assert (master_of(cluster), minions(cluster)) == (master, old)
     assert remembered(cluster)["KUBERNETES_VERSION"] == BEFORE
+
+
+def test_a_disk_that_nobody_knows_the_version_of_waits_for_it(cluster: Box) -> None:
+    cluster.client("s3").delete_object(Bucket=bucket_of(cluster), Key=SETTINGS)
+    kill_master(cluster)
+    settle(cluster)
+    words = ("KUBERNETES_VERSION: is not remembered, and no master is there", "give the one that it had")
+    refused_untouched(cluster, cluster.up(), 2, *words)
+    must(cluster.up(KUBERNETES_VERSION=BEFORE))
+    assert must(cluster.up()).changing == []
+
+
+def test_a_kept_disk_keeps_its_version(cluster: Box) -> None:
+    must(cluster.down("--keep-disk"))
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION="1.36.2"), 2, "cannot go down to 1.36.2")
+    must(cluster.up())
+    assert master_settings(cluster)["KUBERNETES_VERSION"] == BEFORE
 
 
 def test_a_dry_run_says_it_and_changes_nothing(cluster: Box) -> None:

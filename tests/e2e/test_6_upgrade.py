@@ -119,6 +119,7 @@ def test_an_upgrade_replaces_every_node_and_the_service_goes_on(old: Stage, tmp_
     old.times["the API away in an upgrade"] = asking.gap()
     old.counts["requests to the service in an upgrade"] = len(asked)
     old.counts["of them failed"] = len(failed)
+    assert (result.out.count(f" Ready v{BEFORE}"), result.out.count(f" Ready v{AFTER}")) == (1, 3)
     wait("the Nodes of dead minions to go", lambda: len(versions(old)) == 4)
     assert sorted(versions(old).values()) == [f"v{BEFORE}", *[f"v{AFTER}"] * 3]
     (master,) = old.instances("old", role="master")
