@@ -136,8 +136,8 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     if not the_master.runs:
         master.wait_running(aws, p.config, the_master.instance_id)
     reached = summary.wait_api(aws, p.config, client, master_id=the_master.instance_id)
-    roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
-    summary.validate_cluster(aws, p.config, reached, client)
+    ended = roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
+    summary.validate_cluster(aws, p.config, reached, client, ended=ended)
     aws.look_again()
     summary.say_done(aws, p.config, client)
 

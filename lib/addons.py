@@ -39,7 +39,7 @@ def chosen(config: Config) -> list[str]:
 def manifest(name: str, settings: Mapping[str, str]) -> bytes:
     """The addon's manifest with its ${NAMES} filled in from the settings and templates/releases.env."""
     text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
-    return string.Template(text).substitute({**versions(), **settings}).encode()
+    return string.Template(text).substitute({**versions(settings["KUBERNETES_VERSION"]), **settings}).encode()
 
 
 def ensure_addons(aws: Aws, config: Config, bucket: Bucket, settings: Mapping[str, str]) -> str:

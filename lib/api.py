@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -38,11 +38,15 @@ class WrongCertificate(Unreachable):
 
 @dataclass(frozen=True)
 class Node:
-    """One node as the API reports it."""
+    """One node as the API reports it.
+
+    `routed` is whether the cloud controller manager has made the route to its pods, which may be after it is Ready.
+    """
 
     name: str
     ready: bool
     version: str
+    routed: bool = False
     reason: str = ""
     instance_id: str = ""
     created: str = ""
@@ -120,11 +124,13 @@ def _tls(client: Client) -> ssl.SSLContext:
 
 def _node(item: dict[str, Any]) -> Node:
     status = item.get("status", {})
-    ready: dict[str, Any] = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+    conditions: dict[str, dict[str, Any]] = {c["type"]: c for c in status.get("conditions", [])}
+    ready = conditions.get("Ready", {})
     return Node(
         name=item["metadata"]["name"],
         ready=ready.get("status") == "True",
         version=status.get("nodeInfo", {}).get("kubeletVersion", "?"),
+        routed=conditions.get("NetworkUnavailable", {}).get("status") == "False",
         reason=" ".join(ready.get("message", "").split()),
         instance_id=item.get("spec", {}).get("providerID", "").rpartition("/")[2],
         created=item["metadata"].get("creationTimestamp", ""),
@@ -175,9 +181,15 @@ def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], Know
 
 
 def wait_nodes(
-    aws: Aws, config: Config, api: Api, *, expected: int, known: Callable[[Sequence[Node]], Known]
+    aws: Aws,
+    config: Config,
+    api: Api,
+    *,
+    expected: int,
+    ended: Container[str],
+    known: Callable[[Sequence[Node]], Known],
 ) -> list[Node]:
-    """The nodes, once `expected` of them, less ALLOWED_NOTREADY_NODES, are Ready.
+    """The nodes, once `expected` of them, less ALLOWED_NOTREADY_NODES, are Ready; those of `ended` instances left out.
 
     Those allowed to be late get CLUSTER_READY_ADDITIONAL_TIME_SECONDS more. Raises WaitExpired.
     """
@@ -185,7 +197,7 @@ def wait_nodes(
 
     def ready(enough: int) -> bool | None:
         try:
-            seen["nodes"] = api.nodes()
+            seen["nodes"] = [node for node in api.nodes() if node.instance_id not in ended]
         except Unreachable as error:
             seen["answer"] = str(error)
             return None

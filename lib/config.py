@@ -555,7 +555,6 @@ _FROM_THE_START = {
     "KUBE_VPC_CIDR_BASE": _DOWN_FIRST,
 }
 _WITH_A_MASTER = {
-    "KUBERNETES_VERSION": "leave it as it is: upgrades are not there yet",
     "KUBE_SUBNET_CIDR": _NEW_GROUP,
     "CLUSTER_IP_RANGE": _DOWN_FIRST,
     "SERVICE_CLUSTER_IP_RANGE": _DOWN_FIRST,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lib.images import Image
 
 USER_DATA_TAG = "KubernetesUserData"  # on the master's instance: what it was made from
+VERSION_TAG = "KubernetesVersion"  # and for which release
 METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
 _PROFILE_LATE = "iaminstanceprofile"
@@ -60,13 +61,14 @@ def ensure_master(
 ) -> tuple[str, bool]:
     """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
 
-    The one that KUBE_REPLACE_MASTER names is terminated first. Raises KubeError.
+    The one that KUBE_REPLACE_MASTER names is terminated first, and one that was made for another release of Kubernetes:
+    its successor upgrades what is on the disk. Raises KubeError.
     """
     found = find_master(aws, config)
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
         found = _wait_settled(aws, config, found["InstanceId"])
-    if found and found["InstanceId"] == config.kube_replace_master:
+    if found and (_is_upgraded(aws, config, found) or found["InstanceId"] == config.kube_replace_master):
         _end(aws, config, found["InstanceId"])
         found = None
     if found:
@@ -77,21 +79,37 @@ def ensure_master(
     return made, False
 
 
-def _made_from(user_data: bytes) -> dict[str, str]:
-    return {USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32]}
+def _is_upgraded(aws: Aws, config: Config, found: InstanceTypeDef) -> bool:
+    """Whether the master was made for another release, and so is to be replaced; says it."""
+    was = tags_of(found).get(VERSION_TAG, "")
+    if was in ("", config.kubernetes_version):
+        return False
+    aws.console.say(
+        f"Kubernetes {was} → {config.kubernetes_version}: master {found['InstanceId']} is replaced; "
+        "the new one takes a snapshot of etcd and upgrades what is on the disk"
+    )
+    if not config.kube_etcd_snapshot_hours:
+        aws.console.warn("no snapshot of etcd is taken before the upgrade: KUBE_ETCD_SNAPSHOT_HOURS=0")
+    return True
+
+
+def _made_from(config: Config, user_data: bytes) -> dict[str, str]:
+    return {USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32], VERSION_TAG: config.kubernetes_version}
 
 
 def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, user_data: bytes) -> bool:
     """Give the master its tags, its size, and have it started; whether it runs already."""
     instance_id, state, size = found["InstanceId"], found["State"]["Name"], found["InstanceType"]
     aws.console.found(f"master {instance_id} {size} ({state})")
-    aws.repair_tags(instance_id, tags_of(found), master_tags(config))
+    made_from = _made_from(config, user_data)
+    same = tags_of(found).get(USER_DATA_TAG) == made_from[USER_DATA_TAG]
+    aws.repair_tags(instance_id, tags_of(found), master_tags(config) | (made_from if same else {}))
     if size != config.master_size:
         _resize(aws, config, found)
         state = "stopped"
     if state in ("stopping", "stopped"):
         aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
-    if not _made_from(user_data).items() <= tags_of(found).items():
+    if not same:
         aws.console.warn(
             f"the master was made with other settings, and keeps them until it is made again: "
             f"KUBE_REPLACE_MASTER={instance_id} python kube_up.py"
@@ -167,7 +185,7 @@ def _make_master(
         DisableApiTermination=True,
         UserData=user_data,  # type: ignore[arg-type]
         TagSpecifications=[
-            *tag_specification("instance", master_tags(config) | _made_from(user_data)),
+            *tag_specification("instance", master_tags(config) | _made_from(config, user_data)),
             *tag_specification("volume", {"Name": f"{config.master_name}-root", **config.tags}),
         ],
         ClientToken=aws.token(),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import addons, beforehand, kubeenv, preflight, releases, snapshots, state, userdata
+from lib import addons, beforehand, kubeenv, preflight, releases, snapshots, state, upgrade, userdata
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES, explain
@@ -59,6 +59,8 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     aws.identify()
     layers, bucket, master = read_remembered(aws, layers)
     refuse_changes(layers, has_master=master is not None)
+    if master is not None:
+        layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
     config = resolve(layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, master=master)
@@ -72,6 +74,8 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     config = preflight.check(aws, config, master=master, address_given=given)
     disk = find_disk(aws, config) if bucket and not config.kube_use_existing_master else None
     restore = snapshots.choose(aws, config, bucket, disk)
+    if disk or config.kube_use_existing_master:
+        upgrade.refuse(aws, layers, config)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
     known = releases.known_sums(aws, bucket)
     sums = releases.find_sums(aws, wanted, known=known)
@@ -149,8 +153,9 @@ def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
 
 def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
     aws.console.say(f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}")
+    was, now = layers.remembered.get(upgrade.SETTING, ""), config.kubernetes_version
     aws.console.say(
-        f"cluster {config.cluster_id}: Kubernetes {config.kubernetes_version}, "
+        f"cluster {config.cluster_id}: Kubernetes {f'{was} → {now}' if was not in ('', now) else now}, "
         f"{config.num_nodes} minions in {config.kube_aws_zone}"
     )
     remembered = [name for name in layers.defaults if layers.source(name) == "remembered"]

@@ -46,9 +46,14 @@ class Download:
     pinned: str = ""
 
 
-def versions() -> dict[str, str]:
-    """What templates/releases.env says, nothing filled in."""
-    return read_env(RELEASES.read_text(encoding="utf-8"))
+def versions(kubernetes_version: str) -> dict[str, str]:
+    """What templates/releases.env says for that version of Kubernetes, nothing filled in.
+
+    NAME_1_36 stands there for what NAME is with a release of 1.36.
+    """
+    found = read_env(RELEASES.read_text(encoding="utf-8"))
+    suffix = "_" + "_".join(kubernetes_version.split(".")[:2])
+    return found | {name.removesuffix(suffix): text for name, text in found.items() if name.endswith(suffix)}
 
 
 def default_kubernetes() -> str:
@@ -63,7 +68,7 @@ def downloads(config: Config, architecture: str) -> list[Download]:
 
 def published(kubernetes_version: str, architecture: str, *, mirror: str = "") -> list[Download]:
     """The files of that version, at the release sites or at a mirror of them."""
-    releases, is_default = versions(), kubernetes_version == default_kubernetes()
+    releases, is_default = versions(kubernetes_version), kubernetes_version == default_kubernetes()
     values = {**releases, "KUBERNETES_VERSION": kubernetes_version, "ARCH": architecture}
 
     def fill(text: str) -> str:

@@ -27,21 +27,23 @@ _TOO_MANY = "one too many"
 
 def settle_minions(
     aws: Aws, config: Config, api: Api | None, name: str, *, template: Template, data: Mapping[str, Any]
-) -> None:
+) -> set[str]:
     """Return once the group `name` has the wanted number of minions, all of them from `template`'s default version.
 
-    `api` is None where it cannot be reached from here. Raises KubeError when something must go and could not.
+    Returns the instances that it has ended: the API still lists their nodes for a while. `api` is None where it cannot
+    be reached from here. Raises KubeError when something must go and could not.
     """
+    ended: set[str] = set()
     group = minions.wait_in_service(aws, config, name)
     if group is None:
-        return
+        return ended
     wanted = minions.wanted_size(config, group["DesiredCapacity"])
     if aws.dry_run:
         _foretell(aws, group, wanted, template, data)
-        return
+        return ended
     if api is None:
         _refuse_out_of_reach(config, group, wanted, template)
-        return
+        return ended
     while True:
         there = minions.living(group)
         nodes = _nodes(aws, config, api)
@@ -50,6 +52,7 @@ def settle_minions(
             victim = _victims(there, template, nodes)[0]
             why = template.differs(victim, data) if victim in old else _TOO_MANY
             _remove(aws, config, api, group, victim["InstanceId"], nodes=nodes, wanted=wanted, why=why)
+            ended.add(victim["InstanceId"])
         elif old:
             aws.console.say(f"{len(old)} to be replaced: one more minion first")
             more = wanted.desired + 1
@@ -58,12 +61,13 @@ def settle_minions(
             break
         group = minions.wait_in_service(aws, config, name)
         if group is None:
-            return
+            return ended
     minions.set_size(aws, group, wanted)
     for instance in there:
         node = nodes.get(instance["InstanceId"])
         if node and drain.is_ours(node):
             drain.uncordon(aws, api, node)
+    return ended
 
 
 def _foretell(
@@ -158,11 +162,15 @@ def _remove(
 
 
 def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enough: int) -> None:
-    """Return once `enough` of the instances are Ready nodes that take pods. Raises WaitExpired."""
+    """Return once `enough` of the instances are Ready nodes whose pods can be reached. Raises WaitExpired.
+
+    A pod is evicted only then: its successor on a node that has no route yet would be served requests, and get none.
+    """
     seen = {"text": ""}
 
     def ready() -> bool | None:
-        count = sum(node.ready for key, node in _nodes(aws, config, api).items() if key in instances)
+        nodes = _nodes(aws, config, api)
+        count = sum(node.ready and node.routed for key, node in nodes.items() if key in instances)
         seen["text"] = f"{count} of {enough} Ready"
         return True if count >= enough else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
@@ -36,8 +37,10 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     return None
 
 
-def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client) -> list[Node]:
-    """The nodes, once as many are Ready as the cluster should have.
+def validate_cluster(
+    aws: Aws, config: Config, api: Api | None, client: Client, *, ended: Container[str] = ()
+) -> list[Node]:
+    """The nodes, once as many are Ready as the cluster should have; those of `ended` instances do not count.
 
     [] where there is no API to ask. Raises WaitExpired, KubeError.
     """
@@ -45,7 +48,8 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client) 
         return []
 
     expected = 1 + sum(group["DesiredCapacity"] for group in own_groups(aws, config))
-    nodes = wait_nodes(aws, config, api, expected=expected, known=functools.partial(of_nodes, aws, config))
+    known = functools.partial(of_nodes, aws, config)
+    nodes = wait_nodes(aws, config, api, expected=expected, ended=ended, known=known)
     validate(api)
     for node in nodes:
         aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")

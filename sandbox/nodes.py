@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sandbox import cloud
 from sandbox.world import Kube
 
+ROUTED = {"type": "NetworkUnavailable", "status": "False", "reason": "RouteCreated"}
 KERNEL, RUNTIME = "6.12.48+deb13-cloud", "containerd://2.1.4"
 
 
@@ -39,7 +40,11 @@ class Cluster:
     @property
     def version(self) -> str:
         """The version as Kubernetes writes it: v1.37.2."""
-        return "v" + (self.settings.get("KUBERNETES_VERSION") or "0.0.0").removeprefix("v")
+        return _version(self.settings)
+
+
+def _version(settings: dict[str, str]) -> str:
+    return "v" + (settings.get("KUBERNETES_VERSION") or "0.0.0").removeprefix("v")
 
 
 class HasInstance(Protocol):
@@ -163,9 +168,9 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
         "status": {
             "capacity": _capacity(instance),
             "allocatable": _capacity(instance),
-            "conditions": [_ready(created)],
+            "conditions": [_ready(created), ROUTED],
             "addresses": _addresses(instance),
-            "nodeInfo": _info(cluster, instance),
+            "nodeInfo": _info(member),
         },
     }
 
@@ -232,11 +237,12 @@ def _addresses(instance: Any) -> list[dict[str, str]]:
     return [address for address in found if address["address"]]
 
 
-def _info(cluster: Cluster, instance: Any) -> dict[str, str]:
+def _info(member: Member) -> dict[str, str]:
+    instance = member.instance
     image = cloud.ec2(instance.ec2_backend.region_name).amis.get(instance.image_id)
     return {
-        "kubeletVersion": cluster.version,
-        "kubeProxyVersion": cluster.version,
+        "kubeletVersion": _version(member.settings),
+        "kubeProxyVersion": _version(member.settings),
         "containerRuntimeVersion": RUNTIME,
         "kernelVersion": f"{KERNEL}-{_arch(instance)}",
         "osImage": getattr(image, "description", "") or "Linux",

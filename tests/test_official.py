@@ -190,7 +190,7 @@ def test_another_version_of_an_addon_replaces_its_image_only(
     fetch(wanted)
     before = {file.name: file.stat().st_mtime_ns for file in wanted.images.iterdir()}
     text = releases.RELEASES.read_text()
-    version = releases.versions()["METRICS_SERVER_VERSION"]
+    version = releases.versions("1.37.2")["METRICS_SERVER_VERSION"]
     (tmp_path / "releases.env").write_text(
         text.replace(f"METRICS_SERVER_VERSION={version}", "METRICS_SERVER_VERSION=v9")
     )

@@ -8,6 +8,7 @@ import pytest
 from conftest import Box
 from helpers import GROUP, answer_with, master_of, must, part, refused, settle
 
+from sandbox import nodes
 from sandbox.calls import Answer, Call
 from sandbox.world import Kube
 
@@ -216,3 +217,15 @@ def test_a_private_master_out_of_reach_grows_only(sandbox: Box) -> None:
     must(sandbox.up(NUM_NODES=3))
     refused(sandbox.up(NUM_NODES=1), 1, "minions cannot be drained", "inside the VPC")
     assert len(minions(sandbox)) == 3
+
+
+def test_nothing_is_drained_before_the_new_nodes_pods_have_a_route(
+    cluster: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = minions(cluster)
+    monkeypatch.setitem(nodes.ROUTED, "status", "True")
+    refused(cluster.up(NODE_SIZE="t3.large", KUBE_WAIT_NODES_SECONDS=60), 1, "2 other minions to be Ready", "0 of 2")
+    assert (kube(cluster).log, set(old) <= set(minions(cluster))) == ([], True)
+    monkeypatch.setitem(nodes.ROUTED, "status", "False")
+    must(cluster.up())
+    assert types(cluster) == ["t3.large"] * 2

@@ -21,6 +21,7 @@ SPREAD = {
     "roll": 2,
     "shrink": 1,
     "resize": 1,
+    "upgrade": 2,
     "up-lost": 2,
     "down-lost": 1,
     "killed": 1,

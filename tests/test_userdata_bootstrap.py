@@ -322,3 +322,56 @@ def test_a_snapshot_is_restored_on_an_empty_disk_as_the_member_that_kubeadm_star
     assert f"--data-dir {tmp_path}/etcd.new --name n --initial-cluster n=https://172.20.0.9:2380" in asked
     assert "--initial-advertise-peer-urls https://172.20.0.9:2380 --bump-revision" in asked
     assert [path.name for path in (tmp_path / "etcd").iterdir()] == ["member"]
+
+
+def upgraded(tmp_path: Path, has: str, wanted: str, **settings: str) -> tuple[str, str, list[str]]:
+    """What the control plane's step makes of a disk that has a version: its words, and what is on the disk after it."""
+    disk, manifests = tmp_path / "disk", tmp_path / "manifests"
+    for folder in (disk, manifests):
+        folder.mkdir(exist_ok=True)
+    (disk / "initialized").touch()
+    (manifests / "kube-apiserver.yaml").write_text(f"    image: registry.k8s.io/kube-apiserver:v{has}\n")
+    arguments = "".join(f"    - {word}\n" for word in ("etcd", "--name=n", "--data-dir=/mnt/master-pd/etcd"))
+    (manifests / "etcd.yaml").write_text(f"    command:\n{arguments}    image: registry.k8s.io/etcd:3.6.8-0\n")
+    places = {"/mnt/master-pd": str(disk), "MANIFESTS=/etc/kubernetes/manifests": f"MANIFESTS={manifests}"}
+    stubs = """
+        etcd_tools() { tools=$STATE/tools; mkdir -p "$tools"; make etcdctl "$healthy"; make etcd "$serve"; }
+        make() { printf '#!/bin/bash\\n%s\\n' "$2" >"$tools/$1"; chmod +x "$tools/$1"; }
+        healthy="[ -e $RUN/ran ]" serve="echo old etcd \\$@ >>$RUN/ran; exec sleep 60"
+        etcd_snapshot() { echo snapshot >>"$RUN/ran"; }
+        sleep() { command sleep 0.01; }; sync() { :; }
+    """
+    shell = Shell("master", {**MASTER, "KUBERNETES_VERSION": wanted, **settings}, tmp_path, places)
+    ran = shell.run(stubs, "main eval_settings upgrading")
+    log = tmp_path / "run" / "ran"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return " ".join(ran.said), (disk / "version").read_text().strip(), lines
+
+
+def test_before_an_upgrade_the_old_etcd_gives_a_snapshot_once(tmp_path: Path) -> None:
+    said, has, ran = upgraded(tmp_path, "1.36.3", "1.37.2")
+    assert ("upgrading from Kubernetes 1.36.3 to 1.37.2" in said, has) == (True, "1.36.3")
+    assert ran == ["old etcd --name=n --data-dir=/mnt/master-pd/etcd", "snapshot"]
+    # A run that was cut short after the manifests were written: what is on the disk may be the new etcd's by now.
+    (tmp_path / "run" / "ran").unlink()
+    said, has, ran = upgraded(tmp_path, "1.37.2", "1.37.2")
+    assert ("upgrading from Kubernetes 1.36.3 to 1.37.2" in said, has, ran) == (True, "1.36.3", [])
+
+
+def test_the_same_version_is_no_upgrade(tmp_path: Path) -> None:
+    said, has, ran = upgraded(tmp_path, "1.37.2", "1.37.2")
+    assert ("upgrading" in said.replace("upgrading: ok", ""), has, ran) == (False, "1.37.2", [])
+
+
+def test_without_a_bucket_of_versions_an_upgrade_has_no_snapshot(tmp_path: Path) -> None:
+    said, _, ran = upgraded(tmp_path, "1.36.3", "1.36.4", KUBE_ETCD_SNAPSHOT_HOURS="0")
+    assert ("warning: no snapshot of etcd" in said, "to 1.36.4" in said, ran) == (True, True, [])
+
+
+@pytest.mark.parametrize(("has", "wanted"), [("1.35.9", "1.37.2"), ("1.37.2", "1.36.3"), ("1.37.10", "1.37.2")])
+def test_a_disk_of_a_version_that_is_too_far_is_left_alone(tmp_path: Path, has: str, wanted: str) -> None:
+    said, _, ran = upgraded(tmp_path, has, wanted)
+    assert said.endswith(
+        f"failed: Kubernetes {has}, which is on vol-0123456789abcdef0, cannot become {wanted} in one step"
+    )
+    assert ran == []

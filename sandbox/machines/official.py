@@ -139,7 +139,8 @@ def fetch(official: Official, say: Say, *, sleep: Sleep = time.sleep) -> None:
 
 def _wanted_names(official: Official) -> list[str]:
     """What the marker is right for. kubeadm's own images need no name: they go with its version."""
-    return [official.architecture, *(each.url for each in official.downloads()), *addon_images()]
+    urls = [each.url for each in official.downloads()]
+    return [official.architecture, *urls, *addon_images(official.version)]
 
 
 def _marked(official: Official) -> dict[str, Any] | None:
@@ -279,15 +280,15 @@ def _sha256(file: Path) -> str:
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
-def addon_images() -> list[str]:
+def addon_images(kubernetes_version: str) -> list[str]:
     """The images that templates/addons name, all addons', in the versions of templates/releases.env."""
     texts = [file.read_text(encoding="utf-8") for file in sorted(addons.TEMPLATES.glob("*.yaml"))]
     found = {name for text in texts for name in re.findall(r"^[\s-]*image:\s*(\S+)", text, re.MULTILINE)}
-    return sorted(string.Template(name).substitute(releases.versions()) for name in found)
+    return sorted(string.Template(name).substitute(releases.versions(kubernetes_version)) for name in found)
 
 
 def _pull_all(official: Official, say: Say) -> list[Path]:
-    names = [*_kubeadm_images(official), *addon_images()]
+    names = [*_kubeadm_images(official), *addon_images(official.version)]
     official.images.mkdir(parents=True, exist_ok=True)
     files = []
     for number, name in enumerate(names, start=1):

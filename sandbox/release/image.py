@@ -1,6 +1,6 @@
 """Write a container image of single files as a docker-archive.
 
-image.py OUT.tar NAME:TAG [--entrypoint PATH] [--base ROOTFS.tar] FILE=PATH...
+image.py OUT.tar NAME:TAG[,NAME:TAG...] [--entrypoint PATH] [--base ROOTFS.tar] FILE=PATH...
 A PATH that ends in / keeps the file's name. With --base the files go on top of that root file system.
 """
 
@@ -45,13 +45,13 @@ def config_of(digests: list[str], entrypoint: str | None) -> bytes:
     return json.dumps(config).encode()
 
 
-def write_archive(out: str, tag: str, layers: list[bytes], entrypoint: str | None) -> None:
+def write_archive(out: str, tags: list[str], layers: list[bytes], entrypoint: str | None) -> None:
     """The layers and their configuration as an archive that docker load and ctr images import read."""
     digests = [hashlib.sha256(layer).hexdigest() for layer in layers]
     config = config_of(digests, entrypoint)
     name = f"{hashlib.sha256(config).hexdigest()}.json"
     names = [f"{digest}/layer.tar" for digest in digests]
-    manifest = json.dumps([{"Config": name, "RepoTags": [tag], "Layers": names}]).encode()
+    manifest = json.dumps([{"Config": name, "RepoTags": tags, "Layers": names}]).encode()
     with tarfile.open(out, "w") as archive:
         for path, data in [(name, config), *zip(names, layers, strict=True), ("manifest.json", manifest)]:
             info = tarfile.TarInfo(path)
@@ -69,13 +69,13 @@ def main() -> None:
     """Write the archive that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out")
-    parser.add_argument("tag")
+    parser.add_argument("tags")
     parser.add_argument("--entrypoint")
     parser.add_argument("--base", type=Path)
     parser.add_argument("files", nargs="+", type=pair)
     args = parser.parse_args()
     base = [args.base.read_bytes()] if args.base else []
-    write_archive(args.out, args.tag, [*base, layer_of(args.files)], args.entrypoint)
+    write_archive(args.out, args.tags.split(","), [*base, layer_of(args.files)], args.entrypoint)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from e2e.stage import Stage
 
 HERE = Path(__file__).parent
 TIMES = pytest.StashKey[dict[str, float]]()
+COUNTS = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -20,14 +21,16 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The seconds that were measured on the way."""
+    """What was measured and counted on the way."""
     for what, seconds in config.stash.get(TIMES, {}).items():
         terminalreporter.write_line(f"{what}: {seconds:.0f} s")
+    for what, count in config.stash.get(COUNTS, {}).items():
+        terminalreporter.write_line(f"{what}: {count}")
 
 
 @pytest.fixture(scope="session")
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A sandbox with machines, for all tests: they build on each other, in the order of their files."""
     with Stage.opened() as opened:
-        request.config.stash[TIMES] = opened.times
+        request.config.stash[TIMES], request.config.stash[COUNTS] = opened.times, opened.counts
         yield opened

@@ -37,11 +37,12 @@ class Result:
 
 @dataclass
 class Stage:
-    """The sandbox, the environment for commands in it, and what has been measured."""
+    """The sandbox, the environment for commands in it, and what has been measured and counted."""
 
     process: subprocess.Popen[str]
     environ: dict[str, str]
     times: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     @contextlib.contextmanager

@@ -468,7 +468,7 @@ main() {
 	say "done after $SECONDS s"
 }
 
-readonly DISK=/mnt/master-pd PKI=/etc/kubernetes/pki
+readonly DISK=/mnt/master-pd PKI=/etc/kubernetes/pki MANIFESTS=/etc/kubernetes/manifests
 export KUBECONFIG=/etc/kubernetes/admin.conf
 readonly EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
@@ -582,17 +582,22 @@ etcd_tools() {
 	local image at=$RUN/etcd-image
 	tools=$STATE/etcd-tools
 	local -a images=(ctr --namespace k8s.io images)
-	image=$(sed -n 's/^ *image: *//p' /etc/kubernetes/manifests/etcd.yaml 2>/dev/null || true)
+	image=$(sed -n 's/^ *image: *//p' $MANIFESTS/etcd.yaml 2>/dev/null || true)
 	image=${image:-$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /etcd:)}
 	mkdir -p "$at"
 	"${images[@]}" unmount --rm "$at" >/dev/null 2>&1 || true # left by a run that was cut short
 	if ! "${images[@]}" mount "$image" "$at" >/dev/null 2>&1; then
-		try kubeadm config images pull --kubernetes-version "v$KUBERNETES_VERSION" --cri-socket $CRI
+		try "${images[@]}" pull --hosts-dir /etc/containerd/certs.d "$image"
 		try "${images[@]}" mount "$image" "$at"
 	fi
 	mkdir -p "$tools"
-	install "$at"/usr/local/bin/etcd{ctl,utl} "$tools"
+	install "$at"/usr/local/bin/etcd{,ctl,utl} "$tools"
 	try "${images[@]}" unmount --rm "$at"
+}
+
+etcdctl() {
+	"$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
+		--key=$PKI/etcd/healthcheck-client.key "$@"
 }
 
 etcd_snapshot() {
@@ -600,8 +605,7 @@ etcd_snapshot() {
 	[ -e $DISK/initialized ] || die "there is no control plane yet"
 	etcd_tools
 	rm -f "$file"*
-	try "$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
-		--key=$PKI/etcd/healthcheck-client.key --command-timeout=10m snapshot save "$file"
+	try etcdctl --command-timeout=10m snapshot save "$file"
 	keys=$("$tools/etcdutl" --write-out=json snapshot status "$file" | sed -n 's/.*"totalKey":\([0-9]*\).*/\1/p') ||
 		die "the snapshot is broken"
 	[ "${keys:-0}" -gt 0 ] || die "the snapshot is empty"
@@ -624,6 +628,45 @@ etcd_restored() {
 	mv $DISK/etcd.new $DISK/etcd
 	sync
 	rm -rf "$file"* "$tools"
+}
+
+etcd_before() {
+	local pid
+	local -a arguments
+	if [ "$KUBE_ETCD_SNAPSHOT_HOURS" = 0 ]; then
+		say "warning: no snapshot of etcd is taken, KUBE_ETCD_SNAPSHOT_HOURS is 0 or the bucket has no versions"
+		return
+	fi
+	etcd_tools
+	mapfile -t arguments < <(sed -n 's/^ *- --/--/p' $MANIFESTS/etcd.yaml)
+	"$tools/etcd" "${arguments[@]}" >"$RUN/etcd.log" 2>&1 &
+	pid=$!
+	until_or_die 120 "the etcd of $was" etcdctl endpoint health
+	etcd_snapshot
+	kill $pid
+	wait $pid || true
+}
+
+upgrading() {
+	local was first minor=${KUBERNETES_VERSION#*.}
+	minor=${minor%.*}
+	if [ ! -e $DISK/version ] && [ -e $MANIFESTS/kube-apiserver.yaml ]; then
+		sed -n 's|^ *image: .*/kube-apiserver:v||p' $MANIFESTS/kube-apiserver.yaml | put $DISK/version
+	fi
+	was=$(cat $DISK/version 2>/dev/null || true)
+	upgrade=''
+	if [ "${was:-$KUBERNETES_VERSION}" = "$KUBERNETES_VERSION" ]; then return; fi
+	first=$(printf '%s\n' "$was" "$KUBERNETES_VERSION" | sort -V | head -n 1)
+	[[ $first = "$was" && $was =~ ^1\.($minor|$((minor - 1)))\. ]] ||
+		die "Kubernetes $was, which is on $MASTER_DISK_ID, cannot become $KUBERNETES_VERSION in one step"
+	upgrade="from Kubernetes $was to $KUBERNETES_VERSION"
+	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then
+		etcd_before
+		sync
+		echo "$was" | put $DISK/saved
+		sync
+	fi
+	say "upgrading $upgrade"
 }
 
 untouched() { [ ! -e $DISK/initialized ] && [ ! -d $DISK/etcd/member ] && ! systemctl is-active --quiet kubelet; }
@@ -784,6 +827,7 @@ goes_on() {
 	local later=(upload-config mark-control-plane bootstrap-token kubelet-finalize addon)
 	local earlier=(preflight certs kubeconfig etcd control-plane kubelet-start wait-control-plane)
 	local unregistered=$KUBELET_DROP_INS/20-unregistered.conf
+	upgrading
 	KUBE_IGNORE_PREFLIGHT_ERRORS+="${KUBE_IGNORE_PREFLIGHT_ERRORS:+,}$(left_by_earlier_run)"
 	kubeadm_config
 	stale_identities
@@ -792,7 +836,7 @@ goes_on() {
 	fi
 	init "${later[@]}"
 	if [ -e "$unregistered" ]; then drop_dead_node; fi
-	if [ -e $DISK/initialized ]; then earlier+=(addon); fi
+	if [ -e $DISK/initialized ] && [ -z "$upgrade" ]; then earlier+=(addon); fi
 	if [ ! -e "$RUN/join-token" ]; then earlier+=(bootstrap-token); fi
 	init "${earlier[@]}"
 }
@@ -905,6 +949,8 @@ addons() {
 		files+=(--filename "$file")
 	done
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
+	sync
+	echo "$KUBERNETES_VERSION" | put $DISK/version
 }
 
 if [ $# = 0 ]; then set -- settings host ask_for_disk downloads containerd disk secrets control_plane addons; fi

@@ -72,6 +72,7 @@ FAULTS: dict[str, Fault] = {
     "roll": Fault("minions replaced, stopped at call N", changes.numbers("roll"), _changed("roll")),
     "shrink": Fault("minions taken away, stopped at call N", changes.numbers("shrink"), _changed("shrink")),
     "resize": Fault("master resized, stopped at call N", changes.numbers("resize"), _changed("resize")),
+    "upgrade": Fault("Kubernetes upgraded, stopped at call N", changes.numbers("upgrade"), _changed("upgrade")),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),

@@ -1,4 +1,7 @@
-"""A cluster that changes, stopped anywhere: minions replaced or taken away, the master resized; the rerun finishes."""
+"""A cluster that changes, stopped anywhere: minions replaced or taken away, the master resized, all of it upgraded.
+
+The rerun finishes it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ CHANGES: Mapping[str, tuple[Settings, Settings]] = {
     "roll": ({}, {"NODE_SIZE": "t3.large"}),
     "shrink": ({"NUM_NODES": "2"}, {"NUM_NODES": "1"}),
     "resize": ({}, {"MASTER_SIZE": "t3.large"}),
+    "upgrade": ({"KUBERNETES_VERSION": "1.36.3"}, {"KUBERNETES_VERSION": "1.37.2"}),
 }
 
 

@@ -1,0 +1,211 @@
+"""KUBERNETES_VERSION of a cluster that is there: upgraded by the same command, refused where that cannot be."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+from conftest import REGION, Box
+from helpers import (
+    ID,
+    bucket_of,
+    kill_master,
+    master_of,
+    master_settings,
+    minion_settings,
+    must,
+    named,
+    part,
+    read_object,
+    refused_untouched,
+    remembered,
+    settle,
+    stop_after,
+)
+from test_snapshots import lose_disk, take_snapshot
+
+BEFORE, AFTER = "1.36.3", "1.37.2"
+SETTINGS = f"{REGION}/{ID}/settings.env"
+
+
+@pytest.fixture
+def cluster(sandbox: Box) -> Box:
+    """A cluster of two minions, of the minor release before."""
+    must(sandbox.up(KUBERNETES_VERSION=BEFORE))
+    return sandbox
+
+
+def minions(box: Box) -> set[str]:
+    settle(box)
+    return set(part(box, "instances")) - {master_of(box)}
+
+
+def kept(box: Box) -> list[str]:
+    """What a master's successor has too: its disk, interface and elastic IP."""
+    disk, interface = named(box, "volumes", f"{ID}-master-pd"), named(box, "interfaces", f"{ID}-master")
+    return [disk, interface, *part(box, "addresses")]
+
+
+def tell(box: Box, instance: str, version: str) -> None:
+    """Have the master's instance say that it was made for that version."""
+    box.client("ec2").create_tags(Resources=[instance], Tags=[{"Key": "KubernetesVersion", "Value": version}])
+
+
+def rewrite(box: Box, old: str, new: str) -> None:
+    """Change what is remembered."""
+    text = read_object(box, SETTINGS).decode().replace(old, new)
+    box.client("s3").put_object(Bucket=bucket_of(box), Key=SETTINGS, Body=text.encode())
+
+
+def test_master_then_minions_are_replaced_and_everything_else_stays(cluster: Box) -> None:
+    master, old, things = master_of(cluster), minions(cluster), kept(cluster)
+    result = must(cluster.up(KUBERNETES_VERSION=AFTER))
+    assert f"Kubernetes {BEFORE} → {AFTER}, 2 minions" in result.out
+    assert re.findall(r"Ready (v\S+)", result.out) == [f"v{AFTER}"] * 3
+    assert master_of(cluster) != master
+    assert (len(minions(cluster)), minions(cluster) & old) == (2, set())
+    assert kept(cluster) == things
+    assert {s["KUBERNETES_VERSION"] for s in (master_settings(cluster), minion_settings(cluster))} == {AFTER}
+    order = result.operations
+    assert order.index("ec2:TerminateInstances") < order.index("ec2:CreateLaunchTemplateVersion")
+    assert remembered(cluster)["KUBERNETES_VERSION"] == AFTER
+    again = must(cluster.up())
+    assert (again.changing, "nothing to do" in again.out) == ([], True)
+
+
+def test_addons_are_those_that_go_with_the_version(cluster: Box) -> None:
+    def image() -> bytes:
+        sha256 = master_settings(cluster)["ADDONS"].partition("cloud-controller-manager:")[2].split()[0]
+        found = re.search(rb"cloud-controller-manager:(v\S+)", read_object(cluster, f"{REGION}/{ID}/addons/{sha256}"))
+        assert found
+        return found[1]
+
+    assert image().startswith(b"v1.36.")
+    must(cluster.up(KUBERNETES_VERSION=AFTER))
+    assert image().startswith(b"v1.37.")
+
+
+def test_a_patch_release_up(cluster: Box) -> None:
+    must(cluster.up(KUBERNETES_VERSION="v1.36.9"))
+    assert master_settings(cluster)["KUBERNETES_VERSION"] == "1.36.9"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("1.36.2", "KUBERNETES_VERSION: the cluster has 1.36.3, and a control plane cannot go down to 1.36.2;"),
+        ("", f"KUBERNETES_VERSION: is empty, which stands for {AFTER}, and the cluster has 1.36.3;"),
+        ("1.37", "KUBERNETES_VERSION: '1.37' is not a release of Kubernetes; give a whole version"),
+        ("1.38.0", "KUBERNETES_VERSION: 1.38.0 is newer than what this can set up; give a release of 1.36 or 1.37"),
+        ("1.37.99", "/release/v1.37.99/bin/linux/amd64/kubeadm.sha256 is not there (HTTP 404); give a version"),
+    ],
+)
+def test_refused_before_anything(cluster: Box, asked: str, words: str) -> None:
+    said = refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=asked), 2, words)
+    assert len(said.splitlines()) == 1
+
+
+def test_a_site_that_cannot_be_asked_is_no_missing_version(cluster: Box) -> None:
+    given = {"KUBERNETES_VERSION": AFTER, "KUBE_DOWNLOAD_MIRROR": "http://127.0.0.1:9"}
+    said = refused_untouched(cluster, cluster.up(**given), 1, "kubeadm.sha256 cannot be read: ", "refused")
+    assert "KUBERNETES_VERSION" not in said
+
+
+def test_down_by_a_minor_release_is_refused(sandbox: Box) -> None:
+    must(sandbox.up(KUBERNETES_VERSION=AFTER))
+    refused_untouched(sandbox, sandbox.up(KUBERNETES_VERSION=BEFORE), 2, f"has {AFTER}", f"go down to {BEFORE}")
+
+
+def test_a_skipped_minor_release_is_refused(cluster: Box) -> None:
+    rewrite(cluster, BEFORE, "1.35.4")
+    words = ("the cluster has 1.35.4, and 1.37.2 would skip a minor release; upgrade to a release of 1.36 first",)
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=AFTER), 2, *words)
+
+
+def test_what_the_master_is_counts_where_an_upgrade_was_stopped_early(cluster: Box) -> None:
+    tell(cluster, master_of(cluster), "1.35.4")
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=AFTER), 2, "has 1.35.4", "would skip")
+
+
+def test_nothing_is_upgraded_by_accident(cluster: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default is newer than what the cluster has; also where nothing is remembered any more."""
+    assert must(cluster.up()).changing == []
+    master, old = master_of(cluster), minions(cluster)
+    cluster.client("s3").delete_object(Bucket=bucket_of(cluster), Key=SETTINGS)
+    result = must(cluster.up())
+    assert f"Kubernetes {BEFORE}, 2 minions" in result.out
+    assert (master_of(cluster), minions(cluster)) == (master, old)
+    assert remembered(cluster)["KUBERNETES_VERSION"] == BEFORE
+
+
+def test_a_disk_that_nobody_knows_the_version_of_waits_for_it(cluster: Box) -> None:
+    cluster.client("s3").delete_object(Bucket=bucket_of(cluster), Key=SETTINGS)
+    kill_master(cluster)
+    settle(cluster)
+    words = ("KUBERNETES_VERSION: is not remembered, and no master is there", "give the one that it had")
+    refused_untouched(cluster, cluster.up(), 2, *words)
+    must(cluster.up(KUBERNETES_VERSION=BEFORE))
+    assert must(cluster.up()).changing == []
+
+
+def test_a_kept_disk_keeps_its_version(cluster: Box) -> None:
+    must(cluster.down("--keep-disk"))
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION="1.36.2"), 2, "cannot go down to 1.36.2")
+    must(cluster.up())
+    assert master_settings(cluster)["KUBERNETES_VERSION"] == BEFORE
+
+
+def test_a_dry_run_says_it_and_changes_nothing(cluster: Box) -> None:
+    before, master, there = cluster.inventory(), master_of(cluster), minions(cluster)
+    result = cluster.up("--dry-run", KUBERNETES_VERSION=AFTER)
+    assert (result.code, result.changing) == (3, [])
+    assert f"Kubernetes {BEFORE} → {AFTER}, 2 minions" in result.out
+    assert f"Kubernetes {BEFORE} → {AFTER}: master {master} is replaced" in result.out
+    assert f"would delete {master}" in result.out
+    for minion in there:
+        assert f"would replace minion {minion}" in result.out
+    assert cluster.inventory() == before
+
+
+def test_one_that_was_stopped_is_gone_on_with_by_the_bare_command(cluster: Box) -> None:
+    master = master_of(cluster)
+    stop_after(cluster, "ec2:TerminateInstances", signal.SIGINT)
+    assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
+    cluster.aws.hooks.after.clear()
+    result = must(cluster.up())
+    assert master_of(cluster) != master
+    assert re.findall(r"Ready (v\S+)", result.out) == [f"v{AFTER}"] * 3
+
+
+def test_a_further_group_follows_the_master_and_never_goes_before_it(cluster: Box) -> None:
+    group: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
+    must(cluster.up(**group))
+    words = ("KUBERNETES_VERSION: the cluster has 1.36.3", "KUBE_USE_EXISTING_MASTER")
+    refused_untouched(cluster, cluster.up(**group, KUBERNETES_VERSION=AFTER), 2, *words)
+    rewrite(cluster, BEFORE, AFTER)  # as an upgrade that was stopped before it came to the master
+    refused_untouched(cluster, cluster.up(**group), 1, "the master still has Kubernetes 1.36.3", "finish the upgrade")
+    must(cluster.up())
+    result = must(cluster.up(**group))
+    assert re.findall(r"Ready (v\S+)", result.out) == [f"v{AFTER}"] * 4
+
+
+def test_back_to_the_release_of_a_snapshot_with_a_new_disk(sandbox: Box) -> None:
+    must(sandbox.up(KUBERNETES_VERSION=BEFORE))
+    take_snapshot(sandbox, b"all of it")
+    must(sandbox.up(KUBERNETES_VERSION=AFTER))
+    lose_disk(sandbox)
+    result = must(sandbox.up(KUBERNETES_VERSION=BEFORE, KUBE_RESTORE_SNAPSHOT="latest"))
+    assert re.findall(r"Ready (v\S+)", result.out) == [f"v{BEFORE}"] * 3
+    assert must(sandbox.up()).changing == []
+
+
+def test_without_snapshots_it_is_said_that_none_is_taken(cluster: Box) -> None:
+    result = must(cluster.up(KUBERNETES_VERSION=AFTER, KUBE_ETCD_SNAPSHOT_HOURS=0))
+    assert "no snapshot of etcd is taken before the upgrade: KUBE_ETCD_SNAPSHOT_HOURS=0" in result.err
+
+
+def test_a_master_without_its_tag_gets_it_back(cluster: Box) -> None:
+    cluster.client("ec2").delete_tags(Resources=[master_of(cluster)], Tags=[{"Key": "KubernetesVersion"}])
+    must(cluster.up())
+    assert part(cluster, "instances")[master_of(cluster)]["tags"]["KubernetesVersion"] == BEFORE
