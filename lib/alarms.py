@@ -63,16 +63,20 @@ def _name(config: Config, action: str) -> str:
 
 def _own(aws: Aws, config: Config) -> list[MetricAlarmTypeDef]:
     names = [_name(config, action) for action, _, _ in _ACTIONS]
-    return aws.cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+    return _described(aws, AlarmNames=names)
 
 
 def find_alarms(aws: Aws, config: Config, instance_ids: Sequence[str]) -> list[str]:
     """The names of the master's alarms, and of those that were made for these instances as the original named them."""
     found = [alarm["AlarmName"] for alarm in _own(aws, config)]
     for instance_id in instance_ids:
-        pages = aws.cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"k8s-{instance_id}-")
-        found += [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
+        found += [alarm["AlarmName"] for alarm in _described(aws, AlarmNamePrefix=f"k8s-{instance_id}-")]
     return found
+
+
+def _described(aws: Aws, **which: Any) -> list[MetricAlarmTypeDef]:
+    pages = aws.cloudwatch.get_paginator("describe_alarms").paginate(**which)
+    return [alarm for page in pages for alarm in page["MetricAlarms"]]
 
 
 def delete_alarm(aws: Aws, name: str) -> None:

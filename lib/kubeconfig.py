@@ -38,6 +38,11 @@ class Client:
     cert: bytes
     key: bytes
 
+    @property
+    def host(self) -> str:
+        """The server's name or address, without its port."""
+        return self.server.removeprefix("https://").split(":")[0]
+
     def __repr__(self) -> str:  # a key must not get into a traceback or a log
         return f"Client({self.server})"
 

@@ -29,7 +29,7 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     if aws.dry_run:
         return None
     api = Api(client)
-    if wait_healthy(aws, config, api, known=lambda: of_master(aws, config, master_id, host=_host(client))):
+    if wait_healthy(aws, config, api, known=lambda: of_master(aws, config, master_id, host=client.host)):
         return api
     aws.console.warn(
         f"{api.server} cannot be reached from here, so the cluster was not checked: run this again inside the VPC"
@@ -74,10 +74,6 @@ def _say_certificates(aws: Aws, api: Api, client: Client) -> None:
             )
 
 
-def _host(client: Client) -> str:
-    return client.server.removeprefix("https://").split(":")[0]
-
-
 def _say_services(aws: Aws, api: Api) -> None:
     aws.console.say(f"Kubernetes master is running at {api.server}")
     for name, url in services(api):
@@ -94,7 +90,7 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
     again = f", {aws.retries} calls repeated" if aws.retries else ""
     line()
     line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
-    host = _host(client)
+    host = client.host
     kubectl = (
         "kubectl" if find_program("kubectl") else "kubectl (to be installed: https://kubernetes.io/docs/tasks/tools)"
     )

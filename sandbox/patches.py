@@ -96,7 +96,7 @@ def private_name(address: str, region: str) -> str:
 
 def _addresses(world: World) -> None:
     from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
-    from moto.ec2.models.elastic_network_interfaces import NetworkInterfaceBackend
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
     from moto.ec2.models.subnets import Subnet
     from moto.ec2.models.vpcs import VPCBackend
 
@@ -122,6 +122,8 @@ def _addresses(world: World) -> None:
     def allocate_address(self: Any, domain: str, address: str | None = None, tags: Any = None) -> Any:
         return allocate(self, domain, address=address or elastic_address(world), tags=tags)
 
+    # moto says of every interface that is attached that it is in its instance's groups too.
+    _replace(NetworkInterface, "group_set", property(_groups_of_interface))
     _replace(NetworkInterfaceBackend, "create_network_interface", create_interface)
     _replace(NetworkInterfaceBackend, "delete_network_interface", delete_interface)
     _replace(ElasticAddressBackend, "allocate_address", allocate_address)
@@ -130,6 +132,13 @@ def _addresses(world: World) -> None:
     _replace(Subnet, "del_subnet_ip", lambda *_, **__: None)
     _replace(Subnet, "available_ip_address_count", property(_free_count))
     _replace(VPCBackend, "delete_vpc", _delete_vpc(_original(VPCBackend, "delete_vpc")))
+
+
+def _groups_of_interface(interface: Any) -> Any:
+    """The security groups of an interface: its own. An instance's first one has those that the instance was given."""
+    given = interface.instance.security_groups if interface.instance and not interface.device_index else []
+    own: list[Any] = interface._group_set
+    return set(own) | set(given) if given else own
 
 
 def _delete_vpc(original: Any) -> Any:

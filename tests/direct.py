@@ -26,6 +26,11 @@ class _Body(io.BytesIO):
         yield self.read()
 
 
+def date() -> str:
+    """What AWS's clock says, in an answer's header."""
+    return email.utils.formatdate(usegmt=True)
+
+
 @contextmanager
 def direct(aws: Sandbox, endpoint: str) -> Iterator[None]:
     """Have what botocore sends to the endpoint answered by `aws` itself, in the caller's thread."""
@@ -43,7 +48,7 @@ def direct(aws: Sandbox, endpoint: str) -> Iterator[None]:
             body = b"".join(aws(_environ(request), start))
         except LoseAnswer as lost:
             raise ConnectionClosedError(endpoint_url=request.url, error=lost) from lost
-        headers: Any = dict(told["headers"]) | {"Date": email.utils.formatdate(usegmt=True)}
+        headers: Any = dict(told["headers"]) | {"Date": date()}
         return AWSResponse(request.url, told["status"], headers, _Body(body))
 
     URLLib3Session.send = send  # type: ignore[method-assign,assignment]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import email.utils
-import http.server
 import json
 import os
 import re
 import time
 from typing import Any
 
+import direct
 import pytest
 from conftest import REGION, Box, Result
 from helpers import answer_with, must, refused_untouched
@@ -17,8 +17,6 @@ from helpers import answer_with, must, refused_untouched
 from sandbox import images
 from sandbox.answers import simulated
 from sandbox.calls import Answer, Call, result_answer
-from sandbox.faults import put
-from sandbox.pages import Pages
 
 ASKED = {"pricing:GetProducts", "service-quotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"}
 PRICES = {"t3.medium": "0.0416", "t3.small": "0.0208", "gp3": "0.08", "VPCPublicIPv4Address": "0.005"}
@@ -31,8 +29,8 @@ def product(usage: str, *prices: str) -> str:
     return json.dumps({"product": {"attributes": {"usagetype": usage}}, "terms": terms})
 
 
-def price_list(box: Box, prices: dict[str, str] = PRICES) -> list[dict[str, Any]]:
-    """Have the Price List answer; returns the list that its calls' parameters get into."""
+def price_list(box: Box, prices: dict[str, str] = PRICES, *, page: int = 20) -> list[dict[str, Any]]:
+    """Have the Price List answer, in pages of so many; returns the list that its calls' parameters get into."""
     asked: list[dict[str, Any]] = []
 
     def answer(call: Call) -> Answer | None:
@@ -44,7 +42,9 @@ def price_list(box: Box, prices: dict[str, str] = PRICES) -> list[dict[str, Any]
         name = filters.get("instanceType") or filters.get("volumeApiName") or filters["group"]
         found = [product("USW2-PublicIPv4:IdleAddress", "0.9"), product("USW2-PublicIPv4:InUseAddress", prices[name])]
         found = found if "group" in filters else [product(f"USW2-{name}", "0.0000000000", prices[name])]
-        return result_answer(call, {"FormatVersion": "aws_v1", "PriceList": found})
+        start = int(call.params.get("NextToken", 0))
+        more = {"NextToken": str(start + page)} if len(found) > start + page else {}
+        return result_answer(call, {"FormatVersion": "aws_v1", "PriceList": found[start : start + page], **more})
 
     box.aws.hooks.before.append(answer)
     return asked
@@ -72,11 +72,9 @@ def test_the_price_is_told_before_the_first_change(sandbox: Box) -> None:
 
 
 def test_a_price_on_a_later_page_is_found(sandbox: Box) -> None:
-    put(sandbox.aws, Pages(1))
-    price_list(sandbox)
-    result = would(sandbox.up("--dry-run"))
-    assert price_line(result.out).startswith("price   0.108 USD an hour")
-    assert [call.fault for call in result.calls if call.service == "pricing"].count("a further page") > 0
+    asked = price_list(sandbox, page=1)
+    assert price_line(would(sandbox.up("--dry-run")).out).startswith("price   0.108 USD an hour")
+    assert [call["NextToken"] for call in asked if "NextToken" in call] == ["1"]  # of the addresses, which have two
 
 
 def test_a_price_is_asked_once_a_day(sandbox: Box) -> None:
@@ -176,10 +174,7 @@ def test_a_rerun_with_nothing_to_do_asks_none_of_it(sandbox: Box) -> None:
 
 @pytest.mark.parametrize(("off", "way"), [(400, "ahead of"), (-90, "behind")])
 def test_a_clock_that_is_wrong_is_said(sandbox: Box, monkeypatch: pytest.MonkeyPatch, off: float, way: str) -> None:
-    def date(*_: object) -> str:
-        return email.utils.formatdate(time.time() - off, usegmt=True)
-
-    monkeypatch.setattr(http.server.BaseHTTPRequestHandler, "date_time_string", date)
+    monkeypatch.setattr(direct, "date", lambda: email.utils.formatdate(time.time() - off, usegmt=True))
     said = re.search(rf"this computer's clock is (\d+) s {way} AWS's", would(sandbox.up("--dry-run")).err)
     assert said
     assert abs(off) - 5 <= int(said[1]) <= abs(off) + 5

@@ -165,7 +165,7 @@ def test_each_resource_of_a_statement_is_some_calls(life: set[Need], policy: lis
         ("s3:GetObject", "arn:aws:s3:::somebodys-bucket/us-west-2/kubernetes/pki.tar"),
         ("ssm:GetParameters", "arn:aws:ssm:us-west-2:123456789012:parameter/password"),
         ("cloudwatch:DeleteAlarms", "arn:aws:cloudwatch:us-west-2:123456789012:alarm:theirs"),
-        ("ec2:RebootInstances", "*"),
+        ("ec2:CreateImage", "*"),
     ],
 )
 def test_what_is_others_is_out_of_reach(policy: list[dict[str, Any]], action: str, resource: str) -> None:

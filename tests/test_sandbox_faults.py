@@ -487,6 +487,25 @@ def test_up_rerun_and_down_read_every_list_whole(sandbox: Box) -> None:
     assert sandbox.inventory() == before
 
 
+def test_a_list_in_json_comes_in_pages_too(sandbox: Box) -> None:
+    cloudwatch = sandbox.client("cloudwatch")
+    for name in ("a", "b", "c"):
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace="n",
+            MetricName="m",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1.0,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+    put(sandbox.aws, Pages(2))
+    assert len(cloudwatch.describe_alarms()["MetricAlarms"]) == 2
+    pages = cloudwatch.get_paginator("describe_alarms").paginate()
+    assert [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]] == ["a", "b", "c"]
+
+
 def test_two_of_a_kind_on_two_pages_are_two(sandbox: Box) -> None:
     must(sandbox.up())
     ec2 = sandbox.client("ec2")

@@ -540,6 +540,25 @@ def test_the_end_of_the_certificates_is_told_and_warned_of_when_it_is_near(
     assert (f"warning: the API's certificate ends on {end:%Y-%m-%d}" in result.err) is warned
 
 
+def test_a_certificate_with_few_days_left_is_renewed_by_a_reboot_of_the_master(
+    sandbox: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    must(sandbox.up())
+    reboots = sandbox.aws.world.state.reboots
+    days = {True: datetime.timedelta(days=365), False: datetime.timedelta(days=89)}
+    now = datetime.datetime.now(datetime.UTC)
+    monkeypatch.setattr(certificates, "shown_ends", lambda _: now + days[bool(reboots)])
+    end = (now + days[False]).strftime("%Y-%m-%d")
+    words = rf"reboot  ?master {master_of(sandbox)}, which renews its certificates: the API's ends on {end}"
+    would = sandbox.up("--dry-run")
+    assert (would.code, would.changing) == (3, [])
+    assert re.search(f"would {words}", would.out)
+    result = must(sandbox.up())
+    assert re.search(words, result.out)
+    assert result.changing == ["ec2:RebootInstances"]
+    assert must(sandbox.up()).changing == []
+
+
 def test_the_apis_certificate_is_looked_at_as_it_is_shown(sandbox: Box) -> None:
     end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=365)
     assert f"the API's until {end:%Y-%m-%d}" in must(sandbox.up()).out

@@ -69,7 +69,8 @@ def _entry(box: SharedBox, thing: Thing) -> Any:
     if isinstance(things, list):
         return thing.name in things
     entry = (things.get("objects", {}) if thing.region == "s3" else things).get(thing.name)
-    return {key: value for key, value in entry.items() if key != "instance"} if isinstance(entry, dict) else entry
+    attached = ("instance", "interface")
+    return {key: value for key, value in entry.items() if key not in attached} if isinstance(entry, dict) else entry
 
 
 def _specification(kind: str, tags: Tags) -> list[dict[str, Any]]:
