@@ -139,8 +139,8 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     reached = summary.wait_api(aws, p.config, client, master_id=the_master.instance_id)
     if the_master.runs and (reached or (aws.dry_run and the_master.public_ip)):
         renewal.renew_certificates(aws, p.config, client, master_id=the_master.instance_id)
-    ended = roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
-    summary.validate_cluster(aws, p.config, reached, client, ended=ended)
+    roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
+    summary.validate_cluster(aws, p.config, reached, client, master_id=the_master.instance_id)
     aws.look_again()
     summary.say_done(aws, p.config, client)
 
