@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
@@ -36,6 +37,24 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     return None
 
 
+def show_cluster(aws: Aws, client: Client) -> None:
+    """What the API says of itself and the nodes now, for a dry run; nothing is waited for."""
+    api = Api(client)
+    try:
+        _, answer = api.get("/healthz")
+        nodes = api.nodes()
+    except Unreachable as error:
+        aws.console.warn(f"the API at {api.server} does not answer: {error}")
+        return
+    aws.console.found(f"API at {api.server}: {answer.strip()[:60]}")
+    _say_nodes(aws, nodes)
+
+
+def _say_nodes(aws: Aws, nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
+
+
 def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, *, master_id: str) -> list[Node]:
     """The nodes, once as many are Ready as the cluster should have; those of instances that are gone do not count.
 
@@ -53,8 +72,7 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
     known = functools.partial(of_nodes, aws, config)
     nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known)
     validate(api)
-    for node in nodes:
-        aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
+    _say_nodes(aws, nodes)
     _say_certificates(aws, api, client)
     _say_services(aws, api)
     return nodes
