@@ -76,8 +76,10 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = {
     ),
 }
 
+_LOGS, _FOLDER = "-m lib.logs", "FOLDER"
+_AS_UPS = "The options are kube_up.py's: python kube_up.py --help lists them."
 _DOES = {
-    "-m lib.logs": "Collects the logs of a cluster's machines, however far it has come up, into a new folder: FOLDER.",
+    _LOGS: "Collects the logs of a cluster's machines, however far it has come up, into a new folder: FOLDER.",
     "kube_up.py": "Brings up a Kubernetes cluster on AWS, or goes on where the last run stopped.",
     "kube_down.py": "Takes a Kubernetes cluster on AWS down, and leaves nothing of it behind.",
 }
@@ -87,9 +89,10 @@ _HOW = (
     "remembered in the cluster's bucket, so later runs need not repeat it. Credentials are found as by the AWS command."
 )
 
+_ONLY_DRY = "3 a dry run found something to do; "
 _EXITS = (
     "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
-    "3 a dry run found something to do; 129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
+    f"{_ONLY_DRY}129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
 )
 
 
@@ -99,14 +102,16 @@ def help_text(script: str, width: int = 80, *, flags: Sequence[Flag] | None = No
     `flags` are the script's, if it has others than FLAGS says.
     """
     flags = FLAGS[script] if flags is None else flags
-    usage = f"Usage: [NAME=value ...] python {script} " + " ".join(f"[{flag.name}]" for flag in flags)
+    words = [f"[{flag.name}]" for flag in flags] + ([_FOLDER] if script == _LOGS else [])
+    usage = f"Usage: [NAME=value ...] python {script} {' '.join(words)}"
+    exits = _EXITS.replace(_ONLY_DRY, "") if _DRY_RUN not in flags else _EXITS
     parts = [
         _wrapped(_DOES[script], width),
         _wrapped(usage, width, later="  "),
         "\n".join(_entry(flag.name, flag.does, width) for flag in flags),
-        _wrapped(f"Exit status: {_EXITS}", width),
+        _wrapped(f"Exit status: {exits}", width),
         _wrapped(_HOW, width),
-        *_groups(width),
+        *([_AS_UPS] if script == _LOGS else _groups(width)),
     ]
     return "\n\n".join(parts) + "\n"
 

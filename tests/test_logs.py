@@ -82,3 +82,14 @@ def test_a_cluster_that_is_half_up_has_logs_too(sandbox: Box, tmp_path: Path) ->
 def test_a_folder_that_will_not_do_is_refused(sandbox: Box, argv: tuple[str, ...]) -> None:
     must(sandbox.up("--show-settings"))
     refused(collect(sandbox, *argv), 2, "FOLDER: ", "python -m lib.logs FOLDER")
+
+
+def test_the_help_is_its_own(sandbox: Box) -> None:
+    shown = must(collect(sandbox, "--help")).out
+    assert "python -m lib.logs [--help] FOLDER" in shown
+    assert "dry run" not in shown
+
+
+def test_an_account_without_the_cluster_has_no_logs_though_others_runs_are_here(sandbox: Box, tmp_path: Path) -> None:
+    must(sandbox.up(KUBE_AWS_INSTANCE_PREFIX="kubernetes-2"))
+    refused(collect(sandbox, str(tmp_path / "logs")), 1, f"no machine of cluster {ID} in account")
