@@ -381,7 +381,10 @@ def _kind(name: str) -> str:
 
 def _blank(text: str) -> str:
     text = re.sub(r"sha256:[0-9a-f]{16}\b", "<content>", text)
-    text = re.sub(r"\b[0-9a-f]{64}\b|(?<=\"KubernetesUserData\": \")[0-9a-f]{32}\b", "<hash>", text)
+    hashes = (
+        r"\b[0-9a-f]{64}\b|(?:(?<=\"KubernetesUserData\": \")|(?<=\"KubernetesUserData\", \"Value\": \"))[0-9a-f]{32}\b"
+    )
+    text = re.sub(hashes, "<hash>", text)
     return re.sub(r"\b(?:127|54)\.\d+\.\d+\.\d+\b", "<public>", text)
 
 

@@ -15,12 +15,16 @@ from helpers import (
     kill_master,
     master_of,
     must,
+    named,
     only,
     part,
     settle,
     shape,
 )
 from policies import may
+
+from sandbox.denials import Deny
+from sandbox.faults import put
 
 NAME = f"{ID}-master-heal"
 ROLE = f"kubernetes-healer-{ID}-kubernetes-vpc-{REGION}"
@@ -72,7 +76,9 @@ def test_a_schedule_launches_the_masters_template_and_a_rerun_changes_nothing(he
         "ClientToken": "<aws.scheduler.execution-id>",
     }
     before = healing.inventory()
-    assert must(healing.up()).changing == []  # it is remembered
+    again = must(healing.up())
+    assert again.changing == []  # it is remembered
+    assert len(again.calls) <= 45
     assert healing.inventory() == before
 
 
@@ -165,6 +171,16 @@ def test_the_role_is_waited_for(sandbox: Box) -> None:
     refused = [c for c in result.calls if c.operation == "CreateSchedule" and c.error == "ValidationException"]
     assert refused
     assert schedule(sandbox)["state"] == "ENABLED"
+
+
+def test_rights_for_it_are_asked_for_only_where_it_is_on(sandbox: Box) -> None:
+    put(sandbox.aws, Deny("scheduler:*"))
+    assert "scheduler:" not in sandbox.up("--dry-run").err
+    denied = sandbox.up(**HEAL)
+    assert "scheduler:CreateSchedule" in next(line for line in denied.err.splitlines() if "simulation" in line)
+    assert denied.code == 1
+    assert "scheduler:" in denied.err.splitlines()[-1] + denied.err.splitlines()[-2]
+    must(sandbox.up(KUBE_MASTER_SELF_HEAL=""))
 
 
 def test_another_refusal_of_the_schedule_is_not_waited_out(sandbox: Box) -> None:
@@ -269,3 +285,15 @@ def test_a_master_that_is_replaced_is_the_new_one_whoever_makes_it(sandbox: Box,
     assert only(masters(sandbox)) != old
     assert part(sandbox, "instances")[master_of(sandbox)]["tags"]["KubernetesVersion"] == "1.37.2"
     assert must(sandbox.up()).changing == []
+
+
+def test_a_lost_disk_is_made_anew_with_the_master_that_waits_for_it(healing: Box) -> None:
+    kill_master(healing)
+    settle(healing)
+    healing.client("ec2").delete_volume(VolumeId=named(healing, "volumes", f"{ID}-master-pd"))
+    healing.clock.sleep(MINUTES)
+    waiting = only(masters(healing))
+    must(healing.up(KUBE_RESTORE_SNAPSHOT="none", KUBE_REPLACE_MASTER=waiting))
+    disk = named(healing, "volumes", f"{ID}-master-pd")
+    assert part(healing, "volumes")[disk]["instance"] == master_of(healing) != waiting
+    assert must(healing.up()).changing == []
