@@ -143,10 +143,12 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     if not the_master.runs:
         master.wait_running(aws, p.config, the_master.instance_id)
     reached = summary.wait_api(aws, p.config, client, master_id=the_master.instance_id)
-    if the_master.runs and (reached or (aws.dry_run and the_master.public_ip)):
+    if the_master.runs and aws.dry_run:
+        summary.show_cluster(aws, client)
+    if the_master.runs and (reached or aws.dry_run):
         renewal.renew_certificates(aws, p.config, client, master_id=the_master.instance_id)
-    ended = roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
-    summary.validate_cluster(aws, p.config, reached, client, ended=ended)
+    roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
+    summary.validate_cluster(aws, p.config, reached, client, master_id=the_master.instance_id)
     aws.look_again()
     summary.say_done(aws, p.config, client)
 

@@ -29,7 +29,9 @@ def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
     for wanted in _wanted(aws, config, instance_id):
         name = wanted["AlarmName"]
         found: Mapping[str, Any] = there.get(name, {})
-        if any(found.get(key) != value for key, value in wanted.items()):
+        if all(found.get(key) == value for key, value in wanted.items()):
+            aws.console.found(f"alarm {name}")
+        else:
             put = functools.partial(aws.cloudwatch.put_metric_alarm, **wanted, Tags=tag_list(config.tags))
             aws.change("set", f"alarm {name} of {instance_id}{_drift(found, wanted)}", put)
 

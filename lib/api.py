@@ -186,10 +186,12 @@ def wait_nodes(
     api: Api,
     *,
     expected: int,
-    ended: Container[str],
+    alive: Callable[[], Container[str]],
     known: Callable[[Sequence[Node]], Known],
 ) -> list[Node]:
-    """The nodes, once `expected` of them, less ALLOWED_NOTREADY_NODES, are Ready; those of `ended` instances left out.
+    """The nodes, once `expected` of the `alive` instances, less ALLOWED_NOTREADY_NODES, are Ready ones.
+
+    After a restored snapshot, or a replacement, the API lists nodes as Ready for a while whose instances are gone.
 
     Those allowed to be late get CLUSTER_READY_ADDITIONAL_TIME_SECONDS more. Raises WaitExpired.
     """
@@ -197,7 +199,8 @@ def wait_nodes(
 
     def ready(enough: int) -> bool | None:
         try:
-            seen["nodes"] = [node for node in api.nodes() if node.instance_id not in ended]
+            ours = alive()
+            seen["nodes"] = [node for node in api.nodes() if not node.instance_id or node.instance_id in ours]
         except Unreachable as error:
             seen["answer"] = str(error)
             return None

@@ -185,7 +185,7 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
         rules: Any = ENCRYPTION
         aws.change(
             "set",
-            f"{name}: encryption otherwise → AES256",
+            f"{name}: encryption by default none → AES256",
             lambda: s3.put_bucket_encryption(
                 Bucket=name, ServerSideEncryptionConfiguration=rules, ExpectedBucketOwner=owner
             ),
@@ -219,7 +219,7 @@ def _repair_versions(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -
         rules: Any = [*(rule for rule in found if rule.get("ID") not in mine), *wanted]
         aws.change(
             "set",
-            f"{name}: snapshots of etcd beside the newest {_kept(found, wanted[0])}{config.kube_etcd_snapshots_kept}",
+            _kept_words(name, found, wanted[0]),
             lambda: s3.put_bucket_lifecycle_configuration(
                 Bucket=name, LifecycleConfiguration={"Rules": rules}, ExpectedBucketOwner=owner
             ),
@@ -248,10 +248,14 @@ def lifecycle_rules(config: Config, bucket: Bucket) -> list[dict[str, Any]]:
     ]
 
 
-def _kept(found: Sequence[Any], wanted: Mapping[str, Any]) -> str:
-    """How many snapshots the bucket keeps now, by the rule of that name: "5 → "."""
+def _kept_words(name: str, found: Sequence[Any], wanted: Mapping[str, Any]) -> str:
+    """How many snapshots the bucket is to keep, and how many it keeps now where a rule of that name is there."""
+    number = wanted["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"]
     mine = [rule.get("NoncurrentVersionExpiration", {}) for rule in found if rule.get("ID") == wanted["ID"]]
-    return f"{mine[0].get('NewerNoncurrentVersions', 'none')} → " if mine else ""
+    if not mine:
+        return f"{name} to keep {number} snapshots of etcd beside the newest"
+    now = mine[0].get("NewerNoncurrentVersions", "all")
+    return f"{name}: snapshots of etcd kept beside the newest {now} → {number}"
 
 
 def _versioned(aws: Aws, bucket: Bucket) -> bool:

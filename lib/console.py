@@ -158,7 +158,8 @@ class Console:
 
     def planned_all(self, changes: int) -> None:
         """The end of a dry run."""
-        what = f"This would make {changes} changes and made none: leave out --dry-run to make them."
+        many = f"{changes} change{'s' if changes != 1 else ''}"
+        what = f"This would make {many} and made none: leave out --dry-run to make them."
         self.line(what if changes else "Nothing to do.")
 
     def warn(self, words: str) -> None:
@@ -180,8 +181,8 @@ class Console:
             self._print_error(escape(seen))
         self._complain("error:", "bold red", words)
         if hint:
-            one_line = "\n" not in hint  # of several, some are a machine's own
-            self._print_error(escape(self._err.fold(hint, first=0, later=0) if one_line else hint))
+            folded = [self._err.fold(line, first=0, later=0) for line in hint.splitlines()]
+            self._print_error(escape("\n".join(folded)))
 
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""

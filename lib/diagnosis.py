@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 SSH_USERS = {"debian": "admin", "ubuntu": "ubuntu"}
 _FEW = 3
-_LINES = 30  # of the console: more than what one step of the bootstrap says
+_LINES, _ALL = 30, 10_000  # of the console: what is shown, and more than EC2 keeps
+_UNKNOWN = "in a state that AWS does not tell"
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")  # what systemd writes to a console for a terminal's eyes
 _STEP = re.compile(r"kube-bootstrap: (step \d+/\d+ .*)")
 _FAILED = re.compile(r"kube-bootstrap: step \d+/\d+ [^:]*: failed")
 
 
-def console_tail(aws: Aws, instance_id: str, *, lines: int = _LINES) -> str:
+def console_tail(aws: Aws, instance_id: str, *, lines: int) -> str:
     """The end of the instance's console output, where the bootstrap says which step failed."""
     if isinstance(instance_id, Planned):
         return ""
@@ -59,19 +60,28 @@ def _not_joined(aws: Aws, config: Config, there: Sequence[Node]) -> list[Instanc
 
 
 def _bootstrap(aws: Aws, instance_id: str) -> str:
-    return _last_step(console_tail(aws, instance_id, lines=200)) or "nothing from its bootstrap yet"
+    return _last_step(_console(aws, instance_id)) or "nothing from its bootstrap yet"
 
 
 def _of(aws: Aws, config: Config, name: str, instance_id: str, *, host: str) -> Known:
-    tail = console_tail(aws, instance_id)
+    console = _console(aws, instance_id)
     state, checks = _status(aws, instance_id)
-    step = _last_step(tail)
+    step = _last_step(console)
     lines = [
-        f"{name} is {state}, AWS's status checks: {checks}",
+        f"{name} is {state}",
+        f"AWS's status checks: {checks}",
         f"its bootstrap: {step}" if step else "nothing from its bootstrap is on its console",
         f"next: {_next(aws, config, instance_id, state=state, checks=checks, host=host)}",
     ]
-    return Known("\n".join(lines), f"{name}'s console ends:\n{_marked(tail)}" if tail else "")
+    return Known("\n".join(lines), f"{name}'s console ends:\n{_marked(console)}" if console else "")
+
+
+def _console(aws: Aws, instance_id: str) -> str:
+    """All of the console that EC2 keeps; '' where it may not be read, since the rest is worth telling without it."""
+    try:
+        return console_tail(aws, instance_id, lines=_ALL)
+    except FAILURES:
+        return ""
 
 
 def _status(aws: Aws, instance_id: str) -> tuple[str, str]:
@@ -81,8 +91,10 @@ def _status(aws: Aws, instance_id: str) -> tuple[str, str]:
     """
     try:
         answer = aws.ec2.describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)
-    except FAILURES as error:  # the console says more, if it can be had
-        return "not to be seen", f"not known ({error_code(error) or 'AWS does not answer'})"
+    except FAILURES as error:
+        return _UNKNOWN, f"not known ({error_code(error) or 'AWS does not answer'})"
+    if not answer["InstanceStatuses"]:
+        return _UNKNOWN, "none"
     found = answer["InstanceStatuses"][0]
     checks = {"system": found["SystemStatus"]["Status"], "instance": found["InstanceStatus"]["Status"]}
     return found["InstanceState"]["Name"], ", ".join(f"{what} {status}" for what, status in checks.items())
@@ -95,13 +107,17 @@ def _last_step(console: str) -> str:
 
 
 def _marked(console: str) -> str:
-    """The lines, with a > before each that says that a step failed."""
-    return "\n".join(f"{'>' if _FAILED.search(line) else ' '} {line}" for line in console.splitlines())
+    """The last lines, a > before each that says that a step failed; before them the last such line, if it is older."""
+    lines = console.splitlines()
+    failed = [number for number, line in enumerate(lines) if _FAILED.search(line)]
+    first = max(0, len(lines) - _LINES)
+    shown = [*([failed[-1]] if failed and failed[-1] < first else []), *range(first, len(lines))]
+    return "\n".join(f"{'>' if number in failed else ' '} {lines[number]}" for number in shown)
 
 
 def _next(aws: Aws, config: Config, instance_id: str, *, state: str, checks: str, host: str) -> str:
     """The one command that gets a person further."""
-    if state != "running":
+    if state not in ("running", _UNKNOWN):
         return "run the same command again: it starts what is stopped, and makes what is gone anew"
     if "impaired" in checks:
         return f"aws ec2 reboot-instances --region {aws.region} --instance-ids {instance_id}"

@@ -60,13 +60,14 @@ def ensure_disk(
         return _make_disk(aws, config, tags={**wanted, **({RESTORE_TAG: restore} if restore else {})})
     volume_id = found["VolumeId"]
     aws.console.found(f"disk {volume_id} {found['Size']} GiB {found['VolumeType']} ({found['State']})")
-    _check_place(config, found)
+    check_found(config, found)
     aws.repair_tags(volume_id, tags_of(found), wanted)
     _repair_size(aws, config, found)
     return volume_id
 
 
-def _check_place(config: Config, found: VolumeTypeDef) -> None:
+def check_found(config: Config, found: VolumeTypeDef) -> None:
+    """Raises SettingError for a disk that is in another zone, or larger than asked: it cannot move or shrink."""
     if found["AvailabilityZone"] != config.kube_aws_zone:
         raise SettingError(
             "KUBE_AWS_ZONE",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "iam"
 ROLES = ("master", "minion")
+_FEW, _BRIEF = 3, 60  # of what differs in a policy: parts, and characters of each, that a person is told
 
 
 def role_name(config: Config, role: str) -> str:
@@ -106,20 +107,31 @@ def _ensure_role(aws: Aws, config: Config, name: str, trust: dict[str, Any]) -> 
 
 
 def differs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """What a policy that is there has and lacks, by actions; that it differs otherwise, where they are the same."""
-    there, ours = _actions(found), _actions(wanted)
-    parts = [f"{sign}{action}" for sign, some in (("-", there - ours), ("+", ours - there)) for action in sorted(some)]
-    return " ".join(parts) or "for others, on other things or under other conditions → as it was made"
+    """How a policy that is there differs from ours: the first parts of statements that do, old → new."""
+    there, ours = _statements(found), _statements(wanted)
+    parts = [f"{sid} → gone" for sid in there if sid not in ours]
+    for sid, statement in ours.items():
+        old = there.get(sid)
+        if old is None:
+            parts.append(f"{sid} was gone")
+            continue
+        keys = [key for key in {**statement, **old} if old.get(key) != statement.get(key)]
+        parts += [f"{sid} {key} {_brief(old.get(key))} → {_brief(statement.get(key))}" for key in keys]
+    return "; ".join(parts[:_FEW]) + (f"; and {len(parts) - _FEW} more" if len(parts) > _FEW else "")
 
 
-def _actions(document: Mapping[str, Any]) -> set[str]:
-    found: set[str] = set()
-    statements: Any = document.get("Statement", [])
-    for statement in [statements] if isinstance(statements, dict) else statements:
-        actions: Any = statement.get("Action", statement.get("NotAction", []))
-        refused = "" if statement.get("Effect") == "Allow" else "not "
-        found |= {f"{refused}{action}" for action in ([actions] if isinstance(actions, str) else actions)}
-    return found
+def _statements(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """A policy's statements by Sid, or by number."""
+    listed: Any = document.get("Statement", [])
+    return {
+        str(statement.get("Sid", f"statement {number}")): statement
+        for number, statement in enumerate([listed] if isinstance(listed, dict) else listed, 1)
+    }
+
+
+def _brief(value: Any) -> str:
+    text = "nothing" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 1]}…"
 
 
 def _ensure_policy(aws: Aws, name: str, wanted: dict[str, Any] | None) -> None:

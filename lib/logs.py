@@ -6,7 +6,9 @@ and kube_down.py on this computer their logs.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 NAME = "-m lib.logs"
 COLLECT = Path(__file__).parent.parent / "templates" / "logs.sh"
 _CONSOLE_LINES = 10_000  # all that EC2 keeps
+_HEAD = 4000  # characters of a run's log that hold its settings
 _SSH = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR")
 # A machine's key is new with each machine, and nothing secret is sent.
 _ANY_HOST = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
@@ -41,7 +44,7 @@ def collect(aws: Aws, layers: Layers, folder: Path) -> None:
     config = resolve(layers, check=False)
     aws.console.step(f"Logs of cluster {config.cluster_id} in {aws.region}, account {aws.account}")
     found = sorted(own_instances(aws, config), key=lambda instance: str(tags_of(instance).get("Name")))
-    runs = runlog.newest(layers.environment)
+    runs = [run for run in runlog.newest(layers.environment) if _is_of(run, config)]
     if not found and not runs:
         raise NothingFound(f"no machine of cluster {config.cluster_id} in account {aws.account}, {aws.region}")
     jump = next((_address(i) for i in found if tags_of(i).get("Role") == config.master_name), "")
@@ -49,6 +52,15 @@ def collect(aws: Aws, layers: Layers, folder: Path) -> None:
         _collect_one(aws, config, instance, folder, jump=jump)
     _copy_runs(runs, folder)
     aws.console.line(f"{len(found)} machines and {len(runs)} runs: {folder}")
+
+
+def _is_of(run: Path, config: Config) -> bool:
+    """Whether a run's log is of this cluster in this region, by what it says at its beginning."""
+    with contextlib.suppress(OSError):
+        head = run.read_text(encoding="utf-8", errors="replace")[:_HEAD]
+        id_, region = re.escape(config.cluster_id), re.escape(config.region)
+        return bool(re.search(rf"cluster {id_}(?![\w-])", head) and re.search(rf"region {region}(?![\w-])", head))
+    return False
 
 
 def _collect_one(aws: Aws, config: Config, instance: Any, folder: Path, *, jump: str) -> None:
@@ -128,7 +140,7 @@ def _new_folder(named: Sequence[str]) -> Path:
     """The folder, made now and nobody else's to read. Raises SettingError where it is not one that can be new."""
     right = "python -m lib.logs FOLDER, with a folder that is not there yet"
     if len(named) != 1:
-        raise SettingError("FOLDER", f"{len(named)} are named", right)
+        raise SettingError("FOLDER", f"{len(named)} folders are named" if named else "none is named", right)
     folder = Path(named[0])
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingError("FOLDER", f"{folder} is there already", right)

@@ -53,6 +53,7 @@ class Template:
 
 
 _PERSONAL = "KeyName"
+_SHOWN = 20  # minions of a group that a dry run lists
 
 # By which settings a person knows the parts of a version.
 _SETTINGS_OF = {
@@ -167,9 +168,10 @@ def ensure_template(
     same = [version for version in versions if version.get("VersionDescription") == wanted]
     number = same[-1]["VersionNumber"] if same else _make_version(aws, template_id, data)
     if number != found["DefaultVersionNumber"]:
+        now = found["DefaultVersionNumber"]
         aws.change(
             "set",
-            f"launch template {template_id}: default version {found['DefaultVersionNumber']} → {number}",
+            f"launch template {template_id}: default version {now} → {number or 'the new one'}",
             lambda: aws.ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion=str(number)),
         )
     return Template(template_id, wanted, number, versions if same else [*versions, _as_version(number, data)])
@@ -241,6 +243,8 @@ def ensure_group(aws: Aws, config: Config, name: str, *, template_id: str, subne
         _make_group(aws, config, name, template_id=template_id, subnet_id=subnet_id)
         return
     aws.console.found(f"group {name} of {found['DesiredCapacity']}")
+    for instance in found["Instances"][:_SHOWN] if aws.dry_run else []:
+        aws.console.found(f"minion {instance['InstanceId']} {instance['InstanceType']} ({instance['LifecycleState']})")
     _repair_group(aws, config, found, template_id=template_id, subnet_id=subnet_id)
     _repair_group_tags(aws, config, found)
 
@@ -302,6 +306,18 @@ def _repair_group(
         "LaunchTemplate": {key: template.get(key) for key in ("LaunchTemplateId", "Version")},
     }
     _set_group(aws, found["AutoScalingGroupName"], actual, wanted)
+    _warn_of_suspended(aws, found)
+
+
+def _warn_of_suspended(aws: Aws, found: AutoScalingGroupTypeDef) -> None:
+    """Say what somebody has stopped the group from doing: it may be on purpose, so it stays."""
+    stopped = [process["ProcessName"] for process in found.get("SuspendedProcesses", [])]
+    if stopped:
+        name = found["AutoScalingGroupName"]
+        aws.console.warn(
+            f"group {name} is suspended from {', '.join(stopped)}: aws autoscaling resume-processes "
+            f"--region {aws.region} --auto-scaling-group-name {name}"
+        )
 
 
 def set_size(aws: Aws, found: AutoScalingGroupTypeDef, size: Size) -> None:
@@ -351,15 +367,18 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupType
             seen["text"] = "the group is not to be seen"
             return None
         running = [i for i in group["Instances"] if i["LifecycleState"] == "InService"]
-        seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run"
-        return group if len(running) >= group["DesiredCapacity"] else None
+        if len(running) >= group["DesiredCapacity"]:
+            return group
+        failure = _failure(aws, name)
+        seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run{f'; {failure}' if failure else ''}"
+        return None
 
     return aws.wait(
         f"the minions of {name} to run",
         complete,
         seconds=config.kube_wait_instance_seconds,
         progress=lambda: seen["text"],
-        at_end=lambda: Known(f"{seen['text']}; {last_failure(aws, name)}"),
+        at_end=lambda: Known(f"{seen['text']}\nnext: {_look_at(aws, name)}"),
     )
 
 
@@ -397,13 +416,16 @@ def terminate(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
     )
 
 
-def last_failure(aws: Aws, name: str) -> str:
-    """Why the group could not launch an instance, in Auto Scaling's own words; else where to look."""
+def _failure(aws: Aws, name: str) -> str:
+    """Why the group could not launch an instance last, in Auto Scaling's own words; '' where it could, or is at it."""
     activities = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)["Activities"]
-    failed = [activity for activity in activities if activity["StatusCode"] in ("Failed", "Cancelled")]
-    if failed:
-        return " ".join(failed[0].get("StatusMessage", "it failed").split())
-    return f"look at: aws autoscaling describe-scaling-activities --auto-scaling-group-name {name}"
+    ended = [activity for activity in activities if activity["StatusCode"] in ("Failed", "Cancelled", "Successful")]
+    failed = ended and ended[0]["StatusCode"] != "Successful"
+    return " ".join(ended[0].get("StatusMessage", "it failed").split()) if failed else ""
+
+
+def _look_at(aws: Aws, name: str) -> str:
+    return f"aws autoscaling describe-scaling-activities --region {aws.region} --auto-scaling-group-name {name}"
 
 
 def own_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:

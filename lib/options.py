@@ -187,8 +187,16 @@ def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
     known = {*layers.defaults, *obsolete(porting)}
     asked = sorted(name for name in {*layers.environment, *layers.file} - known if not _READ_ELSEWHERE.fullmatch(name))
     near = {name: nearest(name, list(layers.defaults)) for name in asked}
+    old = obsolete(porting)
+
+    def advice(name: str) -> str:
+        if near[name]:
+            return f"did you mean {near[name]}?"
+        gone = nearest(name, list(old))
+        return f"did you mean {gone}? It {old[gone]}" if gone else "--help lists all options"
+
     return [
-        f"{name}: nothing reads it" + (f"; did you mean {near[name]}?" if near[name] else "; --help lists all options")
+        f"{name}: nothing reads it; {advice(name)}"
         for name in asked
         if name in layers.file or (not _OTHERS.fullmatch(name) and (near[name] or name.startswith(_OURS)))
     ]

@@ -14,7 +14,7 @@ from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES, explain
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
-from lib.disk import find_disk
+from lib.disk import check_found, find_disk
 from lib.errors import KubeError, SettingError
 from lib.images import Image, Images, find_images, tell
 from lib.routetable import table_of_subnet
@@ -73,6 +73,8 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     given = layers.source("MASTER_INTERNAL_IP") != "default"
     config = preflight.check(aws, config, master=master, address_given=given)
     disk = find_disk(aws, config) if bucket and not config.kube_use_existing_master else None
+    if disk:
+        check_found(config, disk)
     restore = snapshots.choose(aws, config, bucket, disk)
     if disk or config.kube_use_existing_master:
         upgrade.refuse(aws, layers, config)
@@ -156,7 +158,7 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
     was, now = layers.remembered.get(upgrade.SETTING, ""), config.kubernetes_version
     aws.console.say(
         f"cluster {config.cluster_id}: Kubernetes {f'{was} → {now}' if was not in ('', now) else now}, "
-        f"{config.num_nodes} minions in {config.kube_aws_zone}"
+        f"{config.num_nodes} minion{'s' if config.num_nodes != 1 else ''} in {config.kube_aws_zone}"
     )
     remembered = [name for name in layers.defaults if layers.source(name) == "remembered"]
     chosen = [name for name in layers.defaults if layers.source(name) in ("environment", "KUBE_CONFIG_FILE")]

@@ -48,9 +48,10 @@ class Item:
 def items(config: Config) -> list[Item]:
     """What the cluster consists of by its settings: instances, disks, public addresses. Traffic and S3 come on top."""
     nodes = config.num_nodes
-    found = [_instance(config, config.master_size, 1)]
+    sizes = {config.master_size: 1}
     if not config.node_spot_price:
-        found.append(_instance(config, config.node_size, nodes))
+        sizes[config.node_size] = sizes.get(config.node_size, 0) + nodes
+    found = [_instance(config, size, count) for size, count in sizes.items()]
     disks: dict[str, int] = {}
     for kind, size, count in (
         (config.master_disk_type, config.master_disk_size, 1),

@@ -27,23 +27,21 @@ _TOO_MANY = "one too many"
 
 def settle_minions(
     aws: Aws, config: Config, api: Api | None, name: str, *, template: Template, data: Mapping[str, Any]
-) -> set[str]:
+) -> None:
     """Return once the group `name` has the wanted number of minions, all of them from `template`'s default version.
 
-    Returns the instances that it has ended: the API still lists their nodes for a while. `api` is None where it cannot
-    be reached from here. Raises KubeError when something must go and could not.
+    `api` is None where it cannot be reached from here. Raises KubeError when something must go and could not.
     """
-    ended: set[str] = set()
     group = minions.wait_in_service(aws, config, name)
     if group is None:
-        return ended
+        return
     wanted = minions.wanted_size(config, group["DesiredCapacity"])
     if aws.dry_run:
         _foretell(aws, group, wanted, template, data)
-        return ended
+        return
     if api is None:
         _refuse_out_of_reach(config, group, wanted, template)
-        return ended
+        return
     while True:
         there = minions.living(group)
         nodes = _nodes(aws, config, api)
@@ -52,7 +50,6 @@ def settle_minions(
             victim = _victims(there, template, nodes)[0]
             why = template.differs(victim, data) if victim in old else _TOO_MANY
             _remove(aws, config, api, group, victim["InstanceId"], nodes=nodes, wanted=wanted, why=why)
-            ended.add(victim["InstanceId"])
         elif old:
             aws.console.say(f"{len(old)} to be replaced: one more minion first")
             more = wanted.desired + 1
@@ -61,13 +58,12 @@ def settle_minions(
             break
         group = minions.wait_in_service(aws, config, name)
         if group is None:
-            return ended
+            return
     minions.set_size(aws, group, wanted)
     for instance in there:
         node = nodes.get(instance["InstanceId"])
         if node and drain.is_ours(node):
             drain.uncordon(aws, api, node)
-    return ended
 
 
 def _foretell(

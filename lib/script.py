@@ -53,8 +53,8 @@ class _Run:
         return ", ".join(self.aws.made) if self.aws and self.aws.made else "nothing"
 
     def has_changed(self) -> bool:
-        """Whether something was changed (or would have been, in a dry run)."""
-        return self.aws is not None and self.aws.changes > 0
+        """Whether something was changed; a dry run changes nothing."""
+        return self.aws is not None and self.aws.changes > 0 and not self.aws.dry_run
 
 
 def run(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lib.config import Config
 
 OBJECT = "settings.env"
+_FEW = 3  # settings of those that have changed that a person is told
 _HEAD = """\
 # Written by kube_up.py: what was set when this cluster was last brought up, and what it resolved to.
 # kube_up.py and kube_down.py read it; a variable in the environment or in KUBE_CONFIG_FILE wins over it.
@@ -59,7 +60,14 @@ def remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapp
         aws.console.found(f"settings {bucket.name}/{bucket.key(OBJECT)}")
         return
     lines = "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(wanted.items()))
-    staging.put_object(aws, bucket, OBJECT, (_HEAD + lines).encode(), words="settings")
+    words = f"settings ({_changes(known, wanted)})" if known else "settings"
+    staging.put_object(aws, bucket, OBJECT, (_HEAD + lines).encode(), words=words)
+
+
+def _changes(known: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    names = [name for name in sorted({**known, **wanted}) if known.get(name) != wanted.get(name)]
+    told = [f"{name} {known.get(name) or 'unset'} → {wanted.get(name) or 'unset'}" for name in names[:_FEW]]
+    return ", ".join([*told, *([f"{len(names) - _FEW} more"] if len(names) > _FEW else [])])
 
 
 def _quoted(value: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Container
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.diagnosis import SSH_USERS, of_master, of_nodes
-from lib.minions import own_groups
+from lib.minions import living, own_groups
 from lib.programs import find_program
 
 if TYPE_CHECKING:
@@ -37,22 +37,42 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     return None
 
 
-def validate_cluster(
-    aws: Aws, config: Config, api: Api | None, client: Client, *, ended: Container[str] = ()
-) -> list[Node]:
-    """The nodes, once as many are Ready as the cluster should have; those of `ended` instances do not count.
+def show_cluster(aws: Aws, client: Client) -> None:
+    """What the API says of itself and the nodes now, for a dry run; nothing is waited for."""
+    api = Api(client)
+    try:
+        _, answer = api.get("/healthz")
+        nodes = api.nodes()
+    except Unreachable as error:
+        aws.console.warn(f"the API at {api.server} does not answer: {error}")
+        return
+    aws.console.found(f"API at {api.server}: {answer.strip()[:60]}")
+    _say_nodes(aws, nodes)
+
+
+def _say_nodes(aws: Aws, nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
+
+
+def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, *, master_id: str) -> list[Node]:
+    """The nodes, once as many are Ready as the cluster should have; those of instances that are gone do not count.
 
     [] where there is no API to ask. Raises WaitExpired, KubeError.
     """
     if api is None:
         return []
+    read = [own_groups(aws, config)]
+    expected = 1 + sum(group["DesiredCapacity"] for group in read[0])
 
-    expected = 1 + sum(group["DesiredCapacity"] for group in own_groups(aws, config))
+    def alive() -> set[str]:
+        groups = read.pop() if read else own_groups(aws, config)  # by now the group may have replaced a minion
+        return {master_id, *(instance["InstanceId"] for group in groups for instance in living(group))}
+
     known = functools.partial(of_nodes, aws, config)
-    nodes = wait_nodes(aws, config, api, expected=expected, ended=ended, known=known)
+    nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known)
     validate(api)
-    for node in nodes:
-        aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
+    _say_nodes(aws, nodes)
     _say_certificates(aws, api, client)
     _say_services(aws, api)
     return nodes

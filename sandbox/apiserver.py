@@ -318,7 +318,7 @@ def _nodes(cluster: Cluster, path: str, accept: str) -> Reply:
     if "as=Table" in accept:
         return _json(_table(NODE_COLUMNS, [_node_row(cluster, member) for member in members]))
     objects = [node_object(cluster, member) for member in members]
-    return _json(objects[0] if name else _list("NodeList", objects))
+    return _json(objects[0] if name else _list("NodeList", [*objects, *cluster.kube.ghosts]))
 
 
 def _list(kind: str, items: list[Any]) -> dict[str, Any]:

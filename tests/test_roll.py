@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Box
+from conftest import REGION, Box
 from helpers import GROUP, answer_with, master_of, must, part, refused, settle
 
 from sandbox import nodes
 from sandbox.calls import Answer, Call
-from sandbox.world import Kube
+from sandbox.world import Delays, Kube
 
 
 @pytest.fixture
@@ -70,6 +70,19 @@ def watch(box: Box) -> list[int]:
 
     box.aws.hooks.after.append(look)
     return serving
+
+
+def test_nodes_of_instances_that_are_gone_do_not_count(sandbox: Box) -> None:
+    must(sandbox.up(NUM_NODES=1))
+    kube(sandbox).ghosts.append(
+        {
+            "metadata": {"name": "ip-172-20-0-99.us-west-2.compute.internal"},
+            "spec": {"providerID": f"aws:///{REGION}a/i-00000000000000000"},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
+    )
+    sandbox.aws.world.delays = Delays(host=10**6)
+    refused(sandbox.up(NUM_NODES=2, KUBE_WAIT_NODES_SECONDS=10), 1, "3 nodes to be Ready", "2 of 3 Ready")
 
 
 def test_two_then_four_then_one(sandbox: Box) -> None:

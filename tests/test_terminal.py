@@ -172,7 +172,7 @@ def test_a_pipe_gets_plain_lines_however_long(sandbox: Box) -> None:
     result = must(sandbox.up(**TERMINAL))
     assert "\x1b" not in result.out + result.err
     assert "\r" not in result.out + result.err
-    assert f"set     {bucket_of(sandbox)}: snapshots of etcd beside the newest 28 … done\n" in result.out
+    assert f"set     {bucket_of(sandbox)} to keep 28 snapshots of etcd beside the newest … done\n" in result.out
 
 
 def test_a_pipe_may_be_coloured_and_the_cursor_stays(sandbox: Box) -> None:
