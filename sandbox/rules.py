@@ -70,7 +70,7 @@ BEFORE: dict[str, list[Before]] = {
     "scheduler:TagResource": [schedules.known_group],
     "scheduler:ListTagsForResource": [schedules.known_group],
     "scheduler:CreateSchedule": [schedules.create_schedule],
-    "scheduler:UpdateSchedule": [schedules.check_schedule],
+    "scheduler:UpdateSchedule": [schedules.update_schedule],
     "iam:SimulatePrincipalPolicy": [answers.simulate_principal_policy],
     "pricing:GetProducts": [answers.get_products],
     "service-quotas:GetServiceQuota": [images.get_quota],

@@ -12,8 +12,11 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from botocore.exceptions import DataNotFoundError, ParamValidationError
+from moto.core.utils import get_service_model
+
 from sandbox import cloud
-from sandbox.calls import Answer, Call, Refusal
+from sandbox.calls import READS, Answer, Call, Refusal
 from sandbox.world import World
 
 # A call in a region, as service, operation and parameters, and what AWS would answer.
@@ -22,7 +25,6 @@ Ask = Callable[[str, str, str, dict[str, Any]], Answer]
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _SECONDS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _UNIVERSAL = re.compile(r"arn:aws[a-z-]*:scheduler:::aws-sdk:([a-z0-9]+):([a-zA-Z0-9]+)")
-_READS = ("get", "describe", "list")
 _ROLE_LATE = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
 
 
@@ -61,27 +63,36 @@ def known_group(_world: World, call: Call) -> None:
 
 def create_schedule(world: World, call: Call) -> None:
     """Its group is there, no other of its name is in it, and it is a schedule."""
-    group = _backend(call.region).schedule_groups.get(call.params.get("GroupName") or "default")
-    if group is None:
-        raise _missing(f"Schedule group {call.params['GroupName']} does not exist.")
-    if call.params["Name"] in group.schedules:
+    if call.params["Name"] in _group(call).schedules:
         raise Refusal("ConflictException", f"Schedule {call.params['Name']} already exists.", 409)
-    check_schedule(world, call)
+    _check(world, call)
 
 
-def check_schedule(world: World, call: Call) -> None:
-    """CreateSchedule, UpdateSchedule: expression, target, input, and the role that it is to assume."""
+def update_schedule(world: World, call: Call) -> None:
+    """It is there, and a schedule afterwards too."""
+    if call.params["Name"] not in _group(call).schedules:
+        raise _missing(f"Schedule {call.params['Name']} does not exist.")
+    _check(world, call)
+
+
+def _group(call: Call) -> Any:
+    name = call.params.get("GroupName") or "default"
+    if name not in _backend(call.region).schedule_groups:
+        raise _missing(f"Schedule group {name} does not exist.")
+    return _backend(call.region).schedule_groups[name]
+
+
+def _check(world: World, call: Call) -> None:
+    """Expression, target, input, and the role that it is to assume."""
     expression, target = call.params["ScheduleExpression"], call.params["Target"]
     if not re.match(r"(rate|cron|at)\(", expression) or (expression.startswith("rate") and not _seconds(expression)):
         raise _invalid(f"Invalid Schedule Expression {expression}.")
-    service, operation = _universal(target["Arn"])
-    if operation.startswith(_READS):
-        raise _invalid(f"{target['Arn']} is not a supported target.")
-    if service:
-        try:
-            json.loads(target.get("Input") or "{}")
-        except ValueError:
-            raise _invalid("Input is not valid JSON.") from None
+    if not _is_target(target["Arn"]):
+        raise _invalid(f"{target['Arn']} is not a target that the sandbox knows.")
+    try:
+        json.loads(target.get("Input") or "{}")
+    except ValueError:
+        raise _invalid("Input is not valid JSON.") from None
     if not _may_assume(world, call, target["RoleArn"]):
         raise _invalid(_ROLE_LATE)
 
@@ -93,8 +104,19 @@ def _seconds(expression: str) -> float:
 
 
 def _universal(arn: str) -> tuple[str, str]:
+    """Service and operation of a universal target, as boto3 names them; '' for another kind of target."""
     found = _UNIVERSAL.fullmatch(arn)
-    return (found[1], found[2]) if found else ("", "")
+    return (found[1], found[2][0].upper() + found[2][1:]) if found else ("", "")
+
+
+def _is_target(arn: str) -> bool:
+    """A universal target whose call there is, and that does more than read; the other kinds are not simulated."""
+    service, operation = _universal(arn)
+    try:
+        known = operation in get_service_model(service).operation_names
+    except DataNotFoundError:
+        return False
+    return known and not operation.startswith(READS)
 
 
 def _may_assume(world: World, call: Call, arn: str) -> bool:
@@ -143,6 +165,9 @@ def _invoke(world: World, region: str, schedule: Any, ask: Ask) -> None:
     """One try, which is not repeated: MaximumRetryAttempts is taken for 0."""
     service, operation = _universal(schedule.target["Arn"])
     text = (schedule.target.get("Input") or "{}").replace("<aws.scheduler.execution-id>", str(uuid.uuid4()))
-    answer = ask(region, service, operation[:1].upper() + operation[1:], json.loads(text))
-    world.state.invoked.append(answer.code or "done")
+    try:
+        said = ask(region, service, operation, json.loads(text)).code or "done"
+    except ParamValidationError:  # an input that is no input of that call; Scheduler tells nobody
+        said = "ParamValidationError"
+    world.state.invoked.append(said)
     del world.state.invoked[:-100]

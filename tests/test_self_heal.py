@@ -180,7 +180,6 @@ def test_rights_for_it_are_asked_for_only_where_it_is_on(sandbox: Box) -> None:
     assert "scheduler:CreateSchedule" in next(line for line in denied.err.splitlines() if "simulation" in line)
     assert denied.code == 1
     assert "scheduler:" in denied.err.splitlines()[-1] + denied.err.splitlines()[-2]
-    must(sandbox.up(KUBE_MASTER_SELF_HEAL=""))
 
 
 def test_another_refusal_of_the_schedule_is_not_waited_out(sandbox: Box) -> None:

@@ -335,6 +335,8 @@ def good(sandbox: Box) -> dict[str, Any]:
         ({"ScheduleExpression": "rate(0 minutes)"}, "ValidationException"),
         ({"Target": {"Input": "{"}}, "ValidationException"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:describeInstances"}}, "ValidationException"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:runInstance"}}, "ValidationException"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec3:runInstances"}}, "ValidationException"),
         ({"Target": {"RoleArn": "arn:aws:iam::123456789012:role/nobody"}}, "ValidationException"),
     ],
 )
