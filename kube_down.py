@@ -35,6 +35,7 @@ try:
         routetable,
         script,
         securitygroups,
+        selfheal,
         sshkey,
         subnet,
         teardown,
@@ -57,6 +58,11 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     doomed = teardown.look(aws, layers)
     config = doomed.config
     removal = teardown.Removal(aws, doomed)
+
+    if doomed.schedule_groups:
+        step("Self-healing")
+        removal.each(lambda aws, name: selfheal.delete_schedule(aws, config, name), doomed.schedule_groups)
+        removal.each(lambda aws, name: selfheal.delete_group(aws, config, name), doomed.schedule_groups)
 
     step("Load balancers")
     removal.each(loadbalancers.delete_balancer, doomed.balancers)
@@ -91,6 +97,7 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     step("Keys, roles and kubeconfig")
     removal.each(sshkey.delete_key_pair, doomed.key_pairs)
     removal.each(lambda aws, role: iam.delete_profile(aws, config, role), iam.ROLES)
+    removal.each(lambda aws, role: selfheal.delete_role(aws, config, role), doomed.healers())
     removal.each(kubeconfig.remove_entries(config, servers=doomed.servers(), ca_cert=doomed.ca_cert), [config.context])
 
     if doomed.bucket and not keep:

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 try:
     from lib import (
@@ -42,6 +43,7 @@ try:
         routetable,
         script,
         securitygroups,
+        selfheal,
         sshkey,
         subnet,
         summary,
@@ -70,11 +72,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Master:
-    """The master as the rest of the cluster knows it."""
+    """The master as the rest of the cluster knows it; `template_id` is what KUBE_MASTER_SELF_HEAL makes it from."""
 
     instance_id: str
     public_ip: str
     runs: bool
+    template_id: str = ""
 
 
 def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
@@ -106,10 +109,11 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
         ca_cert_hash=authority.ca_cert_hash(),
         group_name=plan.group_name(p, subnet_id=network.subnet_id),
     )
+    templates = minions.find_templates(aws, p.config, p.config.master_name, facts.group_name)
     the_master = (
         existing_master(aws, p)
         if p.config.kube_use_existing_master
-        else ensure_master(aws, p, network, facts, profile=profiles["master"], key_name=key_name)
+        else ensure_master(aws, p, network, facts, profile=profiles["master"], key_name=key_name, templates=templates)
     )
 
     step("Minions")
@@ -123,11 +127,13 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
         group_id=network.minion_group,
         user_data=data,
     )
-    current = minions.ensure_template(aws, p.config, facts.group_name, template)
+    found = templates.get(facts.group_name)
+    current = minions.ensure_template(aws, p.config, facts.group_name, template, found=found)
     minions.ensure_group(aws, p.config, facts.group_name, template_id=current.template_id, subnet_id=network.subnet_id)
 
     step("Alarms")
     alarms.ensure_alarms(aws, p.config, the_master.instance_id)
+    selfheal.ensure_schedule(aws, p.config, the_master.template_id)
 
     step("kubeconfig")
     server = api.server_url(p.config, the_master.public_ip)
@@ -173,7 +179,16 @@ def ensure_network(aws: Aws, p: Plan, staging: bucket.Bucket) -> tuple[Plan, Net
     return p, Network(vpc_id, subnet_id, table_id, master_group, minion_group)
 
 
-def ensure_master(aws: Aws, p: Plan, network: Network, facts: kubeenv.Facts, *, profile: str, key_name: str) -> Master:
+def ensure_master(
+    aws: Aws,
+    p: Plan,
+    network: Network,
+    facts: kubeenv.Facts,
+    *,
+    profile: str,
+    key_name: str,
+    templates: Mapping[str, Any],
+) -> Master:
     """The fixed address, the elastic IP and the disk, which stay; and the instance, which can be replaced."""
     step, config = aws.console.step, p.config
     tags = {"Name": config.master_name, "Role": config.master_name, bucket.TAG: facts.bucket.name, **config.tags}
@@ -191,17 +206,17 @@ def ensure_master(aws: Aws, p: Plan, network: Network, facts: kubeenv.Facts, *, 
     env["ADDONS"] = addons.ensure_addons(aws, config, facts.bucket, env)
 
     step("Master")
-    data = userdata.render("master", env | plan.download_settings(p, p.images.master))
-    instance_id, runs = master.ensure_master(
-        aws,
+    data = master.launch_data(
         config,
         image=p.images.master,
         profile=profile,
         key_name=key_name,
         interface_id=interface_id,
-        user_data=data,
+        user_data=userdata.render("master", env | plan.download_settings(p, p.images.master)),
     )
-    return Master(instance_id, public_ip, runs)
+    template_id = selfheal.ensure_template(aws, config, data, found=templates.get(config.master_name))
+    instance_id, runs = master.ensure_master(aws, config, data=data)
+    return Master(instance_id, public_ip, runs, template_id)
 
 
 def existing_master(aws: Aws, p: Plan) -> Master:

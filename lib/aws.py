@@ -264,6 +264,11 @@ class Aws:
         return client
 
     @cached_property
+    def scheduler(self) -> Any:
+        """EventBridge Scheduler: what makes a dead master anew."""
+        return self._client("scheduler")
+
+    @cached_property
     def ssm(self) -> SSMClient:
         """Public parameters: the newest images."""
         client: SSMClient = self._client("ssm")

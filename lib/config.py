@@ -212,6 +212,7 @@ class Config:
     kube_config_file: str
     kube_use_existing_master: bool
     kube_replace_master: str
+    kube_master_self_heal: bool
 
     aws_s3_bucket: str
     aws_s3_region: str
@@ -319,6 +320,16 @@ class Config:
         return f"kubernetes-minion-{self.cluster_id}-{self.vpc_name}-{self.region}"
 
     @property
+    def healer_role(self) -> str:
+        """Name of the role of the schedule that makes a dead master anew."""
+        return f"kubernetes-healer-{self.cluster_id}-{self.vpc_name}-{self.region}"
+
+    @property
+    def healer_name(self) -> str:
+        """Name of that schedule, and of its group."""
+        return f"{self.master_name}-heal"
+
+    @property
     def context(self) -> str:
         """Name of cluster, user and context in kubeconfig."""
         return self.kube_config_context
@@ -422,6 +433,7 @@ RULES: Mapping[str, rules.Rule] = {
     "KUBE_CONFIG_FILE": rules.optional(rules.path),
     "KUBE_USE_EXISTING_MASTER": rules.boolean,
     "KUBE_REPLACE_MASTER": rules.optional(rules.identifier("i")),
+    "KUBE_MASTER_SELF_HEAL": rules.boolean,
     "AWS_S3_BUCKET": rules.optional(rules.bucket),
     "AWS_S3_REGION": rules.region,
     "KUBE_ETCD_SNAPSHOT_HOURS": rules.whole(0, 8760, unit="hours"),

@@ -71,14 +71,19 @@ def ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str
     The minions' role has no policy: a kubelet with --cloud-provider=external makes no AWS call.
     """
     name = role_name(config, role)
-    _ensure_role(aws, config, name, values)
-    _ensure_policy(aws, name, policy_document("master-policy", values) if role == "master" else None)
+    policy = policy_document("master-policy", values) if role == "master" else None
+    ensure_role(aws, config, name, trust=policy_document("trust", values), policy=policy)
     _ensure_instance_profile(aws, config, name)
     return name
 
 
-def _ensure_role(aws: Aws, config: Config, name: str, values: Mapping[str, str]) -> None:
-    trust = policy_document("trust", values)
+def ensure_role(aws: Aws, config: Config, name: str, *, trust: dict[str, Any], policy: dict[str, Any] | None) -> None:
+    """The role of that name, with this trust and this inline policy."""
+    _ensure_role(aws, config, name, trust)
+    _ensure_policy(aws, name, policy)
+
+
+def _ensure_role(aws: Aws, config: Config, name: str, trust: dict[str, Any]) -> None:
     found = find_role(aws, name)
     if found is None:
         aws.make(
@@ -183,6 +188,11 @@ def delete_profile(aws: Aws, config: Config, role: str) -> None:
         aws.remove(
             "delete", f"instance profile {name}", lambda: aws.iam.delete_instance_profile(InstanceProfileName=name)
         )
+    delete_role(aws, config, name)
+
+
+def delete_role(aws: Aws, config: Config, name: str) -> None:
+    """Remove a role with its policies, if it is there and carries the cluster's tag."""
     found = find_role(aws, name)
     if found and not _lacks(found, {"KubernetesCluster": config.cluster_id}):
         _delete_policies(aws, name)
@@ -219,5 +229,5 @@ def owned(aws: Aws, config: Config) -> list[str]:
     """The names of the cluster's roles and profiles that are there."""
     names = [role_name(config, role) for role in ROLES]
     want = {"KubernetesCluster": config.cluster_id}
-    roles = [f"role {n}" for n in names if (r := find_role(aws, n)) and not _lacks(r, want)]
+    roles = [f"role {n}" for n in [*names, config.healer_role] if (r := find_role(aws, n)) and not _lacks(r, want)]
     return roles + [f"instance profile {n}" for n in names if (p := find_profile(aws, n)) and not _lacks(p, want)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 from collections.abc import Mapping
@@ -56,14 +57,34 @@ def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
     return [{"DeviceName": image.root_device, "Ebs": ebs | ({"Iops": wanted} if wanted else {})}]
 
 
-def ensure_master(
-    aws: Aws, config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, user_data: bytes
-) -> tuple[str, bool]:
+def launch_data(
+    config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, user_data: bytes
+) -> dict[str, Any]:
+    """What a master is launched from, as launch templates take it."""
+    return {
+        "ImageId": image.image_id,
+        "InstanceType": config.master_size,
+        "KeyName": key_name,
+        "IamInstanceProfile": {"Name": profile},
+        "NetworkInterfaces": [{"DeviceIndex": 0, "NetworkInterfaceId": interface_id}],
+        "BlockDeviceMappings": root_disk(image, size=config.master_root_disk_size, kind=config.master_root_disk_type),
+        "MetadataOptions": METADATA,
+        "DisableApiTermination": True,
+        "UserData": base64.b64encode(user_data).decode(),
+        "TagSpecifications": [
+            *tag_specification("instance", master_tags(config) | _made_from(config, user_data)),
+            *tag_specification("volume", {"Name": f"{config.master_name}-root", **config.tags}),
+        ],
+    }
+
+
+def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any]) -> tuple[str, bool]:
     """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
 
     The one that KUBE_REPLACE_MASTER names is terminated first, and one that was made for another release of Kubernetes:
-    its successor upgrades what is on the disk. Raises KubeError.
+    its successor upgrades what is on the disk. `data` is from `launch_data`. Raises KubeError.
     """
+    user_data = base64.b64decode(data["UserData"])
     found = find_master(aws, config)
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
@@ -73,10 +94,7 @@ def ensure_master(
         found = None
     if found:
         return found["InstanceId"], _repair(aws, config, found, user_data=user_data)
-    made = _make_master(
-        aws, config, image=image, profile=profile, key_name=key_name, interface_id=interface_id, user_data=user_data
-    )
-    return made, False
+    return _make_master(aws, config, data), False
 
 
 def _is_upgraded(aws: Aws, config: Config, found: InstanceTypeDef) -> bool:
@@ -104,6 +122,8 @@ def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, user_data: byte
     made_from = _made_from(config, user_data)
     same = tags_of(found).get(USER_DATA_TAG) == made_from[USER_DATA_TAG]
     aws.repair_tags(instance_id, tags_of(found), master_tags(config) | (made_from if same else {}))
+    if config.kube_master_self_heal and state in ("stopping", "stopped"):
+        aws.console.say("a stopped master keeps its interface, so KUBE_MASTER_SELF_HEAL makes no other in its place")
     if size != config.master_size:
         _resize(aws, config, found)
         state = "stopped"
@@ -168,28 +188,9 @@ def master_tags(config: Config) -> dict[str, str]:
     return {"Name": config.master_name, "Role": config.master_name, **config.tags}
 
 
-def _make_master(
-    aws: Aws, config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, user_data: bytes
-) -> str:
-    run = functools.partial(
-        aws.ec2.run_instances,
-        ImageId=image.image_id,
-        InstanceType=config.master_size,  # type: ignore[arg-type]
-        MinCount=1,
-        MaxCount=1,
-        KeyName=key_name,
-        IamInstanceProfile={"Name": profile},
-        NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": interface_id}],
-        BlockDeviceMappings=root_disk(image, size=config.master_root_disk_size, kind=config.master_root_disk_type),  # type: ignore[arg-type]
-        MetadataOptions=METADATA,  # type: ignore[arg-type]
-        DisableApiTermination=True,
-        UserData=user_data,  # type: ignore[arg-type]
-        TagSpecifications=[
-            *tag_specification("instance", master_tags(config) | _made_from(config, user_data)),
-            *tag_specification("volume", {"Name": f"{config.master_name}-root", **config.tags}),
-        ],
-        ClientToken=aws.token(),
-    )
+def _make_master(aws: Aws, config: Config, data: Mapping[str, Any]) -> str:
+    of_run: Any = {**data, "UserData": base64.b64decode(data["UserData"])}  # boto3 encodes RunInstances' itself
+    run = functools.partial(aws.ec2.run_instances, **of_run, MinCount=1, MaxCount=1, ClientToken=aws.token())
 
     def create() -> str:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, find_ours, one, tag_filters, tag_specification, tag_words, tags_of
+from lib.aws import Aws, Planned, error_code, tag_filters, tag_specification, tag_words, tags_of
 from lib.errors import Known
 from lib.master import METADATA, root_disk
 
@@ -139,19 +139,25 @@ def _hash(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def find_template(aws: Aws, config: Config, name: str) -> LaunchTemplateTypeDef | None:
-    """The launch template of that name, None if there is none."""
-    of_name: Any = {"Name": "launch-template-name", "Values": [name]}
-    found = find_ours(
-        lambda filters: aws.every("describe_launch_templates", "LaunchTemplates", Filters=[*filters, of_name]),
-        config.cluster_id,
-    )
-    return one(f"launch template {name}", found, lambda template: template["LaunchTemplateId"])
+def find_templates(aws: Aws, config: Config, *names: str) -> dict[str, Any]:
+    """Those of the cluster's launch templates that bear these names, by name. No region has two of one name."""
+    of_names: Any = {"Name": "launch-template-name", "Values": list(names)}
+    found = aws.every("describe_launch_templates", "LaunchTemplates", Filters=[of_names])
+    return {template["LaunchTemplateName"]: template for template in found if _is_ours(config, template)}
 
 
-def ensure_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -> Template:
-    """The template whose default version is `data`; a change makes a new version and keeps the old."""
-    found = find_template(aws, config, name)
+def _is_ours(config: Config, template: Mapping[str, Any]) -> bool:
+    """By one of the two tags, so that one that lost the other is ours."""
+    return bool(config.tags.items() & tags_of(template).items())
+
+
+def ensure_template(
+    aws: Aws, config: Config, name: str, data: dict[str, Any], *, found: Mapping[str, Any] | None
+) -> Template:
+    """The template whose default version is `data`; a change makes a new version and keeps the old.
+
+    `found` is what `find_templates` has of that name.
+    """
     if found is None:
         return Template(_make_template(aws, config, name, data), fingerprint(data), 1, [_as_version(1, data)])
     template_id = found["LaunchTemplateId"]
@@ -196,7 +202,7 @@ def _make_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) ->
         return answer["LaunchTemplate"]["LaunchTemplateId"]
 
     def look() -> str | None:
-        again = find_template(aws, config, name)
+        again = find_templates(aws, config, name).get(name)
         return again["LaunchTemplateId"] if again else None
 
     return aws.make(f"launch template {name}", create, look=look)
@@ -468,7 +474,7 @@ def wait_groups_gone(aws: Aws, config: Config, groups: Sequence[AutoScalingGroup
         _wait_deleted(aws, config, group["AutoScalingGroupName"])
 
 
-def delete_template(aws: Aws, template: LaunchTemplateTypeDef) -> None:
+def delete_template(aws: Aws, template: Mapping[str, Any]) -> None:
     """Remove a launch template of ours with all its versions."""
     template_id = template["LaunchTemplateId"]
     words = f"launch template {template_id} {template['LaunchTemplateName']}"

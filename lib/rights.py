@@ -51,6 +51,8 @@ def _denied(aws: Aws, config: Config, principal: str, bucket: str) -> Iterator[s
     for statement in statements():
         if "Condition" in statement:
             continue  # what passes a role or makes a linked one depends on more than a simulation is told
+        if statement["Sid"] == "SelfHealing" and not config.kube_master_self_heal:
+            continue
         pages = aws.iam.get_paginator("simulate_principal_policy").paginate(
             PolicySourceArn=principal,
             ActionNames=_listed(statement["Action"]),
@@ -75,7 +77,10 @@ def _concrete(arn: str, aws: Aws, config: Config, bucket: str) -> str:
     for pattern, name in (
         ("kubernetes-master-*", config.master_role),
         ("kubernetes-minion-*", config.minion_role),
+        ("kubernetes-healer-*", config.healer_role),
         ("kubernetes-staging-*", bucket),
+        ("*-master-heal", config.healer_name),
+        ("scheduler:*:*:", f"scheduler:{aws.region}:{aws.account}:"),
         ("alarm:*-master-", f"alarm:{config.master_name}-"),
         ("cloudwatch:*:*:", f"cloudwatch:{aws.region}:{aws.account}:"),
     ):

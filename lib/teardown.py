@@ -19,6 +19,7 @@ from lib import (
     pki,
     routetable,
     securitygroups,
+    selfheal,
     sshkey,
     volumes,
     vpc,
@@ -77,13 +78,14 @@ class Doomed:
     dhcp_options: Sequence[Any]
     key_pairs: Sequence[Any]
     profiles: Sequence[str]
+    schedule_groups: Sequence[str]
 
     def words(self, *, keep_disk: bool = False) -> list[str]:
         """Each thing by kind and id, as a person would look it up."""
         words = [f"load balancer {balancer.name}" for balancer in self.balancers]
         words += [f"target group {arn}" for arn in self.target_groups]
         words += [f"group {group['AutoScalingGroupName']}" for group in self.groups]
-        words += [*self.alarms, *self.profiles]
+        words += [*self.alarms, *self.profiles, *(f"schedule group {name}" for name in self.schedule_groups)]
         for kind, items, key in self._by_id():
             words += [f"{kind} {item[key]}" for item in items]
         words += [f"pods' route {block} in {table_id}" for table_id, block in self.pod_routes()]
@@ -128,6 +130,11 @@ class Doomed:
         """The instances that go with no group: the master, and what someone took out of one."""
         names = {group["AutoScalingGroupName"] for group in self.groups}
         return [i["InstanceId"] for i in self.instances if tags_of(i).get("aws:autoscaling:groupName") not in names]
+
+    def healers(self) -> list[str]:
+        """The role of the schedule that makes a dead master anew, if it is there."""
+        role = self.config.healer_role
+        return [role] if f"role {role}" in self.profiles else []
 
     def protected(self) -> list[str]:
         """The instances that are protected from termination: the master."""
@@ -182,6 +189,7 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
     if vpcs and (name := tags_of(vpcs[0]).get("Name")):
         config = dataclasses.replace(config, vpc_name=name)  # the roles' names end in it
     instances = master.own_instances(aws, config)
+    templates, profiles = minions.own_templates(aws, config), iam.owned(aws, config)
     every_volume = volumes.find_volumes(aws, config)
     return Doomed(
         config=config,
@@ -191,7 +199,7 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         balancers=loadbalancers.find_balancers(aws, config),
         target_groups=loadbalancers.find_target_groups(aws, config),
         groups=minions.own_groups(aws, config),
-        templates=minions.own_templates(aws, config),
+        templates=templates,
         instances=instances,
         alarms=alarms.find_alarms(
             aws, config, [i["InstanceId"] for i in instances if tags_of(i).get("Name") == config.master_name]
@@ -208,8 +216,16 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         vpcs=vpcs,
         dhcp_options=_owned(aws, config, "describe_dhcp_options", "DhcpOptions"),
         key_pairs=sshkey.own_key_pairs(aws, config),
-        profiles=iam.owned(aws, config),
+        profiles=profiles,
+        schedule_groups=_schedule_groups(aws, config, templates=templates, profiles=profiles),
     )
+
+
+def _schedule_groups(aws: Aws, config: Config, *, templates: Sequence[Any], profiles: Sequence[str]) -> Sequence[str]:
+    """Not asked for where nothing else of the self-healing is there: who never had it needs no rights for it."""
+    named = {template["LaunchTemplateName"] for template in templates}
+    has_some = config.master_name in named or f"role {config.healer_role}" in profiles
+    return selfheal.find_groups(aws, config) if has_some else []
 
 
 def _owned(aws: Aws, config: Config, operation: str, key: str) -> list[Any]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from xml.sax.saxutils import escape
 
+from botocore.serialize import create_serializer
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import determine_request_protocol
 from moto.core.routing import get_service_router
 from moto.core.serialize import XFormedAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import BackendRequest
+from werkzeug.test import EnvironBuilder
 
 Environ = MutableMapping[str, Any]
 
@@ -107,6 +109,19 @@ def parse(environ: Environ, body: bytes) -> Call:
     return call
 
 
+def request_of(service: str, operation: str, region: str, params: Mapping[str, Any]) -> Environ:
+    """The request that a client would send for a call."""
+    model = get_service_model(service)
+    asked = create_serializer(model.metadata["protocol"]).serialize_to_request(
+        dict(params), model.operation_model(operation)
+    )
+    scope = f"sandbox/20260101/{region}/{model.signing_name}/aws4_request"
+    headers = {**asked["headers"], "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host"}
+    headers["Host"] = f"{service}.{region}.amazonaws.com"
+    builder = EnvironBuilder(asked["url_path"], method=asked["method"], data=asked["body"], headers=headers)
+    return builder.get_environ()
+
+
 def _scope(environ: Environ) -> tuple[str, str]:
     """Service (boto3's name) and region out of the signature."""
     credential = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0]
@@ -167,7 +182,7 @@ def result_answer(call: Call, result: Mapping[str, Any]) -> Answer:
 
 def refusal_answer(call: Call, refusal: Refusal) -> Answer:
     """The error as this service writes errors."""
-    if call.protocol == "json" or call.service in ("ssm", "service-quotas", "pricing", "kms"):
+    if call.protocol == "json" or call.service in ("ssm", "service-quotas", "pricing", "kms", "scheduler"):
         return _json_refusal(refusal)
     text = f"<Code>{escape(refusal.code)}</Code><Message>{escape(refusal.message)}</Message>"
     if call.service == "ec2":

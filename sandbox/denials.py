@@ -12,7 +12,7 @@ from sandbox.calls import Answer, Call, Refusal
 from sandbox.faults import refuse
 
 USER = f"arn:aws:iam::{cloud.ACCOUNT}:user/moto"  # as sts get-caller-identity says
-JSON_SERVICES = ("ssm", "service-quotas", "pricing")
+JSON_SERVICES = ("ssm", "service-quotas", "pricing", "scheduler")
 
 PREFIXES = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing", "service-quotas": "servicequotas"}
 # Calls whose action has another name, or that need more than one: "Actions, resources, and condition keys" of each
@@ -46,6 +46,10 @@ ACTIONS = {
     ("s3", "PutBucketEncryption"): ("s3:PutEncryptionConfiguration",),
     ("s3", "PutBucketLifecycleConfiguration"): ("s3:PutLifecycleConfiguration",),
     ("s3", "PutPublicAccessBlock"): ("s3:PutBucketPublicAccessBlock",),
+    ("scheduler", "CreateSchedule"): ("scheduler:CreateSchedule", "iam:PassRole"),
+    ("scheduler", "CreateScheduleGroup"): ("scheduler:CreateScheduleGroup", "scheduler:TagResource"),
+    ("scheduler", "DeleteScheduleGroup"): ("scheduler:DeleteScheduleGroup", "scheduler:DeleteSchedule"),
+    ("scheduler", "UpdateSchedule"): ("scheduler:UpdateSchedule", "iam:PassRole"),
     ("sts", "GetCallerIdentity"): (),  # everybody may
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox import answers, groups, images, strict_ec2, strict_more, strict_storage
+from sandbox import answers, groups, images, schedules, strict_ec2, strict_more, strict_storage
 from sandbox.calls import Call
 from sandbox.world import World
 
@@ -65,6 +65,12 @@ BEFORE: dict[str, list[Before]] = {
     "elbv2:DescribeTags": [strict_more.balancer_tags],
     "cloudwatch:DeleteAlarms": [strict_more.delete_alarms],
     "cloudwatch:PutMetricAlarm": [strict_more.alarm_actions],
+    "scheduler:CreateScheduleGroup": [schedules.create_group],
+    "scheduler:DeleteScheduleGroup": [schedules.known_group],
+    "scheduler:TagResource": [schedules.known_group],
+    "scheduler:ListTagsForResource": [schedules.known_group],
+    "scheduler:CreateSchedule": [schedules.create_schedule],
+    "scheduler:UpdateSchedule": [schedules.update_schedule],
     "iam:SimulatePrincipalPolicy": [answers.simulate_principal_policy],
     "pricing:GetProducts": [answers.get_products],
     "service-quotas:GetServiceQuota": [images.get_quota],
@@ -94,6 +100,8 @@ AFTER: dict[str, list[After]] = {
     "autoscaling:CreateAutoScalingGroup": [groups.after_change],
     "autoscaling:UpdateAutoScalingGroup": [groups.after_change],
     "autoscaling:SetDesiredCapacity": [groups.after_change],
+    "iam:CreateRole": [schedules.role_changed],
+    "iam:UpdateAssumeRolePolicy": [schedules.role_changed],
     "iam:CreateInstanceProfile": [strict_storage.profile_made],
     "iam:AddRoleToInstanceProfile": [strict_storage.profile_made],
     "s3:CreateBucket": [strict_storage.bucket_made],

@@ -282,6 +282,11 @@ def attach_volume(_world: World, call: Call) -> None:
 def run_instances(world: World, call: Call) -> None:
     """What EC2 looks at before it launches."""
     count = 0 if call.params.get("DryRun") else int(call.params.get("MaxCount") or 1)
+    wanted = call.params.get("LaunchTemplate")
+    if wanted and launching.find_template(call.region, wanted) is None:
+        named = wanted.get("LaunchTemplateId") or wanted.get("LaunchTemplateName")
+        words = f"The specified launch template, with template ID {named}, does not exist."
+        raise Refusal("InvalidLaunchTemplateId.NotFound", words)
     launching.check(world, call.region, launching.from_template(call.region, call.params), count)
 
 

@@ -19,6 +19,7 @@ class Delays:
     shutting_down: float = 1.0  # from shutting-down to terminated
     forgotten: float = 3600.0  # a terminated instance stays listed for about an hour
     profile: float = 2.0  # a new instance profile, or a role just put into one, becomes known to EC2
+    role: float = 2.0  # a new role, or whom one trusts, becomes known to EventBridge Scheduler
     group: float = 0.5  # an auto scaling group acts on what it was told
     host: float = 0.5  # a running master's API server answers, a running minion is Ready
     detaching: float = 0.0
@@ -69,6 +70,9 @@ class State:
     order: int = 0
     tokens: dict[tuple[str, ...], tuple[str, int, bytes, list[tuple[str, str]]]] = field(default_factory=dict)
     profiles: dict[str, float] = field(default_factory=dict)  # instance profile -> when EC2 knows it
+    roles: dict[str, float] = field(default_factory=dict)  # role -> when others know of it
+    schedules_due: dict[tuple[str, str, str], float] = field(default_factory=dict)  # region, group, schedule -> when
+    invoked: list[str] = field(default_factory=list)  # what schedules were answered: "done" or an error's code
     groups_due: dict[tuple[str, str], float] = field(default_factory=dict)  # group -> when it acts next
     deleting: set[tuple[str, str]] = field(default_factory=set)
     activities: dict[tuple[str, str], list[Activity]] = field(default_factory=dict)

@@ -66,7 +66,8 @@ class Asked:
                 yield Need(action, _iam(f"role/aws-service-role/{name}/X"), {"iam:AWSServiceName": name})
         elif action == "iam:PassRole":
             profile = call.params.get("IamInstanceProfile", {}).get("Name", "") or self._minions_profile
-            yield Need(action, _iam(f"role/{call.params.get('RoleName') or profile}"))
+            given = call.params.get("Target", {}).get("RoleArn", "").rpartition("/")[2]
+            yield Need(action, _iam(f"role/{given or call.params.get('RoleName') or profile}"))
         else:
             for resource in _RESOURCES.get(service, _anything)(call):
                 yield Need(action, resource)
@@ -120,11 +121,21 @@ def _of_autoscaling(call: Call) -> Iterator[str]:
     yield _arn(call, "autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}") if name else "*"
 
 
+def _of_scheduler(call: Call) -> Iterator[str]:
+    """A group, and by its end all that is in it."""
+    name = call.params.get("GroupName") or call.params.get("ResourceArn", "").rpartition("/")[2] or call.params["Name"]
+    if "Schedule" in call.operation and "Group" not in call.operation:
+        yield _arn(call, "scheduler", f"schedule/{name}/{call.params['Name']}")
+    else:
+        yield _arn(call, "scheduler", f"schedule-group/{name}")
+
+
 _RESOURCES = {
     "autoscaling": _of_autoscaling,
     "cloudwatch": _of_cloudwatch,
     "ec2": _of_ec2,
     "iam": _of_iam,
     "s3": _of_s3,
+    "scheduler": _of_scheduler,
     "ssm": _of_ssm,
 }

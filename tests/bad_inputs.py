@@ -175,6 +175,7 @@ SETTINGS: list[Row] = [
     ({"KUBE_ETCD_SNAPSHOTS_KEPT": "101"}, "KUBE_ETCD_SNAPSHOTS_KEPT", "1 to 100"),
     ({"KUBE_REPLACE_MASTER": "master"}, "KUBE_REPLACE_MASTER", "i-0123456789abcdef0"),
     ({"KUBE_REPLACE_MASTER": "i-123;reboot"}, "KUBE_REPLACE_MASTER", "character ';'"),
+    ({"KUBE_MASTER_SELF_HEAL": "sometimes"}, "KUBE_MASTER_SELF_HEAL", "true or false"),
     ({"KUBE_DRAIN_SECONDS": "ten"}, "KUBE_DRAIN_SECONDS", "whole number"),
     ({"KUBE_DRAIN_SECONDS": "-1"}, "KUBE_DRAIN_SECONDS", "1 to 86400"),
     ({"KUBE_RESTORE_SNAPSHOT": "the last"}, "KUBE_RESTORE_SNAPSHOT", "say latest"),

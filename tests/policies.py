@@ -41,8 +41,10 @@ def _holds(operator: str, key: str, values: Sequence[str], context: Mapping[str,
         return values == [str(there is None).lower()]
     if operator == "StringEquals":
         return there in values
-    if operator == "StringLike":
+    if operator in ("StringLike", "ArnEquals"):
         return there is not None and any(_like(value, there) for value in values)
+    if operator == "Bool":
+        return there is not None and there.lower() in values
     raise NotImplementedError(f"operator {operator}")
 
 

@@ -23,7 +23,20 @@ from lib import permissions
 from sandbox import denials
 
 ROOT = Path(__file__).parent.parent
-SERVICES = ("autoscaling", "cloudwatch", "ec2", "elb", "elbv2", "iam", "pricing", "s3", "service-quotas", "ssm", "sts")
+SERVICES = (
+    "autoscaling",
+    "cloudwatch",
+    "ec2",
+    "elb",
+    "elbv2",
+    "iam",
+    "pricing",
+    "s3",
+    "scheduler",
+    "service-quotas",
+    "ssm",
+    "sts",
+)
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -115,7 +128,7 @@ def life(_server: Any, ssh_key: Path, tmp_path_factory: pytest.TempPathFactory) 
         run(box.up)
         run(box.up, NUM_NODES=1, MASTER_SIZE="t3.large")
         run(box.up, NODE_SIZE="t3.large", MASTER_DISK_SIZE=30)
-        run(box.up, KUBE_REPLACE_MASTER=master_of(box))
+        run(box.up, KUBE_REPLACE_MASTER=master_of(box), KUBE_MASTER_SELF_HEAL="true")
         spoil(box)
         run(box.up)
         network_load_balancer(box, "a1", TAG_LIST)

@@ -285,3 +285,116 @@ def test_tags_of_load_balancers_that_are_gone_are_refused(sandbox: Box) -> None:
 
 def test_alarm_that_is_gone_is_refused(sandbox: Box) -> None:
     assert refused(sandbox.client("cloudwatch").delete_alarms, AlarmNames=["none"]) == "ResourceNotFound"
+
+
+# --- EventBridge Scheduler
+
+
+GROUP = "masters"
+SCHEDULER_TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "scheduler.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+                "Condition": {
+                    "StringEquals": {
+                        "aws:SourceArn": f"arn:aws:scheduler:{REGION}:123456789012:schedule-group/{GROUP}",
+                        "aws:SourceAccount": "123456789012",
+                    }
+                },
+            }
+        ],
+    }
+)
+
+
+@pytest.fixture
+def good(sandbox: Box) -> dict[str, Any]:
+    """A schedule that is taken, in a group that is there, for a role that is known."""
+    sandbox.client("scheduler").create_schedule_group(Name=GROUP)
+    role = sandbox.client("iam").create_role(RoleName="healer", AssumeRolePolicyDocument=SCHEDULER_TRUST)["Role"]["Arn"]
+    sandbox.clock.sleep(5)
+    target = {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:runInstances", "RoleArn": role, "Input": "{}"}
+    return {
+        "Name": "heal",
+        "GroupName": GROUP,
+        "ScheduleExpression": "rate(1 minute)",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": target,
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"GroupName": "other"}, "ResourceNotFoundException"),
+        ({"ScheduleExpression": "rate(30 seconds)"}, "ValidationException"),
+        ({"ScheduleExpression": "rate(0 minutes)"}, "ValidationException"),
+        ({"Target": {"Input": "{"}}, "ValidationException"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:describeInstances"}}, "ValidationException"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:runInstance"}}, "ValidationException"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec3:runInstances"}}, "ValidationException"),
+        ({"Target": {"RoleArn": "arn:aws:iam::123456789012:role/nobody"}}, "ValidationException"),
+    ],
+)
+def test_schedule_is_refused(sandbox: Box, good: dict[str, Any], wrong: dict[str, Any], code: str) -> None:
+    scheduler = sandbox.client("scheduler")
+    asked = good | wrong | {"Target": good["Target"] | wrong.get("Target", {})}
+    assert refused(scheduler.create_schedule, **asked) == code
+    scheduler.create_schedule(**good)
+    assert refused(scheduler.create_schedule, **good) == "ConflictException"
+    assert refused(scheduler.update_schedule, **asked) == code
+
+
+def test_schedules_role_must_trust_the_group_and_be_known(sandbox: Box, good: dict[str, Any]) -> None:
+    scheduler, iam = sandbox.client("scheduler"), sandbox.client("iam")
+    scheduler.create_schedule_group(Name="others")
+    assert refused(scheduler.create_schedule, **(good | {"GroupName": "others"})) == "ValidationException"
+    new = iam.create_role(RoleName="new", AssumeRolePolicyDocument=SCHEDULER_TRUST)["Role"]["Arn"]
+    asked = good | {"Target": good["Target"] | {"RoleArn": new}}
+    assert refused(scheduler.create_schedule, **asked) == "ValidationException"
+    sandbox.clock.sleep(5)
+    scheduler.create_schedule(**asked)
+
+
+def test_schedule_groups_are_refused(sandbox: Box, good: dict[str, Any]) -> None:
+    scheduler = sandbox.client("scheduler")
+    scheduler.create_schedule(**good)
+    assert refused(scheduler.create_schedule_group, Name=GROUP) == "ConflictException"
+    assert scheduler.get_schedule(GroupName=GROUP, Name="heal")["State"] == "ENABLED"  # the group is not a new one
+    assert refused(scheduler.delete_schedule_group, Name="other") == "ResourceNotFoundException"
+    arn = f"arn:aws:scheduler:{REGION}:123456789012:schedule-group/other"
+    assert refused(scheduler.list_tags_for_resource, ResourceArn=arn) == "ResourceNotFoundException"
+    assert refused(scheduler.tag_resource, ResourceArn=arn, Tags=[{"Key": "k", "Value": "v"}]) == (
+        "ResourceNotFoundException"
+    )
+
+
+def test_schedule_runs_at_its_rate_with_an_id_of_its_own(net: Net, good: dict[str, Any]) -> None:
+    interface = net.make_interface()
+    data = {"NetworkInterfaces": [{"DeviceIndex": 0, "NetworkInterfaceId": interface}], "DisableApiTermination": True}
+    run = {
+        "LaunchTemplate": {"LaunchTemplateId": net.make_template(**data), "Version": "$Default"},
+        "MinCount": 1,
+        "MaxCount": 1,
+        "ClientToken": "<aws.scheduler.execution-id>",
+    }
+    asked = good | {"Target": good["Target"] | {"Input": json.dumps(run)}}
+    net.box.client("scheduler").create_schedule(**asked)
+    for _ in range(3):
+        net.box.clock.sleep(50)
+    assert net.box.aws.world.state.invoked == ["done", *["InvalidNetworkInterface.InUse"] * 2]
+    eni = net.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+    protected = net.ec2.describe_instance_attribute(
+        InstanceId=eni["Attachment"]["InstanceId"], Attribute="disableApiTermination"
+    )
+    assert protected["DisableApiTermination"]["Value"] is True
+
+
+def test_instance_of_a_template_that_is_not_there_is_refused(net: Net) -> None:
+    template = {"LaunchTemplateId": f"lt-{UNKNOWN}"}
+    code = refused(net.ec2.run_instances, LaunchTemplate=template, MinCount=1, MaxCount=1)
+    assert code == "InvalidLaunchTemplateId.NotFound"

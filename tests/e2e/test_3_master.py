@@ -112,3 +112,29 @@ def test_a_master_cut_short_in_kubeadm_init_is_finished_by_a_rerun(stage: Stage)
     done = subprocess.run([*ssh, *options, "whoami"], capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout.strip() == "ubuntu", done.stderr
     assert stage.run("kube_down.py", **settings).code == 0
+
+
+def test_a_terminated_master_comes_back_by_itself(stage: Stage) -> None:
+    settings = {"KUBE_AWS_INSTANCE_PREFIX": "heals", "NUM_NODES": "1", "KUBE_MASTER_SELF_HEAL": "true"}
+    stage.up(**settings)
+    ((old, address),) = stage.instances("heals", role="master").items()
+    minions = stage.instances("heals", role="minion")
+    stage.kubectl("create", "configmap", "kept", "--from-literal=word=kept")
+
+    started = time.monotonic()
+    stage.client("ec2").modify_instance_attribute(InstanceId=old, DisableApiTermination={"Value": False})
+    stage.client("ec2").terminate_instances(InstanceIds=[old])
+    wait("another master", lambda: set(stage.instances("heals", role="master")) - {old}, seconds=240)
+    launched = time.monotonic()
+    wait("two nodes", lambda: list(stage.nodes().values()) == [True, True])
+    stage.times["self-healing: from a master's end to the next one's launch"] = launched - started
+    stage.times["self-healing: from there to Ready nodes"] = time.monotonic() - launched
+
+    ((new, now),) = stage.instances("heals", role="master").items()
+    assert (new != old, now) == (True, address)
+    assert stage.get("configmap", "kept")["data"] == {"word": "kept"}
+    assert stage.instances("heals", role="minion") == minions
+    said = stage.up(KUBE_AWS_INSTANCE_PREFIX="heals", NUM_NODES="1").out  # the rest is remembered
+    assert f"alarm heals-master-recover of {new}" in said, said
+    assert "2 changes" in said, said
+    assert stage.run("kube_down.py", **settings).code == 0

@@ -73,6 +73,11 @@ FAULTS: dict[str, Fault] = {
     "shrink": Fault("minions taken away, stopped at call N", changes.numbers("shrink"), _changed("shrink")),
     "resize": Fault("master resized, stopped at call N", changes.numbers("resize"), _changed("resize")),
     "upgrade": Fault("Kubernetes upgraded, stopped at call N", changes.numbers("upgrade"), _changed("upgrade")),
+    "heal": Fault("self-healing made, stopped at call N", changes.numbers("heal"), _changed("heal")),
+    "unheal": Fault("self-healing removed, stopped at call N", changes.numbers("unheal"), _changed("unheal")),
+    "heal-down": Fault(
+        "down of what heals itself, stopped at call N", changes.healing_down_numbers, changes.healing_down_stopped
+    ),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),

@@ -1,6 +1,6 @@
 """A cluster that changes, stopped anywhere: minions replaced or taken away, the master resized, all of it upgraded.
 
-The rerun finishes it.
+Or it begins to heal itself, or ends to. The rerun finishes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from helpers import must
 
 from sandbox.app import Record
 from torture.stage import Portrait, Stage, portrait
-from torture.stops import stop
+from torture.stops import finish_down, stop
 
 Settings = Mapping[str, str]
 
@@ -22,7 +22,10 @@ CHANGES: Mapping[str, tuple[Settings, Settings]] = {
     "shrink": ({"NUM_NODES": "2"}, {"NUM_NODES": "1"}),
     "resize": ({}, {"MASTER_SIZE": "t3.large"}),
     "upgrade": ({"KUBERNETES_VERSION": "1.36.3"}, {"KUBERNETES_VERSION": "1.37.2"}),
+    "heal": ({}, {"KUBE_MASTER_SELF_HEAL": "true"}),
+    "unheal": ({"KUBE_MASTER_SELF_HEAL": "true"}, {"KUBE_MASTER_SELF_HEAL": "false"}),
 }
+HEALING = "heal-down"
 
 
 def numbers(name: str) -> Callable[[Stage], range]:
@@ -44,6 +47,29 @@ def stopped(stage: Stage, number: int, *, name: str) -> None:
     stop(partial(stage.box.up, **wanted), number, after=bool(number % 2))
     must(stage.box.up(**wanted))
     stage.check_whole(f"{name}, stopped and again", whole, **wanted)
+
+
+def healing_down_numbers(stage: Stage) -> range:
+    """Every third call of the down of a cluster that heals itself."""
+    if HEALING not in stage.changed:
+        _healing(stage)
+        stage.changed[HEALING] = (must(stage.box.down()).calls, {})
+    return range(1, len(stage.changed[HEALING][0]) + 1)[1::3]
+
+
+def healing_down_stopped(stage: Stage, number: int) -> None:
+    """Down of such a cluster dies at that call; minutes later, in which no master comes back for good, down again."""
+    _healing(stage)
+    stop(stage.box.down, number, after=bool(number % 2))
+    stage.box.clock.sleep(240.0)
+    finish_down(stage)
+    stage.box.clock.sleep(240.0)
+    stage.check_gone("minutes later", kubeconfig_as=None)
+
+
+def _healing(stage: Stage) -> None:
+    stage.empty()
+    must(stage.box.up(KUBE_MASTER_SELF_HEAL="true"))
 
 
 def _undisturbed(stage: Stage, name: str) -> tuple[list[Record], Portrait]:

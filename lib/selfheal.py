@@ -1,0 +1,227 @@
+"""A dead master made anew by AWS itself (KUBE_MASTER_SELF_HEAL): a schedule that launches it, again and again.
+
+The master's interface is the lock. EC2 refuses to launch on it while any master, a stopped one too, has it; once the
+last one is gone, the next try makes a new one at the same address, which attaches the disk and goes on. What is tried
+is in the master's launch template; whether there is one is what tells a run that there is something to keep or remove.
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from lib import iam, minions
+from lib.aws import Aws, error_code, is_not_found, tag_list, tag_words, tags_of
+
+if TYPE_CHECKING:
+    from lib.config import Config
+
+EVERY = "rate(3 minutes)"
+_TARGET = "arn:{}:scheduler:::aws-sdk:ec2:runInstances"
+# What CreateSchedule answers while the role made a moment ago cannot be assumed yet. AWS has no code for it.
+_ROLE_LATE = "must allow aws eventbridge scheduler to assume the role"
+
+
+def ensure_template(aws: Aws, config: Config, data: dict[str, Any], *, found: Mapping[str, Any] | None) -> str:
+    """The id of the master's launch template, '' without KUBE_MASTER_SELF_HEAL: then all of it is removed.
+
+    It comes before the master: what the schedule makes while this run replaces the master is what this run would make.
+    """
+    if config.kube_master_self_heal:
+        return minions.ensure_template(aws, config, config.master_name, data, found=found).template_id
+    if found is not None:
+        for name in find_groups(aws, config):
+            delete_schedule(aws, config, name)
+            delete_group(aws, config, name)
+        iam.delete_role(aws, config, config.healer_role)
+        minions.delete_template(aws, found)
+    return ""
+
+
+def ensure_schedule(aws: Aws, config: Config, template_id: str) -> None:
+    """Have the master's template launched every few minutes. Nothing without a template."""
+    if not template_id:
+        return
+    values = {
+        "PARTITION": aws.partition,
+        "DNS_SUFFIX": aws.dns_suffix,
+        "REGION": aws.region,
+        "ACCOUNT": aws.account,
+        "CLUSTER_ID": config.cluster_id,
+        "GROUP": config.healer_name,
+        "TEMPLATE": template_id,
+        "MASTER_ROLE": config.master_role,
+    }
+    iam.ensure_role(
+        aws,
+        config,
+        config.healer_role,
+        trust=iam.policy_document("healer-trust", values),
+        policy=iam.policy_document("healer-policy", values),
+    )
+    _ensure_group(aws, config)
+    _ensure_schedule(aws, config, _wanted(aws, config, template_id))
+
+
+# --- the group, which carries the tags: a schedule can have none
+
+
+def _arn(aws: Aws, name: str) -> str:
+    return f"arn:{aws.partition}:scheduler:{aws.region}:{aws.account}:schedule-group/{name}"
+
+
+def _group_tags(aws: Aws, name: str) -> dict[str, str] | None:
+    """The tags of the schedule group of that name, None if there is none."""
+    try:
+        return tags_of(aws.scheduler.list_tags_for_resource(ResourceArn=_arn(aws, name)))
+    except ClientError as error:
+        if is_not_found(error):
+            return None
+        raise
+
+
+def find_groups(aws: Aws, config: Config) -> list[str]:
+    """The name of the cluster's schedule group, in a list: empty if it is not there, or another's."""
+    tags = _group_tags(aws, config.healer_name) or {}
+    return [config.healer_name] if tags.get("KubernetesCluster") == config.cluster_id else []
+
+
+def _ensure_group(aws: Aws, config: Config) -> None:
+    name, token = config.healer_name, aws.token()
+    found = _group_tags(aws, name)
+    if found is not None:
+        aws.console.found(f"schedule group {name}")
+        if not config.tags.items() <= found.items():
+            aws.change(
+                "tag",
+                f"schedule group {name} with {tag_words(found, config.tags)}",
+                lambda: aws.scheduler.tag_resource(ResourceArn=_arn(aws, name), Tags=tag_list(config.tags)),
+            )
+        return
+
+    def create() -> str:
+        try:
+            aws.scheduler.create_schedule_group(Name=name, Tags=tag_list(config.tags), ClientToken=token)
+        except ClientError as error:  # another run was first; or the last one is still being deleted
+            if error_code(error) != "ConflictException" or _group_tags(aws, name) is None:
+                raise
+        return name
+
+    aws.make(f"schedule group {name}", create, retry_if=_is_conflict)
+
+
+def _is_conflict(error: BaseException) -> bool:
+    return error_code(error) == "ConflictException"
+
+
+def delete_group(aws: Aws, config: Config, name: str) -> None:
+    """Remove the schedule group, and wait until it is gone: AWS takes its time, and none of that name can be made."""
+    aws.remove(
+        "delete",
+        f"schedule group {name}",
+        lambda: aws.scheduler.delete_schedule_group(Name=name),
+        retry_if=_is_conflict,
+    )
+    if not aws.dry_run:
+        aws.wait(
+            f"schedule group {name} to be gone",
+            lambda: True if _group_tags(aws, name) is None else None,
+            seconds=config.kube_wait_delete_seconds,
+        )
+
+
+# --- the schedule
+
+
+def _wanted(aws: Aws, config: Config, template_id: str) -> dict[str, Any]:
+    """What the schedule does. A try that is refused is not repeated: the next one comes soon enough."""
+    run = {
+        "LaunchTemplate": {"LaunchTemplateId": template_id, "Version": "$Default"},
+        "MinCount": 1,
+        "MaxCount": 1,
+        "ClientToken": "<aws.scheduler.execution-id>",
+    }
+    return {
+        "ScheduleExpression": EVERY,
+        "State": "ENABLED",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {
+            "Arn": _TARGET.format(aws.partition),
+            "RoleArn": f"arn:{aws.partition}:iam::{aws.account}:role/{config.healer_role}",
+            "Input": json.dumps(run),
+            "RetryPolicy": {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0},
+        },
+    }
+
+
+def _find_schedule(aws: Aws, config: Config) -> Mapping[str, Any] | None:
+    try:
+        answer: Mapping[str, Any] = aws.scheduler.get_schedule(GroupName=config.healer_name, Name=config.healer_name)
+        return answer
+    except ClientError as error:
+        if is_not_found(error):
+            return None
+        raise
+
+
+def _ensure_schedule(aws: Aws, config: Config, wanted: Mapping[str, Any]) -> None:
+    name, token = config.healer_name, aws.token()
+    named = {"GroupName": name, "Name": name}
+    found = _find_schedule(aws, config)
+    if found is None:
+
+        def create() -> str:
+            try:
+                aws.scheduler.create_schedule(**named, **wanted, ClientToken=token)
+            except ClientError as error:
+                if error_code(error) != "ConflictException" or _find_schedule(aws, config) is None:
+                    raise
+            return name
+
+        aws.make(f"schedule {name}: a dead master is made anew, {EVERY}", create, retry_if=_may_be_made_later)
+        return
+    aws.console.found(f"schedule {name}, {found['ScheduleExpression']}")
+    changed = _changed(found, wanted)
+    if changed:
+        aws.change(
+            "set",
+            f"schedule {name}: {', '.join(changed)}",
+            lambda: aws.scheduler.update_schedule(**named, **wanted, ClientToken=aws.token()),
+            retry_if=_may_be_made_later,
+        )
+
+
+def _may_be_made_later(error: BaseException) -> bool:
+    return _is_conflict(error) or (error_code(error) == "ValidationException" and _ROLE_LATE in str(error).lower())
+
+
+def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What somebody changed of the schedule: "State DISABLED → ENABLED"."""
+    was, will = ({**it, **it["Target"]} for it in (found, wanted))
+    names = [*(name for name in wanted if name != "Target"), *wanted["Target"]]
+    return [f"{n} {_short(was.get(n))} → {_short(will[n])}" for n in names if _differs(was.get(n), will[n])]
+
+
+def _differs(was: Any, will: Any) -> bool:
+    """AWS may add defaults of its own to what is a mapping."""
+    return not will.items() <= was.items() if isinstance(was, dict) and isinstance(will, dict) else was != will
+
+
+def _short(value: Any) -> str:
+    return " ".join(str(v) for v in value.values()) if isinstance(value, dict) else str(value)
+
+
+def delete_schedule(aws: Aws, config: Config, name: str) -> None:
+    """Remove the schedule of that group, so that no master comes again."""
+    named = {"GroupName": name, "Name": config.healer_name}
+    aws.remove("delete", f"schedule {name}", lambda: aws.scheduler.delete_schedule(**named), retry_if=_is_conflict)
+
+
+def delete_role(aws: Aws, config: Config, name: str) -> None:
+    """Remove the schedule's role; not while its group is still there, for the role is what tells the next run so."""
+    if aws.dry_run or not find_groups(aws, config):
+        iam.delete_role(aws, config, name)

@@ -1,0 +1,298 @@
+"""KUBE_MASTER_SELF_HEAL: a dead master comes back by itself, and down leaves nothing that could make one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from conftest import REGION, Box, Result
+from helpers import (
+    ID,
+    MASTER_ROLE,
+    TAGS,
+    answer_with,
+    kill_master,
+    master_of,
+    must,
+    named,
+    only,
+    part,
+    settle,
+    shape,
+)
+from policies import may
+
+from sandbox.denials import Deny
+from sandbox.faults import put
+
+NAME = f"{ID}-master-heal"
+ROLE = f"kubernetes-healer-{ID}-kubernetes-vpc-{REGION}"
+HEAL = {"KUBE_MASTER_SELF_HEAL": "true"}
+MINUTES = 4 * 60.0
+
+
+@pytest.fixture
+def healing(sandbox: Box) -> Box:
+    """A finished cluster that heals itself."""
+    must(sandbox.up(**HEAL))
+    return sandbox
+
+
+def schedule(box: Box) -> dict[str, Any]:
+    """The one schedule."""
+    found: dict[str, Any] = part(box, "schedule groups")[NAME]["schedules"][NAME]
+    return found
+
+
+def template(box: Box) -> str:
+    """The master's launch template."""
+    return str(only(key for key, it in part(box, "launch templates").items() if it["name"] == f"{ID}-master"))
+
+
+def masters(box: Box) -> list[str]:
+    """Every master that is not on its way out."""
+    found = part(box, "instances").items()
+    return [key for key, it in found if it["tags"].get("Name") == f"{ID}-master" and it["state"] != "ending"]
+
+
+def test_it_is_off_by_default(sandbox: Box) -> None:
+    result = must(sandbox.up())
+    assert not [each for each in result.operations if each.startswith("scheduler:")]
+    assert part(sandbox, "schedule groups") == {}
+    assert ROLE not in sandbox.inventory()["iam"]["roles"]
+
+
+def test_a_schedule_launches_the_masters_template_and_a_rerun_changes_nothing(healing: Box) -> None:
+    assert part(healing, "schedule groups")[NAME]["tags"] == TAGS
+    target = schedule(healing)["target"]
+    assert schedule(healing)["when"] == "rate(3 minutes)"
+    assert target["Arn"] == "arn:aws:scheduler:::aws-sdk:ec2:runInstances"
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0
+    assert json.loads(target["Input"]) == {
+        "LaunchTemplate": {"LaunchTemplateId": template(healing), "Version": "$Default"},
+        "MinCount": 1,
+        "MaxCount": 1,
+        "ClientToken": "<aws.scheduler.execution-id>",
+    }
+    before = healing.inventory()
+    again = must(healing.up())
+    assert again.changing == []  # it is remembered
+    assert len(again.calls) <= 45
+    assert healing.inventory() == before
+
+
+def test_a_master_that_lives_is_left_alone(healing: Box) -> None:
+    master = master_of(healing)
+    for _ in range(3):
+        healing.clock.sleep(MINUTES)
+    assert masters(healing) == [master]
+    tried = healing.aws.world.state.invoked
+    assert len(tried) >= 3
+    assert set(tried) == {"InvalidNetworkInterface.InUse"}
+
+
+def test_a_dead_master_comes_back_by_itself_with_address_and_disk(healing: Box) -> None:
+    old = kill_master(healing)
+    healing.clock.sleep(MINUTES)
+    settle(healing)
+    new = only(masters(healing))
+    assert new != old
+    described = healing.client("ec2").describe_instances(InstanceIds=[new])["Reservations"][0]["Instances"][0]
+    assert described["PrivateIpAddress"] == "172.20.0.9"
+    assert described["State"]["Name"] == "running"
+    protected = healing.client("ec2").describe_instance_attribute(InstanceId=new, Attribute="disableApiTermination")
+    assert protected["DisableApiTermination"]["Value"] is True
+    result = must(healing.up())
+    assert "Ready" in result.out
+    assert set(result.changing) == {"cloudwatch:PutMetricAlarm"}  # they name an instance
+    assert must(healing.up()).changing == []
+
+
+def test_what_comes_back_is_what_an_up_makes(healing: Box) -> None:
+    settle(healing)
+    before = shape(healing)
+    kill_master(healing)
+    healing.clock.sleep(MINUTES)
+    settle(healing)
+    assert shape(healing) == before
+
+
+def test_a_stopped_master_is_not_replaced_and_up_says_so(healing: Box) -> None:
+    master = master_of(healing)
+    healing.client("ec2").stop_instances(InstanceIds=[master])
+    healing.clock.sleep(MINUTES)
+    assert masters(healing) == [master]
+    words = "a stopped master keeps its interface, so KUBE_MASTER_SELF_HEAL makes no other in its place"
+    dry = healing.up("--dry-run")
+    assert dry.code == 3
+    assert words in dry.out
+    assert words in must(healing.up()).out
+    assert masters(healing) == [master]
+
+
+def spoil(box: Box, what: str) -> None:
+    """What somebody may do to it by hand."""
+    scheduler, iam = box.client("scheduler"), box.client("iam")
+    named = {"GroupName": NAME, "Name": NAME}
+    if what == "gone":
+        scheduler.delete_schedule(**named)
+    elif what == "group gone":
+        scheduler.delete_schedule_group(Name=NAME)
+    elif what == "disabled":
+        found = scheduler.get_schedule(**named)
+        same = {key: found[key] for key in ("FlexibleTimeWindow", "Target")}
+        scheduler.update_schedule(**named, **same, ScheduleExpression="rate(1 days)", State="DISABLED")
+    elif what == "tags":
+        arn = f"arn:aws:scheduler:{REGION}:123456789012:schedule-group/{NAME}"
+        scheduler.untag_resource(ResourceArn=arn, TagKeys=["KubernetesCluster"])
+    elif what == "policy":
+        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE, PolicyDocument=json.dumps(everything))
+    elif what == "template":
+        box.client("ec2").delete_launch_template(LaunchTemplateId=template(box))
+
+
+@pytest.mark.parametrize("what", ["gone", "group gone", "disabled", "tags", "policy", "template"])
+def test_drift_is_repaired(healing: Box, what: str) -> None:
+    whole = shape(healing)
+    spoil(healing, what)
+    spoiled = shape(healing)
+    assert spoiled != whole
+    assert healing.up("--dry-run").code == 3
+    assert shape(healing) == spoiled
+    must(healing.up())
+    assert shape(healing) == whole
+    assert must(healing.up()).changing == []
+
+
+def test_the_role_is_waited_for(sandbox: Box) -> None:
+    result = must(sandbox.up(**HEAL))
+    refused = [c for c in result.calls if c.operation == "CreateSchedule" and c.error == "ValidationException"]
+    assert refused
+    assert schedule(sandbox)["state"] == "ENABLED"
+
+
+def test_rights_for_it_are_asked_for_only_where_it_is_on(sandbox: Box) -> None:
+    put(sandbox.aws, Deny("scheduler:*"))
+    assert "scheduler:" not in sandbox.up("--dry-run").err
+    denied = sandbox.up(**HEAL)
+    assert "scheduler:CreateSchedule" in next(line for line in denied.err.splitlines() if "simulation" in line)
+    assert denied.code == 1
+    assert "scheduler:" in denied.err.splitlines()[-1] + denied.err.splitlines()[-2]
+
+
+def test_another_refusal_of_the_schedule_is_not_waited_out(sandbox: Box) -> None:
+    answer_with(sandbox, "scheduler:CreateSchedule", "ValidationException", "no such target")
+    result = sandbox.up(**HEAL)
+    assert result.code == 1
+    assert "no such target" in result.err
+    assert result.operations.count("scheduler:CreateSchedule") == 1
+
+
+def policy(box: Box) -> dict[str, Any]:
+    """What the schedule's role may do."""
+    found: dict[str, Any] = box.inventory()["iam"]["roles"][ROLE]["policies"][ROLE]
+    return found
+
+
+def test_the_role_may_launch_that_template_and_pass_that_role(healing: Box) -> None:
+    instance = f"arn:aws:ec2:{REGION}:123456789012:instance/*"
+    ours = {
+        "ec2:LaunchTemplate": f"arn:aws:ec2:{REGION}:123456789012:launch-template/{template(healing)}",
+        "ec2:IsLaunchTemplateResource": "true",
+    }
+    assert may(policy(healing), "ec2:RunInstances", instance, ours)
+    assert not may(policy(healing), "ec2:RunInstances", instance, {**ours, "ec2:IsLaunchTemplateResource": "false"})
+    assert not may(policy(healing), "ec2:RunInstances", instance, {})
+    to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
+    assert may(policy(healing), "iam:PassRole", f"arn:aws:iam::123456789012:role/{MASTER_ROLE}", to_ec2)
+    assert not may(policy(healing), "iam:PassRole", "arn:aws:iam::123456789012:role/admin", to_ec2)
+    tags = {"ec2:CreateAction": "RunInstances", f"aws:RequestTag/kubernetes.io/cluster/{ID}": "owned"}
+    assert may(policy(healing), "ec2:CreateTags", instance, tags)
+    assert not may(policy(healing), "ec2:CreateTags", instance, {})
+    for action in ("ec2:TerminateInstances", "ec2:AttachVolume", "iam:PutRolePolicy", "s3:GetObject"):
+        assert not may(policy(healing), action, "*", {})
+
+
+def test_off_again_removes_it_all(healing: Box) -> None:
+    dry = healing.up("--dry-run", KUBE_MASTER_SELF_HEAL="false")
+    assert dry.code == 3
+    assert f"schedule {NAME}" in dry.out
+    result = must(healing.up(KUBE_MASTER_SELF_HEAL="false"))
+    removed = [each for each in result.changing if "Delete" in each]
+    assert removed == [
+        "scheduler:DeleteSchedule",
+        "scheduler:DeleteScheduleGroup",
+        "iam:DeleteRolePolicy",
+        "iam:DeleteRole",
+        "ec2:DeleteLaunchTemplate",
+    ]
+    again = must(healing.up())
+    assert again.changing == []
+    assert not [each for each in again.operations if each.startswith("scheduler:")]
+    kill_master(healing)
+    healing.clock.sleep(MINUTES)
+    assert masters(healing) == []
+
+
+def test_off_again_that_was_refused_is_finished_by_the_next_run(healing: Box) -> None:
+    answer_with(healing, "scheduler:DeleteScheduleGroup", "AccessDeniedException", "no", times=1)
+    assert healing.up(KUBE_MASTER_SELF_HEAL="false").code == 1
+    must(healing.up())
+    assert part(healing, "schedule groups") == {}
+    assert ROLE not in healing.inventory()["iam"]["roles"]
+
+
+def test_down_removes_the_schedule_first_and_leaves_nothing(healing: Box) -> None:
+    result = must(healing.down())
+    assert result.changing[:2] == ["scheduler:DeleteSchedule", "scheduler:DeleteScheduleGroup"]
+    healing.clock.sleep(MINUTES)
+    assert healing.inventory() == {}
+
+
+def test_down_that_may_not_remove_the_schedule_says_so_until_it_may(healing: Box) -> None:
+    answer_with(healing, "scheduler:DeleteSchedule", "AccessDeniedException", "not you", times=2)
+    answer_with(healing, "scheduler:DeleteScheduleGroup", "AccessDeniedException", "not you", times=2)
+    for _ in range(2):
+        result: Result = healing.down()
+        assert result.code == 1
+        assert f"schedule group {NAME}" in result.err
+    must(healing.down())
+    assert healing.inventory() == {}
+
+
+def test_another_clusters_down_leaves_it(healing: Box) -> None:
+    other = healing.down(KUBE_AWS_INSTANCE_PREFIX="other")
+    assert other.code == 1
+    assert schedule(healing)["state"] == "ENABLED"
+
+
+@pytest.mark.parametrize("change", ["replaced", "upgraded"])
+def test_a_master_that_is_replaced_is_the_new_one_whoever_makes_it(sandbox: Box, change: str) -> None:
+    old_version = {"KUBERNETES_VERSION": "1.36.3"} if change == "upgraded" else {}
+    must(sandbox.up(**HEAL, **old_version))
+    old = master_of(sandbox)
+    wanted = {"KUBERNETES_VERSION": "1.37.2"} if change == "upgraded" else {"KUBE_REPLACE_MASTER": old}
+    # the schedule's turn comes just when the interface is free
+    due = sandbox.aws.world.state.schedules_due
+    sandbox.aws.on_tick.append(lambda: due.update(dict.fromkeys(due, 0.0)))
+    try:
+        must(sandbox.up(**wanted))
+    finally:
+        sandbox.aws.on_tick.pop()
+    assert only(masters(sandbox)) != old
+    assert part(sandbox, "instances")[master_of(sandbox)]["tags"]["KubernetesVersion"] == "1.37.2"
+    assert must(sandbox.up()).changing == []
+
+
+def test_a_lost_disk_is_made_anew_with_the_master_that_waits_for_it(healing: Box) -> None:
+    kill_master(healing)
+    settle(healing)
+    healing.client("ec2").delete_volume(VolumeId=named(healing, "volumes", f"{ID}-master-pd"))
+    healing.clock.sleep(MINUTES)
+    waiting = only(masters(healing))
+    must(healing.up(KUBE_RESTORE_SNAPSHOT="none", KUBE_REPLACE_MASTER=waiting))
+    disk = named(healing, "volumes", f"{ID}-master-pd")
+    assert part(healing, "volumes")[disk]["instance"] == master_of(healing) != waiting
+    assert must(healing.up()).changing == []
