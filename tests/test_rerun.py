@@ -292,10 +292,18 @@ def alarm_slowed(box: Box) -> None:
 DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
     (rule_removed, {"ec2:AuthorizeSecurityGroupIngress"}, r"would allow \S+ from \S+ to sg-\w+"),
     (all_rules_removed, {"ec2:AuthorizeSecurityGroupIngress"}, r"would allow .*tcp/22 from 0.0.0.0/0.* to sg-\w+"),
-    (policy_changed, {"iam:PutRolePolicy"}, rf"would set policy of {MASTER_ROLE}: -\* \+.*\+s3:GetObject"),
+    (
+        policy_changed,
+        {"iam:PutRolePolicy"},
+        rf"set policy of {MASTER_ROLE}: statement 1 → gone; ReadOwnPrefix was gone; ",
+    ),
     (policy_removed, {"iam:PutRolePolicy"}, rf"would set policy of {MASTER_ROLE}\n"),
     (policy_given_to_minions, {"iam:DeleteRolePolicy"}, rf"would delete policy of {MINION_ROLE}\n"),
-    (trust_changed, {"iam:UpdateAssumeRolePolicy"}, rf"would set role {MASTER_ROLE}: trust for others, .* → as it was"),
+    (
+        trust_changed,
+        {"iam:UpdateAssumeRolePolicy"},
+        r"trust statement 1 Principal \* → .*ec2.amazonaws.com",
+    ),
     (role_out_of_profile, {"iam:AddRoleToInstanceProfile"}, rf"would add role {MINION_ROLE} to its instance profile"),
     (default_route_removed, {"ec2:CreateRoute"}, r"would route 0.0.0.0/0 to igw-\w+ in rtb-"),
     (default_route_elsewhere, {"ec2:ReplaceRoute"}, r"would route 0.0.0.0/0 eni-\w+ → igw-\w+ in rtb-"),
