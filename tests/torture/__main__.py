@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=begin) as pool:
         cases = pool.submit(list_cases).result()
-        chosen = [case for case in cases if not argv or case[0] in argv or _id(case) in argv]
+        chosen = _spread([case for case in cases if not argv or case[0] in argv or _id(case) in argv])
         unknown = [word for word in argv if word not in FAULTS and word not in map(_id, cases)]
         if unknown:
             print(f"torture: there is no {', '.join(unknown)}; the faults are {', '.join(FAULTS)}", file=sys.stderr)
@@ -37,6 +38,16 @@ def main(argv: Sequence[str]) -> int:
 
 def _id(case: Case) -> str:
     return f"{case[0]}:{case[1]}"
+
+
+def _spread(cases: Sequence[Case]) -> list[Case]:
+    """The cases of all faults side by side, so that those that wait run beside those that compute."""
+    many, place = Counter(name for name, _ in cases), Counter[str]()
+    order = []
+    for case in cases:
+        place[case[0]] += 1
+        order.append((place[case[0]] / many[case[0]], case))
+    return [case for _, case in sorted(order)]
 
 
 def _told(futures: Iterable[object], total: int) -> Iterator[Outcome]:
