@@ -68,6 +68,22 @@ def test_a_dead_minion_is_replaced_and_its_route_goes(stage: Stage) -> None:
     wait("both pods to serve", lambda: _all_serve(stage))
 
 
+def test_three_then_one_then_two_minions(stage: Stage) -> None:
+    grown = stage.up(NUM_NODES="3")
+    minions = stage.instances(role="minion")
+    assert len(minions) == 3, grown.out
+    shrunk = stage.up(NUM_NODES="1")
+    left = stage.instances(role="minion")
+    assert len(left) == 1, shrunk.out
+    assert set(left) < set(minions), shrunk.out
+    for instance in set(minions) - set(left):
+        assert f"remove  minion {instance}" in shrunk.out
+    stage.times["two of three minions drained and removed"] = shrunk.seconds
+    wait("a pod on what is left to serve", lambda: any(pod[2] for pod in stage.web()))
+    stage.up()
+    wait("both pods to serve", lambda: _all_serve(stage))
+
+
 def _nodes(stage: Stage) -> list[dict[str, dict[str, str]]]:
     done = stage.try_kubectl("get", "nodes")
     return list(stage.get("nodes")["items"]) if done.returncode == 0 else []
