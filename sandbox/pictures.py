@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,18 +87,28 @@ def environ(home: str) -> dict[str, str]:
     }
 
 
+def open_terminal(*, rows: int, columns: int) -> tuple[int, int]:
+    """A new terminal: its end that we read, and the one that a program has."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    return ours, theirs
+
+
+def read_terminal(ours: int) -> Iterator[bytes]:
+    """What is written onto a terminal, until nobody has its other end open any more."""
+    with contextlib.suppress(OSError):  # EIO, by which that is said
+        while data := os.read(ours, 65536):
+            yield data
+
+
 def on_terminal(command: Sequence[str], env: Mapping[str, str]) -> tuple[int, str]:
     """The status of a command, and what it writes onto a terminal of COLUMNS columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
+    ours, theirs = open_terminal(rows=50, columns=COLUMNS)
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )
     os.close(theirs)
-    written = b""
-    with contextlib.suppress(OSError):  # EIO: nobody has it open any more
-        while data := os.read(ours, 65536):
-            written += data
+    written = b"".join(read_terminal(ours))
     os.close(ours)
     return process.wait(), written.decode().replace("\r\n", "\n")
 

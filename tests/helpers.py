@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from conftest import REGION, Box, Result
 
+from sandbox import cloud
 from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
 ID = "kubernetes"
@@ -262,6 +263,35 @@ def tagged(kind: str, **more: str) -> list[dict[str, Any]]:
     return [
         {"ResourceType": kind, "Tags": [{"Key": k.replace("__", "/"), "Value": v} for k, v in (TAGS | more).items()]}
     ]
+
+
+def put_alarm(box: Box, name: str) -> None:
+    """An alarm of somebody's."""
+    box.client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        MetricName="StatusCheckFailed",
+        Namespace="AWS/EC2",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        ComparisonOperator="GreaterThanThreshold",
+        Statistic="Maximum",
+    )
+
+
+@contextlib.contextmanager
+def speaking(box: Box, lines: list[str]) -> Iterator[None]:
+    """Every console ends so, whatever its machine says itself."""
+    consoles = box.aws.world.state.consoles
+
+    def speak() -> None:
+        consoles.update(dict.fromkeys([instance.id for instance in cloud.instances(REGION)], lines))
+
+    box.aws.on_tick.append(speak)
+    try:
+        yield
+    finally:
+        box.aws.on_tick.remove(speak)
 
 
 def answer_with(box: Box, operation: str, code: str, message: str, *, status: int = 400, times: int = 10**6) -> None:

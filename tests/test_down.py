@@ -22,6 +22,7 @@ from helpers import (
     neighbour,
     only,
     part,
+    put_alarm,
     read_object,
     refused,
     refused_untouched,
@@ -191,16 +192,7 @@ def test_claims_volumes_are_listed_by_name_and_size_before_they_go(sandbox: Box)
 def test_the_masters_alarms_go(sandbox: Box) -> None:
     must(sandbox.up())
     for name in (f"k8s-{master_of(sandbox)}-statuscheckfailure-reboot", "theirs"):
-        sandbox.client("cloudwatch").put_metric_alarm(
-            AlarmName=name,
-            MetricName="StatusCheckFailed",
-            Namespace="AWS/EC2",
-            Period=60,
-            EvaluationPeriods=5,
-            Threshold=1,
-            ComparisonOperator="GreaterThanThreshold",
-            Statistic="Maximum",
-        )
+        put_alarm(sandbox, name)
     must(sandbox.down())
     assert sandbox.inventory() == {REGION: {"alarms": ["theirs"]}}
 

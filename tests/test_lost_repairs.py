@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Box
-from helpers import GROUP, OWNED, master_of, must, named, part, shape
+from helpers import GROUP, OWNED, master_of, must, named, part, put_alarm, shape
 
 from sandbox.app import LoseAnswer
 from sandbox.calls import Answer, Call
@@ -123,16 +123,7 @@ def test_what_is_gone_by_a_lost_removal_is_gone(cluster: Box, operation: str) ->
     cluster.client("elbv2").create_load_balancer(
         Name="web", Subnets=list(part(cluster, "subnets")), Type="network", Tags=labels
     )
-    cluster.client("cloudwatch").put_metric_alarm(
-        AlarmName=f"k8s-{master_of(cluster)}-StatusCheckFailed",
-        MetricName="StatusCheckFailed",
-        Namespace="AWS/EC2",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1.0,
-        ComparisonOperator="GreaterThanThreshold",
-        Statistic="Maximum",
-    )
+    put_alarm(cluster, f"k8s-{master_of(cluster)}-StatusCheckFailed")
     lost = lose(cluster, operation)
     result = must(cluster.down())
     assert lost == [operation]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 from conftest import REGION, Box
-from helpers import master_of, must, part
+from helpers import master_of, must, part, speaking
 from test_terminal import TERMINAL, on_terminal, plain
 
-from sandbox import cloud
 from sandbox.calls import Answer, Call, result_answer
 from sandbox.denials import Deny
 from sandbox.faults import put
@@ -135,16 +135,12 @@ def test_a_dry_run_names_the_denied_action_before_anything_is_made(sandbox: Box)
     assert "warning: IAM's simulation does not allow moto: ec2:CreateVpc; docs/permissions.md has" in shown
 
 
-def _speak(box: Box, lines: list[str]) -> Callable[[], None]:
-    """Have every console end so from now on, and no machine ever come up."""
+@contextlib.contextmanager
+def _no_machine_up(box: Box, lines: list[str]) -> Iterator[None]:
+    """No machine ever comes up, and every console ends so."""
     box.aws.world.delays = Delays(host=10**6)
-    consoles = box.aws.world.state.consoles
-
-    def speak() -> None:
-        consoles.update(dict.fromkeys([i.id for i in cloud.instances(REGION)], lines))
-
-    box.aws.on_tick.append(speak)
-    return lambda: box.aws.on_tick.remove(speak)
+    with speaking(box, lines):
+        yield
 
 
 def test_an_api_that_never_answers(sandbox: Box) -> None:
@@ -160,9 +156,8 @@ def test_an_api_that_never_answers(sandbox: Box) -> None:
 def test_a_bootstrap_that_fails_at_step_4(sandbox: Box) -> None:
     failed = "kube-bootstrap: step 4/8 certificates: failed: pki.tar has another sha256"
     lines = [f"line {n}" for n in range(40)]
-    quiet = _speak(sandbox, [*lines, "kube-bootstrap: step 3/8 downloads: ok", failed, "[ OK ] Reached target"])
-    shown = run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4)
-    quiet()
+    with _no_machine_up(sandbox, [*lines, "kube-bootstrap: step 3/8 downloads: ok", failed, "[ OK ] Reached target"]):
+        shown = run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4)
     said = answer(shown, "error: ")
     assert "its bootstrap: step 4/8 certificates: failed: pki.tar has another sha256" in said
     assert "next: ssh -i" in said
@@ -206,28 +201,25 @@ def test_what_aws_checks_of_the_master_decides_what_to_do(
     ],
 )
 def test_what_may_not_be_asked_hides_nothing_else(sandbox: Box, denied: str, words: str) -> None:
-    quiet = _speak(sandbox, ["kube-bootstrap: step 4/8 certificates: failed: no"])
-    put(sandbox.aws, Deny(denied))
-    said = answer(run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4), "error: ")
-    quiet()
+    with _no_machine_up(sandbox, ["kube-bootstrap: step 4/8 certificates: failed: no"]):
+        put(sandbox.aws, Deny(denied))
+        said = answer(run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4), "error: ")
     assert f"status checks: {words}" in said
     assert "next: ssh -i" in said
 
 
 def test_a_failed_step_is_shown_however_long_ago(sandbox: Box) -> None:
     failed = "kube-bootstrap: step 4/8 certificates: failed: no"
-    quiet = _speak(sandbox, [failed, *(f"[ OK ] line {n}" for n in range(50))])
-    shown = run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4)
-    quiet()
+    with _no_machine_up(sandbox, [failed, *(f"[ OK ] line {n}" for n in range(50))]):
+        shown = run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4)
     assert "its bootstrap: step 4/8 certificates: failed: no" in answer(shown, "error: ")
     assert f"'s console ends:\n> {failed}\n  [ OK ] line 20\n" in shown
 
 
 def test_a_minion_that_does_not_join_is_the_one_that_is_told_of(sandbox: Box) -> None:
     must(sandbox.up(NUM_NODES=1))
-    quiet = _speak(sandbox, ["kube-bootstrap: step 4/6 downloads: failed: no route"])
-    shown = run(sandbox, "up", code=1, NUM_NODES=2, KUBE_WAIT_NODES_SECONDS=4)
-    quiet()
+    with _no_machine_up(sandbox, ["kube-bootstrap: step 4/6 downloads: failed: no route"]):
+        shown = run(sandbox, "up", code=1, NUM_NODES=2, KUBE_WAIT_NODES_SECONDS=4)
     said = answer(shown, "error: ")
     assert re.search(r"minion i-\w+ is running .* its bootstrap: step 4/6 downloads: failed: no route", said)
     assert re.search(r"minion i-\w+'s console ends:\n> kube-bootstrap: step 4/6", shown)

@@ -34,6 +34,7 @@ from helpers import (
     remembered,
     settings,
     settle,
+    speaking,
     template_data,
     user_data,
 )
@@ -44,7 +45,6 @@ from lib.config import read_layers, resolve
 from lib.console import Console
 from lib.iam import policy_document
 from lib.plan import iam_values
-from sandbox import cloud
 from sandbox.clock import FakeClock
 from sandbox.world import Delays
 
@@ -544,22 +544,13 @@ def test_a_failing_bootstrap_is_shown_in_its_own_words(sandbox: Box) -> None:
     kill_master(sandbox)
     settle(sandbox)
     sandbox.aws.world.delays = Delays(host=10**6)
-    consoles = sandbox.aws.world.state.consoles
-    sandbox.aws.on_tick.append(speak := lambda: consoles.update(dict.fromkeys(part_ids(sandbox), BROKEN)))
-    try:
+    with speaking(sandbox, BROKEN):
         said = refused(sandbox.up(KUBE_WAIT_API_SECONDS=4), 1)
-    finally:
-        sandbox.aws.on_tick.remove(speak)
     assert BROKEN[-1] in said
     assert "ssh -i" in said
 
 
 BROKEN = ["kube-bootstrap: step 3/8 downloads: failed: kubelet has another sha256"]
-
-
-def part_ids(box: Box) -> list[str]:
-    """The ids of all instances."""
-    return [instance.id for instance in cloud.instances(REGION)]
 
 
 def test_deletes_wait_no_longer_than_their_deadline(sandbox: Box) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from conftest import Box
-from helpers import must, part, refused, tagged
+from helpers import must, part, put_alarm, refused, tagged
 from test_sandbox import python, run
 from test_sandbox_strict import TRUST
 
@@ -490,16 +490,7 @@ def test_up_rerun_and_down_read_every_list_whole(sandbox: Box) -> None:
 def test_a_list_in_json_comes_in_pages_too(sandbox: Box) -> None:
     cloudwatch = sandbox.client("cloudwatch")
     for name in ("a", "b", "c"):
-        cloudwatch.put_metric_alarm(
-            AlarmName=name,
-            Namespace="n",
-            MetricName="m",
-            Statistic="Sum",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=1.0,
-            ComparisonOperator="GreaterThanThreshold",
-        )
+        put_alarm(sandbox, name)
     put(sandbox.aws, Pages(2))
     assert len(cloudwatch.describe_alarms()["MetricAlarms"]) == 2
     pages = cloudwatch.get_paginator("describe_alarms").paginate()

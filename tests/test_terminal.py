@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import pty
 import re
-import struct
-import termios
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +14,7 @@ from conftest import Box, Result
 from helpers import ALL_IDS, answer_with, bucket_of, must
 
 from lib import logs
+from sandbox.pictures import open_terminal, read_terminal
 
 COLUMNS = 80
 INDENT = 16  # of what a step finds and makes
@@ -32,10 +29,9 @@ MOVES = re.compile(r"\x1b\[(?:\d*[AK]|\?25[lh])")
 @contextlib.contextmanager
 def pseudo_terminal() -> Iterator[list[bytes]]:
     """A real terminal in the place of the three standard streams; yields what is written onto it, whole at the end."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    ours, theirs = open_terminal(rows=24, columns=COLUMNS)
     written: list[bytes] = []
-    reader = threading.Thread(target=_read, args=(ours, written))
+    reader = threading.Thread(target=lambda: written.extend(read_terminal(ours)))
     reader.start()
     before = [os.dup(number) for number in range(3)]
     try:
@@ -53,12 +49,6 @@ def pseudo_terminal() -> Iterator[list[bytes]]:
             os.close(was)
         reader.join()
         os.close(ours)
-
-
-def _read(ours: int, written: list[bytes]) -> None:
-    with contextlib.suppress(OSError):  # EIO: nobody has it open any more
-        while data := os.read(ours, 65536):
-            written.append(data)
 
 
 def on_terminal(run: Callable[[], Result], *, code: int = 0) -> str:
