@@ -143,10 +143,11 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     if not the_master.runs:
         master.wait_running(aws, p.config, the_master.instance_id)
     reached = summary.wait_api(aws, p.config, client, master_id=the_master.instance_id)
-    if the_master.runs and aws.dry_run:
-        summary.show_cluster(aws, client)
-    if the_master.runs and (reached or aws.dry_run):
-        renewal.renew_certificates(aws, p.config, client, master_id=the_master.instance_id)
+    asked = api.Api(client) if the_master.runs and aws.dry_run else reached
+    if asked and aws.dry_run:
+        summary.show_cluster(aws, asked)
+    if asked and the_master.runs:
+        renewal.renew_certificates(aws, p.config, asked, master_id=the_master.instance_id, host=client.host)
     roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
     summary.validate_cluster(aws, p.config, reached, client, master_id=the_master.instance_id)
     aws.look_again()

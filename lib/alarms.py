@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, tag_list
+from lib.aws import Planned, became, tag_list
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
@@ -38,8 +38,8 @@ def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
 
 def _drift(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """What somebody changed of an alarm: ": Period 60 → 300"."""
-    changed = {key: value for key, value in wanted.items() if found and found.get(key) != value}
-    return ": " + ", ".join(f"{key} {found.get(key)} → {value}" for key, value in changed.items()) if changed else ""
+    changed = [became(key, found.get(key), value) for key, value in wanted.items() if found and found.get(key) != value]
+    return f": {', '.join(changed)}" if changed else ""
 
 
 def _wanted(aws: Aws, config: Config, instance_id: str) -> Iterator[dict[str, Any]]:

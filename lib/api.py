@@ -80,8 +80,7 @@ class Api:
             words = f"{self.server} shows a certificate that this cluster's CA did not make: {error.verify_message}"
             raise WrongCertificate(words) from error
         except (OSError, http.client.HTTPException) as error:
-            words = getattr(error, "strerror", "") or str(error)
-            raise Unreachable(" ".join(words.split()) or type(error).__name__) from error
+            raise _unreachable(error) from error
         finally:
             connection.close()
 
@@ -94,7 +93,7 @@ class Api:
             ):
                 return tls.getpeercert(binary_form=True) or b""
         except OSError as error:
-            raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from error
+            raise _unreachable(error) from error
 
     def get_json(self, path: str) -> dict[str, Any]:
         """The object at the path. Raises Unreachable, also for an answer that is a refusal."""
@@ -107,6 +106,11 @@ class Api:
     def nodes(self) -> list[Node]:
         """The nodes by name. Raises Unreachable."""
         return sorted((_node(item) for item in self.get_json("/api/v1/nodes")["items"]), key=lambda node: node.name)
+
+
+def _unreachable(error: Exception) -> Unreachable:
+    words = getattr(error, "strerror", "") or str(error)
+    return Unreachable(" ".join(words.split()) or type(error).__name__)
 
 
 def _tls(client: Client) -> ssl.SSLContext:

@@ -121,6 +121,22 @@ def tag_words(actual: Mapping[str, str], wanted: Mapping[str, str]) -> str:
     return ", ".join(f"{k}: {actual[k]} → {v}" if k in actual else f"{k}={v}" for k, v in changed.items())
 
 
+def became(name: str, old: Any, new: Any) -> str:
+    """What is to be another, in a person's words: "DesiredCapacity 2 → 3"; of a mapping its values."""
+    was, will = (" ".join(map(str, it.values())) if isinstance(it, dict) else str(it) for it in (old, new))
+    return f"{name} {was} → {will}"
+
+
+def unless(code: str, call: Callable[[], T]) -> T | None:
+    """What the call answers, None where AWS says by `code` that there is no such thing."""
+    try:
+        return call()
+    except ClientError as error:
+        if error_code(error) != code:
+            raise
+        return None
+
+
 def error_code(error: BaseException) -> str:
     """AWS's error code of a ClientError, '' for anything else."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""

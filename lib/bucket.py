@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, tag_list, tag_words, tags_of
+from lib.aws import Aws, Planned, error_code, tag_list, tag_words, tags_of, unless
 from lib.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _versioned(aws: Aws, bucket: Bucket) -> bool:
 
 
 def _lifecycle(s3: S3Client, bucket: Bucket) -> list[Any]:
-    answer = _unless(
+    answer = unless(
         "NoSuchLifecycleConfiguration",
         lambda: s3.get_bucket_lifecycle_configuration(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),
     )
@@ -272,7 +272,7 @@ def _lifecycle(s3: S3Client, bucket: Bucket) -> list[Any]:
 
 
 def _public_access(s3: S3Client, bucket: Bucket) -> Any:
-    return _unless(
+    return unless(
         "NoSuchPublicAccessBlockConfiguration",
         lambda: s3.get_public_access_block(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner)[
             "PublicAccessBlockConfiguration"
@@ -281,7 +281,7 @@ def _public_access(s3: S3Client, bucket: Bucket) -> Any:
 
 
 def _encrypted(s3: S3Client, bucket: Bucket) -> bool:
-    answer = _unless(
+    answer = unless(
         "ServerSideEncryptionConfigurationNotFoundError",
         lambda: s3.get_bucket_encryption(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),
     )
@@ -289,21 +289,11 @@ def _encrypted(s3: S3Client, bucket: Bucket) -> bool:
 
 
 def _tags(aws: Aws, bucket: Bucket) -> dict[str, str]:
-    answer = _unless(
+    answer = unless(
         "NoSuchTagSet",
         lambda: aws.s3(bucket.region).get_bucket_tagging(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),
     )
     return tags_of(answer or {})
-
-
-def _unless(code: str, call: Any) -> Any:
-    """What the call answers, None where S3 says by `code` that there is no such thing on the bucket."""
-    try:
-        return call()
-    except ClientError as error:
-        if error_code(error) != code:
-            raise
-        return None
 
 
 def read_object(aws: Aws, bucket: Bucket, name: str) -> bytes | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lib.aws import FAILURES, Planned, error_code, tags_of
+from lib.aws import FAILURES, error_code, tags_of
 from lib.errors import Known
 from lib.master import own_instances
 
@@ -26,12 +26,15 @@ _STEP = re.compile(r"kube-bootstrap: (step \d+/\d+ .*)")
 _FAILED = re.compile(r"kube-bootstrap: step \d+/\d+ [^:]*: failed")
 
 
-def console_tail(aws: Aws, instance_id: str, *, lines: int) -> str:
-    """The end of the instance's console output, where the bootstrap says which step failed."""
-    if isinstance(instance_id, Planned):
-        return ""
+def console(aws: Aws, instance_id: str) -> str:
+    """All of an instance's console output that EC2 keeps, where the bootstrap says which step failed."""
     output = aws.ec2.get_console_output(InstanceId=instance_id).get("Output", "")
-    return "\n".join(_COLOURS.sub("", output).splitlines()[-lines:])
+    return "\n".join(_COLOURS.sub("", output).splitlines()[-_ALL:])
+
+
+def ssh(config: Config, host: str) -> str:
+    """What a person types to get into a machine."""
+    return f"ssh -i {config.aws_ssh_key} {SSH_USERS[config.kube_os_distribution]}@{host}"
 
 
 def of_master(aws: Aws, config: Config, instance_id: str, *, host: str) -> Known:
@@ -60,26 +63,26 @@ def _not_joined(aws: Aws, config: Config, there: Sequence[Node]) -> list[Instanc
 
 
 def _bootstrap(aws: Aws, instance_id: str) -> str:
-    return _last_step(_console(aws, instance_id)) or "nothing from its bootstrap yet"
+    return _last_step(_readable_console(aws, instance_id)) or "nothing from its bootstrap yet"
 
 
 def _of(aws: Aws, config: Config, name: str, instance_id: str, *, host: str) -> Known:
-    console = _console(aws, instance_id)
+    said = _readable_console(aws, instance_id)
     state, checks = _status(aws, instance_id)
-    step = _last_step(console)
+    step = _last_step(said)
     lines = [
         f"{name} is {state}",
         f"AWS's status checks: {checks}",
         f"its bootstrap: {step}" if step else "nothing from its bootstrap is on its console",
         f"next: {_next(aws, config, instance_id, state=state, checks=checks, host=host)}",
     ]
-    return Known("\n".join(lines), f"{name}'s console ends:\n{_marked(console)}" if console else "")
+    return Known("\n".join(lines), f"{name}'s console ends:\n{_marked(said)}" if said else "")
 
 
-def _console(aws: Aws, instance_id: str) -> str:
+def _readable_console(aws: Aws, instance_id: str) -> str:
     """All of the console that EC2 keeps; '' where it may not be read, since the rest is worth telling without it."""
     try:
-        return console_tail(aws, instance_id, lines=_ALL)
+        return console(aws, instance_id)
     except FAILURES:
         return ""
 
@@ -100,15 +103,15 @@ def _status(aws: Aws, instance_id: str) -> tuple[str, str]:
     return found["InstanceState"]["Name"], ", ".join(f"{what} {status}" for what, status in checks.items())
 
 
-def _last_step(console: str) -> str:
+def _last_step(said: str) -> str:
     """The bootstrap's last word about a step; it repeats a failed one by itself."""
-    steps = _STEP.findall(console)
+    steps = _STEP.findall(said)
     return str(steps[-1]).strip() if steps else ""
 
 
-def _marked(console: str) -> str:
+def _marked(said: str) -> str:
     """The last lines, a > before each that says that a step failed; before them the last such line, if it is older."""
-    lines = console.splitlines()
+    lines = said.splitlines()
     failed = [number for number, line in enumerate(lines) if _FAILED.search(line)]
     first = max(0, len(lines) - _LINES)
     shown = [*([failed[-1]] if failed and failed[-1] < first else []), *range(first, len(lines))]
@@ -121,5 +124,4 @@ def _next(aws: Aws, config: Config, instance_id: str, *, state: str, checks: str
         return "run the same command again: it starts what is stopped, and makes what is gone anew"
     if "impaired" in checks:
         return f"aws ec2 reboot-instances --region {aws.region} --instance-ids {instance_id}"
-    user = SSH_USERS[config.kube_os_distribution]
-    return f"ssh -i {config.aws_ssh_key} {user}@{host} sudo journalctl -b -u kube-bootstrap -u kubelet"
+    return f"{ssh(config, host)} sudo journalctl -b -u kube-bootstrap -u kubelet"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lib import plan, programs, runlog, script
 from lib.aws import Clock, tags_of
 from lib.config import Config, Layers, resolve
-from lib.diagnosis import SSH_USERS, console_tail
+from lib.diagnosis import SSH_USERS, console
 from lib.errors import KubeError, NothingFound, SettingError
 from lib.master import own_instances
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 NAME = "-m lib.logs"
 COLLECT = Path(__file__).parent.parent / "templates" / "logs.sh"
-_CONSOLE_LINES = 10_000  # all that EC2 keeps
 _HEAD = 4000  # characters of a run's log that hold its settings
 _SSH = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR")
 # A machine's key is new with each machine, and nothing secret is sent.
@@ -67,8 +66,7 @@ def _collect_one(aws: Aws, config: Config, instance: Any, folder: Path, *, jump:
     name = f"{tags_of(instance).get('Name', 'machine')}-{instance['InstanceId']}"
     place = folder / name
     place.mkdir()
-    console = console_tail(aws, instance["InstanceId"], lines=_CONSOLE_LINES)
-    (place / "console.log").write_text(console + "\n", encoding="utf-8")
+    (place / "console.log").write_text(console(aws, instance["InstanceId"]) + "\n", encoding="utf-8")
     try:
         _over_ssh(config, instance, place, jump=jump)
         aws.console.found(f"{name}: {len([f for f in place.rglob('*') if f.is_file()])} files")

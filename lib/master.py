@@ -84,7 +84,6 @@ def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any]) -> tuple
     The one that KUBE_REPLACE_MASTER names is terminated first, and one that was made for another release of Kubernetes:
     its successor upgrades what is on the disk. `data` is from `launch_data`. Raises KubeError.
     """
-    user_data = base64.b64decode(data["UserData"])
     found = find_master(aws, config)
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
@@ -93,7 +92,7 @@ def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any]) -> tuple
         _end(aws, config, found["InstanceId"])
         found = None
     if found:
-        return found["InstanceId"], _repair(aws, config, found, user_data=user_data)
+        return found["InstanceId"], _repair(aws, config, found, wanted=tags_of(data["TagSpecifications"][0]))
     return _make_master(aws, config, data), False
 
 
@@ -115,13 +114,15 @@ def _made_from(config: Config, user_data: bytes) -> dict[str, str]:
     return {USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32], VERSION_TAG: config.kubernetes_version}
 
 
-def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, user_data: bytes) -> bool:
-    """Give the master its tags, its size, and have it started; whether it runs already."""
+def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str]) -> bool:
+    """Give the master its tags, its size, and have it started; whether it runs already.
+
+    `wanted` are the tags of one that is made now. Those that say what it was made from are no older one's.
+    """
     instance_id, state, size = found["InstanceId"], found["State"]["Name"], found["InstanceType"]
     aws.console.found(f"master {instance_id} {size} ({state})")
-    made_from = _made_from(config, user_data)
-    same = tags_of(found).get(USER_DATA_TAG) == made_from[USER_DATA_TAG]
-    aws.repair_tags(instance_id, tags_of(found), master_tags(config) | (made_from if same else {}))
+    same = tags_of(found).get(USER_DATA_TAG) == wanted[USER_DATA_TAG]
+    aws.repair_tags(instance_id, tags_of(found), wanted if same else master_tags(config))
     if config.kube_master_self_heal and state in ("stopping", "stopped"):
         aws.console.say("a stopped master keeps its interface, so KUBE_MASTER_SELF_HEAL makes no other in its place")
     if size != config.master_size:

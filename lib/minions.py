@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, tag_filters, tag_specification, tag_words, tags_of
+from lib.aws import Aws, Planned, became, error_code, tag_filters, tag_specification, tag_words, tags_of
 from lib.errors import Known
 from lib.master import METADATA, root_disk
 
@@ -329,17 +329,13 @@ def set_size(aws: Aws, found: AutoScalingGroupTypeDef, size: Size) -> None:
 def _set_group(aws: Aws, name: str, actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     changed: Any = {key: value for key, value in wanted.items() if actual[key] != value}
     if changed:
-        words = ", ".join(f"{key} {_short(actual[key])} → {_short(value)}" for key, value in changed.items())
+        words = ", ".join(became(key, actual[key], value) for key, value in changed.items())
         aws.change(
             "set",
             f"group {name}: {words}",
             lambda: aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, **changed),
             retry_if=_may_be_made_later,
         )
-
-
-def _short(value: Any) -> str:
-    return " ".join(str(v) for v in value.values()) if isinstance(value, dict) else str(value)
 
 
 def _repair_group_tags(aws: Aws, config: Config, found: AutoScalingGroupTypeDef) -> None:

@@ -65,9 +65,10 @@ _HELP = Flag("--help", "print this and exit")
 _SHOW_SETTINGS = Flag("--show-settings", "print every setting with its value and where it comes from, and exit")
 _DRY_RUN = Flag("--dry-run", "look at the account and say what would be done; change nothing, exit 3 if anything would")
 
+_LOGS, _FOLDER = "-m lib.logs", "FOLDER"
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
     "kube_up.py": (_HELP, _SHOW_SETTINGS, _DRY_RUN),
-    "-m lib.logs": (_HELP,),
+    _LOGS: (_HELP,),
     "kube_down.py": (
         _HELP,
         _SHOW_SETTINGS,
@@ -76,7 +77,6 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = {
     ),
 }
 
-_LOGS, _FOLDER = "-m lib.logs", "FOLDER"
 _AS_UPS = "The options are kube_up.py's: python kube_up.py --help lists them."
 _DOES = {
     _LOGS: "Collects the logs of a cluster's machines, however far it has come up, into a new folder: FOLDER.",
@@ -89,11 +89,9 @@ _HOW = (
     "remembered in the cluster's bucket, so later runs need not repeat it. Credentials are found as by the AWS command."
 )
 
-_ONLY_DRY = "3 a dry run found something to do; "
-_EXITS = (
-    "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
-    f"{_ONLY_DRY}129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
-)
+_EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
+_EXIT_OF_DRY_RUN = "3 a dry run found something to do; "
+_EXITS_OF_SIGNALS = "129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
 
 
 def help_text(script: str, width: int = 80, *, flags: Sequence[Flag] | None = None) -> str:
@@ -104,7 +102,7 @@ def help_text(script: str, width: int = 80, *, flags: Sequence[Flag] | None = No
     flags = FLAGS[script] if flags is None else flags
     words = [f"[{flag.name}]" for flag in flags] + ([_FOLDER] if script == _LOGS else [])
     usage = f"Usage: [NAME=value ...] python {script} {' '.join(words)}"
-    exits = _EXITS.replace(_ONLY_DRY, "") if _DRY_RUN not in flags else _EXITS
+    exits = _EXITS + (_EXIT_OF_DRY_RUN if _DRY_RUN in flags else "") + _EXITS_OF_SIGNALS
     parts = [
         _wrapped(_DOES[script], width),
         _wrapped(usage, width, later="  "),
@@ -189,10 +187,10 @@ def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
 
     All that KUBE_CONFIG_FILE holds is meant for us; of the environment, what begins as options do or nearly is one.
     """
-    known = {*layers.defaults, *obsolete(porting)}
+    old = obsolete(porting)
+    known = {*layers.defaults, *old}
     asked = sorted(name for name in {*layers.environment, *layers.file} - known if not _READ_ELSEWHERE.fullmatch(name))
     near = {name: nearest(name, list(layers.defaults)) for name in asked}
-    old = obsolete(porting)
 
     def advice(name: str) -> str:
         if near[name]:

@@ -6,23 +6,22 @@ import datetime
 import functools
 from typing import TYPE_CHECKING
 
-from lib import certificates, diagnosis
-from lib.api import Api, Unreachable
+from lib import diagnosis
+from lib.api import Unreachable
 from lib.kubeconfig import RENEW_DAYS
 
 if TYPE_CHECKING:
+    from lib.api import Api
     from lib.aws import Aws
     from lib.config import Config
-    from lib.kubeconfig import Client
 
 
-def renew_certificates(aws: Aws, config: Config, client: Client, *, master_id: str) -> None:
+def renew_certificates(aws: Aws, config: Config, api: Api, *, master_id: str, host: str) -> None:
     """Reboot a master whose API shows a certificate with less than 90 days left: its boot renews all that it has.
 
     The API is away for a minute then, pods run on. A dry run asks the API too, and reboots nothing. Of an API that does
     not answer, nothing is known. Raises WaitExpired when the new certificate does not come.
     """
-    api = Api(client)
     old = _ends(api)
     if config.kube_use_existing_master or old is None or not _is_near(old):
         return
@@ -33,11 +32,13 @@ def renew_certificates(aws: Aws, config: Config, client: Client, *, master_id: s
             "the API's new certificate",
             lambda: _newer(api, old),
             seconds=config.kube_wait_api_seconds,
-            at_end=functools.partial(diagnosis.of_master, aws, config, master_id, host=client.host),
+            at_end=functools.partial(diagnosis.of_master, aws, config, master_id, host=host),
         )
 
 
 def _ends(api: Api) -> datetime.datetime | None:
+    from lib import certificates  # cryptography takes its time to load
+
     try:
         return certificates.shown_ends(api.certificate())
     except Unreachable:

@@ -8,19 +8,21 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universa
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from lib import iam, minions
-from lib.aws import Aws, error_code, is_not_found, tag_list, tag_words, tags_of
+from lib.aws import Aws, became, error_code, tag_list, tag_words, tags_of, unless
 
 if TYPE_CHECKING:
     from lib.config import Config
 
 EVERY = "rate(3 minutes)"
+_MISSING = "ResourceNotFoundException"
 _TARGET = "arn:{}:scheduler:::aws-sdk:ec2:runInstances"
 # What CreateSchedule answers while the role made a moment ago cannot be assumed yet. AWS has no code for it.
 _ROLE_LATE = "must allow aws eventbridge scheduler to assume the role"
@@ -76,12 +78,8 @@ def _arn(aws: Aws, name: str) -> str:
 
 def _group_tags(aws: Aws, name: str) -> dict[str, str] | None:
     """The tags of the schedule group of that name, None if there is none."""
-    try:
-        return tags_of(aws.scheduler.list_tags_for_resource(ResourceArn=_arn(aws, name)))
-    except ClientError as error:
-        if is_not_found(error):
-            return None
-        raise
+    answer = unless(_MISSING, lambda: aws.scheduler.list_tags_for_resource(ResourceArn=_arn(aws, name)))
+    return None if answer is None else tags_of(answer)
 
 
 def find_groups(aws: Aws, config: Config) -> list[str]:
@@ -104,14 +102,21 @@ def _ensure_group(aws: Aws, config: Config) -> None:
         return
 
     def create() -> str:
-        try:
-            aws.scheduler.create_schedule_group(Name=name, Tags=tag_list(config.tags), ClientToken=token)
-        except ClientError as error:  # another run was first; or the last one is still being deleted
-            if error_code(error) != "ConflictException" or _group_tags(aws, name) is None:
-                raise
+        named = {"Name": name, "Tags": tag_list(config.tags)}
+        make = functools.partial(aws.scheduler.create_schedule_group, **named, ClientToken=token)
+        _create(make, lambda: _group_tags(aws, name))
         return name
 
     aws.make(f"schedule group {name}", create, retry_if=_is_conflict)
+
+
+def _create(make: Callable[[], object], find: Callable[[], object | None]) -> None:
+    """Make what another run may have made first; where the last one of that name is still being deleted, it raises."""
+    try:
+        make()
+    except ClientError as error:
+        if not _is_conflict(error) or find() is None:
+            raise
 
 
 def _is_conflict(error: BaseException) -> bool:
@@ -159,13 +164,8 @@ def _wanted(aws: Aws, config: Config, template_id: str) -> dict[str, Any]:
 
 
 def _find_schedule(aws: Aws, config: Config) -> Mapping[str, Any] | None:
-    try:
-        answer: Mapping[str, Any] = aws.scheduler.get_schedule(GroupName=config.healer_name, Name=config.healer_name)
-        return answer
-    except ClientError as error:
-        if is_not_found(error):
-            return None
-        raise
+    named = {"GroupName": config.healer_name, "Name": config.healer_name}
+    return unless(_MISSING, lambda: aws.scheduler.get_schedule(**named))
 
 
 def _ensure_schedule(aws: Aws, config: Config, wanted: Mapping[str, Any]) -> None:
@@ -175,11 +175,8 @@ def _ensure_schedule(aws: Aws, config: Config, wanted: Mapping[str, Any]) -> Non
     if found is None:
 
         def create() -> str:
-            try:
-                aws.scheduler.create_schedule(**named, **wanted, ClientToken=token)
-            except ClientError as error:
-                if error_code(error) != "ConflictException" or _find_schedule(aws, config) is None:
-                    raise
+            make = functools.partial(aws.scheduler.create_schedule, **named, **wanted, ClientToken=token)
+            _create(make, lambda: _find_schedule(aws, config))
             return name
 
         aws.make(f"schedule {name}: a dead master is made anew, {EVERY}", create, retry_if=_may_be_made_later)
@@ -203,16 +200,12 @@ def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """What somebody changed of the schedule: "State DISABLED → ENABLED"."""
     was, will = ({**it, **it["Target"]} for it in (found, wanted))
     names = [*(name for name in wanted if name != "Target"), *wanted["Target"]]
-    return [f"{n} {_short(was.get(n))} → {_short(will[n])}" for n in names if _differs(was.get(n), will[n])]
+    return [became(name, was.get(name), will[name]) for name in names if _differs(was.get(name), will[name])]
 
 
 def _differs(was: Any, will: Any) -> bool:
     """AWS may add defaults of its own to what is a mapping."""
     return not will.items() <= was.items() if isinstance(was, dict) and isinstance(will, dict) else was != will
-
-
-def _short(value: Any) -> str:
-    return " ".join(str(v) for v in value.values()) if isinstance(value, dict) else str(value)
 
 
 def delete_schedule(aws: Aws, config: Config, name: str) -> None:

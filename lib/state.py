@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dotenv import dotenv_values
 
 from lib import bucket as staging
-from lib.aws import Aws, tags_of
+from lib.aws import Aws, became, tags_of
 from lib.disk import find_disk
 from lib.interface import find_interface
 
@@ -66,7 +66,7 @@ def remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapp
 
 def _changes(known: Mapping[str, str], wanted: Mapping[str, str]) -> str:
     names = [name for name in sorted({**known, **wanted}) if known.get(name) != wanted.get(name)]
-    told = [f"{name} {known.get(name) or 'unset'} → {wanted.get(name) or 'unset'}" for name in names[:_FEW]]
+    told = [became(name, known.get(name) or "unset", wanted.get(name) or "unset") for name in names[:_FEW]]
     return ", ".join([*told, *([f"{len(names) - _FEW} more"] if len(names) > _FEW else [])])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
-from lib.diagnosis import SSH_USERS, of_master, of_nodes
+from lib.diagnosis import of_master, of_nodes, ssh
 from lib.minions import living, own_groups
 from lib.programs import find_program
 
@@ -37,9 +37,8 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     return None
 
 
-def show_cluster(aws: Aws, client: Client) -> None:
+def show_cluster(aws: Aws, api: Api) -> None:
     """What the API says of itself and the nodes now, for a dry run; nothing is waited for."""
-    api = Api(client)
     try:
         _, answer = api.get("/healthz")
         nodes = api.nodes()
@@ -110,13 +109,12 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
     again = f", {aws.retries} calls repeated" if aws.retries else ""
     line()
     line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
-    host = client.host
     kubectl = (
         "kubectl" if find_program("kubectl") else "kubectl (to be installed: https://kubernetes.io/docs/tasks/tools)"
     )
     line(f"  API      {client.server}, context {config.context} in {config.kubeconfig}")
     line(f"  try      {kubectl} get nodes -o wide")
-    line(f"           ssh -i {config.aws_ssh_key} {SSH_USERS[config.kube_os_distribution]}@{host}")
+    line(f"           {ssh(config, client.host)}")
     line(f"  remove   {_given(config)}python kube_down.py")
 
 

@@ -202,8 +202,9 @@ class Late:
         hidden = self._world.state.late
         for where, name in _made(call, answer):
             # An id that is made again is a repeated call's; a name can have gone and come back, which is late anew.
-            again = where != call.region and hidden.get((where, name), due) <= self._world.now
-            hidden[where, name] = due if again else hidden.get((where, name), due)
+            if where != call.region and hidden.get((where, name), due) <= self._world.now:
+                hidden.pop((where, name), None)
+            hidden.setdefault((where, name), due)
         if call.operation in ("CreateInstanceProfile", "AddRoleToInstanceProfile"):
             known = self._world.state.profiles
             name = call.params["InstanceProfileName"]
