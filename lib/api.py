@@ -49,6 +49,7 @@ class Node:
     routed: bool = False
     reason: str = ""
     instance_id: str = ""
+    uid: str = ""
     created: str = ""
     unschedulable: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -137,6 +138,7 @@ def _node(item: dict[str, Any]) -> Node:
         routed=conditions.get("NetworkUnavailable", {}).get("status") == "False",
         reason=" ".join(ready.get("message", "").split()),
         instance_id=item.get("spec", {}).get("providerID", "").rpartition("/")[2],
+        uid=item["metadata"].get("uid", ""),
         created=item["metadata"].get("creationTimestamp", ""),
         unschedulable=bool(item.get("spec", {}).get("unschedulable")),
         annotations=item["metadata"].get("annotations", {}),

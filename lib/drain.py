@@ -1,4 +1,4 @@
-"""Take a node's pods off it before its machine goes: cordon, evict, and uncordon one that is to stay after all.
+"""Take a node's pods off it before its machine goes: cordon, evict, uncordon one that is to stay after all, forget one.
 
 Pods are evicted (policy/v1 Eviction), so that PodDisruptionBudgets are kept. A node that we cordoned bears an
 annotation of ours, by which a later run knows it: a node that a person cordoned is never uncordoned.
@@ -42,6 +42,16 @@ def uncordon(aws: Aws, api: Api, node: Node) -> None:
     """Let pods come again to a node that we cordoned. Raises KubeError."""
     patch = {"metadata": {"annotations": {OURS: None}}, "spec": {"unschedulable": None}}
     aws.change("uncordon", f"node {node.name}", lambda: _patch(aws, api, node.name, patch))
+
+
+def forget(aws: Aws, api: Api, node: Node) -> None:
+    """Delete the Node of a machine that is ended. Raises KubeError.
+
+    Until the API misses its kubelet it would count as Ready, and keep its route. A Node that stays because this did not
+    come to pass is the cloud controller manager's to delete, later. A new machine's Node of the same name stays.
+    """
+    this = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": node.uid}}
+    aws.change("delete", f"node {node.name}", lambda: _send(aws, api, "DELETE", node.name, this, what="deleted"))
 
 
 def drain(aws: Aws, api: Api, node: Node, *, seconds: int) -> None:
@@ -127,19 +137,27 @@ def _controller(pod: Mapping[str, Any]) -> str:
 
 def _patch(aws: Aws, api: Api, name: str, patch: Mapping[str, Any]) -> None:
     """Change a Node; one that is gone needs no change. It may be repeated without harm."""
+    _send(aws, api, "PATCH", name, patch, _MERGE, what="changed")
+
+
+def _send(
+    aws: Aws, api: Api, method: str, name: str, body: Mapping[str, Any] | None = None, kind: str = "", *, what: str
+) -> None:
+    """Ask for something to be done to a Node until it is, or there is no such Node, or another of its name."""
     last = {"answer": ""}
 
     def done() -> bool | None:
         try:
-            status, answer = api.send("PATCH", f"/api/v1/nodes/{quote(name)}", patch, _MERGE)
+            status, answer = api.send(method, f"/api/v1/nodes/{quote(name)}", body, kind)
         except Unreachable as error:
             last["answer"] = str(error)
             return None
-        if status < 300 or status == http.HTTPStatus.NOT_FOUND:
+        another = method == "DELETE" and status == http.HTTPStatus.CONFLICT
+        if status < 300 or status == http.HTTPStatus.NOT_FOUND or another:
             return True
         last["answer"] = refusal(status, answer)
         if status < 500 and status != http.HTTPStatus.TOO_MANY_REQUESTS:
-            raise KubeError(f"node {name} cannot be changed: {last['answer']}")
+            raise KubeError(f"node {name} cannot be {what}: {last['answer']}")
         return None
 
-    aws.wait(f"node {name} to be changed", done, seconds=_PATIENCE, at_end=lambda: Known(last["answer"]))
+    aws.wait(f"node {name} to be {what}", done, seconds=_PATIENCE, at_end=lambda: Known(last["answer"]))

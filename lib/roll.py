@@ -155,6 +155,8 @@ def _remove(
                 drain.uncordon(aws, api, node)
             raise
     minions.terminate(aws, group["AutoScalingGroupName"], instance_id, why=why)
+    if node is not None:
+        drain.forget(aws, api, node)
 
 
 def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enough: int) -> None:

@@ -189,7 +189,7 @@ def answer(cluster: Cluster, target: str, user: User, accept: str) -> Reply:
 
 
 def change(cluster: Cluster, method: str, target: str, user: User, body: bytes) -> Reply:
-    """What a drain asks: a node cordoned or not, annotations; a pod evicted. Nothing else can be changed here."""
+    """What a drain asks: a node cordoned or not, annotations, deleted; a pod evicted. Nothing else can be changed."""
     parts = urlsplit(target).path.strip("/").split("/")
     if not user.is_admin:
         return status(403, "Forbidden", f'User "{user.name}" cannot change path "{target}"')
@@ -199,10 +199,14 @@ def change(cluster: Cluster, method: str, target: str, user: User, body: bytes) 
         return status(400, "BadRequest", "the body of the request was not JSON")
     if method == "PATCH" and parts[:3] == ["api", "v1", "nodes"] and len(parts) == 4:
         return _patch_node(cluster, parts[3], content)
+    if method == "DELETE" and parts[:3] == ["api", "v1", "nodes"] and len(parts) == 4:
+        return _delete_node(cluster, parts[3], content)
     if method == "POST" and parts[:3] == ["api", "v1", "namespaces"] and parts[4::2] == ["pods", "eviction"]:
         return _evict(cluster, parts[3], parts[5])
     return status(
-        405, "MethodNotAllowed", "the stand-in control plane of the sandbox only cordons nodes and evicts pods"
+        405,
+        "MethodNotAllowed",
+        "the stand-in control plane of the sandbox only cordons and deletes nodes, and evicts pods",
     )
 
 
@@ -219,6 +223,19 @@ def _patch_node(cluster: Cluster, name: str, patch: dict[str, Any]) -> Reply:
         kept["unschedulable"] = bool(patch["spec"]["unschedulable"])
         cluster.kube.log.append(f"{'cordon' if kept['unschedulable'] else 'uncordon'} {member.instance.id}")
     return _json(node_object(cluster, member))
+
+
+def _delete_node(cluster: Cluster, name: str, options: dict[str, Any]) -> Reply:
+    """A Node is gone with its machine here, so that only the log tells whether anybody asked."""
+    cluster.kube.log.append(f"delete {name}")
+    member = next((member for member in cluster.members if member.instance.private_dns_name == name), None)
+    if member is None:
+        return status(404, "NotFound", f'nodes "{name}" not found')
+    wanted = options.get("preconditions", {}).get("uid")
+    if wanted not in (None, node_object(cluster, member)["metadata"]["uid"]):
+        return status(409, "Conflict", f"Precondition failed: UID in precondition: {wanted}")
+    cluster.kube.deleted.add(member.instance.id)
+    return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
 
 
 def _evict(cluster: Cluster, namespace: str, name: str) -> Reply:

@@ -136,7 +136,9 @@ class Hosts:
     def _cluster(self, master: Host) -> nodes.Cluster:
         members = [nodes.Member(master.instance, master.region, master.settings)]
         members += [nodes.Member(host.instance, host.region, host.settings) for host in self._minions(master)]
-        return nodes.Cluster(members, master.settings, self._world.state.kube)
+        kube = self._world.state.kube
+        members = [member for member in members if member.instance.id not in kube.deleted]
+        return nodes.Cluster(members, master.settings, kube)
 
     def _minions(self, master: Host) -> list[Host]:
         """The running minions that know this master, by its address, its CA and its token."""

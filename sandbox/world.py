@@ -52,7 +52,8 @@ class Kube:
     """What the stand-in API server keeps: changes to nodes, pods that were put there, and who holds them.
 
     `nodes` is by instance: annotations and unschedulable; `held` the PodDisruptionBudget of "namespace/pod";
-    `log` what was changed, in order; `ghosts` Nodes of instances that are gone, which a restored etcd still lists.
+    `log` what was changed, in order; `deleted` the instances whose Node somebody deleted; `ghosts` Nodes of instances
+    that are gone, which a restored etcd still lists.
     """
 
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Kube:
     held: dict[str, str] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     ghosts: list[dict[str, Any]] = field(default_factory=list)
+    deleted: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)

@@ -92,6 +92,8 @@ def test_two_then_four_then_one(sandbox: Box) -> None:
     there = minions(sandbox)
     for number, instance in enumerate(there):
         pod(sandbox, f"web-{number}", instance)
+    found = sandbox.client("ec2").describe_instances(InstanceIds=there)["Reservations"]
+    named = {i["InstanceId"]: i["PrivateDnsName"] for each in found for i in each["Instances"]}
     watch(sandbox)
     must(sandbox.up(NUM_NODES=1))
     left = minions(sandbox)
@@ -101,7 +103,8 @@ def test_two_then_four_then_one(sandbox: Box) -> None:
         if instance not in left:
             mine = [log.index(f"{what}") for what in (f"cordon {instance}", f"evict default/web-{number}")]
             assert mine == sorted(mine)
-            assert mine[-1] < log.index(f"terminate {instance}")
+            assert mine[-1] < log.index(f"terminate {instance}") < log.index(f"delete {named[instance]}")
+    assert f"delete {named[left[0]]}" not in log
     assert names(sandbox) == [f"web-{there.index(left[0])}"]
     again = must(sandbox.up(NUM_NODES=1))
     assert (again.changing, len(again.calls) <= 40) == ([], True)

@@ -78,9 +78,11 @@ def test_three_then_one_then_two_minions(stage: Stage) -> None:
     assert set(left) < set(minions), shrunk.out
     for instance in set(minions) - set(left):
         assert f"remove  minion {instance}" in shrunk.out
+    assert list(stage.nodes().values()) == [True, True]
     stage.times["two of three minions drained and removed"] = shrunk.seconds
     wait("a pod on what is left to serve", lambda: any(pod[2] for pod in stage.web()))
     stage.up()
+    assert list(stage.nodes().values()) == [True, True, True]
     wait("both pods to serve", lambda: _all_serve(stage))
 
 
