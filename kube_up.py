@@ -148,6 +148,8 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
         summary.show_cluster(aws, asked)
     if asked and the_master.runs:
         renewal.renew_certificates(aws, p.config, asked, master_id=the_master.instance_id, host=client.host)
+    if reached or (aws.dry_run and the_master.runs):
+        disk.confirm_version(aws, p.config, p.disk)
     roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
     summary.validate_cluster(aws, p.config, reached, client, master_id=the_master.instance_id)
     aws.look_again()

@@ -369,6 +369,14 @@ def versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
         yield from page.get("Versions", [])
 
 
+def metadata(aws: Aws, bucket: Bucket, name: str, version: str) -> Mapping[str, str]:
+    """What whoever put a version of an object said of it, by names in small letters, without x-amz-meta-."""
+    answer = aws.s3(bucket.region).head_object(
+        Bucket=bucket.name, Key=bucket.key(name), VersionId=version, ExpectedBucketOwner=bucket.owner
+    )
+    return answer["Metadata"]
+
+
 def object_keys(aws: Aws, bucket: Bucket) -> Iterator[dict[str, str]]:
     """Every object of the cluster, with all its versions, as delete_objects takes them."""
     for page in _version_pages(aws, bucket, ""):

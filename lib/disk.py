@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CHANGING = "IncorrectModificationState"  # an earlier change is not done
 MASTER_IP_TAG = "kubernetes.io/master-ip"
+VERSION_TAG = "KubernetesVersion"  # the last one whose API answered on it, or that it was made for
 RESTORE_TAG = "KubernetesRestore"  # the snapshot of etcd that the disk was made from, by its version in the bucket
 
 
@@ -57,13 +58,25 @@ def ensure_disk(
     wanted = {**tags, "Name": disk_name(config), **({MASTER_IP_TAG: public_ip} if public_ip else {})}
     found = known or find_disk(aws, config)
     if found is None:
-        return _make_disk(aws, config, tags={**wanted, **({RESTORE_TAG: restore} if restore else {})})
+        made_for = {VERSION_TAG: config.kubernetes_version} | ({RESTORE_TAG: restore} if restore else {})
+        return _make_disk(aws, config, tags={**wanted, **made_for})
     volume_id = found["VolumeId"]
     aws.console.found(f"disk {volume_id} {found['Size']} GiB {found['VolumeType']} ({found['State']})")
     check_found(config, found)
     aws.repair_tags(volume_id, tags_of(found), wanted)
     _repair_size(aws, config, found)
     return volume_id
+
+
+def confirmed_version(disk: VolumeTypeDef | None) -> str:
+    """The last version of Kubernetes whose API answered with this disk; '' for no disk, or one that does not say."""
+    return tags_of(disk).get(VERSION_TAG, "") if disk else ""
+
+
+def confirm_version(aws: Aws, config: Config, disk: VolumeTypeDef | None) -> None:
+    """Write on the disk that the API of the settings' version has answered. Until then an upgrade can be called off."""
+    if disk:
+        aws.repair_tags(disk["VolumeId"], tags_of(disk), {VERSION_TAG: config.kubernetes_version})
 
 
 def check_found(config: Config, found: VolumeTypeDef) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
+from lib import upgrade
 from lib.aws import tags_of
 from lib.disk import RESTORE_TAG
 from lib.errors import KubeError, SettingError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lib.config import Config
 
 LATEST, NONE = "latest", "none"
+KUBERNETES = "kubernetes-version"  # a snapshot's metadata: which release wrote what is in it (bootstrap-master.sh)
 _SETTING = "KUBE_RESTORE_SNAPSHOT"
 _SHOWN = 5  # snapshots that a refusal names
 
@@ -88,8 +90,31 @@ def _for_a_new_disk(aws: Aws, config: Config, bucket: Bucket | None) -> str:
         )
     wanted = _wanted(config, bucket, there)
     _check_restorable(aws, config, bucket)
-    aws.console.found(f"snapshot {wanted}, {wanted.size / 1024**2:.1f} MiB: the new disk is made from it")
+    release = _release(aws, bucket, wanted)
+    _check_release(config, wanted, release)
+    known = f", of Kubernetes {release}" if release else ""
+    aws.console.found(f"snapshot {wanted}{known}, {wanted.size / 1024**2:.1f} MiB: the new disk is made from it")
     return wanted.version
+
+
+def _release(aws: Aws, bucket: Bucket | None, snapshot: Snapshot) -> str:
+    """The release of Kubernetes that wrote what is in the snapshot, '' where the snapshot does not say it."""
+    return staging.metadata(aws, bucket, staging.SNAPSHOT, snapshot.version).get(KUBERNETES, "") if bucket else ""
+
+
+def _check_release(config: Config, snapshot: Snapshot, release: str) -> None:
+    """Raises SettingError for a snapshot of another minor release, or of a newer patch, than the new master gets.
+
+    etcd's format and the objects in it are that release's; it is upgraded once it runs, and never goes down.
+    """
+    has, wanted = upgrade.numbers(release), upgrade.numbers(config.kubernetes_version)
+    if release and (has[:2] != wanted[:2] or wanted < has):
+        raise SettingError(
+            upgrade.SETTING,
+            f"the snapshot {snapshot} is of Kubernetes {release}, and the new master would be of "
+            f"{config.kubernetes_version}",
+            f"say KUBERNETES_VERSION={release} too, and upgrade afterwards, or restore another one",
+        )
 
 
 def _wanted(config: Config, bucket: Bucket | None, there: list[Snapshot]) -> Snapshot:

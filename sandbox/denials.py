@@ -41,6 +41,7 @@ ACTIONS = {
     ("s3", "GetBucketLifecycleConfiguration"): ("s3:GetLifecycleConfiguration",),
     ("s3", "GetPublicAccessBlock"): ("s3:GetBucketPublicAccessBlock",),
     ("s3", "HeadBucket"): ("s3:ListBucket",),
+    ("s3", "HeadObject"): ("s3:GetObjectVersion",),  # of one that names a version
     ("s3", "ListObjectVersions"): ("s3:ListBucketVersions",),
     ("s3", "ListObjectsV2"): ("s3:ListBucket",),
     ("s3", "PutBucketEncryption"): ("s3:PutEncryptionConfiguration",),

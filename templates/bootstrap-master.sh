@@ -58,7 +58,7 @@ put_object() {
 	local sha256
 	sha256=$(sha256sum "$2")
 	asked "$1" "$RUN/answer" --upload-file "$2" --max-time 600 --header "x-amz-content-sha256: ${sha256%% *}" \
-		--header "x-amz-server-side-encryption: AES256"
+		--header "x-amz-server-side-encryption: AES256" --header "x-amz-meta-kubernetes-version: $(disk_version)"
 }
 
 # By the volume's id where the device tells it (Nitro), else by the name it is attached under.
@@ -141,6 +141,9 @@ etcd_tools() {
 	try "${images[@]}" unmount --rm "$at"
 }
 
+# What may have written what is on the disk: the release that an upgrade has begun with, or else the one that is done.
+disk_version() { cat $DISK/upgrading $DISK/version 2>/dev/null | head -n 1; }
+
 # etcdctl ARGUMENT...: asks the etcd of this master.
 etcdctl() {
 	"$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
@@ -200,19 +203,21 @@ etcd_before() {
 }
 
 # upgrading: what comes before another version's control plane; then `upgrade` is not empty. What a disk has is in
-# $DISK/version, which is written when all is done, so that an upgrade that was cut short is gone on with, and $DISK/saved
-# has the version that was saved before.
+# $DISK/version, which is written when all is done, so that an upgrade that was cut short is gone on with. $DISK/saved has the
+# version that was saved before, and $DISK/upgrading the one that it is becoming: nothing older may write there any more.
 upgrading() {
-	local was first minor=${KUBERNETES_VERSION#*.}
+	local was newest minor=${KUBERNETES_VERSION#*.}
 	minor=${minor%.*}
 	if [ ! -e $DISK/version ] && [ -e $MANIFESTS/kube-apiserver.yaml ]; then
 		sed -n 's|^ *image: .*/kube-apiserver:v||p' $MANIFESTS/kube-apiserver.yaml | put $DISK/version
 	fi
 	was=$(cat $DISK/version 2>/dev/null || true)
 	upgrade=''
+	newest=$(printf '%s\n' "$(disk_version)" "$KUBERNETES_VERSION" | sort -V | tail -n 1)
+	[ "$newest" = "$KUBERNETES_VERSION" ] ||
+		die "what is on $MASTER_DISK_ID is Kubernetes $newest by now, and cannot become $KUBERNETES_VERSION"
 	if [ "${was:-$KUBERNETES_VERSION}" = "$KUBERNETES_VERSION" ]; then return; fi
-	first=$(printf '%s\n' "$was" "$KUBERNETES_VERSION" | sort -V | head -n 1)
-	[[ $first = "$was" && $was =~ ^1\.($minor|$((minor - 1)))\. ]] ||
+	[[ $was =~ ^1\.($minor|$((minor - 1)))\. ]] ||
 		die "Kubernetes $was, which is on $MASTER_DISK_ID, cannot become $KUBERNETES_VERSION in one step"
 	upgrade="from Kubernetes $was to $KUBERNETES_VERSION"
 	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then
@@ -221,6 +226,8 @@ upgrading() {
 		echo "$was" | put $DISK/saved
 		sync
 	fi
+	echo "$KUBERNETES_VERSION" | put $DISK/upgrading
+	sync
 	say "upgrading $upgrade"
 }
 
@@ -423,6 +430,7 @@ addons() {
 	# Last of all, what the disk has now: until then an upgrade is not done.
 	sync
 	echo "$KUBERNETES_VERSION" | put $DISK/version
+	rm -f $DISK/upgrading
 }
 
 # Without arguments all steps; with some these, as kube-etcd-snapshot.service asks for.

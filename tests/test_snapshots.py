@@ -28,10 +28,11 @@ KEY = f"{PREFIX}etcd-snapshot.db.gz"
 DISK = f"{ID}-master-pd"
 
 
-def take_snapshot(box: Box, content: bytes, bucket: str = "") -> str:
+def take_snapshot(box: Box, content: bytes, bucket: str = "", *, release: str = "1.37.2") -> str:
     """What the master does; the version's id."""
     box.clock.sleep(60)
-    answer = box.client("s3").put_object(Bucket=bucket or bucket_of(box), Key=KEY, Body=content)
+    said = {"kubernetes-version": release} if release else {}
+    answer = box.client("s3").put_object(Bucket=bucket or bucket_of(box), Key=KEY, Body=content, Metadata=said)
     return str(answer["VersionId"])
 
 
@@ -265,6 +266,20 @@ def test_where_no_snapshot_is_a_lost_disk_is_made_anew_and_none_is_restored(sand
     )
     must(sandbox.up())
     assert made_from(sandbox) == ""
+
+
+@pytest.mark.parametrize(("release", "code"), [("1.36.9", 2), ("1.37.3", 2), ("1.37.1", 0), ("", 0)])
+def test_a_snapshot_is_restored_by_its_own_minor_release(sandbox: Box, release: str, code: int) -> None:
+    """Which may be a newer patch of it. One that does not say its release is believed."""
+    must(sandbox.up(NUM_NODES=1))
+    snapshot = take_snapshot(sandbox, b"one", release=release)
+    lose_disk(sandbox)
+    result = sandbox.up(NUM_NODES=1, KUBE_RESTORE_SNAPSHOT="latest")
+    if code:
+        words = (f"KUBERNETES_VERSION: the snapshot {snapshot}", f"is of Kubernetes {release}", "would be of 1.37.2")
+        refused_untouched(sandbox, result, 2, *words, f"say KUBERNETES_VERSION={release} too")
+    else:
+        assert (f"of Kubernetes {release}, " in must(result).out) is bool(release)
 
 
 def test_a_run_for_one_more_group_restores_nothing(sandbox: Box) -> None:

@@ -117,15 +117,76 @@ def test_down_by_a_minor_release_is_refused(sandbox: Box) -> None:
     refused_untouched(sandbox, sandbox.up(KUBERNETES_VERSION=BEFORE), 2, f"has {AFTER}", f"go down to {BEFORE}")
 
 
+def confirmed(box: Box) -> str:
+    """What the disk says of the last version whose API answered."""
+    return str(part(box, "volumes")[named(box, "volumes", f"{ID}-master-pd")]["tags"].get("KubernetesVersion", ""))
+
+
+def disk_says(box: Box, version: str) -> None:
+    """Have the disk say another one; nothing for none."""
+    tag = [{"Key": "KubernetesVersion", **({"Value": version} if version else {})}]
+    ec2, disk = box.client("ec2"), named(box, "volumes", f"{ID}-master-pd")
+    if version:
+        ec2.create_tags(Resources=[disk], Tags=tag)
+    else:
+        ec2.delete_tags(Resources=[disk], Tags=tag)
+
+
 def test_a_skipped_minor_release_is_refused(cluster: Box) -> None:
     rewrite(cluster, BEFORE, "1.35.4")
+    disk_says(cluster, "1.35.4")
     words = ("the cluster has 1.35.4, and 1.37.2 would skip a minor release; upgrade to a release of 1.36 first",)
     refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=AFTER), 2, *words)
 
 
-def test_what_the_master_is_counts_where_an_upgrade_was_stopped_early(cluster: Box) -> None:
+def test_no_upgrade_is_begun_on_top_of_one_that_is_not_done(cluster: Box) -> None:
+    disk_says(cluster, "1.35.4")
+    words = "the upgrade from 1.35.4 to 1.36.3 is not done, and 1.37.2 would skip a minor release; leave it out"
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=AFTER), 2, words)
+    must(cluster.up())
+    must(cluster.up(KUBERNETES_VERSION=AFTER))
+
+
+def test_what_the_master_is_counts_where_the_disk_says_nothing(cluster: Box) -> None:
+    disk_says(cluster, "")
     tell(cluster, master_of(cluster), "1.35.4")
-    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=AFTER), 2, "has 1.35.4", "would skip")
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=AFTER), 2, "from 1.35.4 to 1.36.3 is not done")
+
+
+def test_the_disk_says_which_version_answered_last(cluster: Box) -> None:
+    assert confirmed(cluster) == BEFORE
+    stop_after(cluster, "ec2:RunInstances", signal.SIGINT)
+    assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
+    cluster.aws.hooks.after.clear()
+    assert confirmed(cluster) == BEFORE
+    must(cluster.up())
+    assert confirmed(cluster) == AFTER
+    disk_says(cluster, "")
+    assert "KubernetesVersion=1.37.2" in cluster.up("--dry-run").out
+    must(cluster.up())
+    assert confirmed(cluster) == AFTER
+
+
+@pytest.mark.parametrize("stopped", ["s3:PutObject", "ec2:TerminateInstances", "ec2:RunInstances"])
+def test_one_whose_api_has_not_answered_can_be_called_off(cluster: Box, stopped: str) -> None:
+    old, things = minions(cluster), kept(cluster)
+    stop_after(cluster, stopped, signal.SIGINT)
+    assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
+    cluster.aws.hooks.after.clear()
+    assert remembered(cluster)["KUBERNETES_VERSION"] == AFTER
+    result = must(cluster.up(KUBERNETES_VERSION=BEFORE))
+    assert f"the upgrade to {AFTER} is called off" in result.out
+    assert re.findall(r"Ready (v\S+)", result.out) == [f"v{BEFORE}"] * 3
+    assert (minions(cluster), kept(cluster)) == (old, things)
+    assert must(cluster.up()).changing == []
+
+
+def test_one_whose_api_has_answered_cannot(cluster: Box) -> None:
+    stop_after(cluster, "autoscaling:UpdateAutoScalingGroup", signal.SIGINT)  # the first minion's replacement
+    assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
+    cluster.aws.hooks.after.clear()
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=BEFORE), 2, f"has {AFTER}", f"go down to {BEFORE}")
+    assert len(minions(cluster)) >= 2
 
 
 def test_nothing_is_upgraded_by_accident(cluster: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,9 +253,10 @@ def test_a_further_group_follows_the_master_and_never_goes_before_it(cluster: Bo
 
 def test_back_to_the_release_of_a_snapshot_with_a_new_disk(sandbox: Box) -> None:
     must(sandbox.up(KUBERNETES_VERSION=BEFORE))
-    take_snapshot(sandbox, b"all of it")
+    take_snapshot(sandbox, b"all of it", release=BEFORE)
     must(sandbox.up(KUBERNETES_VERSION=AFTER))
     lose_disk(sandbox)
+    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"say KUBERNETES_VERSION={BEFORE} too")
     result = must(sandbox.up(KUBERNETES_VERSION=BEFORE, KUBE_RESTORE_SNAPSHOT="latest"))
     assert re.findall(r"Ready (v\S+)", result.out) == [f"v{BEFORE}"] * 3
     assert must(sandbox.up()).changing == []

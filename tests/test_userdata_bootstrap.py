@@ -324,7 +324,9 @@ def test_a_snapshot_is_restored_on_an_empty_disk_as_the_member_that_kubeadm_star
     assert [path.name for path in (tmp_path / "etcd").iterdir()] == ["member"]
 
 
-def upgraded(tmp_path: Path, has: str, wanted: str, **settings: str) -> tuple[str, str, list[str]]:
+def upgraded(
+    tmp_path: Path, has: str, wanted: str, *, broken: str = ":", **settings: str
+) -> tuple[str, str, list[str]]:
     """What the control plane's step makes of a disk that has a version: its words, and what is on the disk after it."""
     disk, manifests = tmp_path / "disk", tmp_path / "manifests"
     for folder in (disk, manifests):
@@ -338,11 +340,11 @@ def upgraded(tmp_path: Path, has: str, wanted: str, **settings: str) -> tuple[st
         etcd_tools() { tools=$STATE/tools; mkdir -p "$tools"; make etcdctl "$healthy"; make etcd "$serve"; }
         make() { printf '#!/bin/bash\\n%s\\n' "$2" >"$tools/$1"; chmod +x "$tools/$1"; }
         healthy="[ -e $RUN/ran ]" serve="echo old etcd \\$@ >>$RUN/ran; exec sleep 60"
-        etcd_snapshot() { echo snapshot >>"$RUN/ran"; }
+        etcd_snapshot() { BROKEN; echo snapshot >>"$RUN/ran"; }
         sleep() { command sleep 0.01; }; sync() { :; }
     """
     shell = Shell("master", {**MASTER, "KUBERNETES_VERSION": wanted, **settings}, tmp_path, places)
-    ran = shell.run(stubs, "main eval_settings upgrading")
+    ran = shell.run(stubs.replace("BROKEN", broken), "main eval_settings upgrading")
     log = tmp_path / "run" / "ran"
     lines = log.read_text().splitlines() if log.exists() else []
     return " ".join(ran.said), (disk / "version").read_text().strip(), lines
@@ -368,10 +370,34 @@ def test_without_a_bucket_of_versions_an_upgrade_has_no_snapshot(tmp_path: Path)
     assert ("warning: no snapshot of etcd" in said, "to 1.36.4" in said, ran) == (True, True, [])
 
 
-@pytest.mark.parametrize(("has", "wanted"), [("1.35.9", "1.37.2"), ("1.37.2", "1.36.3"), ("1.37.10", "1.37.2")])
-def test_a_disk_of_a_version_that_is_too_far_is_left_alone(tmp_path: Path, has: str, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("has", "wanted", "words"),
+    [
+        ("1.35.9", "1.37.2", "Kubernetes 1.35.9, which is on vol-0123456789abcdef0, cannot become 1.37.2 in one step"),
+        ("1.37.2", "1.36.3", "what is on vol-0123456789abcdef0 is Kubernetes 1.37.2 by now, and cannot become 1.36.3"),
+        (
+            "1.37.10",
+            "1.37.2",
+            "what is on vol-0123456789abcdef0 is Kubernetes 1.37.10 by now, and cannot become 1.37.2",
+        ),
+    ],
+)
+def test_a_disk_of_a_version_that_is_too_far_is_left_alone(tmp_path: Path, has: str, wanted: str, words: str) -> None:
     said, _, ran = upgraded(tmp_path, has, wanted)
-    assert said.endswith(
-        f"failed: Kubernetes {has}, which is on vol-0123456789abcdef0, cannot become {wanted} in one step"
-    )
+    assert said.endswith(f"failed: {words}")
     assert ran == []
+
+
+def test_an_upgrade_that_has_begun_goes_up_only(tmp_path: Path) -> None:
+    """As one whose snapshot failed leaves it, the disk is the old release's; afterwards no more."""
+    assert "upgrading from" in upgraded(tmp_path, "1.36.3", "1.37.2")[0]
+    said, has, _ = upgraded(tmp_path, "1.36.3", "1.36.3")
+    assert said.endswith("is Kubernetes 1.37.2 by now, and cannot become 1.36.3")
+    assert "upgrading from Kubernetes 1.36.3 to 1.37.5" in upgraded(tmp_path, has, "1.37.5")[0]
+
+
+def test_an_upgrade_whose_snapshot_failed_can_be_called_off(tmp_path: Path) -> None:
+    said, _, _ = upgraded(tmp_path, "1.36.3", "1.37.2", broken='kill $pid; die "S3 refuses it"')
+    assert said.endswith("failed: S3 refuses it")
+    said, has, _ = upgraded(tmp_path, "1.36.3", "1.36.3")
+    assert ("failed" in said, has) == (False, "1.36.3")

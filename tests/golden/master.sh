@@ -517,7 +517,7 @@ put_object() {
 	local sha256
 	sha256=$(sha256sum "$2")
 	asked "$1" "$RUN/answer" --upload-file "$2" --max-time 600 --header "x-amz-content-sha256: ${sha256%% *}" \
-		--header "x-amz-server-side-encryption: AES256"
+		--header "x-amz-server-side-encryption: AES256" --header "x-amz-meta-kubernetes-version: $(disk_version)"
 }
 
 master_device() {
@@ -595,6 +595,8 @@ etcd_tools() {
 	try "${images[@]}" unmount --rm "$at"
 }
 
+disk_version() { cat $DISK/upgrading $DISK/version 2>/dev/null | head -n 1; }
+
 etcdctl() {
 	"$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
 		--key=$PKI/etcd/healthcheck-client.key "$@"
@@ -648,16 +650,18 @@ etcd_before() {
 }
 
 upgrading() {
-	local was first minor=${KUBERNETES_VERSION#*.}
+	local was newest minor=${KUBERNETES_VERSION#*.}
 	minor=${minor%.*}
 	if [ ! -e $DISK/version ] && [ -e $MANIFESTS/kube-apiserver.yaml ]; then
 		sed -n 's|^ *image: .*/kube-apiserver:v||p' $MANIFESTS/kube-apiserver.yaml | put $DISK/version
 	fi
 	was=$(cat $DISK/version 2>/dev/null || true)
 	upgrade=''
+	newest=$(printf '%s\n' "$(disk_version)" "$KUBERNETES_VERSION" | sort -V | tail -n 1)
+	[ "$newest" = "$KUBERNETES_VERSION" ] ||
+		die "what is on $MASTER_DISK_ID is Kubernetes $newest by now, and cannot become $KUBERNETES_VERSION"
 	if [ "${was:-$KUBERNETES_VERSION}" = "$KUBERNETES_VERSION" ]; then return; fi
-	first=$(printf '%s\n' "$was" "$KUBERNETES_VERSION" | sort -V | head -n 1)
-	[[ $first = "$was" && $was =~ ^1\.($minor|$((minor - 1)))\. ]] ||
+	[[ $was =~ ^1\.($minor|$((minor - 1)))\. ]] ||
 		die "Kubernetes $was, which is on $MASTER_DISK_ID, cannot become $KUBERNETES_VERSION in one step"
 	upgrade="from Kubernetes $was to $KUBERNETES_VERSION"
 	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then
@@ -666,6 +670,8 @@ upgrading() {
 		echo "$was" | put $DISK/saved
 		sync
 	fi
+	echo "$KUBERNETES_VERSION" | put $DISK/upgrading
+	sync
 	say "upgrading $upgrade"
 }
 
@@ -951,6 +957,7 @@ addons() {
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
 	sync
 	echo "$KUBERNETES_VERSION" | put $DISK/version
+	rm -f $DISK/upgrading
 }
 
 if [ $# = 0 ]; then set -- settings host ask_for_disk downloads containerd disk secrets control_plane addons; fi
