@@ -43,6 +43,17 @@ def test_a_master_stopped_and_started_is_the_same(stage: Stage) -> None:
     assert sum(stage.nodes().values()) == 3
 
 
+def test_a_master_of_another_size_is_the_same(stage: Stage) -> None:
+    ((master, address),), minions = stage.instances(role="master").items(), stage.instances(role="minion")
+    result = stage.up(MASTER_SIZE="t3.large")
+    stage.times["master of another size"] = result.seconds
+    (found,) = stage.client("ec2").describe_instances(InstanceIds=[master])["Reservations"]
+    assert found["Instances"][0]["InstanceType"] == "t3.large"
+    assert (stage.instances(role="master"), stage.instances(role="minion")) == ({master: address}, minions)
+    assert stage.get("configmap", "kept")["data"] == {"word": "kept"}
+    assert sum(stage.nodes().values()) == 3
+
+
 def test_a_lost_disk_is_made_again_from_a_snapshot(stage: Stage) -> None:
     ((old, _),), minions = stage.instances(role="master").items(), stage.instances(role="minion")
     server = stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
@@ -68,7 +79,8 @@ def test_a_lost_disk_is_made_again_from_a_snapshot(stage: Stage) -> None:
     refused = stage.run("kube_up.py")
     assert (refused.code, "KUBE_RESTORE_SNAPSHOT: the master's disk is gone" in refused.out) == (2, True), refused.out
     started = time.monotonic()
-    stage.up(KUBE_RESTORE_SNAPSHOT="latest")
+    restored = stage.up(KUBE_RESTORE_SNAPSHOT="latest")
+    assert ", of Kubernetes 1." in restored.out, restored.out
     stage.times["restored from a snapshot"] = time.monotonic() - started
 
     assert stage.get("configmap", "before")["data"] == {"word": "before"}
