@@ -141,8 +141,8 @@ etcd_tools() {
 	try "${images[@]}" unmount --rm "$at"
 }
 
-# What may have written what is on the disk: the release that an upgrade has begun with, or else the one that is done.
-disk_version() { cat $DISK/upgrading $DISK/version 2>/dev/null | head -n 1; }
+# What may have written what is on the disk: the release that an upgrade has begun with, else the one that is done, or begins.
+disk_version() { (cat $DISK/upgrading $DISK/version 2>/dev/null || true; echo "$KUBERNETES_VERSION") | head -n 1; }
 
 # etcdctl ARGUMENT...: asks the etcd of this master.
 etcdctl() {

@@ -108,6 +108,7 @@ def test_a_snapshot_is_put_whole_encrypted_and_with_a_right_signature(tmp_path: 
     assert (method, path) == ("PUT", "/us-west-2/kubernetes/etcd-snapshot.db.gz")
     assert body == (tmp_path / "snapshot").read_bytes()
     assert headers["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
+    assert headers["x-amz-meta-kubernetes-version"] == MASTER["KUBERNETES_VERSION"]
     assert headers["x-amz-server-side-encryption"] == "AES256"
     assert headers["x-amz-expected-bucket-owner"] == "123456789012"
     assert headers["authorization"].endswith(f"Signature={signature(request, region='us-west-2', service='s3')}")

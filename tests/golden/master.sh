@@ -595,7 +595,7 @@ etcd_tools() {
 	try "${images[@]}" unmount --rm "$at"
 }
 
-disk_version() { cat $DISK/upgrading $DISK/version 2>/dev/null | head -n 1; }
+disk_version() { (cat $DISK/upgrading $DISK/version 2>/dev/null || true; echo "$KUBERNETES_VERSION") | head -n 1; }
 
 etcdctl() {
 	"$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
