@@ -213,6 +213,7 @@ def ensure_master(
         profile=profile,
         key_name=key_name,
         interface_id=interface_id,
+        disk_id=disk_id,
         user_data=userdata.render("master", env | plan.download_settings(p, p.images.master)),
     )
     template_id = selfheal.ensure_template(aws, config, data, found=templates.get(config.master_name))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 USER_DATA_TAG = "KubernetesUserData"  # on the master's instance: what it was made from
 VERSION_TAG = "KubernetesVersion"  # and for which release
+DISK_TAG = "KubernetesMasterDisk"  # and for which disk: it knows no other
 METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
 _PROFILE_LATE = "iaminstanceprofile"
@@ -58,9 +59,9 @@ def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
 
 
 def launch_data(
-    config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, user_data: bytes
+    config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, disk_id: str, user_data: bytes
 ) -> dict[str, Any]:
-    """What a master is launched from, as launch templates take it."""
+    """What a master is launched from, as launch templates take it. It attaches the disk itself."""
     return {
         "ImageId": image.image_id,
         "InstanceType": config.master_size,
@@ -72,7 +73,7 @@ def launch_data(
         "DisableApiTermination": True,
         "UserData": base64.b64encode(user_data).decode(),
         "TagSpecifications": [
-            *tag_specification("instance", master_tags(config) | _made_from(config, user_data)),
+            *tag_specification("instance", master_tags(config) | _made_from(config, disk_id, user_data)),
             *tag_specification("volume", {"Name": f"{config.master_name}-root", **config.tags}),
         ],
     }
@@ -81,19 +82,32 @@ def launch_data(
 def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any]) -> tuple[str, bool]:
     """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
 
-    The one that KUBE_REPLACE_MASTER names is terminated first, and one that was made for another release of Kubernetes:
-    its successor upgrades what is on the disk. `data` is from `launch_data`. Raises KubeError.
+    The one that KUBE_REPLACE_MASTER names is terminated first, one that was made for another release of Kubernetes,
+    whose successor upgrades what is on the disk, and one that was made for another disk. `data` is from `launch_data`.
+    Raises KubeError.
     """
+    wanted = tags_of(data["TagSpecifications"][0])
     found = find_master(aws, config)
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
         found = _wait_settled(aws, config, found["InstanceId"])
-    if found and (_is_upgraded(aws, config, found) or found["InstanceId"] == config.kube_replace_master):
+    if found and _is_replaced(aws, config, found, wanted):
         _end(aws, config, found["InstanceId"])
         found = None
     if found:
-        return found["InstanceId"], _repair(aws, config, found, wanted=tags_of(data["TagSpecifications"][0]))
+        return found["InstanceId"], _repair(aws, config, found, wanted=wanted)
     return _make_master(aws, config, data), False
+
+
+def _is_replaced(aws: Aws, config: Config, found: InstanceTypeDef, wanted: Mapping[str, str]) -> bool:
+    """Whether the master is to go, and another to be made; says why, unless it was asked for by name."""
+    if _is_upgraded(aws, config, found):
+        return True
+    disk = tags_of(found).get(DISK_TAG, wanted[DISK_TAG])
+    if disk != wanted[DISK_TAG]:  # a schedule or a stopped run made it, before there was this disk
+        aws.console.say(f"master {found['InstanceId']} was made for disk {disk}, and is replaced")
+        return True
+    return found["InstanceId"] == config.kube_replace_master
 
 
 def _is_upgraded(aws: Aws, config: Config, found: InstanceTypeDef) -> bool:
@@ -110,8 +124,12 @@ def _is_upgraded(aws: Aws, config: Config, found: InstanceTypeDef) -> bool:
     return True
 
 
-def _made_from(config: Config, user_data: bytes) -> dict[str, str]:
-    return {USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32], VERSION_TAG: config.kubernetes_version}
+def _made_from(config: Config, disk_id: str, user_data: bytes) -> dict[str, str]:
+    return {
+        USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32],
+        VERSION_TAG: config.kubernetes_version,
+        DISK_TAG: disk_id,
+    }
 
 
 def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str]) -> bool:

@@ -19,7 +19,7 @@ from lib.pki import OBJECT as PKI
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mypy_boto3_ec2.type_defs import VolumeTypeDef
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef, VolumeTypeDef
 
     from lib.aws import Aws
     from lib.bucket import Bucket
@@ -77,17 +77,23 @@ def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef 
 def _for_a_new_disk(aws: Aws, config: Config, bucket: Bucket | None) -> str:
     """The version for a disk that is not there yet."""
     there = find_snapshots(aws, bucket)
-    if config.kube_restore_snapshot == NONE or not (there or config.kube_restore_snapshot):
-        return ""
-    if not config.kube_restore_snapshot:
+    waiting = _master_without_disk(aws, config) if bucket else None
+    if there and not config.kube_restore_snapshot:
+        too = f"; and {_replaced_too(waiting)}" if waiting else ""
         raise SettingError(
             _SETTING,
             f"the master's disk is gone, and s3://{_place(bucket)} has {len(there)} snapshot{'s' * (len(there) > 1)} "
             f"of etcd, the newest of {there[0].taken:%Y-%m-%d %H:%M} UTC",
-            f"say {LATEST} to restore it on a new disk, or {NONE} to begin with an empty cluster",
+            f"say {LATEST} to restore it on a new disk, or {NONE} to begin with an empty cluster{too}",
         )
+    if waiting:
+        state = waiting["State"]["Name"]
+        problem = f"the master's disk is gone, and the master {waiting['InstanceId']} ({state}) knows no other"
+        raise SettingError("KUBE_REPLACE_MASTER", problem, _replaced_too(waiting))
+    if config.kube_restore_snapshot in ("", NONE):
+        return ""
     wanted = _wanted(config, bucket, there)
-    _check_restorable(aws, config, bucket)
+    _check_ca(aws, bucket)
     aws.console.found(f"snapshot {wanted}, {wanted.size / 1024**2:.1f} MiB: the new disk is made from it")
     return wanted.version
 
@@ -107,15 +113,20 @@ def _wanted(config: Config, bucket: Bucket | None, there: list[Snapshot]) -> Sna
     return named
 
 
-def _check_restorable(aws: Aws, config: Config, bucket: Bucket | None) -> None:
-    """Raises SettingError while a master lives, which keeps to its own disk; KubeError where the CA is gone."""
+def _master_without_disk(aws: Aws, config: Config) -> InstanceTypeDef | None:
+    """The master that lives although its disk is gone, unless KUBE_REPLACE_MASTER names it."""
     master = find_master(aws, config)
-    if master is not None and master["State"]["Name"] != "shutting-down":
-        raise SettingError(
-            _SETTING,
-            f"the master {master['InstanceId']} is there ({master['State']['Name']}), and it keeps to the disk it had",
-            f"remove it first: {how_to_end(master['InstanceId'])}",
-        )
+    if master is None or master["State"]["Name"] == "shutting-down":
+        return None
+    return None if master["InstanceId"] == config.kube_replace_master else master
+
+
+def _replaced_too(master: InstanceTypeDef) -> str:
+    return f"say KUBE_REPLACE_MASTER={master['InstanceId']} too, which makes that master anew with the new disk"
+
+
+def _check_ca(aws: Aws, bucket: Bucket | None) -> None:
+    """Raises KubeError where the CA is gone."""
     if bucket and staging.read_object(aws, bucket, PKI) is None:
         raise KubeError(
             f"s3://{bucket.name}/{bucket.key(PKI)}, the cluster's CA, is gone, and the snapshot does not hold it",
