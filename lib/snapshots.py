@@ -69,7 +69,7 @@ def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef 
     if config.kube_restore_snapshot not in ("", NONE):
         wanted = _wanted(config, bucket, find_snapshots(aws, bucket))
         if wanted.version != made_from:
-            raise _disk_is_there(disk)
+            raise _disk_is_there(aws, config, disk)
         aws.console.found(f"disk {disk['VolumeId']} made from snapshot {wanted}: it is not restored again")
     return made_from
 
@@ -77,7 +77,9 @@ def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef 
 def _for_a_new_disk(aws: Aws, config: Config, bucket: Bucket | None) -> str:
     """The version for a disk that is not there yet."""
     there = find_snapshots(aws, bucket)
-    waiting = _master_without_disk(aws, config) if bucket else None
+    waiting = _living_master(aws, config) if bucket else None
+    if waiting and waiting["InstanceId"] == config.kube_replace_master:
+        waiting = None
     if there and not config.kube_restore_snapshot:
         too = f"; and {_replaced_too(waiting)}" if waiting else ""
         raise SettingError(
@@ -113,12 +115,10 @@ def _wanted(config: Config, bucket: Bucket | None, there: list[Snapshot]) -> Sna
     return named
 
 
-def _master_without_disk(aws: Aws, config: Config) -> InstanceTypeDef | None:
-    """The master that lives although its disk is gone, unless KUBE_REPLACE_MASTER names it."""
+def _living_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
+    """The master, but for one that is on its way out."""
     master = find_master(aws, config)
-    if master is None or master["State"]["Name"] == "shutting-down":
-        return None
-    return None if master["InstanceId"] == config.kube_replace_master else master
+    return None if master is None or master["State"]["Name"] == "shutting-down" else master
 
 
 def _replaced_too(master: InstanceTypeDef) -> str:
@@ -141,14 +141,24 @@ def _refuse_with_existing_master(config: Config) -> None:
         )
 
 
-def _disk_is_there(disk: VolumeTypeDef) -> SettingError:
-    held = [each["InstanceId"] for each in disk.get("Attachments", [])]
-    remove = ", then ".join([*map(how_to_end, held), f"aws ec2 delete-volume --volume-id {disk['VolumeId']}"])
+def _disk_is_there(aws: Aws, config: Config, disk: VolumeTypeDef) -> SettingError:
     return SettingError(
         _SETTING,
         f"the master's disk {disk['VolumeId']} is there, and a snapshot is restored on a new one only",
-        f"leave it out to keep what is on the disk, or throw that away first: {remove}",
+        "leave it out to keep what is on the disk, or throw that away first: "
+        + ", then ".join(_how_to_remove(aws, config, disk)),
     )
+
+
+def _how_to_remove(aws: Aws, config: Config, disk: VolumeTypeDef) -> list[str]:
+    """What a person types to have the disk gone; with KUBE_MASTER_SELF_HEAL a new master would take it meanwhile."""
+    master = _living_master(aws, config)
+    held = [each["InstanceId"] for each in disk.get("Attachments", [])] or ([master["InstanceId"]] if master else [])
+    if config.kube_master_self_heal and not held:
+        return ["KUBE_MASTER_SELF_HEAL=false python kube_up.py, which brings the master back", "this again"]
+    end = how_to_end(config, held[0]) if held else []
+    on = ["this again, with KUBE_MASTER_SELF_HEAL=true"] if config.kube_master_self_heal else []
+    return [*end, f"aws ec2 delete-volume --volume-id {disk['VolumeId']}", *on]
 
 
 def _place(bucket: Bucket | None) -> str:

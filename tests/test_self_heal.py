@@ -25,7 +25,7 @@ from helpers import (
     shape,
 )
 from policies import may
-from test_snapshots import made_from, take_snapshot
+from test_snapshots import made_from, take_snapshot, typed
 
 from sandbox.calls import Answer, Call
 from sandbox.denials import Deny
@@ -356,3 +356,25 @@ def test_a_schedule_whose_turn_comes_within_a_restore_keeps_no_master_without_a_
     settle(healing)
     assert part(healing, "volumes")[named(healing, "volumes", f"{ID}-master-pd")]["instance"] == only(masters(healing))
     assert must(healing.up()).changing == []
+
+
+def test_back_to_a_snapshot_while_the_disk_is_there_once_nothing_brings_a_master_back(healing: Box) -> None:
+    """What the refusal says is typed: the schedule off, and on again with the restore."""
+    settle(healing)
+    taken = take_snapshot(healing, b"before it went wrong")
+    off, given = "KUBE_MASTER_SELF_HEAL=false python kube_up.py", {"KUBE_RESTORE_SNAPSHOT": "latest"}
+    kill_master(healing)
+    settle(healing)
+    said = refused_untouched(healing, healing.up(**given), 2, f"first: {off}, which brings the master back, then this")
+    healing.clock.sleep(MINUTES)
+    master = master_of(healing)
+    end = f"aws ec2 modify-instance-attribute --instance-id {master} "
+    said = refused_untouched(healing, healing.up(**given), 2, f"first: {off}, then {end}", "wait instance-terminated")
+    assert said.endswith(", then this again, with KUBE_MASTER_SELF_HEAL=true\n")
+    typed(healing, said)
+    healing.clock.sleep(MINUTES)
+    assert masters(healing) == []
+    must(healing.up(**given, **HEAL))
+    assert made_from(healing) == taken
+    assert schedule(healing)["state"] == "ENABLED"
+    assert only(masters(healing)) != master
