@@ -217,14 +217,19 @@ def test_a_restore_that_was_stopped_goes_on(sandbox: Box, operation: str, again:
     assert made_from(sandbox) == newest
 
 
-def typed(box: Box, said: str) -> None:
-    """What a refusal says to do first, done: what is between colon and the end, one command after another."""
-    for line in said.rpartition("first: ")[2].strip().split(", then "):
-        command = line.partition(", ")[0]  # what follows is why
-        if command.endswith("python kube_up.py"):
-            name, _, value = command.partition(" ")[0].partition("=")
-            must(box.up(**{name: value}))
-        elif command.startswith("aws "):
+def said_first(said: str) -> list[str]:
+    """The commands that a refusal says to type first; without its reasons, and its last words, which are none."""
+    lines = [line.partition(", ")[0] for line in said.rpartition("first: ")[2].strip().split(", then ")]
+    return [line for line in lines if line != "this again"]
+
+
+def typed(box: Box, commands: list[str]) -> None:
+    """One after another, and each ends well."""
+    for command in commands:
+        before, _, after = command.rpartition("python kube_up.py")
+        if before or not after:
+            must(box.up(**dict(pair.split("=") for pair in before.split())))
+        else:
             aws(box, command)
 
 
@@ -260,7 +265,7 @@ def test_nothing_is_restored_over_a_disk_that_is_there_and_the_refusal_says_how_
     ]
     first = f"or throw that away first: {', then '.join(ended)}\n"
     said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"the master's disk {disk}", first)
-    typed(sandbox, said)
+    typed(sandbox, said_first(said))
     must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
     assert made_from(sandbox) == newest
     terminate_master(sandbox)
@@ -332,12 +337,17 @@ def test_a_restore_of_a_living_master_that_was_stopped_goes_on_by_itself(sandbox
     assert master_of(sandbox) != master
 
 
-def test_a_snapshot_is_of_no_use_without_the_ca(sandbox: Box) -> None:
+def test_a_snapshot_is_of_no_use_without_the_ca_of_which_an_earlier_version_will_do(sandbox: Box) -> None:
     must(sandbox.up())
     take_snapshot(sandbox, b"one")
     lose_disk(sandbox)
-    sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=f"{PREFIX}pki.tar")
-    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 1, "pki.tar, the cluster's CA, is gone")
+    s3, pki = sandbox.client("s3"), {"Bucket": bucket_of(sandbox), "Key": f"{PREFIX}pki.tar"}
+    s3.delete_object(**pki)
+    words = ("pki.tar, the cluster's CA, is gone", "docs/recovery.md, The bucket is lost")
+    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 1, *words)
+    earlier = s3.list_object_versions(Bucket=pki["Bucket"], Prefix=pki["Key"])["Versions"][0]["VersionId"]
+    s3.put_object(**pki, Body=s3.get_object(**pki, VersionId=earlier)["Body"].read())
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
 
 
 def test_where_no_snapshot_is_a_lost_disk_is_made_anew_and_none_is_restored(sandbox: Box) -> None:
