@@ -215,10 +215,12 @@ def ensure_master(
         profile=profile,
         key_name=key_name,
         interface_id=interface_id,
+        disk_id=disk_id,
         user_data=userdata.render("master", env | plan.download_settings(p, p.images.master)),
     )
     template_id = selfheal.ensure_template(aws, config, data, found=templates.get(config.master_name))
-    instance_id, runs = master.ensure_master(aws, config, data=data)
+    no_snapshots = bucket.why_no_snapshots(config, facts.bucket)
+    instance_id, runs = master.ensure_master(aws, config, data=data, no_snapshots=no_snapshots)
     return Master(instance_id, public_ip, runs, template_id)
 
 

@@ -136,6 +136,13 @@ def _tell_brought(aws: Aws, config: Config, bucket: Bucket) -> Bucket:
     return dataclasses.replace(bucket, versioned=True)
 
 
+def why_no_snapshots(config: Config, bucket: Bucket) -> str:
+    """Why the master puts no snapshots of etcd into the bucket, '' where it does."""
+    if not config.kube_etcd_snapshot_hours:
+        return "KUBE_ETCD_SNAPSHOT_HOURS=0"
+    return "" if bucket.versioned else f"your bucket {bucket.name} is not versioned"
+
+
 def computed_bucket(aws: Aws, config: Config) -> Bucket:
     """The bucket that up makes where none is found."""
     name = config.aws_s3_bucket or default_name(aws, config)

@@ -6,7 +6,7 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib.bucket import SNAPSHOT
+from lib.bucket import SNAPSHOT, why_no_snapshots
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -68,6 +68,7 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
 
     `restore` is the version of the snapshot that its disk is made from.
     """
+    without_snapshots = why_no_snapshots(config, facts.bucket)
     return {
         "KUBE_ROLE": "master",
         **_common(aws, config, facts),
@@ -86,7 +87,7 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
         "KUBE_BUCKET_REGION": facts.bucket.region,
         "KUBE_BUCKET_PREFIX": facts.bucket.prefix,
         "KUBE_SNAPSHOT": SNAPSHOT,
-        "KUBE_ETCD_SNAPSHOT_HOURS": config.text("KUBE_ETCD_SNAPSHOT_HOURS") if facts.bucket.versioned else "0",
+        "KUBE_ETCD_SNAPSHOT_HOURS": "0" if without_snapshots else config.text("KUBE_ETCD_SNAPSHOT_HOURS"),
         "KUBE_RESTORE_VERSION": urllib.parse.quote(restore, safe=""),
         "GROUP_NAME": facts.group_name,
     }

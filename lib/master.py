@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 USER_DATA_TAG = "KubernetesUserData"  # on the master's instance: what it was made from
 VERSION_TAG = "KubernetesVersion"  # and for which release
+DISK_TAG = "KubernetesMasterDisk"  # and for which disk: it knows no other
 METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
 _PROFILE_LATE = "iaminstanceprofile"
@@ -58,9 +59,9 @@ def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
 
 
 def launch_data(
-    config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, user_data: bytes
+    config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, disk_id: str, user_data: bytes
 ) -> dict[str, Any]:
-    """What a master is launched from, as launch templates take it."""
+    """What a master is launched from, as launch templates take it. It attaches the disk itself."""
     return {
         "ImageId": image.image_id,
         "InstanceType": config.master_size,
@@ -72,46 +73,59 @@ def launch_data(
         "DisableApiTermination": True,
         "UserData": base64.b64encode(user_data).decode(),
         "TagSpecifications": [
-            *tag_specification("instance", master_tags(config) | _made_from(config, user_data)),
+            *tag_specification("instance", master_tags(config) | _made_from(config, disk_id, user_data)),
             *tag_specification("volume", {"Name": f"{config.master_name}-root", **config.tags}),
         ],
     }
 
 
-def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any]) -> tuple[str, bool]:
+def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any], no_snapshots: str) -> tuple[str, bool]:
     """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
 
-    The one that KUBE_REPLACE_MASTER names is terminated first, and one that was made for another release of Kubernetes:
-    its successor upgrades what is on the disk. `data` is from `launch_data`. Raises KubeError.
+    The one that KUBE_REPLACE_MASTER names is terminated first, one that was made for another release of Kubernetes,
+    whose successor upgrades what is on the disk, and one that was made for another disk. `data` is from `launch_data`;
+    `no_snapshots` says why the master takes none, '' where it does. Raises KubeError.
     """
+    wanted = tags_of(data["TagSpecifications"][0])
     found = find_master(aws, config)
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
         found = _wait_settled(aws, config, found["InstanceId"])
-    if found and (_is_upgraded(aws, config, found) or found["InstanceId"] == config.kube_replace_master):
+    if found and _is_replaced(aws, config, found, wanted=wanted, no_snapshots=no_snapshots):
         _end(aws, config, found["InstanceId"])
         found = None
     if found:
-        return found["InstanceId"], _repair(aws, config, found, wanted=tags_of(data["TagSpecifications"][0]))
+        return found["InstanceId"], _repair(aws, config, found, wanted=wanted)
     return _make_master(aws, config, data), False
 
 
-def _is_upgraded(aws: Aws, config: Config, found: InstanceTypeDef) -> bool:
-    """Whether the master was made for another release, and so is to be replaced; says it."""
-    was = tags_of(found).get(VERSION_TAG, "")
-    if was in ("", config.kubernetes_version):
-        return False
-    aws.console.say(
-        f"Kubernetes {was} → {config.kubernetes_version}: master {found['InstanceId']} is replaced; "
-        "the new one takes a snapshot of etcd and upgrades what is on the disk"
-    )
-    if not config.kube_etcd_snapshot_hours:
-        aws.console.warn("no snapshot of etcd is taken before the upgrade: KUBE_ETCD_SNAPSHOT_HOURS=0")
+def _is_replaced(
+    aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str], no_snapshots: str
+) -> bool:
+    """Whether the master is to go, and another to be made; says why, unless it was asked for by name."""
+    master_id, was = found["InstanceId"], tags_of(found)
+    disk, version = was.get(DISK_TAG, wanted[DISK_TAG]), was.get(VERSION_TAG) or config.kubernetes_version
+    if disk != wanted[DISK_TAG]:  # a schedule or a stopped run made it, before there was this disk
+        aws.console.say(f"master {master_id} was made for disk {disk}, and is replaced")
+    elif version != config.kubernetes_version:
+        words = f"Kubernetes {version} → {config.kubernetes_version}: master {master_id} is replaced; the new one "
+        if no_snapshots:
+            aws.console.warn(
+                f"{words}upgrades what is on the disk, and takes no snapshot of etcd before: {no_snapshots}"
+            )
+        else:
+            aws.console.say(f"{words}takes a snapshot of etcd and upgrades what is on the disk")
+    else:
+        return master_id == config.kube_replace_master
     return True
 
 
-def _made_from(config: Config, user_data: bytes) -> dict[str, str]:
-    return {USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32], VERSION_TAG: config.kubernetes_version}
+def _made_from(config: Config, disk_id: str, user_data: bytes) -> dict[str, str]:
+    return {
+        USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32],
+        VERSION_TAG: config.kubernetes_version,
+        DISK_TAG: disk_id,
+    }
 
 
 def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str]) -> bool:
@@ -275,10 +289,15 @@ def unprotect(aws: Aws, instance_id: str) -> None:
     )
 
 
-def how_to_end(instance_id: str) -> str:
-    """What a person types to terminate a master, which is protected."""
-    first = f"aws ec2 modify-instance-attribute --instance-id {instance_id} --no-disable-api-termination"
-    return f"{first}, then aws ec2 terminate-instances --instance-ids {instance_id}"
+def how_to_end(config: Config, instance_id: str) -> list[str]:
+    """What a person types to terminate a master, which is protected, for good: its disk is free afterwards."""
+    off = ["KUBE_MASTER_SELF_HEAL=false python kube_up.py"] if config.kube_master_self_heal else []
+    return [
+        *off,
+        f"aws ec2 modify-instance-attribute --instance-id {instance_id} --no-disable-api-termination",
+        f"aws ec2 terminate-instances --instance-ids {instance_id}",
+        f"aws ec2 wait instance-terminated --instance-ids {instance_id}",
+    ]
 
 
 def terminate(aws: Aws, instance_id: str) -> None:

@@ -20,7 +20,7 @@ from lib.pki import OBJECT as PKI
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mypy_boto3_ec2.type_defs import VolumeTypeDef
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef, VolumeTypeDef
 
     from lib.aws import Aws
     from lib.bucket import Bucket
@@ -69,9 +69,9 @@ def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef 
         return _for_a_new_disk(aws, config, bucket)
     made_from = tags_of(disk).get(RESTORE_TAG, "")
     if config.kube_restore_snapshot not in ("", NONE):
-        wanted = _wanted(config, bucket, find_snapshots(aws, bucket))
+        wanted = _wanted(aws, config, bucket, find_snapshots(aws, bucket))
         if wanted.version != made_from:
-            raise _disk_is_there(disk)
+            raise _disk_is_there(aws, config, disk)
         aws.console.found(f"disk {disk['VolumeId']} made from snapshot {wanted}: it is not restored again")
     return made_from
 
@@ -79,27 +79,39 @@ def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef 
 def _for_a_new_disk(aws: Aws, config: Config, bucket: Bucket | None) -> str:
     """The version for a disk that is not there yet."""
     there = find_snapshots(aws, bucket)
-    if config.kube_restore_snapshot == NONE or not (there or config.kube_restore_snapshot):
-        return ""
-    if not config.kube_restore_snapshot:
+    waiting = _living_master(aws, config) if bucket else None
+    if waiting and waiting["InstanceId"] == config.kube_replace_master:
+        waiting = None
+    if there and not config.kube_restore_snapshot:
+        too = f"; and {_replaced_too(waiting)}" if waiting else ""
         raise SettingError(
             _SETTING,
             f"the master's disk is gone, and s3://{_place(bucket)} has {len(there)} snapshot{'s' * (len(there) > 1)} "
             f"of etcd, the newest of {there[0].taken:%Y-%m-%d %H:%M} UTC",
-            f"say {LATEST} to restore it on a new disk, or {NONE} to begin with an empty cluster",
+            f"say {LATEST} to restore it on a new disk, or {NONE} to begin with an empty cluster{too}",
         )
-    wanted = _wanted(config, bucket, there)
-    _check_restorable(aws, config, bucket)
-    release = _release(aws, bucket, wanted)
-    _check_release(config, wanted, release)
-    known = f", of Kubernetes {release}" if release else ""
-    aws.console.found(f"snapshot {wanted}{known}, {wanted.size / 1024**2:.1f} MiB: the new disk is made from it")
+    if waiting:
+        state = waiting["State"]["Name"]
+        problem = f"the master's disk is gone, and the master {waiting['InstanceId']} ({state}) knows no other"
+        raise SettingError("KUBE_REPLACE_MASTER", problem, _replaced_too(waiting))
+    if config.kube_restore_snapshot in ("", NONE):
+        return ""
+    wanted = _wanted(aws, config, bucket, there)
+    _check_ca(aws, bucket)
+    _check_release(config, wanted, _release(aws, bucket, wanted))
+    words = _described(aws, bucket, wanted)
+    aws.console.found(f"snapshot {words}, {wanted.size / 1024**2:.1f} MiB: the new disk is made from it")
     return wanted.version
 
 
 def _release(aws: Aws, bucket: Bucket | None, snapshot: Snapshot) -> str:
     """The release of Kubernetes that wrote what is in the snapshot, '' where the snapshot does not say it."""
     return staging.metadata(aws, bucket, staging.SNAPSHOT, snapshot.version).get(KUBERNETES, "") if bucket else ""
+
+
+def _described(aws: Aws, bucket: Bucket | None, snapshot: Snapshot) -> str:
+    release = _release(aws, bucket, snapshot)
+    return f"{snapshot}{f', Kubernetes {release}' if release else ''}"
 
 
 def _check_release(config: Config, snapshot: Snapshot, release: str) -> None:
@@ -117,7 +129,7 @@ def _check_release(config: Config, snapshot: Snapshot, release: str) -> None:
         )
 
 
-def _wanted(config: Config, bucket: Bucket | None, there: list[Snapshot]) -> Snapshot:
+def _wanted(aws: Aws, config: Config, bucket: Bucket | None, there: list[Snapshot]) -> Snapshot:
     if not there:
         raise SettingError(_SETTING, f"there is no snapshot s3://{_place(bucket)}", "leave it out")
     if config.kube_restore_snapshot == LATEST:
@@ -127,20 +139,23 @@ def _wanted(config: Config, bucket: Bucket | None, there: list[Snapshot]) -> Sna
         raise SettingError(
             _SETTING,
             f"s3://{_place(bucket)} has no version {config.kube_restore_snapshot}",
-            f"say {LATEST}, or one of: {', '.join(map(str, there[:_SHOWN]))}",
+            f"say {LATEST}, or one of: {', '.join(_described(aws, bucket, each) for each in there[:_SHOWN])}",
         )
     return named
 
 
-def _check_restorable(aws: Aws, config: Config, bucket: Bucket | None) -> None:
-    """Raises SettingError while a master lives, which keeps to its own disk; KubeError where the CA is gone."""
+def _living_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
+    """The master, but for one that is on its way out."""
     master = find_master(aws, config)
-    if master is not None and master["State"]["Name"] != "shutting-down":
-        raise SettingError(
-            _SETTING,
-            f"the master {master['InstanceId']} is there ({master['State']['Name']}), and it keeps to the disk it had",
-            f"remove it first: {how_to_end(master['InstanceId'])}",
-        )
+    return None if master is None or master["State"]["Name"] == "shutting-down" else master
+
+
+def _replaced_too(master: InstanceTypeDef) -> str:
+    return f"say KUBE_REPLACE_MASTER={master['InstanceId']} too, which makes that master anew with the new disk"
+
+
+def _check_ca(aws: Aws, bucket: Bucket | None) -> None:
+    """Raises KubeError where the CA is gone."""
     if bucket and staging.read_object(aws, bucket, PKI) is None:
         raise KubeError(
             f"s3://{bucket.name}/{bucket.key(PKI)}, the cluster's CA, is gone, and the snapshot does not hold it",
@@ -155,14 +170,24 @@ def _refuse_with_existing_master(config: Config) -> None:
         )
 
 
-def _disk_is_there(disk: VolumeTypeDef) -> SettingError:
-    held = [each["InstanceId"] for each in disk.get("Attachments", [])]
-    remove = ", then ".join([*map(how_to_end, held), f"aws ec2 delete-volume --volume-id {disk['VolumeId']}"])
+def _disk_is_there(aws: Aws, config: Config, disk: VolumeTypeDef) -> SettingError:
     return SettingError(
         _SETTING,
         f"the master's disk {disk['VolumeId']} is there, and a snapshot is restored on a new one only",
-        f"leave it out to keep what is on the disk, or throw that away first: {remove}",
+        "leave it out to keep what is on the disk, or throw that away first: "
+        + ", then ".join(_how_to_remove(aws, config, disk)),
     )
+
+
+def _how_to_remove(aws: Aws, config: Config, disk: VolumeTypeDef) -> list[str]:
+    """What a person types to have the disk gone; with KUBE_MASTER_SELF_HEAL a new master would take it meanwhile."""
+    master = _living_master(aws, config)
+    held = [each["InstanceId"] for each in disk.get("Attachments", [])] or ([master["InstanceId"]] if master else [])
+    if config.kube_master_self_heal and not held:
+        return ["KUBE_MASTER_SELF_HEAL=false python kube_up.py, which brings the master back", "this again"]
+    end = how_to_end(config, held[0]) if held else []
+    on = ["this again, with KUBE_MASTER_SELF_HEAL=true"] if config.kube_master_self_heal else []
+    return [*end, f"aws ec2 delete-volume --volume-id {disk['VolumeId']}", *on]
 
 
 def _place(bucket: Bucket | None) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
 from conftest import REGION, Box
 from helpers import (
     ID,
     bucket_of,
     kill_master,
     kubeconfig,
+    master_of,
+    master_settings,
     must,
     named,
     part,
@@ -16,7 +22,9 @@ from helpers import (
     settle,
     shape,
 )
+from test_snapshots import made_from, take_snapshot, typed
 
+DOCS = Path(__file__).parent.parent / "docs"
 PKI = f"{REGION}/{ID}/pki.tar"
 
 
@@ -74,3 +82,38 @@ def test_a_lost_disk_is_made_anew(sandbox: Box) -> None:
     must(sandbox.up())
     settle(sandbox)
     assert shape(sandbox) == whole
+
+
+def block(name: str, heading: str) -> str:
+    """The commands below a heading that end with the disk gone and one made anew, without their comments."""
+    text = (DOCS / name).read_text().partition(f"{heading}\n")[2]
+    found = next(each for each in re.findall(r"(?m)(?:^    .*\n)+", text) if "delete-volume" in each)
+    return re.sub(r" +#.*", "", found)
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "before", "after"),
+    [
+        ("recovery.md", "### Back to a snapshot while the disk is there", "1.37.2", "1.37.2"),
+        ("upgrading.md", "## Going back", "1.36.3", "1.37.2"),
+    ],
+)
+def test_the_way_back_to_a_snapshot_while_the_disk_is_there(
+    sandbox: Box, name: str, heading: str, before: str, after: str
+) -> None:
+    must(sandbox.up(KUBE_MASTER_SELF_HEAL="true", KUBERNETES_VERSION=before))
+    settle(sandbox)
+    taken = take_snapshot(sandbox, b"before it went wrong", release=before)
+    must(sandbox.up(KUBERNETES_VERSION=after))
+    listed = refused(sandbox.up(KUBE_RESTORE_SNAPSHOT="which"), 2, "has no version which; say latest, or one of: ")
+    assert f"{taken} of " in listed
+    assert f", Kubernetes {before}" in listed
+    settle(sandbox)
+    master, disk = master_of(sandbox), named(sandbox, "volumes", f"{ID}-master-pd")
+    commands = block(name, heading).replace("i-…", master).replace("vol-…", disk).replace("<the version's id>", taken)
+    first, *rest = (line.strip() for line in commands.splitlines())
+    typed(sandbox, [first])
+    sandbox.clock.sleep(240.0)
+    typed(sandbox, rest)
+    assert (made_from(sandbox), master_settings(sandbox)["KUBERNETES_VERSION"]) == (taken, before)
+    assert must(sandbox.up()).changing == []

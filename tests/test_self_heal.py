@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,11 +20,14 @@ from helpers import (
     named,
     only,
     part,
+    refused_untouched,
     settle,
     shape,
 )
 from policies import may
+from test_snapshots import made_from, said_first, take_snapshot, typed
 
+from sandbox.calls import Answer, Call
 from sandbox.denials import Deny
 from sandbox.faults import put
 
@@ -286,13 +291,90 @@ def test_a_master_that_is_replaced_is_the_new_one_whoever_makes_it(sandbox: Box,
     assert must(sandbox.up()).changing == []
 
 
-def test_a_lost_disk_is_made_anew_with_the_master_that_waits_for_it(healing: Box) -> None:
-    kill_master(healing)
-    settle(healing)
-    healing.client("ec2").delete_volume(VolumeId=named(healing, "volumes", f"{ID}-master-pd"))
+def lose_disk(box: Box) -> str:
+    """The master dies and its disk with it, before the schedule's next turn; the id of a snapshot from before."""
+    settle(box)
+    taken = take_snapshot(box, b"all of it")
+    kill_master(box)
+    settle(box)
+    box.client("ec2").delete_volume(VolumeId=named(box, "volumes", f"{ID}-master-pd"))
+    return taken
+
+
+@pytest.mark.parametrize("asked", ["latest", "none"])
+def test_a_lost_disk_is_made_anew_with_the_master_that_waits_for_it(healing: Box, asked: str) -> None:
+    taken = lose_disk(healing)
     healing.clock.sleep(MINUTES)
     waiting = only(masters(healing))
-    must(healing.up(KUBE_RESTORE_SNAPSHOT="none", KUBE_REPLACE_MASTER=waiting))
+    refused_untouched(healing, healing.up(), 2, f"and say KUBE_REPLACE_MASTER={waiting} too")
+    refused_untouched(healing, healing.up(KUBE_RESTORE_SNAPSHOT=asked), 2, f"say KUBE_REPLACE_MASTER={waiting} too")
+    must(healing.up(KUBE_RESTORE_SNAPSHOT=asked, KUBE_REPLACE_MASTER=waiting))
+    assert made_from(healing) == (taken if asked == "latest" else "")
     disk = named(healing, "volumes", f"{ID}-master-pd")
     assert part(healing, "volumes")[disk]["instance"] == master_of(healing) != waiting
     assert must(healing.up()).changing == []
+
+
+@contextlib.contextmanager
+def turn_comes_after(box: Box, operation: str) -> Iterator[None]:
+    """The schedule tries at each moment from that call on, not only every three minutes."""
+    due, begun = box.aws.world.state.schedules_due, [False]
+
+    def look(call: Call, answer: Answer) -> Answer:
+        begun[0] |= f"{call.service}:{call.operation}" == operation and not answer.refused
+        return answer
+
+    def hurry() -> None:
+        due.update(dict.fromkeys(due if begun[0] else (), 0.0))
+
+    box.aws.hooks.after.append(look)
+    box.aws.on_tick.append(hurry)
+    try:
+        yield
+    finally:
+        box.aws.on_tick.remove(hurry)
+        box.aws.hooks.after.remove(look)
+
+
+@pytest.mark.parametrize(
+    ("waits", "operation"),
+    [(False, "ec2:CreateVolume"), (True, "ec2:CreateLaunchTemplateVersion"), (True, "ec2:TerminateInstances")],
+)
+def test_a_schedule_whose_turn_comes_within_a_restore_keeps_no_master_without_a_disk(
+    healing: Box, waits: bool, operation: str
+) -> None:
+    """Whether a master of the old template waits already or comes in the middle, the one at the end has the disk."""
+    taken, given = lose_disk(healing), {"KUBE_RESTORE_SNAPSHOT": "latest"}
+    if waits:
+        healing.clock.sleep(MINUTES)
+        given["KUBE_REPLACE_MASTER"] = only(masters(healing))
+    tried = len(healing.aws.world.state.invoked)
+    with turn_comes_after(healing, operation):
+        must(healing.up(**given))
+    assert len(healing.aws.world.state.invoked) > tried
+    assert made_from(healing) == taken
+    settle(healing)
+    assert part(healing, "volumes")[named(healing, "volumes", f"{ID}-master-pd")]["instance"] == only(masters(healing))
+    assert must(healing.up()).changing == []
+
+
+def test_back_to_a_snapshot_while_the_disk_is_there_once_nothing_brings_a_master_back(healing: Box) -> None:
+    """What the refusal says is typed: the schedule off, and on again with the restore."""
+    settle(healing)
+    taken = take_snapshot(healing, b"before it went wrong")
+    off, given = "KUBE_MASTER_SELF_HEAL=false python kube_up.py", {"KUBE_RESTORE_SNAPSHOT": "latest"}
+    kill_master(healing)
+    settle(healing)
+    said = refused_untouched(healing, healing.up(**given), 2, f"first: {off}, which brings the master back, then this")
+    healing.clock.sleep(MINUTES)
+    master = master_of(healing)
+    end = f"aws ec2 modify-instance-attribute --instance-id {master} "
+    said = refused_untouched(healing, healing.up(**given), 2, f"first: {off}, then {end}", "wait instance-terminated")
+    assert said.endswith(", then this again, with KUBE_MASTER_SELF_HEAL=true\n")
+    typed(healing, said_first(said))
+    healing.clock.sleep(MINUTES)
+    assert masters(healing) == []
+    must(healing.up(**given, **HEAL))
+    assert made_from(healing) == taken
+    assert schedule(healing)["state"] == "ENABLED"
+    assert only(masters(healing)) != master

@@ -218,14 +218,60 @@ def test_a_restore_that_was_stopped_goes_on(sandbox: Box, operation: str, again:
     assert made_from(sandbox) == newest
 
 
-def test_nothing_is_restored_over_a_disk_that_is_there(sandbox: Box) -> None:
+def said_first(said: str) -> list[str]:
+    """The commands that a refusal says to type first; without its reasons, and its last words, which are none."""
+    lines = [line.partition(", ")[0] for line in said.rpartition("first: ")[2].strip().split(", then ")]
+    return [line for line in lines if line != "this again"]
+
+
+def typed(box: Box, commands: list[str]) -> None:
+    """One after another, and each ends well."""
+    for command in commands:
+        before, _, after = command.rpartition("python kube_up.py")
+        if before or not after:
+            must(box.up(**dict(pair.split("=") for pair in before.split())))
+        else:
+            aws(box, command)
+
+
+def aws(box: Box, command: str) -> None:
+    """A command of the AWS CLI, done as it does it; a wait by the simulated clock."""
+    _, service, operation, *rest = command.split()
+    if operation == "wait":
+        assert rest[0] == "instance-terminated"
+        settle(box)
+        return
+    given: dict[str, Any] = {}
+    for flag, value in zip(rest, [*rest[1:], ""], strict=True):
+        if flag.startswith("--no-"):
+            given[parameter(flag.removeprefix("--no"))] = {"Value": False}
+        elif flag.startswith("--"):
+            given[parameter(flag)] = [value] if flag.endswith("s") else value
+    getattr(box.client(service), operation.replace("-", "_"))(**given)
+
+
+def parameter(flag: str) -> str:
+    return "".join(part.capitalize() for part in flag.split("-"))
+
+
+def test_nothing_is_restored_over_a_disk_that_is_there_and_the_refusal_says_how_to_remove_it(sandbox: Box) -> None:
     must(sandbox.up())
-    take_snapshot(sandbox, b"one")
+    newest = take_snapshot(sandbox, b"one")
     disk, master = named(sandbox, "volumes", DISK), master_of(sandbox)
-    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"the master's disk {disk}")
-    assert f"aws ec2 terminate-instances --instance-ids {master}, then aws ec2 delete-volume --volume-id {disk}" in said
+    ended = [
+        f"aws ec2 modify-instance-attribute --instance-id {master} --no-disable-api-termination",
+        f"aws ec2 terminate-instances --instance-ids {master}",
+        f"aws ec2 wait instance-terminated --instance-ids {master}",
+        f"aws ec2 delete-volume --volume-id {disk}",
+    ]
+    first = f"or throw that away first: {', then '.join(ended)}\n"
+    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"the master's disk {disk}", first)
+    typed(sandbox, said_first(said))
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
+    assert made_from(sandbox) == newest
     terminate_master(sandbox)
-    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"the master's disk {disk}")
+    take_snapshot(sandbox, b"two")
+    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, "first: aws ec2 delete-volume --v")
     assert "terminate-instances" not in said
 
 
@@ -239,22 +285,70 @@ def test_a_disk_that_was_restored_is_not_restored_again_once_there_are_newer_sna
     refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, "is there, and a snapshot is restored on")
 
 
-def test_a_living_master_without_its_disk_must_go_first(sandbox: Box) -> None:
-    must(sandbox.up())
-    take_snapshot(sandbox, b"one")
-    ec2, disk, master = sandbox.client("ec2"), named(sandbox, "volumes", DISK), master_of(sandbox)
+def lose_disk_alone(box: Box) -> str:
+    """The disk is lost, and its master lives; the master's id."""
+    ec2, disk, master = box.client("ec2"), named(box, "volumes", DISK), master_of(box)
     ec2.detach_volume(VolumeId=disk, InstanceId=master, Force=True)
     ec2.delete_volume(VolumeId=disk)
-    result = sandbox.up(KUBE_RESTORE_SNAPSHOT="latest")
-    refused_untouched(sandbox, result, 2, "remove it first", f"terminate-instances --instance-ids {master}")
+    return master
 
 
-def test_a_snapshot_is_of_no_use_without_the_ca(sandbox: Box) -> None:
+@pytest.mark.parametrize("asked", ["latest", ""])
+def test_a_living_master_without_its_disk_is_made_anew_once_it_is_named(sandbox: Box, asked: str) -> None:
+    must(sandbox.up())
+    newest = take_snapshot(sandbox, b"one") if asked else ""
+    master = lose_disk_alone(sandbox)
+    too = f"say KUBE_REPLACE_MASTER={master} too, which makes that master anew with the new disk"
+    words = f"KUBE_REPLACE_MASTER: the master's disk is gone, and the master {master} (running) knows no other; {too}"
+    for stale in ("", "i-0123456789abcdef0"):
+        again = sandbox.up(KUBE_RESTORE_SNAPSHOT=asked, KUBE_REPLACE_MASTER=stale)
+        said = refused_untouched(sandbox, again, 2, words)
+        assert len(said.splitlines()) == 1
+    given = {"KUBE_RESTORE_SNAPSHOT": asked, "KUBE_REPLACE_MASTER": master}
+    dry = sandbox.up("--dry-run", **given)
+    assert (dry.code, f"would delete {master}" in dry.out) == (3, True)
+    order = must(sandbox.up(**given)).operations
+    assert order.index("ec2:CreateVolume") < order.index("ec2:TerminateInstances") < order.index("ec2:RunInstances")
+    assert made_from(sandbox) == (newest if asked == "latest" else "")
+    settle(sandbox)
+    assert part(sandbox, "volumes")[named(sandbox, "volumes", DISK)]["instance"] == master_of(sandbox) != master
+    for more in ({}, given):
+        assert must(sandbox.up(**more)).changing == []
+
+
+def test_who_is_asked_which_snapshot_is_told_of_the_master_that_lives_too(sandbox: Box) -> None:
+    must(sandbox.up())
+    take_snapshot(sandbox, b"one")
+    master = lose_disk_alone(sandbox)
+    refused_untouched(sandbox, sandbox.up(), 2, f"an empty cluster; and say KUBE_REPLACE_MASTER={master} too")
+    said = refused_untouched(sandbox, sandbox.up(KUBE_REPLACE_MASTER=master), 2, "with an empty cluster")
+    assert master not in said
+
+
+@pytest.mark.parametrize("operation", ["ec2:CreateVolume", "ec2:TerminateInstances"])
+def test_a_restore_of_a_living_master_that_was_stopped_goes_on_by_itself(sandbox: Box, operation: str) -> None:
+    must(sandbox.up())
+    newest = take_snapshot(sandbox, b"one")
+    master = lose_disk_alone(sandbox)
+    stop_after(sandbox, operation, signal.SIGINT)
+    assert sandbox.up(KUBE_RESTORE_SNAPSHOT="latest", KUBE_REPLACE_MASTER=master).code == 130
+    sandbox.aws.hooks.after.clear()
+    must(sandbox.up())
+    assert made_from(sandbox) == newest
+    assert master_of(sandbox) != master
+
+
+def test_a_snapshot_is_of_no_use_without_the_ca_of_which_an_earlier_version_will_do(sandbox: Box) -> None:
     must(sandbox.up())
     take_snapshot(sandbox, b"one")
     lose_disk(sandbox)
-    sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=f"{PREFIX}pki.tar")
-    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 1, "pki.tar, the cluster's CA, is gone")
+    s3, pki = sandbox.client("s3"), {"Bucket": bucket_of(sandbox), "Key": f"{PREFIX}pki.tar"}
+    s3.delete_object(**pki)
+    words = ("pki.tar, the cluster's CA, is gone", "docs/recovery.md, The bucket is lost")
+    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 1, *words)
+    earlier = s3.list_object_versions(Bucket=pki["Bucket"], Prefix=pki["Key"])["Versions"][0]["VersionId"]
+    s3.put_object(**pki, Body=s3.get_object(**pki, VersionId=earlier)["Body"].read())
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
 
 
 def test_where_no_snapshot_is_a_lost_disk_is_made_anew_and_none_is_restored(sandbox: Box) -> None:
@@ -279,7 +373,7 @@ def test_a_snapshot_is_restored_by_its_own_minor_release(sandbox: Box, release: 
         words = (f"KUBERNETES_VERSION: the snapshot {snapshot}", f"is of Kubernetes {release}", "would be of 1.37.2")
         refused_untouched(sandbox, result, 2, *words, f"say KUBERNETES_VERSION={release} too")
     else:
-        assert (f"of Kubernetes {release}, " in must(result).out) is bool(release)
+        assert (f", Kubernetes {release}, " in must(result).out) is bool(release)
 
 
 def test_a_run_for_one_more_group_restores_nothing(sandbox: Box) -> None:

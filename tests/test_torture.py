@@ -25,6 +25,8 @@ SPREAD = {
     "heal": 2,
     "unheal": 1,
     "heal-down": 2,
+    "replace": 1,
+    "restore": 2,
     "up-lost": 2,
     "down-lost": 1,
     "killed": 1,

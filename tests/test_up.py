@@ -130,10 +130,8 @@ def test_security_groups_and_rules_are_the_originals(cluster: Cluster) -> None:
 def test_instances_are_the_originals_but_for_todays_types(cluster: Cluster) -> None:
     answer = cluster.client("ec2").describe_instances()
     found = [i for r in answer["Reservations"] for i in r["Instances"]]
-    now = sorted(
-        (i["PrivateIpAddress"], sorted(_then(tags(i), "KubernetesUserData", "KubernetesVersion").items()))
-        for i in found
-    )
+    ours = ("KubernetesUserData", "KubernetesVersion", "KubernetesMasterDisk")
+    now = sorted((i["PrivateIpAddress"], sorted(_then(tags(i), *ours).items())) for i in found)
     assert now == sorted((address, sorted(t.items())) for _, address, _, _, t, _ in UPSTREAM["inst"])
     assert {(tags(i)["Name"], i["InstanceType"]) for i in found} == {
         ("kubernetes-master", "t3.medium"),

@@ -23,7 +23,7 @@ from helpers import (
     settle,
     stop_after,
 )
-from test_snapshots import lose_disk, take_snapshot
+from test_snapshots import brought, lose_disk, take_snapshot
 
 BEFORE, AFTER = "1.36.3", "1.37.2"
 SETTINGS = f"{REGION}/{ID}/settings.env"
@@ -262,9 +262,22 @@ def test_back_to_the_release_of_a_snapshot_with_a_new_disk(sandbox: Box) -> None
     assert must(sandbox.up()).changing == []
 
 
-def test_without_snapshots_it_is_said_that_none_is_taken(cluster: Box) -> None:
-    result = must(cluster.up(KUBERNETES_VERSION=AFTER, KUBE_ETCD_SNAPSHOT_HOURS=0))
-    assert "no snapshot of etcd is taken before the upgrade: KUBE_ETCD_SNAPSHOT_HOURS=0" in result.err
+@pytest.mark.parametrize("why", ["", "KUBE_ETCD_SNAPSHOT_HOURS=0", "your bucket my-own-bucket is not versioned"])
+def test_whether_a_snapshot_is_taken_before_is_said_as_it_is(sandbox: Box, why: str) -> None:
+    if "my-own-bucket" in why:
+        brought(sandbox, versioned=False)
+        sandbox.environ["AWS_S3_BUCKET"] = "my-own-bucket"
+    must(sandbox.up(KUBERNETES_VERSION=BEFORE))
+    result = sandbox.up("--dry-run", KUBERNETES_VERSION=AFTER, KUBE_ETCD_SNAPSHOT_HOURS=0 if "=0" in why else 6)
+    start = f"Kubernetes {BEFORE} → {AFTER}: master {master_of(sandbox)} is replaced; the new one "
+    if why:
+        assert (
+            f"warning: {start}upgrades what is on the disk, and takes no snapshot of etcd before: {why}" in result.err
+        )
+        assert "takes a snapshot" not in result.out
+    else:
+        assert f"{start}takes a snapshot of etcd and upgrades what is on the disk" in result.out
+        assert "no snapshot" not in result.err
 
 
 def test_a_master_without_its_tag_gets_it_back(cluster: Box) -> None:

@@ -80,7 +80,7 @@ def test_a_lost_disk_is_made_again_from_a_snapshot(stage: Stage) -> None:
     assert (refused.code, "KUBE_RESTORE_SNAPSHOT: the master's disk is gone" in refused.out) == (2, True), refused.out
     started = time.monotonic()
     restored = stage.up(KUBE_RESTORE_SNAPSHOT="latest")
-    assert ", of Kubernetes 1." in restored.out, restored.out
+    assert ", Kubernetes 1." in restored.out, restored.out
     stage.times["restored from a snapshot"] = time.monotonic() - started
 
     assert stage.get("configmap", "before")["data"] == {"word": "before"}

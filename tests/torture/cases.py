@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torture import apart, changes, delays, foreign, killed, lost, races, stops, storms
+from torture import anew, apart, changes, delays, foreign, killed, lost, races, stops, storms
 from torture.stage import Stage
 
 STORMS = 10  # different seeds
@@ -78,6 +78,8 @@ FAULTS: dict[str, Fault] = {
     "heal-down": Fault(
         "down of what heals itself, stopped at call N", changes.healing_down_numbers, changes.healing_down_stopped
     ),
+    "replace": Fault("master made anew, stopped at call N", anew.numbers("replace"), anew.replaced),
+    "restore": Fault("disk restored, stopped at call N", anew.numbers("restore"), anew.restored),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),
