@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,6 +25,8 @@ from helpers import (
 )
 from policies import may
 
+from sandbox import cloud
+from sandbox.calls import Call
 from sandbox.denials import Deny
 from sandbox.faults import put
 
@@ -249,6 +253,65 @@ def test_down_removes_the_schedule_first_and_leaves_nothing(healing: Box) -> Non
     assert result.changing[:2] == ["scheduler:DeleteSchedule", "scheduler:DeleteScheduleGroup"]
     healing.clock.sleep(MINUTES)
     assert healing.inventory() == {}
+
+
+def on_call(box: Box, operation: str, do: Callable[[], None], *, number: int = 1) -> None:
+    """Have something happen just before AWS does an operation for the so manieth time."""
+    left = [number]
+
+    def look(call: Call) -> None:
+        if f"{call.service}:{call.operation}" == operation:
+            left[0] -= 1
+            if left[0] == 0:
+                do()
+
+    box.aws.hooks.before.append(look)
+
+
+def fire(box: Box) -> None:
+    """The schedule's turn comes now."""
+    due = box.aws.world.state.schedules_due
+    due.update(dict.fromkeys(due, 0.0))
+    box.aws.tick()
+
+
+def test_down_ends_a_master_that_came_while_the_schedule_was_removed(healing: Box) -> None:
+    kill_master(healing)
+    settle(healing)
+    on_call(healing, "scheduler:DeleteSchedule", lambda: fire(healing))
+    result = must(healing.down())
+    assert healing.aws.world.state.invoked[-1] == "done"
+    assert result.operations.count("ec2:TerminateInstances") == 1
+    healing.clock.sleep(MINUTES)
+    assert healing.inventory() == {}
+
+
+def test_down_ends_a_master_that_comes_of_the_schedules_last_call(healing: Box) -> None:
+    kill_master(healing)
+    settle(healing)
+    group = cloud.backend("scheduler", REGION).schedule_groups[NAME]
+    last = copy.deepcopy(group.schedules[NAME])
+
+    def land() -> None:  # what the schedule had asked for before it was removed
+        cloud.backend("scheduler", REGION).schedule_groups["late"] = late = copy.copy(group)
+        late.schedules = {NAME: last}
+        healing.aws.tick()
+        del cloud.backend("scheduler", REGION).schedule_groups["late"]
+
+    # the third look at instances is the wait's first: the minions are still ending
+    on_call(healing, "ec2:DescribeInstances", land, number=3)
+    result = must(healing.down())
+    assert healing.aws.world.state.invoked[-1] == "done"
+    assert result.operations.count("ec2:TerminateInstances") == 1
+    healing.clock.sleep(MINUTES)
+    assert healing.inventory() == {}
+
+
+def test_down_asks_nothing_more_where_it_never_was_on(sandbox: Box) -> None:
+    must(sandbox.up())
+    result = must(sandbox.down())
+    before = result.operations[: result.operations.index("autoscaling:DeleteAutoScalingGroup")]
+    assert before.count("ec2:DescribeInstances") == 1
 
 
 def test_down_that_may_not_remove_the_schedule_says_so_until_it_may(healing: Box) -> None:
