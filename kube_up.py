@@ -84,6 +84,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     """The whole way up. Every step looks before it makes, so that a rerun goes on where the last one stopped."""
     step = aws.console.step
     p = plan.read_plan(aws, layers)
+    selfheal.forget(aws, p.config, p.layers.remembered)
 
     step("Staging bucket")
     staging = bucket.ensure_bucket(aws, p.config, p.bucket)

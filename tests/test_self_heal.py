@@ -248,6 +248,23 @@ def test_off_again_that_was_refused_is_finished_by_the_next_run(healing: Box) ->
     assert ROLE not in healing.inventory()["iam"]["roles"]
 
 
+def test_off_again_removes_the_rest_when_somebody_took_the_template_away(healing: Box) -> None:
+    off = {"KUBE_MASTER_SELF_HEAL": "false"}
+    spoil(healing, "template")
+    dry = healing.up("--dry-run", **off)
+    assert dry.code == 3
+    assert f"would delete schedule {NAME}" in " ".join(dry.out.split())
+    answer_with(healing, "scheduler:DeleteScheduleGroup", "AccessDeniedException", "no", times=1)
+    assert healing.up(**off).code == 1
+    must(healing.up(**off))
+    assert part(healing, "schedule groups") == {}
+    assert ROLE not in healing.inventory()["iam"]["roles"]
+    again = must(healing.up())
+    assert again.changing == []
+    assert again.operations.count("ec2:DescribeLaunchTemplates") == 1
+    assert not [each for each in again.operations if each.startswith("scheduler:")]
+
+
 def test_down_removes_the_schedule_first_and_leaves_nothing(healing: Box) -> None:
     result = must(healing.down())
     assert result.changing[:2] == ["scheduler:DeleteSchedule", "scheduler:DeleteScheduleGroup"]
