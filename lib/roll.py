@@ -2,7 +2,8 @@
 
 Where it stands is read from the account and the API in each turn, never kept: a run that was killed anywhere is gone on
 with by the next. More than the wanted number means that one can go; the wanted number with one outdated, that one more
-is needed first.
+is needed first. With the cluster autoscaler the wanted number is the group's own, which may change meanwhile; a tag on
+the group says then that one more of it is ours.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def settle_minions(
     group = minions.wait_in_service(aws, config, name)
     if group is None:
         return
-    wanted = minions.wanted_size(config, group["DesiredCapacity"])
+    wanted = _wanted(config, group)
     if aws.dry_run:
         _foretell(aws, group, wanted, template, data)
         return
@@ -43,7 +44,7 @@ def settle_minions(
         _refuse_out_of_reach(config, group, wanted, template)
         return
     while True:
-        there = minions.living(group)
+        there, wanted = minions.living(group), _wanted(config, group)
         nodes = _nodes(aws, config, api)
         old = [i for i in there if not template.is_current(i)]
         if len(there) > wanted.desired:
@@ -52,18 +53,30 @@ def settle_minions(
             _remove(aws, config, api, group, victim["InstanceId"], nodes=nodes, wanted=wanted, why=why)
         elif old:
             aws.console.say(f"{len(old)} to be replaced: one more minion first")
-            more = wanted.desired + 1
-            minions.set_size(aws, group, Size(min(wanted.least, more), max(wanted.most, more), more))
+            _add_one(aws, config, group, wanted)
         else:
             break
         group = minions.wait_in_service(aws, config, name)
         if group is None:
             return
+    minions.unmark_surge(aws, group)
     minions.set_size(aws, group, wanted)
     for instance in there:
         node = nodes.get(instance["InstanceId"])
         if node and drain.is_ours(node):
             drain.uncordon(aws, api, node)
+
+
+def _wanted(config: Config, group: AutoScalingGroupTypeDef) -> Size:
+    """What the group should have now, the one more of a replacement that is under way left out."""
+    return minions.wanted_size(config, group["DesiredCapacity"] - minions.surge(group))
+
+
+def _add_one(aws: Aws, config: Config, group: AutoScalingGroupTypeDef, wanted: Size) -> None:
+    if config.kube_enable_cluster_autoscaler:
+        minions.mark_surge(aws, group)
+    more = wanted.desired + 1
+    minions.set_size(aws, group, Size(min(wanted.least, more), max(wanted.most, more), more))
 
 
 def _foretell(
@@ -139,11 +152,13 @@ def _remove(
     wanted: Size,
     why: str,
 ) -> None:
-    """Drain the node of an instance and end it, once enough others are Ready."""
+    """Drain the node of an instance and end it, once enough others are Ready; not where the group is resized first."""
     others = {i["InstanceId"] for i in minions.living(group)} - {instance_id}
     node = nodes.get(instance_id)
     if node is not None and node.ready:
-        _wait_ready(aws, config, api, others, enough=wanted.desired - config.allowed_notready_nodes)
+        enough = wanted.desired - config.allowed_notready_nodes
+        if not _wait_ready(aws, config, api, others, enough=enough, group=group):
+            return
     if group["MinSize"] > wanted.least:
         minions.set_size(aws, group, Size(wanted.least, group["MaxSize"], group["DesiredCapacity"]))
     if node is not None:
@@ -155,11 +170,15 @@ def _remove(
                 drain.uncordon(aws, api, node)
             raise
     minions.terminate(aws, group["AutoScalingGroupName"], instance_id, why=why)
+    minions.unmark_surge(aws, group)
 
 
-def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enough: int) -> None:
-    """Return once `enough` of the instances are Ready nodes whose pods can be reached. Raises WaitExpired.
+def _wait_ready(
+    aws: Aws, config: Config, api: Api, instances: set[str], *, enough: int, group: AutoScalingGroupTypeDef
+) -> bool:
+    """True once `enough` of the instances are Ready nodes whose pods can be reached. Raises WaitExpired.
 
+    False when the cluster autoscaler gives the group another size meanwhile: then another number may be enough.
     A pod is evicted only then: its successor on a node that has no route yet would be served requests, and get none.
     """
     seen = {"text": ""}
@@ -168,12 +187,19 @@ def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enou
         nodes = _nodes(aws, config, api)
         count = sum(node.ready and node.routed for key, node in nodes.items() if key in instances)
         seen["text"] = f"{count} of {enough} Ready"
-        return True if count >= enough else None
+        if count >= enough:
+            return True
+        return False if config.kube_enable_cluster_autoscaler and _is_resized(aws, group) else None
 
-    aws.wait(
+    return aws.wait(
         f"{enough} other minions to be Ready",
         ready,
         seconds=config.kube_wait_nodes_seconds,
         progress=lambda: seen["text"],
         at_end=lambda: Known(f"{seen['text']}; no minion is removed before: see kubectl get nodes, then run it again"),
     )
+
+
+def _is_resized(aws: Aws, group: AutoScalingGroupTypeDef) -> bool:
+    now = minions.find_group(aws, group["AutoScalingGroupName"])
+    return now is None or now["DesiredCapacity"] != group["DesiredCapacity"]
