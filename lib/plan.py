@@ -14,7 +14,7 @@ from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES, explain
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
-from lib.disk import check_found, find_disk
+from lib.disk import check_found, disk_name, find_disk
 from lib.errors import KubeError, SettingError
 from lib.images import Image, Images, find_images, tell
 from lib.routetable import table_of_subnet
@@ -195,6 +195,7 @@ def iam_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
         "BUCKET": bucket.name,
         "PREFIX": bucket.prefix,
         "SNAPSHOT": bucket.key(buckets.SNAPSHOT),
+        "DISK": disk_name(config),
         "BROUGHT_ROUTE_TABLE": brought_route_table(aws, config),
     }
 
