@@ -206,6 +206,7 @@ def ensure_master(
     step("Addons")
     env = kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id, restore=p.restore)
     env["ADDONS"] = addons.ensure_addons(aws, config, facts.bucket, env)
+    env |= plan.download_settings(p, p.images.master)
 
     step("Master")
     data = master.launch_data(
@@ -214,9 +215,11 @@ def ensure_master(
         profile=profile,
         key_name=key_name,
         interface_id=interface_id,
-        user_data=userdata.render("master", env | plan.download_settings(p, p.images.master)),
+        user_data=userdata.render("master", env),
     )
-    template_id = selfheal.ensure_template(aws, config, data, found=templates.get(config.master_name))
+    template_id = selfheal.ensure_template(
+        aws, config, selfheal.launch_data(aws, data, env), found=templates.get(config.master_name)
+    )
     instance_id, runs = master.ensure_master(aws, config, data=data)
     return Master(instance_id, public_ip, runs, template_id)
 

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universa
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import iam, minions
+from lib import alarms, iam, minions, userdata
 from lib.aws import Aws, became, error_code, tag_list, tag_words, tags_of, unless
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ _MISSING = "ResourceNotFoundException"
 _TARGET = "arn:{}:scheduler:::aws-sdk:ec2:runInstances"
 # What CreateSchedule answers while the role made a moment ago cannot be assumed yet. AWS has no code for it.
 _ROLE_LATE = "must allow aws eventbridge scheduler to assume the role"
+
+
+def launch_data(aws: Aws, data: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """What the schedule launches: what kube_up.py does, but it makes its alarms itself, since no run is there to."""
+    user_data = userdata.render("master", {**env, "MASTER_ALARMS": alarms.for_bootstrap(aws)})
+    return {**data, "UserData": base64.b64encode(user_data).decode()}
 
 
 def ensure_template(aws: Aws, config: Config, data: dict[str, Any], *, found: Mapping[str, Any] | None) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from bootstrap import Shell
 from conftest import REGION, Box, Result
 from helpers import (
     ID,
@@ -20,8 +22,10 @@ from helpers import (
     named,
     only,
     part,
+    settings,
     settle,
     shape,
+    user_data,
 )
 from policies import may
 
@@ -111,6 +115,63 @@ def test_a_dead_master_comes_back_by_itself_with_address_and_disk(healing: Box) 
     assert "Ready" in result.out
     assert set(result.changing) == {"cloudwatch:PutMetricAlarm"}  # they name an instance
     assert must(healing.up()).changing == []
+
+
+def makes_alarms(box: Box, instance: str, folder: Path) -> list[str]:
+    """Have an instance do what its user-data says of alarms; what it said of that."""
+    credentials = '{"AccessKeyId" : "sandbox", "SecretAccessKey" : "sandbox", "Token" : "token"}'
+    stubs = f"""
+        imds() {{ case $1 in */) echo role ;; *) echo '{credentials}' ;; esac; }}
+        curl() {{ command curl --connect-to ::{box.endpoint.removeprefix("http://")} "${{@/https:/http:}}"; }}
+        instance={instance}; master_device() {{ :; }}
+    """
+    ran = Shell("master", settings(user_data(box, instance)), folder).run(stubs, "eval_settings; ask_for_disk")
+    assert ran.status == 0, ran.output
+    return ran.said
+
+
+def test_a_master_that_came_back_makes_its_alarms_itself(healing: Box, tmp_path: Path) -> None:
+    assert settings(user_data(healing, master_of(healing)))["MASTER_ALARMS"] == ""  # a run makes this one's
+    alarms = healing.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    kill_master(healing)
+    healing.clock.sleep(MINUTES)
+    settle(healing)
+    new = master_of(healing)
+    assert makes_alarms(healing, new, tmp_path) == []
+    found = healing.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert [each["Dimensions"] for each in found] == [[{"Name": "InstanceId", "Value": new}]] * len(alarms)
+    assert [each["AlarmName"] for each in found] == [each["AlarmName"] for each in alarms]
+    assert must(healing.up()).changing == []
+
+
+def test_a_master_whose_alarms_are_refused_says_so_and_boots(healing: Box, tmp_path: Path) -> None:
+    kill_master(healing)
+    healing.clock.sleep(MINUTES)
+    settle(healing)
+    answer_with(healing, "cloudwatch:PutMetricAlarm", "AccessDenied", "not you", status=403)
+    said = makes_alarms(healing, master_of(healing), tmp_path)
+    assert said == [f"warning: no alarm {ID}-master-recover: AccessDenied: not you"]
+
+
+def test_the_master_may_set_its_alarms_and_no_others(healing: Box) -> None:
+    policy = healing.inventory()["iam"]["roles"][MASTER_ROLE]["policies"][MASTER_ROLE]
+    alarm = f"arn:aws:cloudwatch:{REGION}:123456789012:alarm:"
+    actions = [{"cloudwatch:AlarmActions": f"arn:aws:automate:{REGION}:ec2:{what}"} for what in ("recover", "reboot")]
+    for name in (f"{ID}-master-recover", f"{ID}-master-reboot"):
+        assert all(may(policy, "cloudwatch:PutMetricAlarm", alarm + name, action) for action in actions)
+    ends = {"cloudwatch:AlarmActions": f"arn:aws:automate:{REGION}:ec2:terminate"}
+    assert not may(policy, "cloudwatch:PutMetricAlarm", f"{alarm}{ID}-master-reboot", ends)
+    assert not may(policy, "cloudwatch:PutMetricAlarm", f"{alarm}billing", actions[0])
+    must(healing.up(KUBE_MASTER_SELF_HEAL="false"))
+    policy = healing.inventory()["iam"]["roles"][MASTER_ROLE]["policies"][MASTER_ROLE]
+    assert not may(policy, "cloudwatch:PutMetricAlarm", f"{alarm}{ID}-master-reboot", actions[1])
+
+
+def test_turning_it_on_makes_no_other_master_of_the_one_that_is_there(sandbox: Box) -> None:
+    must(sandbox.up())
+    result = must(sandbox.up(**HEAL))
+    assert "made with other settings" not in result.err
+    assert must(sandbox.up()).changing == []
 
 
 def test_what_comes_back_is_what_an_up_makes(healing: Box) -> None:
