@@ -96,14 +96,19 @@ def _foretell(
 
 
 def _refuse_out_of_reach(config: Config, group: AutoScalingGroupTypeDef, wanted: Size, template: Template) -> None:
-    """Raises KubeError when minions would have to be drained through an API that this computer cannot reach."""
+    """Raises KubeError when minions would have to be drained through an API that this computer cannot reach.
+
+    The template's new version stays the default one, and a minion that dies meanwhile comes of it. That it cannot be
+    reached is known only now: earlier in a run the master may be on its way up, or be about to be replaced.
+    """
     there = minions.living(group)
     old = sum(not template.is_current(i) for i in there)
+    meanwhile = "; until then the old minions stay, and a new one is made from the new settings" if old else ""
     if old or len(there) > wanted.desired:
         raise KubeError(
             f"minions cannot be drained: the API at {config.master_internal_ip} cannot be reached from here, "
             f"and {old} minions are outdated, {max(0, len(there) - wanted.desired)} too many",
-            hint="run the same command inside the VPC: it goes on there",
+            hint=f"run the same command inside the VPC: it goes on there{meanwhile}",
         )
 
 

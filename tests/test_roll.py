@@ -317,6 +317,13 @@ def test_a_private_master_out_of_reach_grows_only(sandbox: Box) -> None:
     must(sandbox.up(NUM_NODES=3))
     refused(sandbox.up(NUM_NODES=1), 1, "minions cannot be drained", "inside the VPC")
     assert len(minions(sandbox)) == 3
+    old = minions(sandbox)
+    words = "until then the old minions stay, and a new one is made from the new settings"
+    refused(sandbox.up(NUM_NODES=3, NODE_SIZE="t3.large"), 1, "3 minions are outdated", words)
+    assert minions(sandbox) == old
+    sandbox.client("ec2").terminate_instances(InstanceIds=old[:1])
+    sandbox.clock.sleep(30.0)
+    assert sorted(types(sandbox)) == ["t3.large", "t3.small", "t3.small"]
 
 
 def test_nothing_is_drained_before_the_new_nodes_pods_have_a_route(
