@@ -29,7 +29,6 @@ try:
         interface,
         kubeconfig,
         loadbalancers,
-        master,
         minions,
         plan,
         routetable,
@@ -63,6 +62,7 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
         step("Self-healing")
         removal.each(lambda aws, name: selfheal.delete_schedule(aws, config, name), doomed.schedule_groups)
         removal.each(lambda aws, name: selfheal.delete_group(aws, config, name), doomed.schedule_groups)
+        doomed = teardown.look_at_instances(aws, doomed)
 
     step("Load balancers")
     removal.each(loadbalancers.delete_balancer, doomed.balancers)
@@ -70,9 +70,7 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
 
     step("Instances")
     removal.each(minions.delete_group, doomed.groups)
-    removal.each(master.unprotect, doomed.protected())
-    removal.each(master.terminate, doomed.strays())
-    master.wait_terminated(aws, config)
+    teardown.end_instances(aws, doomed, removal)
     minions.wait_groups_gone(aws, config, doomed.groups)
     removal.each(minions.delete_template, doomed.templates)
     removal.each(alarms.delete_alarm, doomed.alarms)

@@ -84,6 +84,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     """The whole way up. Every step looks before it makes, so that a rerun goes on where the last one stopped."""
     step = aws.console.step
     p = plan.read_plan(aws, layers)
+    selfheal.forget(aws, p.config, p.layers.remembered)
 
     step("Staging bucket")
     staging = bucket.ensure_bucket(aws, p.config, p.bucket)
@@ -207,6 +208,7 @@ def ensure_master(
     step("Addons")
     env = kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id, restore=p.restore)
     env["ADDONS"] = addons.ensure_addons(aws, config, facts.bucket, env)
+    env |= plan.download_settings(p, p.images.master)
 
     step("Master")
     data = master.launch_data(
@@ -216,9 +218,11 @@ def ensure_master(
         key_name=key_name,
         interface_id=interface_id,
         disk_id=disk_id,
-        user_data=userdata.render("master", env | plan.download_settings(p, p.images.master)),
+        user_data=userdata.render("master", env),
     )
-    template_id = selfheal.ensure_template(aws, config, data, found=templates.get(config.master_name))
+    template_id = selfheal.ensure_template(
+        aws, config, selfheal.launch_data(aws, data, env), found=templates.get(config.master_name)
+    )
     no_snapshots = bucket.why_no_snapshots(config, facts.bucket)
     instance_id, runs = master.ensure_master(aws, config, data=data, no_snapshots=no_snapshots)
     return Master(instance_id, public_ip, runs, template_id)

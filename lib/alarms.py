@@ -42,11 +42,20 @@ def _drift(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return f": {', '.join(changed)}" if changed else ""
 
 
+def for_bootstrap(aws: Aws) -> str:
+    """The same alarms, for a master that makes its own (templates/bootstrap-master.sh): METRIC:MINUTES:ACTION, each."""
+    return " ".join(f"{metric}:{minutes}:{_arn(aws, action)}" for action, metric, minutes in _ACTIONS)
+
+
+def _arn(aws: Aws, action: str) -> str:
+    return f"arn:{aws.partition}:automate:{aws.region}:ec2:{action}"
+
+
 def _wanted(aws: Aws, config: Config, instance_id: str) -> Iterator[dict[str, Any]]:
     for action, metric, minutes in _ACTIONS:
         yield {
             "AlarmName": _name(config, action),
-            "AlarmActions": [f"arn:{aws.partition}:automate:{aws.region}:ec2:{action}"],
+            "AlarmActions": [_arn(aws, action)],
             "ActionsEnabled": True,
             "Namespace": "AWS/EC2",
             "MetricName": metric,

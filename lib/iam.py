@@ -71,10 +71,18 @@ def ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str
     The minions' role has no policy: a kubelet with --cloud-provider=external makes no AWS call.
     """
     name = role_name(config, role)
-    policy = policy_document("master-policy", values) if role == "master" else None
+    policy = _masters_policy(config, values) if role == "master" else None
     ensure_role(aws, config, name, trust=policy_document("trust", values), policy=policy)
     _ensure_instance_profile(aws, config, name)
     return name
+
+
+def _masters_policy(config: Config, values: Mapping[str, str]) -> dict[str, Any]:
+    """A master that AWS makes by itself makes its alarms itself, too; others have no right to."""
+    policy = policy_document("master-policy", values)
+    if config.kube_master_self_heal:
+        policy["Statement"] += policy_document("master-alarms-policy", values)["Statement"]
+    return policy
 
 
 def ensure_role(aws: Aws, config: Config, name: str, *, trust: dict[str, Any], policy: dict[str, Any] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -305,19 +305,27 @@ def terminate(aws: Aws, instance_id: str) -> None:
     aws.remove("delete", instance_id, lambda: aws.ec2.terminate_instances(InstanceIds=[instance_id]))
 
 
-def wait_terminated(aws: Aws, config: Config) -> None:
-    """Return once none of the cluster's instances is left. Raises WaitExpired with those that are."""
+def wait_terminated(
+    aws: Aws, config: Config, *, seconds: float, is_new: Callable[[InstanceTypeDef], bool]
+) -> list[InstanceTypeDef]:
+    """[] once none of the cluster's instances is left; before that those that `is_new` knows and that are not leaving.
+
+    Raises WaitExpired with those that are left.
+    """
     left: list[str] = []
 
-    def gone() -> bool | None:
-        left[:] = [f"{i['InstanceId']} ({i['State']['Name']})" for i in own_instances(aws, config)]
-        return None if left else True
+    def gone() -> list[InstanceTypeDef] | None:
+        found = own_instances(aws, config)
+        left[:] = [f"{i['InstanceId']} ({i['State']['Name']})" for i in found]
+        new = [i for i in found if i["State"]["Name"] != "shutting-down" and is_new(i)]
+        return None if found and not new else new
 
-    if not aws.dry_run:
-        aws.wait(
-            "the instances to be gone",
-            gone,
-            seconds=config.kube_wait_delete_seconds,
-            progress=lambda: f"{len(left)} left",
-            at_end=lambda: Known(f"still there: {', '.join(left[:10])}; run the same command again"),
-        )
+    if aws.dry_run:
+        return []
+    return aws.wait(
+        "the instances to be gone",
+        gone,
+        seconds=max(0, round(seconds)),
+        progress=lambda: f"{len(left)} left",
+        at_end=lambda: Known(f"still there: {', '.join(left[:10])}; run the same command again"),
+    )

@@ -53,6 +53,7 @@ class Template:
 
 
 _PERSONAL = "KeyName"
+SURGE_TAG = "kube-up/replacing-one-of"  # on the group: its size before it got one more for a replacement
 _SHOWN = 20  # minions of a group that a dry run lists
 
 # By which settings a person knows the parts of a version.
@@ -346,6 +347,44 @@ def _repair_group_tags(aws: Aws, config: Config, found: AutoScalingGroupTypeDef)
     if missing:
         words = tag_words(there, {t["Key"]: t["Value"] for t in missing}) or "its tags for its instances too"
         aws.change("tag", f"group {name} with {words}", lambda: aws.autoscaling.create_or_update_tags(Tags=missing))
+
+
+# --- one more for a while, in a group whose size is not ours alone to say (lib/roll.py)
+
+
+def surge(group: AutoScalingGroupTypeDef) -> int:
+    """How many of the group's DesiredCapacity are there only until a replacement is done: 1 or 0.
+
+    The tag says what it was before. It is set first and taken off last, so that what was killed in between shows.
+    """
+    before = _surge_tag(group)
+    return int(before is not None and before.isdecimal() and group["DesiredCapacity"] > int(before))
+
+
+def _surge_tag(group: AutoScalingGroupTypeDef) -> str | None:
+    return next((tag.get("Value", "") for tag in group["Tags"] if tag["Key"] == SURGE_TAG), None)
+
+
+def _surge_tag_id(name: str) -> dict[str, Any]:
+    return {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": SURGE_TAG}
+
+
+def mark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
+    """Say on the group how large it is before it gets one more."""
+    name, before = group["AutoScalingGroupName"], group["DesiredCapacity"]
+    if _surge_tag(group) != str(before):
+        words = f"group {name} with {SURGE_TAG}={before}"
+        tag: Any = {**_surge_tag_id(name), "Value": str(before), "PropagateAtLaunch": False}
+        aws.change("tag", words, lambda: aws.autoscaling.create_or_update_tags(Tags=[tag]))
+
+
+def unmark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
+    """Take that off again."""
+    name, before = group["AutoScalingGroupName"], _surge_tag(group)
+    if before is not None:
+        tag: Any = _surge_tag_id(name)
+        words = f"tag {SURGE_TAG}={before} of group {name}"
+        aws.remove("delete", words, lambda: aws.autoscaling.delete_tags(Tags=[tag]))
 
 
 def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupTypeDef | None:

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import addons, beforehand, kubeenv, preflight, releases, snapshots, state, upgrade, userdata
+from lib import addons, alarms, beforehand, kubeenv, preflight, releases, snapshots, state, upgrade, userdata
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES, explain
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
-from lib.disk import check_found, find_disk
+from lib.disk import check_found, disk_name, find_disk
 from lib.errors import KubeError, SettingError
 from lib.images import Image, Images, find_images, tell
 from lib.routetable import table_of_subnet
@@ -113,6 +113,8 @@ def _check_user_data(aws: Aws, plan: Plan) -> None:
         aws, plan.config, facts, public_ip="203.0.113.113", disk_id=f"vol-{long_id}", restore=plan.restore
     )
     env["ADDONS"] = " ".join(f"{name}:{sha256}" for name in addons.chosen(plan.config))
+    if plan.config.kube_master_self_heal:
+        env["MASTER_ALARMS"] = alarms.for_bootstrap(aws)
     userdata.render("master", env | download_settings(plan, plan.images.master))
     minion = kubeenv.minion_env(aws, plan.config, facts, join_token="abcdef.0123456789abcdef")  # noqa: S106 no token
     userdata.render("minion", minion | download_settings(plan, plan.images.node))
@@ -195,6 +197,8 @@ def iam_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
         "BUCKET": bucket.name,
         "PREFIX": bucket.prefix,
         "SNAPSHOT": bucket.key(buckets.SNAPSHOT),
+        "MASTER_NAME": config.master_name,
+        "DISK": disk_name(config),
         "BROUGHT_ROUTE_TABLE": brought_route_table(aws, config),
     }
 

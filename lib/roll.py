@@ -2,7 +2,8 @@
 
 Where it stands is read from the account and the API in each turn, never kept: a run that was killed anywhere is gone on
 with by the next. More than the wanted number means that one can go; the wanted number with one outdated, that one more
-is needed first.
+is needed first. With the cluster autoscaler the wanted number is the group's own, which may change meanwhile; a tag on
+the group says then that one more of it is ours.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def settle_minions(
     group = minions.wait_in_service(aws, config, name)
     if group is None:
         return
-    wanted = minions.wanted_size(config, group["DesiredCapacity"])
+    wanted = _wanted(config, group)
     if aws.dry_run:
         _foretell(aws, group, wanted, template, data)
         return
@@ -43,7 +44,7 @@ def settle_minions(
         _refuse_out_of_reach(config, group, wanted, template)
         return
     while True:
-        there = minions.living(group)
+        there, wanted = minions.living(group), _wanted(config, group)
         nodes = _nodes(aws, config, api)
         old = [i for i in there if not template.is_current(i)]
         if len(there) > wanted.desired:
@@ -52,18 +53,30 @@ def settle_minions(
             _remove(aws, config, api, group, victim["InstanceId"], nodes=nodes, wanted=wanted, why=why)
         elif old:
             aws.console.say(f"{len(old)} to be replaced: one more minion first")
-            more = wanted.desired + 1
-            minions.set_size(aws, group, Size(min(wanted.least, more), max(wanted.most, more), more))
+            _add_one(aws, config, group, wanted)
         else:
             break
         group = minions.wait_in_service(aws, config, name)
         if group is None:
             return
+    minions.unmark_surge(aws, group)
     minions.set_size(aws, group, wanted)
     for instance in there:
         node = nodes.get(instance["InstanceId"])
         if node and drain.is_ours(node):
             drain.uncordon(aws, api, node)
+
+
+def _wanted(config: Config, group: AutoScalingGroupTypeDef) -> Size:
+    """What the group should have now, the one more of a replacement that is under way left out."""
+    return minions.wanted_size(config, group["DesiredCapacity"] - minions.surge(group))
+
+
+def _add_one(aws: Aws, config: Config, group: AutoScalingGroupTypeDef, wanted: Size) -> None:
+    if config.kube_enable_cluster_autoscaler:
+        minions.mark_surge(aws, group)
+    more = wanted.desired + 1
+    minions.set_size(aws, group, Size(min(wanted.least, more), max(wanted.most, more), more))
 
 
 def _foretell(
@@ -83,14 +96,19 @@ def _foretell(
 
 
 def _refuse_out_of_reach(config: Config, group: AutoScalingGroupTypeDef, wanted: Size, template: Template) -> None:
-    """Raises KubeError when minions would have to be drained through an API that this computer cannot reach."""
+    """Raises KubeError when minions would have to be drained through an API that this computer cannot reach.
+
+    The template's new version stays the default one, and a minion that dies meanwhile comes of it. That it cannot be
+    reached is known only now: earlier in a run the master may be on its way up, or be about to be replaced.
+    """
     there = minions.living(group)
     old = sum(not template.is_current(i) for i in there)
+    meanwhile = "; until then the old minions stay, and a new one is made from the new settings" if old else ""
     if old or len(there) > wanted.desired:
         raise KubeError(
             f"minions cannot be drained: the API at {config.master_internal_ip} cannot be reached from here, "
             f"and {old} minions are outdated, {max(0, len(there) - wanted.desired)} too many",
-            hint="run the same command inside the VPC: it goes on there",
+            hint=f"run the same command inside the VPC: it goes on there{meanwhile}",
         )
 
 
@@ -139,11 +157,13 @@ def _remove(
     wanted: Size,
     why: str,
 ) -> None:
-    """Drain the node of an instance and end it, once enough others are Ready."""
+    """Drain the node of an instance and end it, once enough others are Ready; not where the group is resized first."""
     others = {i["InstanceId"] for i in minions.living(group)} - {instance_id}
     node = nodes.get(instance_id)
     if node is not None and node.ready:
-        _wait_ready(aws, config, api, others, enough=wanted.desired - config.allowed_notready_nodes)
+        enough = wanted.desired - config.allowed_notready_nodes
+        if not _wait_ready(aws, config, api, others, enough=enough, group=group):
+            return
     if group["MinSize"] > wanted.least:
         minions.set_size(aws, group, Size(wanted.least, group["MaxSize"], group["DesiredCapacity"]))
     if node is not None:
@@ -155,13 +175,17 @@ def _remove(
                 drain.uncordon(aws, api, node)
             raise
     minions.terminate(aws, group["AutoScalingGroupName"], instance_id, why=why)
+    minions.unmark_surge(aws, group)
     if node is not None:
         drain.forget(aws, api, node)
 
 
-def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enough: int) -> None:
-    """Return once `enough` of the instances are Ready nodes whose pods can be reached. Raises WaitExpired.
+def _wait_ready(
+    aws: Aws, config: Config, api: Api, instances: set[str], *, enough: int, group: AutoScalingGroupTypeDef
+) -> bool:
+    """True once `enough` of the instances are Ready nodes whose pods can be reached. Raises WaitExpired.
 
+    False when the cluster autoscaler gives the group another size meanwhile: then another number may be enough.
     A pod is evicted only then: its successor on a node that has no route yet would be served requests, and get none.
     """
     seen = {"text": ""}
@@ -170,12 +194,19 @@ def _wait_ready(aws: Aws, config: Config, api: Api, instances: set[str], *, enou
         nodes = _nodes(aws, config, api)
         count = sum(node.ready and node.routed for key, node in nodes.items() if key in instances)
         seen["text"] = f"{count} of {enough} Ready"
-        return True if count >= enough else None
+        if count >= enough:
+            return True
+        return False if config.kube_enable_cluster_autoscaler and _is_resized(aws, group) else None
 
-    aws.wait(
+    return aws.wait(
         f"{enough} other minions to be Ready",
         ready,
         seconds=config.kube_wait_nodes_seconds,
         progress=lambda: seen["text"],
         at_end=lambda: Known(f"{seen['text']}; no minion is removed before: see kubectl get nodes, then run it again"),
     )
+
+
+def _is_resized(aws: Aws, group: AutoScalingGroupTypeDef) -> bool:
+    now = minions.find_group(aws, group["AutoScalingGroupName"])
+    return now is None or now["DesiredCapacity"] != group["DesiredCapacity"]

@@ -2,12 +2,14 @@
 
 The master's interface is the lock. EC2 refuses to launch on it while any master, a stopped one too, has it; once the
 last one is gone, the next try makes a new one at the same address, which attaches the disk and goes on. What is tried
-is in the master's launch template; whether there is one is what tells a run that there is something to keep or remove.
+is in the master's launch template; whether there is one is what tells a run that there is something to keep or remove,
+and where somebody took it away, that KUBE_MASTER_SELF_HEAL=true is remembered.
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html
 """
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import iam, minions
+from lib import alarms, iam, minions, userdata
 from lib.aws import Aws, became, error_code, tag_list, tag_words, tags_of, unless
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ _TARGET = "arn:{}:scheduler:::aws-sdk:ec2:runInstances"
 _ROLE_LATE = "must allow aws eventbridge scheduler to assume the role"
 
 
+def launch_data(aws: Aws, data: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """What the schedule launches: what kube_up.py does, but it makes its alarms itself, since no run is there to."""
+    user_data = userdata.render("master", {**env, "MASTER_ALARMS": alarms.for_bootstrap(aws)})
+    return {**data, "UserData": base64.b64encode(user_data).decode()}
+
+
 def ensure_template(aws: Aws, config: Config, data: dict[str, Any], *, found: Mapping[str, Any] | None) -> str:
     """The id of the master's launch template, '' without KUBE_MASTER_SELF_HEAL: then all of it is removed.
 
@@ -36,12 +44,29 @@ def ensure_template(aws: Aws, config: Config, data: dict[str, Any], *, found: Ma
     if config.kube_master_self_heal:
         return minions.ensure_template(aws, config, config.master_name, data, found=found).template_id
     if found is not None:
-        for name in find_groups(aws, config):
-            delete_schedule(aws, config, name)
-            delete_group(aws, config, name)
-        iam.delete_role(aws, config, config.healer_role)
+        _remove_schedule(aws, config)
         minions.delete_template(aws, found)
     return ""
+
+
+def _remove_schedule(aws: Aws, config: Config) -> None:
+    for name in find_groups(aws, config):
+        delete_schedule(aws, config, name)
+        delete_group(aws, config, name)
+    iam.delete_role(aws, config, config.healer_role)
+
+
+def forget(aws: Aws, config: Config, remembered: Mapping[str, str]) -> None:
+    """Where it is turned off and somebody took the template away: remove the rest, before a run forgets that it was on.
+
+    Only what is remembered tells of the rest then. Where the template is there, `ensure_template` removes all.
+    """
+    was_on = remembered.get("KUBE_MASTER_SELF_HEAL", "").lower() == "true"
+    if not was_on or config.kube_master_self_heal or config.kube_use_existing_master:
+        return
+    if not minions.find_templates(aws, config, config.master_name):
+        aws.console.step("Self-healing")
+        _remove_schedule(aws, config)
 
 
 def ensure_schedule(aws: Aws, config: Config, template_id: str) -> None:

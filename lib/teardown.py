@@ -128,8 +128,15 @@ class Doomed:
 
     def strays(self) -> list[str]:
         """The instances that go with no group: the master, and what someone took out of one."""
+        return [i["InstanceId"] for i in self.instances if self._is_stray(i)]
+
+    def _is_stray(self, instance: Any) -> bool:
         names = {group["AutoScalingGroupName"] for group in self.groups}
-        return [i["InstanceId"] for i in self.instances if tags_of(i).get("aws:autoscaling:groupName") not in names]
+        return tags_of(instance).get("aws:autoscaling:groupName") not in names
+
+    def is_newcomer(self, instance: Any) -> bool:
+        """Whether it is an instance that goes with no group and that was not there yet."""
+        return self._is_stray(instance) and instance["InstanceId"] not in {i["InstanceId"] for i in self.instances}
 
     def healers(self) -> list[str]:
         """The role of the schedule that makes a dead master anew, if it is there."""
@@ -221,6 +228,11 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
     )
 
 
+def look_at_instances(aws: Aws, doomed: Doomed) -> Doomed:
+    """The same with the instances that are there now: a schedule may have launched a master since."""
+    return dataclasses.replace(doomed, instances=master.own_instances(aws, doomed.config))
+
+
 def _schedule_groups(aws: Aws, config: Config, *, templates: Sequence[Any], profiles: Sequence[str]) -> Sequence[str]:
     """Not asked for where nothing else of the self-healing is there: who never had it needs no rights for it."""
     named = {template["LaunchTemplateName"] for template in templates}
@@ -276,6 +288,24 @@ class Removal:
                 self.refused[
                     -1
                 ].hint = f"in the way: {', '.join(patience.blockers)}; remove it, then run kube_down.py again"
+
+
+def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
+    """End what goes with no group, and return once no instance is left.
+
+    What turns up meanwhile is ended too: the last call of a schedule that was removed may still have been under way.
+    Raises WaitExpired.
+    """
+    end = aws.clock.monotonic() + doomed.config.kube_wait_delete_seconds
+    new: Sequence[Any] = doomed.instances
+    while True:
+        ending = dataclasses.replace(doomed, instances=new)
+        removal.each(master.unprotect, ending.protected())
+        removal.each(master.terminate, ending.strays())
+        new = master.wait_terminated(aws, doomed.config, seconds=end - aws.clock.monotonic(), is_new=doomed.is_newcomer)
+        if not new:
+            return
+        doomed = dataclasses.replace(doomed, instances=[*doomed.instances, *new])
 
 
 def _delete_waiting(delete: Callable[..., None], patience: Retry, aws: Aws, item: Any) -> None:

@@ -61,6 +61,7 @@ BEFORE: dict[str, list[Before]] = {
     "iam:PutRolePolicy": [strict_more.put_role_policy],
     "iam:CreateInstanceProfile": [strict_more.create_instance_profile],
     "autoscaling:CreateOrUpdateTags": [strict_more.group_tags],
+    "autoscaling:DeleteTags": [strict_more.group_tags],
     "elb:DescribeTags": [strict_more.balancer_tags],
     "elbv2:DescribeTags": [strict_more.balancer_tags],
     "cloudwatch:DeleteAlarms": [strict_more.delete_alarms],

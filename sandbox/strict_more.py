@@ -393,7 +393,7 @@ def group_sizes(_world: World, call: Call) -> None:
 
 
 def group_tags(_world: World, call: Call) -> None:
-    """CreateOrUpdateTags: of a group that is there, and no reserved key; moto answers 500 for the first."""
+    """CreateOrUpdateTags, DeleteTags: of a group that is there, and no reserved key; moto answers 500 for the first."""
     groups = cloud.autoscaling(call.region).autoscaling_groups
     for tag in call.params.get("Tags") or []:
         name = tag.get("ResourceId", "")

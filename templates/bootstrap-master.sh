@@ -84,6 +84,26 @@ attach() {
 ask_for_disk() {
 	rm -f "$RUN/attach"
 	master_device || attach
+	alarms
+}
+
+# alarms: those of a master that AWS made by itself (METRIC:MINUTES:ACTION...). They name an instance, and no kube_up.py has
+# made them for this one; each takes the place of the last master's. The master is not kept from booting by it.
+alarms() {
+	local each minutes action
+	rm -f "$RUN/alarm"
+	for each in $MASTER_ALARMS; do
+		minutes=${each#*:} action=${each#*:*:}
+		signed monitoring "$AWS_REGION" --output "$RUN/alarm" --retry 2 --retry-max-time 5 \
+			--data Action=PutMetricAlarm --data Version=2010-08-01 --data Namespace=AWS%2FEC2 --data Statistic=Maximum \
+			--data Period=60 --data Threshold=1 --data ActionsEnabled=true --data ComparisonOperator=GreaterThanOrEqualToThreshold \
+			--data Dimensions.member.1.Name=InstanceId --data "Dimensions.member.1.Value=$instance" \
+			--data "MetricName=${each%%:*}" --data "EvaluationPeriods=${minutes%%:*}" --data "AlarmName=$MASTER_NAME-${action##*:}" \
+			--data-urlencode "AlarmActions.member.1=$action" "https://monitoring.$AWS_REGION.$AWS_DNS_SUFFIX/" || {
+			say "warning: no alarm $MASTER_NAME-${action##*:}: $(refusal "$RUN/alarm")"
+			return 0
+		}
+	done
 }
 
 attached() {

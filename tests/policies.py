@@ -41,6 +41,8 @@ def _holds(operator: str, key: str, values: Sequence[str], context: Mapping[str,
         return values == [str(there is None).lower()]
     if operator == "StringEquals":
         return there in values
+    if operator == "ForAllValues:StringEquals":  # true of none, too; here of one
+        return there is None or there in values
     if operator in ("StringLike", "ArnEquals"):
         return there is not None and any(_like(value, there) for value in values)
     if operator == "Bool":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import REGION, Box
-from helpers import GROUP, answer_with, master_of, must, part, refused, settle
+from helpers import GROUP, answer_with, master_of, must, part, refused, settle, stop_after
 
-from sandbox import nodes
+from sandbox import cloud, nodes
 from sandbox.calls import Answer, Call
 from sandbox.world import Delays, Kube
 
@@ -203,6 +204,92 @@ def test_the_autoscalers_number_is_kept_while_nodes_are_replaced(sandbox: Box) -
     assert (types(sandbox), size(sandbox)) == (["t3.large"] * 3, [1, 3, 3])
 
 
+SCALED: dict[str, object] = {"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": 6}
+
+
+def scale(box: Box, by: int) -> None:
+    """What the cluster autoscaler does: more by a number, fewer by taking one away that nobody else is about to."""
+    group = cloud.autoscaling(REGION).autoscaling_groups[GROUP]
+    if by > 0:
+        group.set_desired_capacity(group.desired_capacity + by)
+        return
+    cordoned = {i for i, node in kube(box).nodes.items() if node["unschedulable"]}
+    idle = [state.instance.id for state in group.instance_states if state.instance.id not in cordoned][-1]
+    box.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=idle, ShouldDecrementDesiredCapacity=True
+    )
+
+
+def on_cordon(box: Box, do: Callable[[], None]) -> None:
+    """Have something happen once the first node is cordoned: the group has one more then."""
+    left = [do]
+
+    def look() -> None:
+        if left and any(node["unschedulable"] for node in kube(box).nodes.values()):
+            left.pop()()
+
+    box.aws.on_tick.append(look)
+
+
+def group_tags(box: Box) -> set[str]:
+    found = box.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    return {tag["Key"] for tag in found[0]["Tags"]}
+
+
+@pytest.mark.parametrize("by", [2, -1])
+def test_what_the_autoscaler_does_meanwhile_stays(sandbox: Box, by: int) -> None:
+    must(sandbox.up(**SCALED, NUM_NODES=3))
+    tags, to = group_tags(sandbox), 3 + by
+    on_cordon(sandbox, lambda: scale(sandbox, by))
+    result = must(sandbox.up(NODE_SIZE="t3.large"))
+    assert (types(sandbox), size(sandbox)) == (["t3.large"] * to, [1, to, 6])
+    assert "one too many" not in result.out
+    assert group_tags(sandbox) == tags
+    assert must(sandbox.up()).changing == []
+
+
+def test_what_the_autoscaler_takes_away_is_not_waited_for(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    must(sandbox.up(**SCALED, NUM_NODES=3))
+    monkeypatch.setitem(nodes.ROUTED, "status", "True")
+    ticks = [0]
+
+    def look() -> None:
+        ticks[0] += cloud.autoscaling(REGION).autoscaling_groups[GROUP].desired_capacity == 4
+        if ticks[0] == 50:
+            sandbox.aws.on_tick.remove(look)
+            scale(sandbox, -1)
+            monkeypatch.setitem(nodes.ROUTED, "status", "False")
+
+    sandbox.aws.on_tick.append(look)
+    must(sandbox.up(NODE_SIZE="t3.large"))
+    assert (types(sandbox), size(sandbox)) == (["t3.large"] * 3, [1, 3, 6])
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "autoscaling:CreateOrUpdateTags",
+        "autoscaling:UpdateAutoScalingGroup",
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+        "autoscaling:DeleteTags",
+    ],
+)
+def test_a_replacement_that_is_killed_leaves_no_more_minions_than_the_autoscaler_wants(sandbox: Box, at: str) -> None:
+    must(sandbox.up(**SCALED, NUM_NODES=3))
+    tags = group_tags(sandbox)
+    stop_after(sandbox, at)
+    assert sandbox.up(NODE_SIZE="t3.large").code == 130
+    sandbox.aws.hooks.after.pop()
+    must(sandbox.up())
+    assert (types(sandbox), size(sandbox)) == (["t3.large"] * 3, [1, 3, 6])
+    assert group_tags(sandbox) == tags
+
+
+def test_a_replacement_without_the_autoscaler_marks_nothing(cluster: Box) -> None:
+    result = must(cluster.up(NODE_SIZE="t3.large"))
+    assert not {"autoscaling:CreateOrUpdateTags", "autoscaling:DeleteTags"} & set(result.operations)
+
+
 def test_a_termination_whose_answer_is_lost_takes_one_minion_only(cluster: Box) -> None:
     must(cluster.up(NUM_NODES=3))
     operation = "autoscaling:TerminateInstanceInAutoScalingGroup"
@@ -233,6 +320,13 @@ def test_a_private_master_out_of_reach_grows_only(sandbox: Box) -> None:
     must(sandbox.up(NUM_NODES=3))
     refused(sandbox.up(NUM_NODES=1), 1, "minions cannot be drained", "inside the VPC")
     assert len(minions(sandbox)) == 3
+    old = minions(sandbox)
+    words = "until then the old minions stay, and a new one is made from the new settings"
+    refused(sandbox.up(NUM_NODES=3, NODE_SIZE="t3.large"), 1, "3 minions are outdated", words)
+    assert minions(sandbox) == old
+    sandbox.client("ec2").terminate_instances(InstanceIds=old[:1])
+    sandbox.clock.sleep(30.0)
+    assert sorted(types(sandbox)) == ["t3.large", "t3.small", "t3.small"]
 
 
 def test_nothing_is_drained_before_the_new_nodes_pods_have_a_route(

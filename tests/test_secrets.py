@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import REGION, Box, Result
-from helpers import ID, SharedBox, answer_with, bucket_of, kubeconfig, must, read_object, shared_box
+from helpers import ID, SharedBox, answer_with, bucket_of, kubeconfig, must, part, read_object, shared_box
 from policies import may
 
 from lib.config import read_layers
@@ -223,6 +223,7 @@ def test_every_object_is_encrypted(kube: Kube) -> None:
 EC2 = f"arn:aws:ec2:{REGION}:123456789012"
 OWNED = {"aws:ResourceTag/kubernetes.io/cluster/kube": "owned"}
 OTHERS = {"aws:ResourceTag/kubernetes.io/cluster/kube2": "owned", "aws:ResourceTag/KubernetesCluster": "kube2"}
+DISK = {"aws:ResourceTag/Name": "kube-master-pd"}
 TAGGED = {"aws:ResourceTag/KubernetesCluster": "kube"}
 CLAIM = {"aws:ResourceTag/kubernetes.io/created-for/pvc/name": "data"}
 ASG = f"arn:aws:autoscaling:{REGION}:123456789012:autoScalingGroup:x:autoScalingGroupName/y"
@@ -266,6 +267,10 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:AttachVolume", f"{EC2}:volume/vol-1", {}, False),
     ("ec2:DetachVolume", f"{EC2}:volume/vol-1", OWNED, True),
     ("ec2:DetachVolume", f"{EC2}:volume/vol-1", {}, False),
+    ("ec2:DetachVolume", f"{EC2}:volume/vol-1", {**OWNED, "aws:ResourceTag/Name": "kube-dynamic-pvc-1"}, True),
+    ("ec2:DetachVolume", f"{EC2}:volume/vol-1", {**OWNED, **DISK}, False),
+    ("ec2:DetachVolume", f"{EC2}:instance/i-1", OWNED, True),
+    ("ec2:AttachVolume", f"{EC2}:volume/vol-1", {**OWNED, **DISK}, True),
     ("ec2:DeleteVolume", f"{EC2}:volume/vol-1", {**OWNED, **CLAIM}, True),
     ("ec2:DeleteVolume", f"{EC2}:volume/vol-1", OWNED, False),  # the master's own disk
     ("ec2:DeleteVolume", f"{EC2}:volume/vol-1", {**OTHERS, **CLAIM}, False),
@@ -312,6 +317,11 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
         False,
     ),
 ]
+
+
+def test_the_masters_disk_bears_the_name_by_which_it_is_kept(kube: Kube) -> None:
+    names = [disk["tags"].get("Name") for disk in part(kube, "volumes").values()]
+    assert names.count(DISK["aws:ResourceTag/Name"]) == 1
 
 
 def the_policies(box: Box, role: str) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from bootstrap import Shell
 from conftest import REGION, Box, Result
 from helpers import (
     ID,
@@ -21,12 +24,15 @@ from helpers import (
     only,
     part,
     refused_untouched,
+    settings,
     settle,
     shape,
+    user_data,
 )
 from policies import may
 from test_snapshots import made_from, said_first, take_snapshot, typed
 
+from sandbox import cloud
 from sandbox.calls import Answer, Call
 from sandbox.denials import Deny
 from sandbox.faults import put
@@ -112,6 +118,63 @@ def test_a_dead_master_comes_back_by_itself_with_address_and_disk(healing: Box) 
     assert "Ready" in result.out
     assert set(result.changing) == {"cloudwatch:PutMetricAlarm"}  # they name an instance
     assert must(healing.up()).changing == []
+
+
+def makes_alarms(box: Box, instance: str, folder: Path) -> list[str]:
+    """Have an instance do what its user-data says of alarms; what it said of that."""
+    credentials = '{"AccessKeyId" : "sandbox", "SecretAccessKey" : "sandbox", "Token" : "token"}'
+    stubs = f"""
+        imds() {{ case $1 in */) echo role ;; *) echo '{credentials}' ;; esac; }}
+        curl() {{ command curl --connect-to ::{box.endpoint.removeprefix("http://")} "${{@/https:/http:}}"; }}
+        instance={instance}; master_device() {{ :; }}
+    """
+    ran = Shell("master", settings(user_data(box, instance)), folder).run(stubs, "eval_settings; ask_for_disk")
+    assert ran.status == 0, ran.output
+    return ran.said
+
+
+def test_a_master_that_came_back_makes_its_alarms_itself(healing: Box, tmp_path: Path) -> None:
+    assert settings(user_data(healing, master_of(healing)))["MASTER_ALARMS"] == ""  # a run makes this one's
+    alarms = healing.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    kill_master(healing)
+    healing.clock.sleep(MINUTES)
+    settle(healing)
+    new = master_of(healing)
+    assert makes_alarms(healing, new, tmp_path) == []
+    found = healing.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert [each["Dimensions"] for each in found] == [[{"Name": "InstanceId", "Value": new}]] * len(alarms)
+    assert [each["AlarmName"] for each in found] == [each["AlarmName"] for each in alarms]
+    assert must(healing.up()).changing == []
+
+
+def test_a_master_whose_alarms_are_refused_says_so_and_boots(healing: Box, tmp_path: Path) -> None:
+    kill_master(healing)
+    healing.clock.sleep(MINUTES)
+    settle(healing)
+    answer_with(healing, "cloudwatch:PutMetricAlarm", "AccessDenied", "not you", status=403)
+    said = makes_alarms(healing, master_of(healing), tmp_path)
+    assert said == [f"warning: no alarm {ID}-master-recover: AccessDenied: not you"]
+
+
+def test_the_master_may_set_its_alarms_and_no_others(healing: Box) -> None:
+    policy = healing.inventory()["iam"]["roles"][MASTER_ROLE]["policies"][MASTER_ROLE]
+    alarm = f"arn:aws:cloudwatch:{REGION}:123456789012:alarm:"
+    actions = [{"cloudwatch:AlarmActions": f"arn:aws:automate:{REGION}:ec2:{what}"} for what in ("recover", "reboot")]
+    for name in (f"{ID}-master-recover", f"{ID}-master-reboot"):
+        assert all(may(policy, "cloudwatch:PutMetricAlarm", alarm + name, action) for action in actions)
+    ends = {"cloudwatch:AlarmActions": f"arn:aws:automate:{REGION}:ec2:terminate"}
+    assert not may(policy, "cloudwatch:PutMetricAlarm", f"{alarm}{ID}-master-reboot", ends)
+    assert not may(policy, "cloudwatch:PutMetricAlarm", f"{alarm}billing", actions[0])
+    must(healing.up(KUBE_MASTER_SELF_HEAL="false"))
+    policy = healing.inventory()["iam"]["roles"][MASTER_ROLE]["policies"][MASTER_ROLE]
+    assert not may(policy, "cloudwatch:PutMetricAlarm", f"{alarm}{ID}-master-reboot", actions[1])
+
+
+def test_turning_it_on_makes_no_other_master_of_the_one_that_is_there(sandbox: Box) -> None:
+    must(sandbox.up())
+    result = must(sandbox.up(**HEAL))
+    assert "made with other settings" not in result.err
+    assert must(sandbox.up()).changing == []
 
 
 def test_what_comes_back_is_what_an_up_makes(healing: Box) -> None:
@@ -249,11 +312,87 @@ def test_off_again_that_was_refused_is_finished_by_the_next_run(healing: Box) ->
     assert ROLE not in healing.inventory()["iam"]["roles"]
 
 
+def test_off_again_removes_the_rest_when_somebody_took_the_template_away(healing: Box) -> None:
+    off = {"KUBE_MASTER_SELF_HEAL": "false"}
+    spoil(healing, "template")
+    dry = healing.up("--dry-run", **off)
+    assert dry.code == 3
+    assert f"would delete schedule {NAME}" in " ".join(dry.out.split())
+    answer_with(healing, "scheduler:DeleteScheduleGroup", "AccessDeniedException", "no", times=1)
+    assert healing.up(**off).code == 1
+    must(healing.up(**off))
+    assert part(healing, "schedule groups") == {}
+    assert ROLE not in healing.inventory()["iam"]["roles"]
+    again = must(healing.up())
+    assert again.changing == []
+    assert again.operations.count("ec2:DescribeLaunchTemplates") == 1
+    assert not [each for each in again.operations if each.startswith("scheduler:")]
+
+
 def test_down_removes_the_schedule_first_and_leaves_nothing(healing: Box) -> None:
     result = must(healing.down())
     assert result.changing[:2] == ["scheduler:DeleteSchedule", "scheduler:DeleteScheduleGroup"]
     healing.clock.sleep(MINUTES)
     assert healing.inventory() == {}
+
+
+def on_call(box: Box, operation: str, do: Callable[[], None], *, number: int = 1) -> None:
+    """Have something happen just before AWS does an operation for the so manieth time."""
+    left = [number]
+
+    def look(call: Call) -> None:
+        if f"{call.service}:{call.operation}" == operation:
+            left[0] -= 1
+            if left[0] == 0:
+                do()
+
+    box.aws.hooks.before.append(look)
+
+
+def fire(box: Box) -> None:
+    """The schedule's turn comes now."""
+    due = box.aws.world.state.schedules_due
+    due.update(dict.fromkeys(due, 0.0))
+    box.aws.tick()
+
+
+def test_down_ends_a_master_that_came_while_the_schedule_was_removed(healing: Box) -> None:
+    kill_master(healing)
+    settle(healing)
+    on_call(healing, "scheduler:DeleteSchedule", lambda: fire(healing))
+    result = must(healing.down())
+    assert healing.aws.world.state.invoked[-1] == "done"
+    assert result.operations.count("ec2:TerminateInstances") == 1
+    healing.clock.sleep(MINUTES)
+    assert healing.inventory() == {}
+
+
+def test_down_ends_a_master_that_comes_of_the_schedules_last_call(healing: Box) -> None:
+    kill_master(healing)
+    settle(healing)
+    group = cloud.backend("scheduler", REGION).schedule_groups[NAME]
+    last = copy.deepcopy(group.schedules[NAME])
+
+    def land() -> None:  # what the schedule had asked for before it was removed
+        cloud.backend("scheduler", REGION).schedule_groups["late"] = late = copy.copy(group)
+        late.schedules = {NAME: last}
+        healing.aws.tick()
+        del cloud.backend("scheduler", REGION).schedule_groups["late"]
+
+    # the third look at instances is the wait's first: the minions are still ending
+    on_call(healing, "ec2:DescribeInstances", land, number=3)
+    result = must(healing.down())
+    assert healing.aws.world.state.invoked[-1] == "done"
+    assert result.operations.count("ec2:TerminateInstances") == 1
+    healing.clock.sleep(MINUTES)
+    assert healing.inventory() == {}
+
+
+def test_down_asks_nothing_more_where_it_never_was_on(sandbox: Box) -> None:
+    must(sandbox.up())
+    result = must(sandbox.down())
+    before = result.operations[: result.operations.index("autoscaling:DeleteAutoScalingGroup")]
+    assert before.count("ec2:DescribeInstances") == 1
 
 
 def test_down_that_may_not_remove_the_schedule_says_so_until_it_may(healing: Box) -> None:

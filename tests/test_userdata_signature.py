@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -123,3 +124,16 @@ def test_the_disk_is_attached_with_a_right_signature(tmp_path: Path, server: HTT
         *(f"VolumeId={MASTER['MASTER_DISK_ID']}", "InstanceId=i-0abc"),
     }
     assert headers["authorization"].endswith(f"Signature={signature(request, region='us-west-2', service='ec2')}")
+
+
+def test_alarms_are_put_with_a_right_signature(tmp_path: Path, server: HTTPServer) -> None:
+    alarm = "StatusCheckFailed_System:2:arn:aws:automate:us-west-2:ec2:recover"
+    request = sent_by(tmp_path, server, f"MASTER_ALARMS='{alarm}'; alarms")
+    method, path, headers, body = request
+    assert (method, path, headers["host"]) == ("POST", "/", "monitoring.us-west-2.amazonaws.com")
+    sent = dict(urllib.parse.parse_qsl(body.decode(), strict_parsing=True))
+    assert sent["AlarmActions.member.1"] == "arn:aws:automate:us-west-2:ec2:recover"
+    assert (sent["AlarmName"], sent["EvaluationPeriods"]) == ("kubernetes-master-recover", "2")
+    assert headers["authorization"].endswith(
+        f"Signature={signature(request, region='us-west-2', service='monitoring')}"
+    )

@@ -147,6 +147,6 @@ def test_a_terminated_master_comes_back_by_itself(stage: Stage) -> None:
     assert stage.get("configmap", "kept")["data"] == {"word": "kept"}
     assert stage.instances("heals", role="minion") == minions
     said = stage.up(KUBE_AWS_INSTANCE_PREFIX="heals", NUM_NODES="1").out  # the rest is remembered
-    assert f"alarm heals-master-recover of {new}" in said, said
-    assert "2 changes" in said, said
+    assert "alarm heals-master-recover" in said, said
+    assert "nothing to do" in said, said  # its alarms, too, it has made by itself
     assert stage.run("kube_down.py", **settings).code == 0
