@@ -14,7 +14,7 @@ from lib import upgrade
 from lib.aws import tags_of
 from lib.disk import RESTORE_TAG
 from lib.errors import KubeError, SettingError
-from lib.master import find_master, how_to_end
+from lib.master import DISK_TAG, find_master, how_to_end
 from lib.pki import OBJECT as PKI
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def _for_a_new_disk(aws: Aws, config: Config, bucket: Bucket | None) -> str:
             f"say {LATEST} to restore it on a new disk, or {NONE} to begin with an empty cluster{too}",
         )
     if waiting:
-        state = waiting["State"]["Name"]
-        problem = f"the master's disk is gone, and the master {waiting['InstanceId']} ({state}) knows no other"
-        raise SettingError("KUBE_REPLACE_MASTER", problem, _replaced_too(waiting))
+        knows = tags_of(waiting).get(DISK_TAG, "no other")
+        master = f"the master {waiting['InstanceId']} ({waiting['State']['Name']}), which knows {knows}, is there"
+        raise SettingError("KUBE_REPLACE_MASTER", f"the master's disk is gone, and {master}", _replaced_too(waiting))
     if config.kube_restore_snapshot in ("", NONE):
         return ""
     wanted = _wanted(aws, config, bucket, there)

@@ -10,6 +10,7 @@ from conftest import REGION, Box
 from helpers import (
     ID,
     bucket_of,
+    drop_tags,
     kill_master,
     kubeconfig,
     master_of,
@@ -19,6 +20,7 @@ from helpers import (
     part,
     read_object,
     refused,
+    refused_untouched,
     settle,
     shape,
 )
@@ -82,6 +84,20 @@ def test_a_lost_disk_is_made_anew(sandbox: Box) -> None:
     must(sandbox.up())
     settle(sandbox)
     assert shape(sandbox) == whole
+
+
+def test_a_disk_that_has_only_lost_its_tags_is_the_masters_again_with_two_of_them(sandbox: Box) -> None:
+    must(sandbox.up())
+    settle(sandbox)
+    disk, whole = named(sandbox, "volumes", f"{ID}-master-pd"), shape(sandbox)
+    drop_tags(sandbox, disk, *part(sandbox, "volumes")[disk]["tags"])
+    master = master_of(sandbox)
+    refused_untouched(sandbox, sandbox.up(), 2, f"the master {master} (running), which knows {disk}, is there")
+    two = {"KubernetesCluster": ID, "Name": f"{ID}-master-pd"}
+    tags = [{"Key": key, "Value": value} for key, value in two.items()]
+    sandbox.client("ec2").create_tags(Resources=[disk], Tags=tags)
+    must(sandbox.up())
+    assert (master_of(sandbox), shape(sandbox)) == (master, whole)
 
 
 def block(name: str, heading: str) -> str:

@@ -285,21 +285,22 @@ def test_a_disk_that_was_restored_is_not_restored_again_once_there_are_newer_sna
     refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, "is there, and a snapshot is restored on")
 
 
-def lose_disk_alone(box: Box) -> str:
-    """The disk is lost, and its master lives; the master's id."""
+def lose_disk_alone(box: Box) -> tuple[str, str]:
+    """The disk is lost, and its master lives; the ids of both."""
     ec2, disk, master = box.client("ec2"), named(box, "volumes", DISK), master_of(box)
     ec2.detach_volume(VolumeId=disk, InstanceId=master, Force=True)
     ec2.delete_volume(VolumeId=disk)
-    return master
+    return disk, master
 
 
 @pytest.mark.parametrize("asked", ["latest", ""])
 def test_a_living_master_without_its_disk_is_made_anew_once_it_is_named(sandbox: Box, asked: str) -> None:
     must(sandbox.up())
     newest = take_snapshot(sandbox, b"one") if asked else ""
-    master = lose_disk_alone(sandbox)
+    disk, master = lose_disk_alone(sandbox)
     too = f"say KUBE_REPLACE_MASTER={master} too, which makes that master anew with the new disk"
-    words = f"KUBE_REPLACE_MASTER: the master's disk is gone, and the master {master} (running) knows no other; {too}"
+    there = f"the master {master} (running), which knows {disk}, is there"
+    words = f"KUBE_REPLACE_MASTER: the master's disk is gone, and {there}; {too}"
     for stale in ("", "i-0123456789abcdef0"):
         again = sandbox.up(KUBE_RESTORE_SNAPSHOT=asked, KUBE_REPLACE_MASTER=stale)
         said = refused_untouched(sandbox, again, 2, words)
@@ -319,7 +320,7 @@ def test_a_living_master_without_its_disk_is_made_anew_once_it_is_named(sandbox:
 def test_who_is_asked_which_snapshot_is_told_of_the_master_that_lives_too(sandbox: Box) -> None:
     must(sandbox.up())
     take_snapshot(sandbox, b"one")
-    master = lose_disk_alone(sandbox)
+    _, master = lose_disk_alone(sandbox)
     refused_untouched(sandbox, sandbox.up(), 2, f"an empty cluster; and say KUBE_REPLACE_MASTER={master} too")
     said = refused_untouched(sandbox, sandbox.up(KUBE_REPLACE_MASTER=master), 2, "with an empty cluster")
     assert master not in said
@@ -329,7 +330,7 @@ def test_who_is_asked_which_snapshot_is_told_of_the_master_that_lives_too(sandbo
 def test_a_restore_of_a_living_master_that_was_stopped_goes_on_by_itself(sandbox: Box, operation: str) -> None:
     must(sandbox.up())
     newest = take_snapshot(sandbox, b"one")
-    master = lose_disk_alone(sandbox)
+    _, master = lose_disk_alone(sandbox)
     stop_after(sandbox, operation, signal.SIGINT)
     assert sandbox.up(KUBE_RESTORE_SNAPSHOT="latest", KUBE_REPLACE_MASTER=master).code == 130
     sandbox.aws.hooks.after.clear()
