@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import botocore.loaders
 import botocore.session
+import prepared
 import pytest
 from botocore.client import ClientCreator
 from botocore.config import Config as BotoConfig
@@ -56,6 +57,7 @@ class _Server:
     clock: FakeClock
     endpoint: str
     clients: dict[tuple[str, str], Any] = field(default_factory=dict)
+    ready: dict[prepared.Key, prepared.Prepared] = field(default_factory=dict)
 
 
 class Box:
@@ -63,7 +65,7 @@ class Box:
 
     def __init__(self, server: _Server, home: Path, capture: Any) -> None:
         self.aws, self.clock, self.endpoint = server.aws, server.clock, server.endpoint
-        self.home, self._capture, self._clients = home, capture, server.clients
+        self.home, self._capture, self._clients, self._ready = home, capture, server.clients, server.ready
         self.environ: dict[str, str] = _environ(server.endpoint, home)
 
     def client(self, name: str, region: str = REGION) -> Any:
@@ -94,6 +96,16 @@ class Box:
         import kube_up
 
         return self._run(kube_up.main, argv, settings)
+
+    def cluster(self, **settings: object) -> Result:
+        """A finished cluster to begin with, as `up` makes it with these settings."""
+
+        def make() -> Result:
+            result = self.up(**settings)
+            assert result.code == 0, result.err
+            return result
+
+        return prepared.cluster(self, self._ready, make, settings)
 
     def down(self, *argv: str, **settings: object) -> Result:
         """Run kube_down.py in this process."""

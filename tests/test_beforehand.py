@@ -134,7 +134,7 @@ def test_what_the_account_may_not_have_is_refused_before_anything_is_made(
 
 
 def test_quotas_count_what_is_missing_and_not_what_is_there(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     monkeypatch.setitem(images.QUOTAS, ("ec2", "L-1216C47A"), ("vCPUs", 8.0))
     monkeypatch.setitem(images.QUOTAS, ("ec2", "L-0263D0A3"), ("addresses", 1.0))
     must(sandbox.up(NUM_NODES=3))

@@ -52,7 +52,7 @@ def test_the_account_is_as_before_and_the_run_says_so(sandbox: Box) -> None:
 
 
 def test_aws_refuses_nothing_on_the_way_down_but_what_went_along_with_its_owner(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     result = must(sandbox.down())
     refusals = {(call.operation, call.error) for call in result.calls if call.changes and call.status >= 300}
     assert refusals <= {("DisassociateRouteTable", "InvalidAssociationID.NotFound")}
@@ -67,7 +67,7 @@ def test_what_others_made_survives_to_the_last_tag(sandbox: Box) -> None:
 
 
 def test_two_clusters_side_by_side_are_apart(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     alone = sandbox.inventory()
     two: dict[str, object] = {"KUBE_AWS_INSTANCE_PREFIX": "second", "KUBE_VPC_CIDR_BASE": "172.21"}
     must(sandbox.up(**two))
@@ -91,7 +91,7 @@ def test_nothing_found_says_where_it_looked_and_touches_nothing(sandbox: Box) ->
 
 
 def test_another_region_touches_nothing(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     before = sandbox.inventory()[REGION]
     refused_untouched(sandbox, sandbox.down(KUBE_AWS_ZONE="eu-central-1a"), 1, "eu-central-1")
     assert sandbox.inventory()[REGION] == before
@@ -99,14 +99,14 @@ def test_another_region_touches_nothing(sandbox: Box) -> None:
 
 
 def test_another_clusters_name_touches_nothing(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     before = sandbox.inventory()
     refused_untouched(sandbox, sandbox.down(KUBE_AWS_INSTANCE_PREFIX="prod"), 1, "cluster prod")
     assert sandbox.inventory() == before
 
 
 def test_a_second_down_finds_nothing(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     must(sandbox.down())
     refused_untouched(sandbox, sandbox.down(), 1, "nothing of cluster")
 
@@ -143,7 +143,7 @@ def network_load_balancer(box: Box, name: str, labels: list[dict[str, str]]) -> 
 
 
 def test_load_balancers_of_both_kinds_go_with_their_groups(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     load_balancer(sandbox, "a1", TAG_LIST)
     network_load_balancer(sandbox, "a2", TAG_LIST)
     result = must(sandbox.down())
@@ -153,7 +153,7 @@ def test_load_balancers_of_both_kinds_go_with_their_groups(sandbox: Box) -> None
 
 
 def test_others_load_balancers_in_the_vpc_stay_and_are_what_stands_in_the_way(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     labels = [{"Key": "kubernetes.io/cluster/other", "Value": "owned"}]
     group = load_balancer(sandbox, "theirs", labels)
     before = sandbox.inventory()[REGION]["load balancers"]
@@ -179,7 +179,7 @@ def claim(box: Box, name: str, size: int, labels: dict[str, str] = TAGS) -> str:
 
 
 def test_claims_volumes_are_listed_by_name_and_size_before_they_go(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     ours, theirs = claim(sandbox, "orders", 7), claim(sandbox, "foreign", 9, {"kubernetes.io/cluster/other": "owned"})
     out = must(sandbox.down()).out
     assert list(part(sandbox, "volumes")) == [theirs]
@@ -190,7 +190,7 @@ def test_claims_volumes_are_listed_by_name_and_size_before_they_go(sandbox: Box)
 
 
 def test_the_masters_alarms_go(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     for name in (f"k8s-{master_of(sandbox)}-statuscheckfailure-reboot", "theirs"):
         put_alarm(sandbox, name)
     must(sandbox.down())
@@ -198,7 +198,7 @@ def test_the_masters_alarms_go(sandbox: Box) -> None:
 
 
 def test_an_alarm_whose_deletion_got_no_answer_is_no_failure(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     name = f"k8s-{master_of(sandbox)}-reboot"
     alarm = {"MetricName": "x", "Namespace": "AWS/EC2", "Period": 60, "EvaluationPeriods": 5, "Threshold": 1}
     sandbox.client("cloudwatch").put_metric_alarm(
@@ -221,7 +221,7 @@ def test_an_alarm_whose_deletion_got_no_answer_is_no_failure(sandbox: Box) -> No
 
 
 def test_a_foreign_interface_is_named_the_rest_goes_and_a_rerun_finishes(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     foreign = sandbox.client("ec2").create_network_interface(
         SubnetId=only(part(sandbox, "subnets")), Description="a lambda's"
     )["NetworkInterface"]["NetworkInterfaceId"]
@@ -240,7 +240,7 @@ def test_a_foreign_interface_is_named_the_rest_goes_and_a_rerun_finishes(sandbox
 
 
 def test_a_foreign_security_group_stays_and_keeps_the_vpc(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     vpc = only(part(sandbox, "vpcs"))
     foreign = sandbox.client("ec2").create_security_group(GroupName="theirs", Description="theirs", VpcId=vpc)[
         "GroupId"
@@ -255,7 +255,7 @@ def test_a_foreign_security_group_stays_and_keeps_the_vpc(sandbox: Box) -> None:
 
 
 def test_a_rule_of_others_that_names_our_group_stays_and_is_named(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     ec2, vpc = sandbox.client("ec2"), only(part(sandbox, "vpcs"))
     minions = only(g for g, e in part(sandbox, "security groups").items() if e["name"] == f"kubernetes-minion-{ID}")
     foreign = ec2.create_security_group(GroupName="theirs", Description="theirs", VpcId=vpc)["GroupId"]
@@ -278,7 +278,7 @@ def test_a_rule_of_others_that_names_our_group_stays_and_is_named(sandbox: Box) 
 
 
 def test_interfaces_that_leave_by_themselves_are_waited_for(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     answer_with(
         sandbox,
         "ec2:DeleteSubnet",
@@ -295,7 +295,7 @@ def test_interfaces_that_leave_by_themselves_are_waited_for(sandbox: Box) -> Non
     ["ec2:DeleteInternetGateway", "ec2:DeleteKeyPair", "iam:DeleteRole", "ec2:DeleteLaunchTemplate", "s3:DeleteBucket"],
 )
 def test_one_refusal_does_not_keep_the_rest_and_is_said(sandbox: Box, operation: str) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     answer_with(sandbox, operation, "UnauthorizedOperation", "You are not authorized to perform this operation.")
     result = sandbox.down()
     refused(result, 1, "left of cluster")
@@ -310,7 +310,7 @@ def test_one_refusal_does_not_keep_the_rest_and_is_said(sandbox: Box, operation:
 
 
 def test_keep_disk_keeps_what_is_precious_and_says_which(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     volume, disk = claim(sandbox, "orders", 7), named(sandbox, "volumes", f"{ID}-master-pd")
     address, bucket = part(sandbox, "addresses"), sandbox.inventory()["s3"]
     result = must(sandbox.down("--keep-disk"))
@@ -326,7 +326,7 @@ def test_keep_disk_keeps_what_is_precious_and_says_which(sandbox: Box) -> None:
 
 
 def test_the_next_up_uses_what_was_kept_and_a_plain_down_removes_it(sandbox: Box) -> None:
-    must(sandbox.up(NUM_NODES=3))
+    sandbox.cluster(NUM_NODES=3)
     address = only(part(sandbox, "addresses"))
     disk, pki = named(sandbox, "volumes", f"{ID}-master-pd"), read_object(sandbox, f"{REGION}/{ID}/pki.tar")
     whole = shape(sandbox)
@@ -343,7 +343,7 @@ def test_the_next_up_uses_what_was_kept_and_a_plain_down_removes_it(sandbox: Box
 
 
 def test_keep_disk_twice_is_as_good_as_once(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     must(sandbox.down("--keep-disk"))
     before = sandbox.inventory()
     result = must(sandbox.down("--keep-disk"))
@@ -352,7 +352,7 @@ def test_keep_disk_twice_is_as_good_as_once(sandbox: Box) -> None:
 
 
 def test_a_master_that_is_terminated_leaves_its_disk_to_keep(sandbox: Box) -> None:
-    must(sandbox.up(AWS_S3_BUCKET="a-name-of-mine-1"))
+    sandbox.cluster(AWS_S3_BUCKET="a-name-of-mine-1")
     must(sandbox.down("--keep-disk"))
     del sandbox.environ["NUM_NODES"]
     must(sandbox.up())  # AWS_S3_BUCKET is forgotten: the disk's tag says it
@@ -383,7 +383,7 @@ def test_a_half_made_cluster_goes_without_a_trace(sandbox: Box, last: str) -> No
 
 
 def test_roles_that_alone_are_left_go(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     answer_with(sandbox, "iam:DeleteRole", "UnauthorizedOperation", "no")
     refused(sandbox.down(), 1, "role kubernetes-master")
     sandbox.aws.hooks.before.clear()
@@ -393,7 +393,7 @@ def test_roles_that_alone_are_left_go(sandbox: Box) -> None:
 
 
 def test_a_role_of_our_name_without_our_tag_stays(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     iam = sandbox.client("iam")
     name = f"kubernetes-minion-{ID}-kubernetes-vpc-{REGION}"
     iam.untag_role(RoleName=name, TagKeys=list(TAGS))
@@ -402,7 +402,7 @@ def test_a_role_of_our_name_without_our_tag_stays(sandbox: Box) -> None:
 
 
 def test_groups_are_found_by_tag_though_no_instance_runs(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     sandbox.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=0, DesiredCapacity=0)
     settle(sandbox)
     must(sandbox.down())
@@ -410,7 +410,7 @@ def test_groups_are_found_by_tag_though_no_instance_runs(sandbox: Box) -> None:
 
 
 def test_an_instance_that_left_its_group_goes_too(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     run = sandbox.client("ec2").run_instances(
         ImageId=only({i["image"] for i in part(sandbox, "instances").values()}),
         InstanceType="t3.small",
@@ -425,7 +425,7 @@ def test_an_instance_that_left_its_group_goes_too(sandbox: Box) -> None:
 
 
 def test_other_versions_of_objects_go_too(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     s3, bucket = sandbox.client("s3"), bucket_of(sandbox)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     must(sandbox.up(NUM_NODES=3))
@@ -439,7 +439,7 @@ def test_other_versions_of_objects_go_too(sandbox: Box) -> None:
 
 
 def test_an_entry_of_our_name_that_points_elsewhere_stays(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     text = kubeconfig(sandbox).read_text()
     elsewhere = re.sub(r"server: https://\S+", "server: https://10.1.2.3", text)
     elsewhere = re.sub(r"(certificate-authority-data: )\S+", r"\1dGhlaXJz", elsewhere)
@@ -449,7 +449,7 @@ def test_an_entry_of_our_name_that_points_elsewhere_stays(sandbox: Box) -> None:
 
 
 def test_an_entry_with_the_clusters_ca_goes_though_its_address_was_let_go_before(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     stop_after(sandbox, "ec2:DeleteVolume")  # address, interface and disk are gone, and with them what the server was
     assert sandbox.down().code == 130
     sandbox.aws.hooks.after.clear()
@@ -474,7 +474,7 @@ def test_what_is_kept_of_kubeconfig_is_everything_else(sandbox: Box) -> None:
 
 def test_tags_of_the_cluster_are_the_ones_that_own(sandbox: Box) -> None:
     # "shared" is what others' subnets and VPCs get so that load balancers may use them.
-    must(sandbox.up())
+    sandbox.cluster()
     volume = claim(sandbox, "shared", 3, {OWNED: "shared"})
     must(sandbox.down())
     assert list(part(sandbox, "volumes")) == [volume]

@@ -294,7 +294,7 @@ def test_a_link_stays_a_link(sandbox: Box) -> None:
 
 
 def test_another_context_name(sandbox: Box) -> None:
-    must(sandbox.up(KUBE_CONFIG_CONTEXT="work/prod:1"))
+    sandbox.cluster(KUBE_CONFIG_CONTEXT="work/prod:1")
     data = load(kubeconfig(sandbox).read_text())
     assert data["current-context"] == data["contexts"][0]["name"] == "work/prod:1"
     must(sandbox.down())

@@ -37,7 +37,7 @@ def ssh(sandbox: Box, tmp_path: Path) -> Path:
 
 
 def test_every_machine_and_every_run_is_in_the_folder(sandbox: Box, ssh: Path, tmp_path: Path) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     out = must(collect(sandbox, str(tmp_path / "logs"))).out
     machines = [folder for folder in (tmp_path / "logs").iterdir() if folder.name != "runs"]
     assert {folder.name.rpartition("-i-")[0] for folder in machines} == {f"{ID}-master", f"{ID}-minion"}
@@ -52,7 +52,7 @@ def test_every_machine_and_every_run_is_in_the_folder(sandbox: Box, ssh: Path, t
 
 
 def test_minions_are_reached_through_the_master(sandbox: Box, ssh: Path, tmp_path: Path) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     must(collect(sandbox, str(tmp_path / "logs")))
     addresses = part(sandbox, "addresses")
     elastic = next(iter(addresses.values()))["address"]
@@ -91,5 +91,5 @@ def test_the_help_is_its_own(sandbox: Box) -> None:
 
 
 def test_an_account_without_the_cluster_has_no_logs_though_others_runs_are_here(sandbox: Box, tmp_path: Path) -> None:
-    must(sandbox.up(KUBE_AWS_INSTANCE_PREFIX="kubernetes-2"))
+    sandbox.cluster(KUBE_AWS_INSTANCE_PREFIX="kubernetes-2")
     refused(collect(sandbox, str(tmp_path / "logs")), 1, f"no machine of cluster {ID} in account")

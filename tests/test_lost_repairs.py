@@ -82,7 +82,7 @@ DRIFTS: list[tuple[Callable[[Box], None], str]] = [
 
 @pytest.fixture
 def cluster(sandbox: Box) -> Box:
-    must(sandbox.up())
+    sandbox.cluster()
     return sandbox
 
 

@@ -217,7 +217,7 @@ def test_a_failed_step_is_shown_however_long_ago(sandbox: Box) -> None:
 
 
 def test_a_minion_that_does_not_join_is_the_one_that_is_told_of(sandbox: Box) -> None:
-    must(sandbox.up(NUM_NODES=1))
+    sandbox.cluster(NUM_NODES=1)
     with _no_machine_up(sandbox, ["kube-bootstrap: step 4/6 downloads: failed: no route"]):
         shown = run(sandbox, "up", code=1, NUM_NODES=2, KUBE_WAIT_NODES_SECONDS=4)
     said = answer(shown, "error: ")

@@ -115,7 +115,7 @@ def addons(box: Box) -> set[str]:
 
 
 def test_addons_follow_their_switches(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     usual = addons(sandbox)
     assert {"cloud-controller-manager", "metrics-server"} <= usual
     assert "cluster-autoscaler" not in usual
@@ -129,7 +129,7 @@ def test_addons_follow_their_switches(sandbox: Box) -> None:
 
 
 def test_another_api_port_is_open_served_and_in_kubeconfig(sandbox: Box) -> None:
-    must(sandbox.up(KUBE_API_PORT=8443))
+    sandbox.cluster(KUBE_API_PORT=8443)
     assert server(sandbox).endswith(":8443")
     group = next(g for g in part(sandbox, "security groups").values() if g["name"] == f"kubernetes-master-{ID}")
     assert "tcp 8443-8443 0.0.0.0/0" in group["in"]
@@ -157,7 +157,7 @@ def test_machines_without_a_way_out_are_refused(sandbox: Box, name: str) -> None
 
 
 def test_minions_without_public_addresses(sandbox: Box) -> None:
-    must(sandbox.up(KUBE_ENABLE_NODE_PUBLIC_IP="false"))
+    sandbox.cluster(KUBE_ENABLE_NODE_PUBLIC_IP="false")
     assert template_data(sandbox)["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
     public = {e["tags"]["Name"]: e["public address"] for e in part(sandbox, "interfaces").values()}
     assert public[f"{ID}-minion"] is None
@@ -179,7 +179,7 @@ def test_a_brought_address_is_used_and_never_released(sandbox: Box) -> None:
 
 
 def test_minions_in_another_zone_join_the_master_that_is_there(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     memory, master = remembered(sandbox), master_of(sandbox)
     more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": f"{REGION}b"}
     said = refused_untouched(sandbox, sandbox.up(**more), 2, "KUBE_SUBNET_CIDR")
@@ -203,7 +203,7 @@ def test_minions_in_another_zone_join_the_master_that_is_there(sandbox: Box) -> 
 
 
 def test_minions_in_another_subnet_of_the_zone_or_of_another_size(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NUM_NODES": 1}
     must(sandbox.up(KUBE_SUBNET_CIDR="172.20.7.0/24", **more))
     said = refused_untouched(sandbox, sandbox.up(NODE_SIZE="m7g.large", **more), 2, "KUBE_SUBNET_CIDR", "has 2 subnets")
@@ -330,7 +330,7 @@ def test_brought_dhcp_options_are_used_and_left(sandbox: Box) -> None:
 
 
 def test_another_range_moves_the_masters_address(sandbox: Box) -> None:
-    must(sandbox.up(KUBE_SUBNET_CIDR="172.20.16.0/20"))
+    sandbox.cluster(KUBE_SUBNET_CIDR="172.20.16.0/20")
     assert minion_settings(sandbox)["MASTER_INTERNAL_IP"] == "172.20.16.9"
     must(sandbox.down())
     must(sandbox.up(KUBE_VPC_CIDR_BASE="10.77", MASTER_INTERNAL_IP="10.77.0.77"))
@@ -371,7 +371,7 @@ def test_a_brought_bucket_keeps_everything_but_the_clusters_objects(sandbox: Box
 
 
 def test_a_bucket_name_that_is_free_is_made_and_removed(sandbox: Box) -> None:
-    must(sandbox.up(AWS_S3_BUCKET="company-kube"))
+    sandbox.cluster(AWS_S3_BUCKET="company-kube")
     bucket = sandbox.inventory()["s3"]["company-kube"]
     assert bucket["tags"][OWNED] == "owned"
     assert bucket["public access blocked"]
@@ -380,7 +380,7 @@ def test_a_bucket_name_that_is_free_is_made_and_removed(sandbox: Box) -> None:
 
 
 def test_a_bucket_in_another_region_is_signed_for_there(sandbox: Box) -> None:
-    must(sandbox.up(AWS_S3_REGION="eu-central-1"))
+    sandbox.cluster(AWS_S3_REGION="eu-central-1")
     name = bucket_of(sandbox)
     assert sandbox.inventory()["s3"][name]["region"] == "eu-central-1"
     assert master_settings(sandbox)["KUBE_BUCKET_REGION"] == "eu-central-1"
@@ -407,7 +407,7 @@ def test_us_east_1_takes_no_location_and_has_its_own_domain(sandbox: Box) -> Non
 
 
 def test_spot_minions(sandbox: Box) -> None:
-    must(sandbox.up(NODE_SPOT_PRICE="0.05"))
+    sandbox.cluster(NODE_SPOT_PRICE="0.05")
     options = template_data(sandbox)["InstanceMarketOptions"]
     assert options["MarketType"] == "spot"
     assert options["SpotOptions"]["MaxPrice"] == "0.05"
@@ -418,7 +418,7 @@ def test_spot_minions(sandbox: Box) -> None:
     ("master", "node"), [("m7g.large", "m7g.large"), ("t3.medium", "m7g.large"), ("t4g.small", "t3.small")]
 )
 def test_each_role_gets_the_image_and_downloads_of_its_architecture(sandbox: Box, master: str, node: str) -> None:
-    must(sandbox.up(MASTER_SIZE=master, NODE_SIZE=node))
+    sandbox.cluster(MASTER_SIZE=master, NODE_SIZE=node)
     images = {i["ImageId"]: i["Architecture"] for i in sandbox.client("ec2").describe_images()["Images"]}
     roles = {i["tags"]["Name"]: i for i in part(sandbox, "instances").values()}
     for role, kind, found in (
@@ -481,7 +481,7 @@ def test_disks_of_another_kind_and_size(sandbox: Box) -> None:
 
 
 def test_the_ladder_is_applied_and_an_explicit_size_wins(sandbox: Box) -> None:
-    must(sandbox.up(NUM_NODES=11))
+    sandbox.cluster(NUM_NODES=11)
     assert part(sandbox, "instances")[master_of(sandbox)]["type"] == "m6i.xlarge"
     must(sandbox.down())
     must(sandbox.up(NUM_NODES=11, MASTER_SIZE="t3.medium"))
@@ -490,7 +490,7 @@ def test_the_ladder_is_applied_and_an_explicit_size_wins(sandbox: Box) -> None:
 
 def test_the_autoscalers_range_is_the_groups_and_its_choice_is_kept(sandbox: Box) -> None:
     given: dict[str, object] = {"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": 5}
-    must(sandbox.up(**given))
+    sandbox.cluster(**given)
     assert part(sandbox, "groups")[GROUP]["size"] == [1, 2, 5]
     assert "cluster-autoscaler" in addons(sandbox)
     sandbox.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=4)
@@ -504,7 +504,7 @@ def test_the_autoscalers_range_is_the_groups_and_its_choice_is_kept(sandbox: Box
 
 
 def test_as_many_nodes_as_allowed_may_be_late(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     minion = next(i for i in part(sandbox, "instances") if i != master_of(sandbox))
     hide(sandbox, minion)
     result = must(sandbox.up(ALLOWED_NOTREADY_NODES=1, CLUSTER_READY_ADDITIONAL_TIME_SECONDS=20))
@@ -520,7 +520,7 @@ def hide(box: Box, instance_id: str) -> None:
 
 
 def test_too_few_nodes_end_the_run_with_what_is_known(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     hide(sandbox, next(i for i in part(sandbox, "instances") if i != master_of(sandbox)))
     said = refused(sandbox.up(KUBE_WAIT_NODES_SECONDS=30), 1, "waited 30 s for 3 nodes", "2 of 3 Ready")
     assert "kube-bootstrap: done" in said
@@ -540,7 +540,7 @@ def test_each_wait_ends_at_its_deadline_and_says_what_it_waited_for(sandbox: Box
 
 
 def test_a_failing_bootstrap_is_shown_in_its_own_words(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     kill_master(sandbox)
     settle(sandbox)
     sandbox.aws.world.delays = Delays(host=10**6)
@@ -554,7 +554,7 @@ BROKEN = ["kube-bootstrap: step 3/8 downloads: failed: kubelet has another sha25
 
 
 def test_deletes_wait_no_longer_than_their_deadline(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     sandbox.aws.world.delays = Delays(shutting_down=600.0)
     refused(sandbox.down(KUBE_WAIT_DELETE_SECONDS=6), 1, "waited 6 s for the instances to be gone", master_of(sandbox))
     settle(sandbox, 600)
@@ -604,7 +604,7 @@ def test_outside_partition_aws_an_image_is_needed(sandbox: Box, zone: str) -> No
 
 
 def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     first = user_data(sandbox, master_of(sandbox))
     kill_master(sandbox)
     settle(sandbox)

@@ -40,7 +40,7 @@ def empty_bucket(box: Box, *, delete: bool) -> None:
 
 
 def test_without_its_ca_a_cluster_gets_no_second_one_and_goes_on_with_the_first_put_back(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     pki, entries = read_object(sandbox, PKI), kubeconfig(sandbox).read_text()
     for delete in (True, False):
         empty_bucket(sandbox, delete=delete)
@@ -53,14 +53,14 @@ def test_without_its_ca_a_cluster_gets_no_second_one_and_goes_on_with_the_first_
 
 
 def test_a_cluster_whose_bucket_is_gone_is_still_removed(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     empty_bucket(sandbox, delete=True)
     must(sandbox.down())
     assert sandbox.inventory() == {}
 
 
 def test_a_lost_ssh_key_is_made_anew_and_the_machines_keep_theirs(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     before = dict(part(sandbox, "instances"))
     for name in ("kube_aws_rsa", "kube_aws_rsa.pub"):
         (sandbox.home / ".ssh" / name).unlink()
@@ -75,7 +75,7 @@ def test_a_lost_ssh_key_is_made_anew_and_the_machines_keep_theirs(sandbox: Box) 
 
 
 def test_a_lost_disk_is_made_anew(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     whole = shape(sandbox)
     ec2 = sandbox.client("ec2")
     kill_master(sandbox)
@@ -87,7 +87,7 @@ def test_a_lost_disk_is_made_anew(sandbox: Box) -> None:
 
 
 def test_a_disk_that_has_only_lost_its_tags_is_the_masters_again_with_two_of_them(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     settle(sandbox)
     disk, whole = named(sandbox, "volumes", f"{ID}-master-pd"), shape(sandbox)
     drop_tags(sandbox, disk, *part(sandbox, "volumes")[disk]["tags"])
@@ -117,7 +117,7 @@ def block(name: str, heading: str) -> str:
 def test_the_way_back_to_a_snapshot_while_the_disk_is_there(
     sandbox: Box, name: str, heading: str, before: str, after: str
 ) -> None:
-    must(sandbox.up(KUBE_MASTER_SELF_HEAL="true", KUBERNETES_VERSION=before))
+    sandbox.cluster(KUBE_MASTER_SELF_HEAL="true", KUBERNETES_VERSION=before)
     settle(sandbox)
     taken = take_snapshot(sandbox, b"before it went wrong", release=before)
     must(sandbox.up(KUBERNETES_VERSION=after))

@@ -88,7 +88,7 @@ def test_without_kubectl_a_run_is_as_good(sandbox: Box) -> None:
 
 
 def test_a_key_pair_of_our_name_with_another_key(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     name = only(part(sandbox, "key pairs"))
     must(sandbox.down())
     key = sandbox.home / "other"
@@ -144,7 +144,7 @@ def test_a_region_that_the_account_may_not_use(sandbox: Box, operation: str) -> 
 
 
 def test_credentials_that_expire_on_the_way_down_end_it_in_one_line(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     answer_with(sandbox, "ec2:DeleteVpc", "ExpiredToken", "The security token included in the request is expired")
     said = refused(sandbox.down(), 1, "DeleteVpc", "expired")
     assert len(said.splitlines()) == 2
@@ -194,7 +194,7 @@ def test_a_stopped_run_says_what_it_made_and_that_a_rerun_goes_on(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_down_is_finished_by_the_next(sandbox: Box, number: signal.Signals, code: int) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     stop_after(sandbox, "ec2:DeleteSubnet", number)
     refused(sandbox.down(), code, "the same command again")
     sandbox.aws.hooks.after.clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Box
-from helpers import minion_settings, must
+from helpers import minion_settings
 from releasesite import Site
 
 from lib import releases
@@ -36,14 +36,14 @@ def site(_clean_environment: None) -> Iterator[Site]:
 
 
 def test_pinned_sums_are_those_of_the_sites_own_files(sandbox: Box, pinned: Path) -> None:
-    must(sandbox.up(KUBE_DOWNLOAD_MIRROR=""))
+    sandbox.cluster(KUBE_DOWNLOAD_MIRROR="")
     found = minion_settings(sandbox)
     assert found["URL_KUBELET"].startswith("https://dl.k8s.io/")
     assert [found[f"SHA256_{name}"] for name in releases.NAMES] == [f"{number:064x}" for number in range(1, 7)]
 
 
 def test_a_mirrors_own_sums_count_for_what_is_on_it(sandbox: Box, pinned: Path, site: Site) -> None:
-    must(sandbox.up(KUBE_DOWNLOAD_MIRROR=site.url))
+    sandbox.cluster(KUBE_DOWNLOAD_MIRROR=site.url)
     found = minion_settings(sandbox)
     for name in releases.NAMES:
         content = site.files[site.path(found[f"URL_{name}"])]

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,8 +53,9 @@ class Finished(SharedBox):
     def make(self) -> None:
         """Begin anew."""
         self.aws.reset()
-        kubeconfig(self).unlink(missing_ok=True)
-        must(self.up())
+        for name in (".kube", ".local"):
+            shutil.rmtree(self.home / name, ignore_errors=True)
+        self.cluster()
         self.whole = shape(self)
 
 

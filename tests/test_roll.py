@@ -17,7 +17,7 @@ from sandbox.world import Delays, Kube
 @pytest.fixture
 def cluster(sandbox: Box) -> Box:
     """A cluster of two minions."""
-    must(sandbox.up())
+    sandbox.cluster()
     return sandbox
 
 
@@ -74,7 +74,7 @@ def watch(box: Box) -> list[int]:
 
 
 def test_nodes_of_instances_that_are_gone_do_not_count(sandbox: Box) -> None:
-    must(sandbox.up(NUM_NODES=1))
+    sandbox.cluster(NUM_NODES=1)
     kube(sandbox).ghosts.append(
         {
             "metadata": {"name": "ip-172-20-0-99.us-west-2.compute.internal"},
@@ -87,7 +87,7 @@ def test_nodes_of_instances_that_are_gone_do_not_count(sandbox: Box) -> None:
 
 
 def test_two_then_four_then_one(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     must(sandbox.up(NUM_NODES=4))
     assert (len(minions(sandbox)), size(sandbox)) == (4, [4, 4, 4])
     there = minions(sandbox)
@@ -168,7 +168,7 @@ def test_whatever_a_minion_is_made_from(cluster: Box, setting: dict[str, object]
 
 
 def test_fewer_and_of_another_size_at_once(sandbox: Box) -> None:
-    must(sandbox.up(NUM_NODES=3))
+    sandbox.cluster(NUM_NODES=3)
     result = must(sandbox.up(NUM_NODES=1, NODE_SIZE="t3.large"))
     assert (types(sandbox), size(sandbox)) == (["t3.large"], [1, 1, 1])
     assert result.operations.count("autoscaling:TerminateInstanceInAutoScalingGroup") == 3
@@ -197,7 +197,7 @@ def test_a_node_that_a_person_cordoned_stays_so_and_one_of_ours_does_not(cluster
 
 def test_the_autoscalers_number_is_kept_while_nodes_are_replaced(sandbox: Box) -> None:
     given: dict[str, object] = {"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": 3}
-    must(sandbox.up(**given))
+    sandbox.cluster(**given)
     sandbox.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=3)
     settle(sandbox)
     must(sandbox.up(NODE_SIZE="t3.large"))
@@ -238,7 +238,7 @@ def group_tags(box: Box) -> set[str]:
 
 @pytest.mark.parametrize("by", [2, -1])
 def test_what_the_autoscaler_does_meanwhile_stays(sandbox: Box, by: int) -> None:
-    must(sandbox.up(**SCALED, NUM_NODES=3))
+    sandbox.cluster(**SCALED, NUM_NODES=3)
     tags, to = group_tags(sandbox), 3 + by
     on_cordon(sandbox, lambda: scale(sandbox, by))
     result = must(sandbox.up(NODE_SIZE="t3.large"))
@@ -249,7 +249,7 @@ def test_what_the_autoscaler_does_meanwhile_stays(sandbox: Box, by: int) -> None
 
 
 def test_what_the_autoscaler_takes_away_is_not_waited_for(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    must(sandbox.up(**SCALED, NUM_NODES=3))
+    sandbox.cluster(**SCALED, NUM_NODES=3)
     monkeypatch.setitem(nodes.ROUTED, "status", "True")
     ticks = [0]
 
@@ -275,7 +275,7 @@ def test_what_the_autoscaler_takes_away_is_not_waited_for(sandbox: Box, monkeypa
     ],
 )
 def test_a_replacement_that_is_killed_leaves_no_more_minions_than_the_autoscaler_wants(sandbox: Box, at: str) -> None:
-    must(sandbox.up(**SCALED, NUM_NODES=3))
+    sandbox.cluster(**SCALED, NUM_NODES=3)
     tags = group_tags(sandbox)
     stop_after(sandbox, at)
     assert sandbox.up(NODE_SIZE="t3.large").code == 130
@@ -316,7 +316,7 @@ def test_auto_scaling_is_told_no_before_it_must_be(cluster: Box) -> None:
 
 def test_a_private_master_out_of_reach_grows_only(sandbox: Box) -> None:
     private: dict[str, object] = {"KUBE_ENABLE_MASTER_PUBLIC_IP": "false"}
-    must(sandbox.up(**private))
+    sandbox.cluster(**private)
     must(sandbox.up(NUM_NODES=3))
     refused(sandbox.up(NUM_NODES=1), 1, "minions cannot be drained", "inside the VPC")
     assert len(minions(sandbox)) == 3

@@ -37,7 +37,7 @@ def test_a_run_that_went_well_says_nothing_of_it(sandbox: Box) -> None:
 
 
 def test_no_secret_is_in_it(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     must(sandbox.up())
     must(sandbox.up("--show-settings"))
     token = read_object(sandbox, f"{REGION}/{ID}/{pki.TOKEN_OBJECT}").decode()

@@ -498,7 +498,7 @@ def test_a_list_in_json_comes_in_pages_too(sandbox: Box) -> None:
 
 
 def test_two_of_a_kind_on_two_pages_are_two(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     ec2 = sandbox.client("ec2")
     for make, kind in ((ec2.create_internet_gateway, "internet-gateway"), (ec2.create_vpc, "vpc")):
         arguments = {"CidrBlock": "10.0.0.0/16"} if kind == "vpc" else {}

@@ -177,7 +177,7 @@ def watch(sandbox: Box) -> Iterator[_Watch]:
 
 def test_files_are_nobody_elses_from_the_start_whatever_the_umask(sandbox: Box, watch: _Watch) -> None:
     key = sandbox.home / "deep" / "down" / "key"
-    must(sandbox.up(AWS_SSH_KEY=key, KUBECONFIG=sandbox.home / "k" / "l" / "config"))
+    sandbox.cluster(AWS_SSH_KEY=key, KUBECONFIG=sandbox.home / "k" / "l" / "config")
     assert watch.modes, "nothing was seen"
     files = {path: mode for path, mode in watch.modes.items() if Path(path).is_dir() is False}
     assert any(".kube-up." in path for path in files)

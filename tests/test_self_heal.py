@@ -46,7 +46,7 @@ MINUTES = 4 * 60.0
 @pytest.fixture
 def healing(sandbox: Box) -> Box:
     """A finished cluster that heals itself."""
-    must(sandbox.up(**HEAL))
+    sandbox.cluster(**HEAL)
     return sandbox
 
 
@@ -171,7 +171,7 @@ def test_the_master_may_set_its_alarms_and_no_others(healing: Box) -> None:
 
 
 def test_turning_it_on_makes_no_other_master_of_the_one_that_is_there(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     result = must(sandbox.up(**HEAL))
     assert "made with other settings" not in result.err
     assert must(sandbox.up()).changing == []
@@ -389,7 +389,7 @@ def test_down_ends_a_master_that_comes_of_the_schedules_last_call(healing: Box) 
 
 
 def test_down_asks_nothing_more_where_it_never_was_on(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     result = must(sandbox.down())
     before = result.operations[: result.operations.index("autoscaling:DeleteAutoScalingGroup")]
     assert before.count("ec2:DescribeInstances") == 1
@@ -415,7 +415,7 @@ def test_another_clusters_down_leaves_it(healing: Box) -> None:
 @pytest.mark.parametrize("change", ["replaced", "upgraded"])
 def test_a_master_that_is_replaced_is_the_new_one_whoever_makes_it(sandbox: Box, change: str) -> None:
     old_version = {"KUBERNETES_VERSION": "1.36.3"} if change == "upgraded" else {}
-    must(sandbox.up(**HEAL, **old_version))
+    sandbox.cluster(**HEAL, **old_version)
     old = master_of(sandbox)
     wanted = {"KUBERNETES_VERSION": "1.37.2"} if change == "upgraded" else {"KUBE_REPLACE_MASTER": old}
     # the schedule's turn comes just when the interface is free

@@ -47,7 +47,7 @@ def test_a_rerun_that_forgets_num_nodes_keeps_it_and_says_where_from(sandbox: Bo
 
 
 def test_empty_in_the_environment_clears_what_is_remembered(sandbox: Box) -> None:
-    must(sandbox.up(NODE_SPOT_PRICE="0.05"))
+    sandbox.cluster(NODE_SPOT_PRICE="0.05")
     assert "InstanceMarketOptions" in template_data(sandbox)
     must(sandbox.up(NODE_SPOT_PRICE=""))
     assert "InstanceMarketOptions" not in template_data(sandbox)
@@ -83,7 +83,7 @@ def test_what_is_remembered_is_what_was_set_and_some_values_as_resolved(sandbox:
 
 
 def test_images_of_the_cluster_stay_though_newer_ones_are_published(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     image = template_data(sandbox)["ImageId"]
     result = must(sandbox.up())
     assert "ssm:GetParameters" not in result.operations
@@ -91,7 +91,7 @@ def test_images_of_the_cluster_stay_though_newer_ones_are_published(sandbox: Box
 
 
 def test_a_forgotten_bucket_is_found_by_the_masters_tag(sandbox: Box) -> None:
-    must(sandbox.up(AWS_S3_BUCKET="kube-of-mine-7"))
+    sandbox.cluster(AWS_S3_BUCKET="kube-of-mine-7")
     result = must(sandbox.up())
     assert result.changing == []
     assert bucket_of(sandbox) == "kube-of-mine-7"
@@ -100,7 +100,7 @@ def test_a_forgotten_bucket_is_found_by_the_masters_tag(sandbox: Box) -> None:
 
 
 def test_down_reads_what_is_remembered(sandbox: Box) -> None:
-    must(sandbox.up(KUBE_CONFIG_CONTEXT="mine", VPC_NAME="a-vpc"))
+    sandbox.cluster(KUBE_CONFIG_CONTEXT="mine", VPC_NAME="a-vpc")
     assert [c["name"] for c in yaml.safe_load(kubeconfig(sandbox).read_text())["contexts"]] == ["mine"]
     must(sandbox.down())
     assert sandbox.inventory() == {}  # the roles' names end in the VPC's
@@ -108,7 +108,7 @@ def test_down_reads_what_is_remembered(sandbox: Box) -> None:
 
 
 def test_the_file_of_settings_is_readable_and_says_what_it_is(sandbox: Box) -> None:
-    must(sandbox.up(EVICTION_HARD="memory.available<250Mi,nodefs.available<10%"))
+    sandbox.cluster(EVICTION_HARD="memory.available<250Mi,nodefs.available<10%")
     found = remembered(sandbox)
     assert found["EVICTION_HARD"] == "memory.available<250Mi,nodefs.available<10%"
     assert must(sandbox.up()).changing == []
@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_read_is_refused(sandbox: Box) -> None:
 
 
 def test_show_settings_says_where_each_comes_from_and_changes_nothing(sandbox: Box) -> None:
-    must(sandbox.up(NODE_LABELS="team=web"))
+    sandbox.cluster(NODE_LABELS="team=web")
     before = sandbox.inventory()
     out = must(sandbox.up("--show-settings", MASTER_DISK_SIZE=30)).out
     assert "NODE_LABELS=team=web  (remembered)" in out
@@ -174,7 +174,7 @@ def test_what_a_cluster_cannot_become_is_refused_before_anything(sandbox: Box) -
 
 
 def test_the_same_value_again_is_no_change(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     same: dict[str, object] = {"KUBE_SUBNET_CIDR": "172.20.0.0/24", "VPC_NAME": "kubernetes-vpc"}
     same |= {"DNS_DOMAIN": "cluster.local", "MASTER_INTERNAL_IP": "172.20.0.9", "DNS_SERVER_IP": "10.0.0.10"}
     result = must(sandbox.up(**same))

@@ -77,7 +77,7 @@ def rules(box: Box) -> dict[str, dict[str, Any]]:
 
 
 def test_snapshots_are_kept_by_number_and_all_else_that_is_overwritten_for_a_day(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     s3, name = sandbox.client("s3"), bucket_of(sandbox)
     assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
     found = rules(sandbox)
@@ -91,7 +91,7 @@ def test_snapshots_are_kept_by_number_and_all_else_that_is_overwritten_for_a_day
 
 
 def test_how_many_are_kept_can_be_changed_and_rules_of_somebodys_own_stay(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     s3, name = sandbox.client("s3"), bucket_of(sandbox)
     theirs = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": "x/"}, "Expiration": {"Days": 1}}
     both = [*s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"], theirs]
@@ -105,7 +105,7 @@ def test_how_many_are_kept_can_be_changed_and_rules_of_somebodys_own_stay(sandbo
 
 
 def test_the_master_is_told_how_often(sandbox: Box) -> None:
-    must(sandbox.up(KUBE_ETCD_SNAPSHOT_HOURS=12))
+    sandbox.cluster(KUBE_ETCD_SNAPSHOT_HOURS=12)
     assert master_settings(sandbox)["KUBE_ETCD_SNAPSHOT_HOURS"] == "12"
     assert master_settings(sandbox)["KUBE_SNAPSHOT"] == "etcd-snapshot.db.gz"
 
@@ -138,7 +138,7 @@ def test_a_brought_bucket_gets_snapshots_only_if_it_is_versioned(
 
 
 def test_down_removes_every_version_and_every_mark_of_a_deletion(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     for content in (b"one", b"two", b"three"):
         take_snapshot(sandbox, content)
     sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=KEY)
@@ -152,7 +152,7 @@ def test_down_removes_every_version_and_every_mark_of_a_deletion(sandbox: Box) -
 
 
 def test_a_lost_disk_is_not_silently_an_empty_cluster(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     take_snapshot(sandbox, b"one")
     take_snapshot(sandbox, b"two")
     lose_disk(sandbox)
@@ -163,7 +163,7 @@ def test_a_lost_disk_is_not_silently_an_empty_cluster(sandbox: Box) -> None:
 
 
 def test_the_newest_snapshot_is_restored_on_a_new_disk_and_every_rerun_knows_it(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     take_snapshot(sandbox, b"one")
     newest = take_snapshot(sandbox, b"two")
     sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=KEY)  # somebody's mistake does not lose it
@@ -186,7 +186,7 @@ def test_the_newest_snapshot_is_restored_on_a_new_disk_and_every_rerun_knows_it(
 
 
 def test_an_older_snapshot_is_restored_by_its_version(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     older = take_snapshot(sandbox, b"one")
     newest = take_snapshot(sandbox, b"two")
     lose_disk(sandbox)
@@ -197,7 +197,7 @@ def test_an_older_snapshot_is_restored_by_its_version(sandbox: Box) -> None:
 
 
 def test_none_begins_with_an_empty_cluster(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     take_snapshot(sandbox, b"one")
     lose_disk(sandbox)
     must(sandbox.up(KUBE_RESTORE_SNAPSHOT="none"))
@@ -208,7 +208,7 @@ def test_none_begins_with_an_empty_cluster(sandbox: Box) -> None:
 @pytest.mark.parametrize("operation", ["ec2:CreateVolume", "ec2:RunInstances"])
 @pytest.mark.parametrize("again", ["", "latest"])
 def test_a_restore_that_was_stopped_goes_on(sandbox: Box, operation: str, again: str) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     newest = take_snapshot(sandbox, b"one")
     lose_disk(sandbox)
     stop_after(sandbox, operation, signal.SIGINT)
@@ -255,7 +255,7 @@ def parameter(flag: str) -> str:
 
 
 def test_nothing_is_restored_over_a_disk_that_is_there_and_the_refusal_says_how_to_remove_it(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     newest = take_snapshot(sandbox, b"one")
     disk, master = named(sandbox, "volumes", DISK), master_of(sandbox)
     ended = [
@@ -276,7 +276,7 @@ def test_nothing_is_restored_over_a_disk_that_is_there_and_the_refusal_says_how_
 
 
 def test_a_disk_that_was_restored_is_not_restored_again_once_there_are_newer_snapshots(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     take_snapshot(sandbox, b"one")
     lose_disk(sandbox)
     must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
@@ -295,7 +295,7 @@ def lose_disk_alone(box: Box) -> tuple[str, str]:
 
 @pytest.mark.parametrize("asked", ["latest", ""])
 def test_a_living_master_without_its_disk_is_made_anew_once_it_is_named(sandbox: Box, asked: str) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     newest = take_snapshot(sandbox, b"one") if asked else ""
     disk, master = lose_disk_alone(sandbox)
     too = f"say KUBE_REPLACE_MASTER={master} too, which makes that master anew with the new disk"
@@ -318,7 +318,7 @@ def test_a_living_master_without_its_disk_is_made_anew_once_it_is_named(sandbox:
 
 
 def test_who_is_asked_which_snapshot_is_told_of_the_master_that_lives_too(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     take_snapshot(sandbox, b"one")
     _, master = lose_disk_alone(sandbox)
     refused_untouched(sandbox, sandbox.up(), 2, f"an empty cluster; and say KUBE_REPLACE_MASTER={master} too")
@@ -328,7 +328,7 @@ def test_who_is_asked_which_snapshot_is_told_of_the_master_that_lives_too(sandbo
 
 @pytest.mark.parametrize("operation", ["ec2:CreateVolume", "ec2:TerminateInstances"])
 def test_a_restore_of_a_living_master_that_was_stopped_goes_on_by_itself(sandbox: Box, operation: str) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     newest = take_snapshot(sandbox, b"one")
     _, master = lose_disk_alone(sandbox)
     stop_after(sandbox, operation, signal.SIGINT)
@@ -340,7 +340,7 @@ def test_a_restore_of_a_living_master_that_was_stopped_goes_on_by_itself(sandbox
 
 
 def test_a_snapshot_is_of_no_use_without_the_ca_of_which_an_earlier_version_will_do(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     take_snapshot(sandbox, b"one")
     lose_disk(sandbox)
     s3, pki = sandbox.client("s3"), {"Bucket": bucket_of(sandbox), "Key": f"{PREFIX}pki.tar"}
@@ -366,7 +366,7 @@ def test_where_no_snapshot_is_a_lost_disk_is_made_anew_and_none_is_restored(sand
 @pytest.mark.parametrize(("release", "code"), [("1.36.9", 2), ("1.37.3", 2), ("1.37.1", 0), ("", 0)])
 def test_a_snapshot_is_restored_by_its_own_minor_release(sandbox: Box, release: str, code: int) -> None:
     """Which may be a newer patch of it. One that does not say its release is believed."""
-    must(sandbox.up(NUM_NODES=1))
+    sandbox.cluster(NUM_NODES=1)
     snapshot = take_snapshot(sandbox, b"one", release=release)
     lose_disk(sandbox)
     result = sandbox.up(NUM_NODES=1, KUBE_RESTORE_SNAPSHOT="latest")
@@ -378,6 +378,6 @@ def test_a_snapshot_is_restored_by_its_own_minor_release(sandbox: Box, release: 
 
 
 def test_a_run_for_one_more_group_restores_nothing(sandbox: Box) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     more = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": f"{REGION}b", "KUBE_SUBNET_CIDR": "172.20.1.0/24"}
     refused(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest", **more), 2, "KUBE_USE_EXISTING_MASTER leaves the master alone")

@@ -119,7 +119,7 @@ def test_what_only_looks_on_80_columns(sandbox: Box, argument: str, code: int) -
 
 @pytest.mark.parametrize("script", ["up", "down"])
 def test_a_failure_on_80_columns(sandbox: Box, script: str) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     answer_with(sandbox, "ec2:DescribeVpcs", "UnauthorizedOperation", "You may not. " * 20)
     shown = on_terminal(lambda: getattr(sandbox, script)(**TERMINAL), code=1)
     readable(shown)
@@ -128,7 +128,7 @@ def test_a_failure_on_80_columns(sandbox: Box, script: str) -> None:
 
 
 def test_logs_on_80_columns(sandbox: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     ssh = tmp_path / "bin" / "ssh"
     ssh.parent.mkdir()
     ssh.write_text(

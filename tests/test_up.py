@@ -545,7 +545,7 @@ def test_the_end_of_the_certificates_is_told_and_warned_of_when_it_is_near(
 def test_a_certificate_with_few_days_left_is_renewed_by_a_reboot_of_the_master(
     sandbox: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    must(sandbox.up())
+    sandbox.cluster()
     reboots = sandbox.aws.world.state.reboots
     days = {True: datetime.timedelta(days=365), False: datetime.timedelta(days=89)}
     now = datetime.datetime.now(datetime.UTC)

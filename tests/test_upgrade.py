@@ -32,7 +32,7 @@ SETTINGS = f"{REGION}/{ID}/settings.env"
 @pytest.fixture
 def cluster(sandbox: Box) -> Box:
     """A cluster of two minions, of the minor release before."""
-    must(sandbox.up(KUBERNETES_VERSION=BEFORE))
+    sandbox.cluster(KUBERNETES_VERSION=BEFORE)
     return sandbox
 
 
@@ -113,7 +113,7 @@ def test_a_site_that_cannot_be_asked_is_no_missing_version(cluster: Box) -> None
 
 
 def test_down_by_a_minor_release_is_refused(sandbox: Box) -> None:
-    must(sandbox.up(KUBERNETES_VERSION=AFTER))
+    sandbox.cluster(KUBERNETES_VERSION=AFTER)
     refused_untouched(sandbox, sandbox.up(KUBERNETES_VERSION=BEFORE), 2, f"has {AFTER}", f"go down to {BEFORE}")
 
 
@@ -252,7 +252,7 @@ def test_a_further_group_follows_the_master_and_never_goes_before_it(cluster: Bo
 
 
 def test_back_to_the_release_of_a_snapshot_with_a_new_disk(sandbox: Box) -> None:
-    must(sandbox.up(KUBERNETES_VERSION=BEFORE))
+    sandbox.cluster(KUBERNETES_VERSION=BEFORE)
     take_snapshot(sandbox, b"all of it", release=BEFORE)
     must(sandbox.up(KUBERNETES_VERSION=AFTER))
     lose_disk(sandbox)

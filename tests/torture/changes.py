@@ -43,7 +43,7 @@ def stopped(stage: Stage, number: int, *, name: str) -> None:
     before, wanted = CHANGES[name]
     whole = _undisturbed(stage, name)[1]
     stage.empty()
-    must(stage.box.up(**before))
+    stage.box.cluster(**before)
     stop(partial(stage.box.up, **wanted), number, after=bool(number % 2))
     must(stage.box.up(**wanted))
     stage.check_whole(f"{name}, stopped and again", whole, **wanted)
@@ -69,7 +69,7 @@ def healing_down_stopped(stage: Stage, number: int) -> None:
 
 def _healing(stage: Stage) -> None:
     stage.empty()
-    must(stage.box.up(KUBE_MASTER_SELF_HEAL="true"))
+    stage.box.cluster(KUBE_MASTER_SELF_HEAL="true")
 
 
 def _undisturbed(stage: Stage, name: str) -> tuple[list[Record], Portrait]:
@@ -77,7 +77,7 @@ def _undisturbed(stage: Stage, name: str) -> tuple[list[Record], Portrait]:
     if name not in stage.changed:
         before, wanted = CHANGES[name]
         stage.empty()
-        must(stage.box.up(**before))
+        stage.box.cluster(**before)
         calls = must(stage.box.up(**wanted)).calls
         stage.changed[name] = (calls, portrait(stage.box))
     return stage.changed[name]

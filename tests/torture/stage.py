@@ -96,7 +96,7 @@ class Stage:
     def whole_cluster(self) -> None:
         """A new account with a finished cluster."""
         self.empty()
-        must(self.box.up())
+        self.box.cluster()
 
     def check_whole(self, what: str, whole: Portrait | None = None, **settings: str) -> None:
         """The account holds what an undisturbed run makes (or `whole`), and the next up changes nothing."""
