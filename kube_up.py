@@ -100,7 +100,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     p, network = ensure_network(aws, p, staging)
 
     step("Certificates")
-    authority = pki.ensure_pki(aws, p.config, staging)
+    authority = pki.ensure_pki(aws, p.config, staging, interface=p.master, disk=p.disk)
     token = pki.ensure_join_token(aws, staging)
     facts = kubeenv.Facts(
         bucket=staging,
@@ -224,7 +224,9 @@ def ensure_master(
         aws, config, selfheal.launch_data(aws, data, env), found=templates.get(config.master_name)
     )
     no_snapshots = bucket.why_no_snapshots(config, facts.bucket)
-    instance_id, runs = master.ensure_master(aws, config, data=data, no_snapshots=no_snapshots)
+    instance_id, runs = master.ensure_master(
+        aws, config, data=data, no_snapshots=no_snapshots, new_disk=disk.waits_for_restore(p.disk)
+    )
     return Master(instance_id, public_ip, runs, template_id)
 
 

@@ -84,6 +84,15 @@ def find_bucket(aws: Aws, config: Config, *, tagged: str = "") -> Bucket | None:
     return _bucket(aws, config, name=name, region=region)
 
 
+def is_there(aws: Aws, config: Config, name: str) -> bool:
+    """Whether there is a bucket of that name, whoever may use it."""
+    try:
+        aws.s3(config.aws_s3_region).head_bucket(Bucket=name, ExpectedBucketOwner=aws.account)
+    except ClientError as error:
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] != 404
+    return True
+
+
 def _bucket(aws: Aws, config: Config, *, name: str, region: str) -> Bucket:
     computed = name == default_name(aws, config)
     prefix = f"{aws.region}/{config.cluster_id}/"

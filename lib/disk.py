@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import Aws, error_code, find_ours, one, tag_specification, tags_of
+from lib.bucket import TAG as STAGING_TAG
 from lib.errors import SettingError
 from lib.sizes import iops
 
@@ -37,6 +38,25 @@ def find_disk(aws: Aws, config: Config) -> VolumeTypeDef | None:
         role=config.master_name,
     )
     return one("master disk", found, lambda volume: volume["VolumeId"])
+
+
+def find_untagged(aws: Aws, config: Config, *, known: str) -> list[str]:
+    """The ids of what must be the master's disk and lacks the cluster's tags, so that `find_disk` does not find it.
+
+    `known` is the disk that the master was made for, '' where none is known: it needs no tag at all.
+    """
+    there: Any = {"Name": "status", "Values": ["creating", "available", "in-use"]}
+
+    def ids(name: str, value: str) -> list[str]:
+        found = aws.every("describe_volumes", "Volumes", Filters=[{"Name": name, "Values": [value]}, there])
+        return [each["VolumeId"] for each in found if value == known or STAGING_TAG in tags_of(each)]
+
+    return (ids("volume-id", known) if known else []) or ids("tag:Name", disk_name(config))
+
+
+def waits_for_restore(disk: VolumeTypeDef | None) -> bool:
+    """Whether the disk is made from a snapshot, and no instance has it: whatever lives was made before it."""
+    return bool(disk and RESTORE_TAG in tags_of(disk) and not disk.get("Attachments"))
 
 
 def ensure_disk(

@@ -43,6 +43,12 @@ def find_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
     return one("master", staying or found[:1], lambda instance: instance["InstanceId"])
 
 
+def living_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
+    """The master, but for one that is on its way out. Raises Ambiguous for two."""
+    master = find_master(aws, config)
+    return None if master is None or master["State"]["Name"] == "shutting-down" else master
+
+
 def no_instance(config: Config) -> KubeError:
     """What KUBE_USE_EXISTING_MASTER is told when the master's interface has no instance."""
     return KubeError(
@@ -79,34 +85,44 @@ def launch_data(
     }
 
 
-def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any], no_snapshots: str) -> tuple[str, bool]:
+def ensure_master(
+    aws: Aws, config: Config, *, data: Mapping[str, Any], no_snapshots: str, new_disk: bool
+) -> tuple[str, bool]:
     """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
 
     The one that KUBE_REPLACE_MASTER names is terminated first, one that was made for another release of Kubernetes,
     whose successor upgrades what is on the disk, and one that was made for another disk. `data` is from `launch_data`;
-    `no_snapshots` says why the master takes none, '' where it does. Raises KubeError.
+    `no_snapshots` says why the master takes none, '' where it does; `new_disk` that no master has had the disk yet.
+    Raises KubeError.
     """
     wanted = tags_of(data["TagSpecifications"][0])
     found = find_master(aws, config)
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
         found = _wait_settled(aws, config, found["InstanceId"])
-    if found and _is_replaced(aws, config, found, wanted=wanted, no_snapshots=no_snapshots):
+    if found and _is_replaced(aws, config, found, wanted=wanted, no_snapshots=no_snapshots, new_disk=new_disk):
         _end(aws, config, found["InstanceId"])
         found = None
     if found:
+        if config.kube_replace_master:
+            aws.console.warn(
+                f"KUBE_REPLACE_MASTER: {config.kube_replace_master} is not the master, which is {found['InstanceId']}"
+            )
         return found["InstanceId"], _repair(aws, config, found, wanted=wanted)
     return _make_master(aws, config, data), False
 
 
 def _is_replaced(
-    aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str], no_snapshots: str
+    aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str], no_snapshots: str, new_disk: bool
 ) -> bool:
     """Whether the master is to go, and another to be made; says why, unless it was asked for by name."""
     master_id, was = found["InstanceId"], tags_of(found)
-    disk, version = was.get(DISK_TAG, wanted[DISK_TAG]), was.get(VERSION_TAG) or config.kubernetes_version
+    version = was.get(VERSION_TAG) or config.kubernetes_version
+    disk = was.get(DISK_TAG) or ("" if new_disk else wanted[DISK_TAG])  # the oldest do not say it
     if disk != wanted[DISK_TAG]:  # a schedule or a stopped run made it, before there was this disk
-        aws.console.say(f"master {master_id} was made for disk {disk}, and is replaced")
+        aws.console.say(
+            f"master {master_id} was made for {f'disk {disk}' if disk else 'another disk'}, and is replaced"
+        )
     elif version != config.kubernetes_version:
         words = f"Kubernetes {version} → {config.kubernetes_version}: master {master_id} is replaced; the new one "
         if no_snapshots:

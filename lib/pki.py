@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
-from lib import disk
+from lib.aws import tags_of
 from lib.errors import KubeError
+from lib.master import living_master
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
+
     from lib.aws import Aws
     from lib.bucket import Bucket
     from lib.config import Config
@@ -44,8 +47,15 @@ class Pki:
         return certificates.public_key_hash(self.ca_cert)
 
 
-def ensure_pki(aws: Aws, config: Config, bucket: Bucket) -> Pki:
-    """The CA in the bucket, made there if there is none.
+def ensure_pki(
+    aws: Aws,
+    config: Config,
+    bucket: Bucket,
+    *,
+    interface: NetworkInterfaceTypeDef | None,
+    disk: VolumeTypeDef | None,
+) -> Pki:
+    """The CA in the bucket, made there if there is none. `interface` and `disk` are the master's that are there.
 
     Raises KubeError when the object is not a CA, and when it is not there although the cluster was made with it: a
     second CA would be one that neither the master nor any minion believes.
@@ -54,7 +64,7 @@ def ensure_pki(aws: Aws, config: Config, bucket: Bucket) -> Pki:
 
     content = staging.read_object(aws, bucket, OBJECT)
     if content is None:
-        _refuse_a_second(aws, config, bucket)
+        _refuse_a_second(aws, config, bucket, interface=interface, disk=disk)
         files = _pack(certificates.make_files())
         content = staging.make_object(aws, bucket, OBJECT, files, words="certificate authorities")
         if aws.dry_run:  # it is made anew in each run until one is kept
@@ -66,13 +76,25 @@ def ensure_pki(aws: Aws, config: Config, bucket: Bucket) -> Pki:
     return pki
 
 
-def _refuse_a_second(aws: Aws, config: Config, bucket: Bucket) -> None:
-    """The disk is made after the CA, so where it is, there has been one."""
-    found = disk.find_disk(aws, config)
-    if found is not None:
+def _refuse_a_second(
+    aws: Aws,
+    config: Config,
+    bucket: Bucket,
+    *,
+    interface: NetworkInterfaceTypeDef | None,
+    disk: VolumeTypeDef | None,
+) -> None:
+    """Disk, interface and master are made after the CA, so where one of them is, there has been one."""
+    made_with = disk["VolumeId"] if disk else ""
+    if interface and not made_with:
+        # One without the tag may be of another make, so its master has to be there.
+        master = None if staging.TAG in tags_of(interface) else living_master(aws, config)
+        tagged = interface["NetworkInterfaceId"] if staging.TAG in tags_of(interface) else ""
+        made_with = master["InstanceId"] if master else tagged
+    if made_with:
         place = f"s3://{bucket.name}/{bucket.prefix}{OBJECT}"
         raise KubeError(
-            f"{place}, the cluster's CA, is gone, and {found['VolumeId']} was made with it",
+            f"{place}, the cluster's CA, is gone, and {made_with} was made with it",
             hint="put it back: docs/recovery.md, The bucket is lost. Or kube_down.py, and begin anew",
         )
 

@@ -57,7 +57,10 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     aws.console.step("Settings")
     preflight.check_regions(aws, resolve(layers, check=False))
     aws.identify()
-    layers, bucket, master = read_remembered(aws, layers)
+    found = state.find_staging(aws, resolve(layers, check=False))
+    state.refuse_another_bucket(aws, resolve(layers, check=False), found)
+    bucket, master = found.bucket, found.interface
+    layers = layers.with_remembered(state.read_settings(aws, bucket))
     refuse_changes(layers, has_master=master is not None)
     if master is not None:
         layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
@@ -72,10 +75,10 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
     config = preflight.check(aws, config, master=master, address_given=given)
-    disk = find_disk(aws, config) if bucket and not config.kube_use_existing_master else None
+    disk = _find_disk(aws, config, found)
     if disk:
         check_found(config, disk)
-    restore = snapshots.choose(aws, config, bucket, disk)
+    restore = snapshots.choose(aws, config, found, disk)
     if disk or config.kube_use_existing_master:
         upgrade.refuse(aws, layers, config, disk)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
@@ -95,6 +98,13 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     _check_user_data(aws, plan)
     beforehand.look(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
     return plan
+
+
+def _find_disk(aws: Aws, config: Config, found: state.Staging) -> VolumeTypeDef | None:
+    """The master's disk, unless the master is left alone. Without a bucket too: that can be what was lost."""
+    if config.kube_use_existing_master:
+        return None
+    return found.disk if found.looked else find_disk(aws, config)
 
 
 def _check_user_data(aws: Aws, plan: Plan) -> None:
@@ -140,8 +150,8 @@ def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
 
 def read_remembered(aws: Aws, layers: Layers) -> tuple[Layers, Bucket | None, NetworkInterfaceTypeDef | None]:
     """The layers with what is remembered of the cluster, its bucket and its master's interface."""
-    bucket, master = state.find_staging(aws, resolve(layers, check=False))
-    return layers.with_remembered(state.read_settings(aws, bucket)), bucket, master
+    found = state.find_staging(aws, resolve(layers, check=False))
+    return layers.with_remembered(state.read_settings(aws, found.bucket)), found.bucket, found.interface
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from lib import bucket as staging
 from lib import upgrade
 from lib.aws import tags_of
-from lib.disk import RESTORE_TAG
+from lib.disk import RESTORE_TAG, disk_name, find_untagged
 from lib.errors import KubeError, SettingError
-from lib.master import DISK_TAG, find_master, how_to_end
+from lib.master import DISK_TAG, find_master, how_to_end, living_master
 from lib.pki import OBJECT as PKI
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.bucket import Bucket
     from lib.config import Config
+    from lib.state import Staging
 
 LATEST, NONE = "latest", "none"
 KUBERNETES = "kubernetes-version"  # a snapshot's metadata: which release wrote what is in it (bootstrap-master.sh)
@@ -56,7 +57,7 @@ def find_snapshots(aws: Aws, bucket: Bucket | None) -> list[Snapshot]:
     return sorted(found, key=lambda snapshot: snapshot.taken, reverse=True)
 
 
-def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef | None) -> str:
+def choose(aws: Aws, config: Config, found: Staging, disk: VolumeTypeDef | None) -> str:
     """The version of the snapshot that the master's disk is, or is to be, made from; '' for none.
 
     What the disk was made from is written on it, so a rerun without KUBE_RESTORE_SNAPSHOT goes on with the same. Raises
@@ -66,20 +67,55 @@ def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef 
         _refuse_with_existing_master(config)
         return ""
     if disk is None:
-        return _for_a_new_disk(aws, config, bucket)
+        return _for_a_new_disk(aws, config, found)
     made_from = tags_of(disk).get(RESTORE_TAG, "")
     if config.kube_restore_snapshot not in ("", NONE):
-        wanted = _wanted(aws, config, bucket, find_snapshots(aws, bucket))
-        if wanted.version != made_from:
+        there = find_snapshots(aws, found.bucket)
+        goes_on = made_from and config.kube_restore_snapshot == LATEST
+        wanted = made_from if goes_on else _wanted(aws, config, found.bucket, there).version
+        if wanted != made_from:
             raise _disk_is_there(aws, config, disk)
-        aws.console.found(f"disk {disk['VolumeId']} made from snapshot {wanted}: it is not restored again")
+        _tell_restored(aws, disk, made_from, there)
     return made_from
 
 
-def _for_a_new_disk(aws: Aws, config: Config, bucket: Bucket | None) -> str:
-    """The version for a disk that is not there yet."""
+def _tell_restored(aws: Aws, disk: VolumeTypeDef, made_from: str, there: list[Snapshot]) -> None:
+    """Say which snapshot the disk is made from, which is all that is restored on it, and that there are newer ones.
+
+    Its own master takes the first of these within minutes, so a restore that was stopped must not mean them by latest.
+    """
+    mine = next((snapshot for snapshot in there if snapshot.version == made_from), None)
+    words = f"disk {disk['VolumeId']} made from snapshot {mine or made_from}: it is not restored again"
+    newer = there.index(mine) if mine else len(there)
+    if newer:
+        aws.console.warn(
+            f"{words}, and there {'are' if newer > 1 else 'is'} {newer} newer, the newest {there[0]}; "
+            f"to go back to another one name it in {_SETTING}"
+        )
+    else:
+        aws.console.found(words)
+
+
+def _refuse_lost_tags(aws: Aws, config: Config, master: InstanceTypeDef | None) -> None:
+    """Raises SettingError where the master's disk is there after all, without the tags that it is found by."""
+    lost = find_untagged(aws, config, known=tags_of(master).get(DISK_TAG, "") if master else "")
+    if lost:
+        tags = f"Key=KubernetesCluster,Value={config.cluster_id} Key=Name,Value={disk_name(config)}"
+        of = lost[0] if len(lost) == 1 else "<the one that it is>"
+        raise SettingError(
+            _SETTING,
+            f"the master's disk {' or '.join(lost)} is there, and has lost the cluster's tags",
+            f"give them back, and say nothing of snapshots: aws ec2 create-tags --resources {of} --tags {tags}",
+        )
+
+
+def _for_a_new_disk(aws: Aws, config: Config, found: Staging) -> str:
+    """The version for a disk that is not there yet. Of a cluster that begins there is nothing to look for."""
+    bucket = found.bucket
     there = find_snapshots(aws, bucket)
-    waiting = _living_master(aws, config) if bucket else None
+    waiting = living_master(aws, config) if bucket or found.interface else None
+    if bucket or found.interface:
+        _refuse_lost_tags(aws, config, waiting)
     if waiting and waiting["InstanceId"] == config.kube_replace_master:
         waiting = None
     if there and not config.kube_restore_snapshot:
@@ -144,12 +180,6 @@ def _wanted(aws: Aws, config: Config, bucket: Bucket | None, there: list[Snapsho
     return named
 
 
-def _living_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
-    """The master, but for one that is on its way out."""
-    master = find_master(aws, config)
-    return None if master is None or master["State"]["Name"] == "shutting-down" else master
-
-
 def _replaced_too(master: InstanceTypeDef) -> str:
     return f"say KUBE_REPLACE_MASTER={master['InstanceId']} too, which makes that master anew with the new disk"
 
@@ -180,14 +210,23 @@ def _disk_is_there(aws: Aws, config: Config, disk: VolumeTypeDef) -> SettingErro
 
 
 def _how_to_remove(aws: Aws, config: Config, disk: VolumeTypeDef) -> list[str]:
-    """What a person types to have the disk gone; with KUBE_MASTER_SELF_HEAL a new master would take it meanwhile."""
-    master = _living_master(aws, config)
-    held = [each["InstanceId"] for each in disk.get("Attachments", [])] or ([master["InstanceId"]] if master else [])
-    if config.kube_master_self_heal and not held:
-        return ["KUBE_MASTER_SELF_HEAL=false python kube_up.py, which brings the master back", "this again"]
-    end = how_to_end(config, held[0]) if held else []
+    """What a person types to have the disk gone; with KUBE_MASTER_SELF_HEAL a new master would take it meanwhile.
+
+    Of the instances that it may be attached to only the master is ended.
+    """
+    disk_id, master = disk["VolumeId"], find_master(aws, config)
+    holders = {each["InstanceId"] for each in disk.get("Attachments", [])}
+    of_others = holders - ({master["InstanceId"]} if master else set())
+    if master and master["State"]["Name"] == "shutting-down":
+        master = None
+    free = [f"aws ec2 detach-volume --volume-id {disk_id} --instance-id {each}" for each in sorted(of_others)]
+    if free and not master:  # one that lives may attach it at once, and is ended anyway
+        free.append(f"aws ec2 wait volume-available --volume-ids {disk_id}")
+    if config.kube_master_self_heal and not master:
+        return [*free, "KUBE_MASTER_SELF_HEAL=false python kube_up.py, which brings the master back", "this again"]
+    end = how_to_end(config, master["InstanceId"]) if master else []
     on = ["this again, with KUBE_MASTER_SELF_HEAL=true"] if config.kube_master_self_heal else []
-    return [*end, f"aws ec2 delete-volume --volume-id {disk['VolumeId']}", *on]
+    return [*free, *end, f"aws ec2 delete-volume --volume-id {disk_id}", *on]
 
 
 def _place(bucket: Bucket | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
@@ -15,10 +16,12 @@ from dotenv import dotenv_values
 from lib import bucket as staging
 from lib.aws import Aws, became, tags_of
 from lib.disk import find_disk
+from lib.errors import SettingError
 from lib.interface import find_interface
+from lib.pki import OBJECT as PKI
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
 
     from lib.bucket import Bucket
     from lib.config import Config
@@ -31,18 +34,53 @@ _HEAD = """\
 """
 
 
-def find_staging(aws: Aws, config: Config) -> tuple[Bucket | None, NetworkInterfaceTypeDef | None]:
+@dataclass(frozen=True)
+class Staging:
     """The cluster's bucket and its master's interface, as far as they are there.
+
+    `tagged` is the bucket that the interface, or else the disk, says the cluster's state is in, '' where neither does;
+    `disk` is the master's where it was looked for, which `looked` says.
+    """
+
+    bucket: Bucket | None
+    interface: NetworkInterfaceTypeDef | None
+    tagged: str
+    disk: VolumeTypeDef | None
+    looked: bool
+
+
+def find_staging(aws: Aws, config: Config) -> Staging:
+    """What is there of the cluster to begin with.
 
     The bucket is looked for where the master's interface or disk says it is, so that forgetting AWS_S3_BUCKET makes no
     second CA.
     """
     interface = find_interface(aws, config)
     tagged = tags_of(interface).get(staging.TAG, "") if interface else ""
-    if not tagged and not config.aws_s3_bucket:
-        disk = find_disk(aws, config)
-        tagged = tags_of(disk).get(staging.TAG, "") if disk else ""
-    return staging.find_bucket(aws, config, tagged=tagged), interface
+    disk = None if tagged else find_disk(aws, config)
+    looked = not tagged
+    tagged = tagged or (tags_of(disk).get(staging.TAG, "") if disk else "")
+    bucket = staging.find_bucket(aws, config, tagged=tagged)
+    return Staging(bucket=bucket, interface=interface, tagged=tagged, disk=disk, looked=looked)
+
+
+def refuse_another_bucket(aws: Aws, config: Config, found: Staging) -> None:
+    """Raises SettingError for an AWS_S3_BUCKET that is not the cluster's.
+
+    A run with it would know nothing of the cluster, and make it a second CA. Where its own bucket is gone, another one
+    will do that has the CA.
+    """
+    asked = config.aws_s3_bucket
+    if not asked or found.tagged in ("", asked):
+        return
+    if staging.is_there(aws, config, found.tagged):
+        raise SettingError("AWS_S3_BUCKET", f"the cluster's state is in {found.tagged}, not in {asked}", "leave it out")
+    if found.bucket is None or staging.read_object(aws, found.bucket, PKI) is None:
+        raise SettingError(
+            "AWS_S3_BUCKET",
+            f"the cluster's bucket {found.tagged} is gone, and {asked} does not hold the cluster's CA",
+            "leave it out, or put the CA there first: docs/recovery.md, The bucket is lost",
+        )
 
 
 def read_settings(aws: Aws, bucket: Bucket | None) -> dict[str, str]:

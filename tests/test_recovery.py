@@ -91,13 +91,20 @@ def test_a_disk_that_has_only_lost_its_tags_is_the_masters_again_with_two_of_the
     settle(sandbox)
     disk, whole = named(sandbox, "volumes", f"{ID}-master-pd"), shape(sandbox)
     drop_tags(sandbox, disk, *part(sandbox, "volumes")[disk]["tags"])
-    master = master_of(sandbox)
-    refused_untouched(sandbox, sandbox.up(), 2, f"the master {master} (running), which knows {disk}, is there")
+    master, words = master_of(sandbox), f"the master's disk {disk} is there, and has lost the cluster's tags"
     two = {"KubernetesCluster": ID, "Name": f"{ID}-master-pd"}
+    typed = " ".join(f"Key={key},Value={value}" for key, value in two.items())
+    for more in ({}, {"KUBE_RESTORE_SNAPSHOT": "none", "KUBE_REPLACE_MASTER": master}):
+        command = f"aws ec2 create-tags --resources {disk} --tags {typed}\n"
+        refused_untouched(sandbox, sandbox.up(**more), 2, words, command)
     tags = [{"Key": key, "Value": value} for key, value in two.items()]
     sandbox.client("ec2").create_tags(Resources=[disk], Tags=tags)
     must(sandbox.up())
     assert (master_of(sandbox), shape(sandbox)) == (master, whole)
+    kill_master(sandbox)  # which knew its disk
+    drop_tags(sandbox, disk, "KubernetesCluster", f"kubernetes.io/cluster/{ID}")
+    settle(sandbox)
+    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="none"), 2, words)
 
 
 def block(name: str, heading: str) -> str:

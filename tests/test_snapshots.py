@@ -10,6 +10,7 @@ from conftest import REGION, Box
 from helpers import (
     ID,
     bucket_of,
+    drop_tags,
     kill_master,
     master_of,
     master_settings,
@@ -238,7 +239,7 @@ def aws(box: Box, command: str) -> None:
     """A command of the AWS CLI, done as it does it; a wait by the simulated clock."""
     _, service, operation, *rest = command.split()
     if operation == "wait":
-        assert rest[0] == "instance-terminated"
+        assert rest[0] in ("instance-terminated", "volume-available")
         settle(box)
         return
     given: dict[str, Any] = {}
@@ -270,27 +271,62 @@ def test_nothing_is_restored_over_a_disk_that_is_there_and_the_refusal_says_how_
     must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
     assert made_from(sandbox) == newest
     terminate_master(sandbox)
-    take_snapshot(sandbox, b"two")
-    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, "first: aws ec2 delete-volume --v")
+    other = take_snapshot(sandbox, b"two")
+    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT=other), 2, "first: aws ec2 delete-volume --v")
     assert "terminate-instances" not in said
 
 
-def test_a_disk_that_was_restored_is_not_restored_again_once_there_are_newer_snapshots(sandbox: Box) -> None:
+def test_a_machine_that_only_has_the_disk_is_not_ended_for_a_restore(sandbox: Box) -> None:
     sandbox.cluster()
-    take_snapshot(sandbox, b"one")
-    lose_disk(sandbox)
+    newest, disk = take_snapshot(sandbox, b"one"), named(sandbox, "volumes", DISK)
+    terminate_master(sandbox)
+    minion = next(iter(part(sandbox, "instances")))
+    sandbox.client("ec2").attach_volume(VolumeId=disk, InstanceId=minion, Device="/dev/sdx")
+    commands = [
+        f"aws ec2 detach-volume --volume-id {disk} --instance-id {minion}",
+        f"aws ec2 wait volume-available --volume-ids {disk}",
+        f"aws ec2 delete-volume --volume-id {disk}",
+    ]
+    first = f"first: {', then '.join(commands)}\n"
+    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, first)
+    typed(sandbox, said_first(said))
     must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
+    assert made_from(sandbox) == newest
+    assert minion in part(sandbox, "instances")
+
+
+def test_a_stopped_restore_goes_on_once_its_master_has_taken_a_snapshot_and_only_another_one_is_refused(
+    sandbox: Box,
+) -> None:
+    sandbox.cluster()
+    older, restored = take_snapshot(sandbox, b"one"), take_snapshot(sandbox, b"two")
+    lose_disk(sandbox)
+    stop_after(sandbox, "ec2:RunInstances", signal.SIGINT)
+    assert sandbox.up(KUBE_RESTORE_SNAPSHOT="latest").code == 130
+    sandbox.aws.hooks.after.clear()
     settle(sandbox)
-    take_snapshot(sandbox, b"of the restored master")
-    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, "is there, and a snapshot is restored on")
+    newer = take_snapshot(sandbox, b"of the restored master")
+    result = must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
+    assert made_from(sandbox) == restored
+    assert f"made from snapshot {restored} of " in result.err
+    assert f"it is not restored again, and there is 1 newer, the newest {newer} of " in result.err
+    assert "newer" not in must(sandbox.up()).err
+    for other in (older, newer):
+        refused_untouched(
+            sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT=other), 2, "is there, and a snapshot is restored on"
+        )
 
 
 def lose_disk_alone(box: Box) -> tuple[str, str]:
     """The disk is lost, and its master lives; the ids of both."""
-    ec2, disk, master = box.client("ec2"), named(box, "volumes", DISK), master_of(box)
-    ec2.detach_volume(VolumeId=disk, InstanceId=master, Force=True)
-    ec2.delete_volume(VolumeId=disk)
+    disk, master = named(box, "volumes", DISK), master_of(box)
+    lose_disk_of(box, disk, master)
     return disk, master
+
+
+def lose_disk_of(box: Box, disk: str, master: str) -> None:
+    box.client("ec2").detach_volume(VolumeId=disk, InstanceId=master, Force=True)
+    box.client("ec2").delete_volume(VolumeId=disk)
 
 
 @pytest.mark.parametrize("asked", ["latest", ""])
@@ -313,8 +349,11 @@ def test_a_living_master_without_its_disk_is_made_anew_once_it_is_named(sandbox:
     assert made_from(sandbox) == (newest if asked == "latest" else "")
     settle(sandbox)
     assert part(sandbox, "volumes")[named(sandbox, "volumes", DISK)]["instance"] == master_of(sandbox) != master
-    for more in ({}, given):
-        assert must(sandbox.up(**more)).changing == []
+    for more, words in (({}, ""), (given, f"KUBE_REPLACE_MASTER: {master} is not the master, which is ")):
+        result = must(sandbox.up(**more))
+        assert result.changing == []
+        assert words in result.err
+        assert ("is not the master" in result.err) is bool(words)
 
 
 def test_who_is_asked_which_snapshot_is_told_of_the_master_that_lives_too(sandbox: Box) -> None:
@@ -330,6 +369,7 @@ def test_who_is_asked_which_snapshot_is_told_of_the_master_that_lives_too(sandbo
 def test_a_restore_of_a_living_master_that_was_stopped_goes_on_by_itself(sandbox: Box, operation: str) -> None:
     sandbox.cluster()
     newest = take_snapshot(sandbox, b"one")
+    drop_tags(sandbox, master_of(sandbox), "KubernetesMasterDisk")  # an older one never had it
     _, master = lose_disk_alone(sandbox)
     stop_after(sandbox, operation, signal.SIGINT)
     assert sandbox.up(KUBE_RESTORE_SNAPSHOT="latest", KUBE_REPLACE_MASTER=master).code == 130
@@ -337,6 +377,78 @@ def test_a_restore_of_a_living_master_that_was_stopped_goes_on_by_itself(sandbox
     must(sandbox.up())
     assert made_from(sandbox) == newest
     assert master_of(sandbox) != master
+
+
+# --- another bucket, or none
+
+
+def test_a_cluster_is_not_begun_anew_in_another_bucket_than_its_own(sandbox: Box) -> None:
+    sandbox.cluster()
+    newest, own = take_snapshot(sandbox, b"one"), bucket_of(sandbox)
+    other, typo = brought(sandbox, versioned=True), "my-bucket-typo"
+
+    def refused_all(*, master: str = "", latest: str = "latest") -> None:
+        for asked in (other, typo):
+            for more in ({}, {"KUBE_RESTORE_SNAPSHOT": latest, "KUBE_REPLACE_MASTER": master}):
+                words = f"AWS_S3_BUCKET: the cluster's state is in {own}, not in {asked}; leave it out\n"
+                refused_untouched(sandbox, sandbox.up(AWS_S3_BUCKET=asked, **more), 2, words)
+
+    refused_all()
+    _, master = lose_disk_alone(sandbox)
+    refused_all(master=master)
+    terminate_master(sandbox)
+    refused_all(latest="none")
+    must(sandbox.up(AWS_S3_BUCKET=own, KUBE_RESTORE_SNAPSHOT="latest"))
+    assert made_from(sandbox) == newest
+    must(sandbox.down(AWS_S3_BUCKET=own))
+    assert list(sandbox.inventory()) == ["s3"]
+
+
+def lose_bucket(box: Box, name: str) -> dict[str, bytes]:
+    """It is deleted, with all that was in it; the secrets are given back."""
+    s3, keys = box.client("s3"), (f"{PREFIX}pki.tar", f"{PREFIX}join-token")
+    secrets = {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in keys}
+    for version in s3.list_object_versions(Bucket=name)["Versions"]:
+        s3.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
+    s3.delete_bucket(Bucket=name)
+    return secrets
+
+
+def test_a_cluster_whose_bucket_is_gone_goes_on_in_another_one_only_with_its_ca(sandbox: Box) -> None:
+    sandbox.cluster()
+    own, other = bucket_of(sandbox), brought(sandbox, versioned=True)
+    secrets = lose_bucket(sandbox, own)
+    words = f"the cluster's bucket {own} is gone, and {{}} does not hold the cluster's CA; leave it out, or put the CA"
+    for asked in ("my-bucket-typo", other):
+        refused_untouched(sandbox, sandbox.up(AWS_S3_BUCKET=asked), 2, words.format(asked))
+    for key, content in secrets.items():
+        sandbox.client("s3").put_object(Bucket=other, Key=key, Body=content)
+    master = master_of(sandbox)
+    must(sandbox.up(AWS_S3_BUCKET=other))
+    must(sandbox.up())
+    assert master_of(sandbox) == master
+    assert list(sandbox.inventory()["s3"]) == [other]
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_without_bucket_and_disk_the_master_is_neither_ended_nor_given_a_second_ca(sandbox: Box, tagged: bool) -> None:
+    sandbox.cluster()
+    master, own = master_of(sandbox), bucket_of(sandbox)
+    lose_bucket(sandbox, own)
+    if not tagged:  # one that was made before there was the tag
+        drop_tags(sandbox, named(sandbox, "interfaces", f"{ID}-master"), "KubernetesStagingBucket")
+    disk = named(sandbox, "volumes", DISK)
+    drop_tags(sandbox, disk, *part(sandbox, "volumes")[disk]["tags"])
+    for replaced in ("", master):
+        refused_untouched(
+            sandbox, sandbox.up(KUBE_REPLACE_MASTER=replaced), 2, f"create-tags --resources {disk} --tags"
+        )
+    lose_disk_of(sandbox, disk, master)
+    refused_untouched(sandbox, sandbox.up(), 2, f"say KUBE_REPLACE_MASTER={master} too")
+    was_made = named(sandbox, "interfaces", f"{ID}-master") if tagged else master
+    refused(sandbox.up(KUBE_REPLACE_MASTER=master), 1, "the cluster's CA, is gone", f"{was_made} was made with it")
+    assert f"{PREFIX}pki.tar" not in sandbox.inventory()["s3"][own]["objects"]
+    assert master_of(sandbox) == master
 
 
 def test_a_snapshot_is_of_no_use_without_the_ca_of_which_an_earlier_version_will_do(sandbox: Box) -> None:
