@@ -86,7 +86,7 @@ def launch_data(
 
 
 def ensure_master(
-    aws: Aws, config: Config, *, data: Mapping[str, Any], no_snapshots: str, new_disk: bool
+    aws: Aws, config: Config, *, data: Mapping[str, Any], has: str, no_snapshots: str, new_disk: bool
 ) -> tuple[str, bool]:
     """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
 
@@ -100,7 +100,7 @@ def ensure_master(
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
         found = _wait_settled(aws, config, found["InstanceId"])
-    if found and _is_replaced(aws, config, found, wanted=wanted, no_snapshots=no_snapshots, new_disk=new_disk):
+    if found and _is_replaced(aws, config, found, wanted=wanted, has=has, no_snapshots=no_snapshots, new_disk=new_disk):
         _end(aws, config, found["InstanceId"])
         found = None
     if found:
@@ -113,11 +113,18 @@ def ensure_master(
 
 
 def _is_replaced(
-    aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str], no_snapshots: str, new_disk: bool
+    aws: Aws,
+    config: Config,
+    found: InstanceTypeDef,
+    *,
+    wanted: Mapping[str, str],
+    has: str,
+    no_snapshots: str,
+    new_disk: bool,
 ) -> bool:
     """Whether the master is to go, and another to be made; says why, unless it was asked for by name."""
     master_id, was = found["InstanceId"], tags_of(found)
-    version = was.get(VERSION_TAG) or config.kubernetes_version
+    version = was.get(VERSION_TAG) or has or config.kubernetes_version
     disk = was.get(DISK_TAG) or ("" if new_disk else wanted[DISK_TAG])  # the oldest do not say it
     if disk != wanted[DISK_TAG]:  # a schedule or a stopped run made it, before there was this disk
         aws.console.say(
@@ -125,7 +132,9 @@ def _is_replaced(
         )
     elif version != config.kubernetes_version:
         words = f"Kubernetes {version} → {config.kubernetes_version}: master {master_id} is replaced; the new one "
-        if no_snapshots:
+        if has and config.kubernetes_version == has:  # an upgrade is called off
+            aws.console.say(f"{words}goes on with what is on the disk")
+        elif no_snapshots:
             aws.console.warn(
                 f"{words}upgrades what is on the disk, and takes no snapshot of etcd before: {no_snapshots}"
             )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lib import bucket as staging
 from lib import upgrade
 from lib.aws import tags_of
-from lib.disk import RESTORE_TAG, disk_name, find_untagged
+from lib.disk import RESTORE_TAG, confirmed_version, disk_name, find_untagged
 from lib.errors import KubeError, SettingError
 from lib.master import DISK_TAG, find_master, how_to_end, living_master
 from lib.pki import OBJECT as PKI
@@ -76,6 +76,10 @@ def choose(aws: Aws, config: Config, found: Staging, disk: VolumeTypeDef | None)
         if wanted != made_from:
             raise _disk_is_there(aws, config, disk)
         _tell_restored(aws, disk, made_from, there)
+    if made_from and not confirmed_version(disk):  # its master may yet have to restore it
+        for snapshot in find_snapshots(aws, found.bucket):
+            if snapshot.version == made_from:
+                _check_release(config, snapshot, _release(aws, found.bucket, snapshot))
     return made_from
 
 
