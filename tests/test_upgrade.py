@@ -18,6 +18,7 @@ from helpers import (
     named,
     part,
     read_object,
+    refused,
     refused_untouched,
     remembered,
     settle,
@@ -179,6 +180,25 @@ def test_one_whose_api_has_not_answered_can_be_called_off(cluster: Box, stopped:
     assert re.findall(r"Ready (v\S+)", result.out) == [f"v{BEFORE}"] * 3
     assert (minions(cluster), kept(cluster)) == (old, things)
     assert must(cluster.up()).changing == []
+
+
+def test_one_whose_master_has_booted_is_refused_by_it_and_goes_on(cluster: Box) -> None:
+    disk = named(cluster, "volumes", f"{ID}-master-pd")
+    stop_after(cluster, "ec2:RunInstances", signal.SIGINT)
+    assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
+    cluster.aws.hooks.after.clear()
+    settle(cluster)
+    words = f"step 7/8 control plane: failed: what is on {disk} is Kubernetes {AFTER} by now, and cannot become"
+    refused(cluster.up(KUBERNETES_VERSION=BEFORE, KUBE_WAIT_API_SECONDS=30), 1, f"{words} {BEFORE}")
+    result = must(cluster.up(KUBERNETES_VERSION=AFTER))
+    assert re.findall(r"Ready (v\S+)", result.out) == [f"v{AFTER}"] * 3
+
+
+def test_a_master_over_a_disk_two_releases_older_says_so(cluster: Box) -> None:
+    disk = named(cluster, "volumes", f"{ID}-master-pd")
+    cluster.aws.world.state.disks[disk] = "1.35.4"  # whatever the disk's tag says
+    words = f"control plane: failed: Kubernetes 1.35.4, which is on {disk}, cannot become {AFTER} in one step"
+    refused(cluster.up(KUBERNETES_VERSION=AFTER, KUBE_WAIT_API_SECONDS=30), 1, words)
 
 
 def test_one_whose_api_has_answered_cannot(cluster: Box) -> None:
