@@ -282,6 +282,18 @@ def test_back_to_the_release_of_a_snapshot_with_a_new_disk(sandbox: Box) -> None
     assert must(sandbox.up()).changing == []
 
 
+def test_a_further_group_that_is_newer_than_a_master_that_went_back_is_named(sandbox: Box) -> None:
+    group: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
+    sandbox.cluster(KUBERNETES_VERSION=AFTER)
+    must(sandbox.up(**group))
+    take_snapshot(sandbox, b"all of it", release=BEFORE)
+    lose_disk(sandbox)
+    result = must(sandbox.up(KUBERNETES_VERSION=BEFORE, KUBE_RESTORE_SNAPSHOT="latest"))
+    words = f": kubelet {AFTER} is newer than the API's {BEFORE}, which "
+    assert (result.err.count("kubelet"), result.err.count(words)) == (1, 1)
+    assert words in sandbox.up("--dry-run").err
+
+
 @pytest.mark.parametrize("why", ["", "KUBE_ETCD_SNAPSHOT_HOURS=0", "your bucket my-own-bucket is not versioned"])
 def test_whether_a_snapshot_is_taken_before_is_said_as_it_is(sandbox: Box, why: str) -> None:
     if "my-own-bucket" in why:
