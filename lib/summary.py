@@ -59,7 +59,7 @@ def _say_nodes(aws: Aws, nodes: Sequence[Node]) -> None:
 def _warn_of_newer(aws: Aws, api: Api, nodes: Sequence[Node]) -> None:
     """A warning for each Ready node that is newer than the API server: Kubernetes' version skew policy has none.
 
-    A further group's run leaves the master alone, and the master's the group, so a master that went back has such nodes.
+    A run of one group leaves the others alone, so a master that went back to an older release has such nodes.
     """
     try:
         server = api.get_json("/version").get("gitVersion", "")
@@ -68,8 +68,8 @@ def _warn_of_newer(aws: Aws, api: Api, nodes: Sequence[Node]) -> None:
     for node in nodes:
         if node.ready and server and numbers(node.version)[:3] > numbers(server)[:3]:
             aws.console.warn(
-                f"node {node.name}: kubelet {node.version.lstrip('v')} is newer than the API's {server.lstrip('v')}, which "
-                "Kubernetes does not support: run its group's command again"
+                f"node {node.name}: kubelet {node.version.lstrip('v')} is newer than the API's {server.lstrip('v')}, "
+                "which Kubernetes does not support: run its group's command again"
             )
 
 
