@@ -47,6 +47,7 @@ try:
         sshkey,
         subnet,
         summary,
+        upgrade,
         userdata,
         vpc,
     )
@@ -150,8 +151,8 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
         summary.show_cluster(aws, asked)
     if asked and the_master.runs:
         renewal.renew_certificates(aws, p.config, asked, master_id=the_master.instance_id, host=client.host)
-    if reached or (aws.dry_run and the_master.runs):
-        disk.confirm_version(aws, p.config, p.disk)
+    if asked and not p.config.kube_use_existing_master:
+        upgrade.confirm(aws, p.config, asked, disk=p.disk, restored=bool(p.restore), master_id=the_master.instance_id)
     roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
     summary.validate_cluster(aws, p.config, reached, client, master_id=the_master.instance_id)
     aws.look_again()
@@ -225,7 +226,8 @@ def ensure_master(
         aws, config, selfheal.launch_data(aws, data, env), found=templates.get(config.master_name)
     )
     no_snapshots = bucket.why_no_snapshots(config, facts.bucket)
-    instance_id, runs = master.ensure_master(aws, config, data=data, no_snapshots=no_snapshots)
+    has = disk.confirmed_version(p.disk)
+    instance_id, runs = master.ensure_master(aws, config, data=data, has=has, no_snapshots=no_snapshots)
     return Master(instance_id, public_ip, runs, template_id)
 
 

@@ -104,9 +104,27 @@ class Api:
         loaded: dict[str, Any] = json.loads(body)
         return loaded
 
+    def version(self) -> str:
+        """The API server's release, such as 1.37.2. Raises Unreachable."""
+        return str(self.get_json("/version").get("gitVersion", "")).removeprefix("v")
+
     def nodes(self) -> list[Node]:
         """The nodes by name. Raises Unreachable."""
         return sorted((_node(item) for item in self.get_json("/api/v1/nodes")["items"]), key=lambda node: node.name)
+
+
+def is_well(server: str, ca_cert: bytes) -> bool:
+    """Whether the cluster's own API server says that it is well, at /healthz, which anybody may ask."""
+    url = urlsplit(server)
+    context = ssl.create_default_context(cadata=ca_cert.decode())
+    connection = http.client.HTTPSConnection(url.hostname or "", url.port, timeout=_TIMEOUT, context=context)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().read() == b"ok"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _unreachable(error: Exception) -> Unreachable:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _CHANGING = "IncorrectModificationState"  # an earlier change is not done
 MASTER_IP_TAG = "kubernetes.io/master-ip"
-VERSION_TAG = "KubernetesVersion"  # the last one whose API answered on it, or that it was made for
+VERSION_TAG = "KubernetesVersion"  # the last one whose API answered, or that an empty one was made for
 RESTORE_TAG = "KubernetesRestore"  # the snapshot of etcd that the disk was made from, by its version in the bucket
 
 
@@ -58,7 +58,7 @@ def ensure_disk(
     wanted = {**tags, "Name": disk_name(config), **({MASTER_IP_TAG: public_ip} if public_ip else {})}
     found = known or find_disk(aws, config)
     if found is None:
-        made_for = {VERSION_TAG: config.kubernetes_version} | ({RESTORE_TAG: restore} if restore else {})
+        made_for = {RESTORE_TAG: restore} if restore else {VERSION_TAG: config.kubernetes_version}
         return _make_disk(aws, config, tags={**wanted, **made_for})
     volume_id = found["VolumeId"]
     aws.console.found(f"disk {volume_id} {found['Size']} GiB {found['VolumeType']} ({found['State']})")

@@ -79,7 +79,9 @@ def launch_data(
     }
 
 
-def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any], no_snapshots: str) -> tuple[str, bool]:
+def ensure_master(
+    aws: Aws, config: Config, *, data: Mapping[str, Any], has: str, no_snapshots: str
+) -> tuple[str, bool]:
     """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
 
     The one that KUBE_REPLACE_MASTER names is terminated first, one that was made for another release of Kubernetes,
@@ -91,7 +93,7 @@ def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any], no_snaps
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
         found = _wait_settled(aws, config, found["InstanceId"])
-    if found and _is_replaced(aws, config, found, wanted=wanted, no_snapshots=no_snapshots):
+    if found and _is_replaced(aws, config, found, wanted=wanted, has=has, no_snapshots=no_snapshots):
         _end(aws, config, found["InstanceId"])
         found = None
     if found:
@@ -100,16 +102,18 @@ def ensure_master(aws: Aws, config: Config, *, data: Mapping[str, Any], no_snaps
 
 
 def _is_replaced(
-    aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str], no_snapshots: str
+    aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str], has: str, no_snapshots: str
 ) -> bool:
     """Whether the master is to go, and another to be made; says why, unless it was asked for by name."""
     master_id, was = found["InstanceId"], tags_of(found)
-    disk, version = was.get(DISK_TAG, wanted[DISK_TAG]), was.get(VERSION_TAG) or config.kubernetes_version
+    disk, version = was.get(DISK_TAG, wanted[DISK_TAG]), was.get(VERSION_TAG) or has or config.kubernetes_version
     if disk != wanted[DISK_TAG]:  # a schedule or a stopped run made it, before there was this disk
         aws.console.say(f"master {master_id} was made for disk {disk}, and is replaced")
     elif version != config.kubernetes_version:
         words = f"Kubernetes {version} → {config.kubernetes_version}: master {master_id} is replaced; the new one "
-        if no_snapshots:
+        if has and config.kubernetes_version == has:  # an upgrade is called off
+            aws.console.say(f"{words}goes on with what is on the disk")
+        elif no_snapshots:
             aws.console.warn(
                 f"{words}upgrades what is on the disk, and takes no snapshot of etcd before: {no_snapshots}"
             )

@@ -77,7 +77,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
         check_found(config, disk)
     restore = snapshots.choose(aws, config, bucket, disk)
     if disk or config.kube_use_existing_master:
-        upgrade.refuse(aws, layers, config, disk)
+        upgrade.refuse(aws, layers, config, disk=disk, bucket=bucket, interface=master)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
     known = releases.known_sums(aws, bucket)
     sums = releases.find_sums(aws, wanted, known=known)

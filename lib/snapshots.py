@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lib import bucket as staging
 from lib import upgrade
 from lib.aws import tags_of
-from lib.disk import RESTORE_TAG
+from lib.disk import RESTORE_TAG, confirmed_version
 from lib.errors import KubeError, SettingError
 from lib.master import DISK_TAG, find_master, how_to_end
 from lib.pki import OBJECT as PKI
@@ -73,6 +73,10 @@ def choose(aws: Aws, config: Config, bucket: Bucket | None, disk: VolumeTypeDef 
         if wanted.version != made_from:
             raise _disk_is_there(aws, config, disk)
         aws.console.found(f"disk {disk['VolumeId']} made from snapshot {wanted}: it is not restored again")
+    if made_from and not confirmed_version(disk):  # its master may yet have to restore it
+        for snapshot in find_snapshots(aws, bucket):
+            if snapshot.version == made_from:
+                _check_release(config, snapshot, _release(aws, bucket, snapshot))
     return made_from
 
 

@@ -220,6 +220,9 @@ etcd_before() {
 	etcd_snapshot
 	kill $pid
 	wait $pid || true
+	sync
+	echo "$was" | put $DISK/saved
+	sync
 }
 
 # upgrading: what comes before another version's control plane; then `upgrade` is not empty. What a disk has is in
@@ -236,16 +239,14 @@ upgrading() {
 	newest=$(printf '%s\n' "$(disk_version)" "$KUBERNETES_VERSION" | sort -V | tail -n 1)
 	[ "$newest" = "$KUBERNETES_VERSION" ] ||
 		die "what is on $MASTER_DISK_ID is Kubernetes $newest by now, and cannot become $KUBERNETES_VERSION"
-	if [ "${was:-$KUBERNETES_VERSION}" = "$KUBERNETES_VERSION" ]; then return; fi
+	if [ "${was:-$KUBERNETES_VERSION}" = "$KUBERNETES_VERSION" ]; then
+		rm -f $DISK/saved # of an upgrade that was called off
+		return
+	fi
 	[[ $was =~ ^1\.($minor|$((minor - 1)))\. ]] ||
 		die "Kubernetes $was, which is on $MASTER_DISK_ID, cannot become $KUBERNETES_VERSION in one step"
 	upgrade="from Kubernetes $was to $KUBERNETES_VERSION"
-	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then
-		etcd_before
-		sync
-		echo "$was" | put $DISK/saved
-		sync
-	fi
+	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then etcd_before; fi
 	echo "$KUBERNETES_VERSION" | put $DISK/upgrading
 	sync
 	say "upgrading $upgrade"
@@ -450,7 +451,6 @@ addons() {
 	# Last of all, what the disk has now: until then an upgrade is not done.
 	sync
 	echo "$KUBERNETES_VERSION" | put $DISK/version
-	rm -f $DISK/upgrading
 }
 
 # Without arguments all steps; with some these, as kube-etcd-snapshot.service asks for.

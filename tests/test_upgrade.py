@@ -182,6 +182,62 @@ def test_one_whose_api_has_not_answered_can_be_called_off(cluster: Box, stopped:
     assert must(cluster.up()).changing == []
 
 
+def test_one_that_is_done_though_no_run_saw_it_cannot_be_called_off(cluster: Box) -> None:
+    stop_after(cluster, "ec2:RunInstances", signal.SIGINT)
+    assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
+    cluster.aws.hooks.after.clear()
+    settle(cluster)
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=BEFORE), 2, f"has {AFTER}", f"go down to {BEFORE}")
+    must(cluster.up())
+    assert confirmed(cluster) == AFTER
+
+
+def test_what_is_called_off_is_said_as_what_it_is(cluster: Box) -> None:
+    stop_after(cluster, "ec2:RunInstances", signal.SIGINT)
+    assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
+    cluster.aws.hooks.after.clear()
+    result = cluster.up("--dry-run", KUBERNETES_VERSION=BEFORE)
+    assert f"Kubernetes {AFTER} → {BEFORE}: master " in result.out
+    assert "the new one goes on with what is on the disk" in result.out
+    assert "takes a snapshot" not in result.out
+
+
+def test_an_old_version_of_the_settings_brings_no_old_master(cluster: Box) -> None:
+    must(cluster.up(KUBERNETES_VERSION=AFTER))
+    rewrite(cluster, AFTER, BEFORE)
+    refused_untouched(cluster, cluster.up(), 2, f"the cluster has {AFTER}", f"say {AFTER}")
+    assert must(cluster.up(KUBERNETES_VERSION=AFTER)).changing == ["s3:PutObject"]
+
+
+def test_a_master_that_does_not_say_its_release_is_upgraded_by_what_the_disk_says(cluster: Box) -> None:
+    cluster.client("ec2").delete_tags(Resources=[master_of(cluster)], Tags=[{"Key": "KubernetesVersion"}])
+    result = must(cluster.up(KUBERNETES_VERSION=AFTER))
+    assert re.findall(r"Ready (v\S+)", result.out) == [f"v{AFTER}"] * 3
+
+
+def test_minions_never_become_newer_than_the_api_where_nothing_says_its_release(cluster: Box) -> None:
+    master, old = master_of(cluster), minions(cluster)
+    cluster.client("ec2").delete_tags(Resources=[master], Tags=[{"Key": "KubernetesVersion"}])
+    disk_says(cluster, "")
+    words = (f"the API of {master} is Kubernetes {BEFORE}, and not {AFTER}", f"KUBE_REPLACE_MASTER={master}")
+    refused(cluster.up(KUBERNETES_VERSION=AFTER), 1, *words)
+    assert minions(cluster) == old
+    must(cluster.up(KUBE_REPLACE_MASTER=master))
+    assert confirmed(cluster) == AFTER
+
+
+def test_a_restore_that_was_stopped_is_not_gone_on_with_by_another_release(cluster: Box) -> None:
+    take_snapshot(cluster, b"all of it", release=BEFORE)
+    lose_disk(cluster)
+    stop_after(cluster, "ec2:CreateVolume", signal.SIGINT)
+    assert cluster.up(KUBE_RESTORE_SNAPSHOT="latest").code == 130
+    cluster.aws.hooks.after.clear()
+    refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=AFTER), 2, f"say KUBERNETES_VERSION={BEFORE} too")
+    must(cluster.up())
+    assert confirmed(cluster) == BEFORE
+    assert must(cluster.up()).changing == []
+
+
 def test_one_whose_api_has_answered_cannot(cluster: Box) -> None:
     stop_after(cluster, "autoscaling:UpdateAutoScalingGroup", signal.SIGINT)  # the first minion's replacement
     assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
@@ -205,7 +261,9 @@ def test_a_disk_that_nobody_knows_the_version_of_waits_for_it(cluster: Box) -> N
     cluster.client("s3").delete_object(Bucket=bucket_of(cluster), Key=SETTINGS)
     kill_master(cluster)
     settle(cluster)
-    words = ("KUBERNETES_VERSION: is not remembered, and no master is there", "give the one that it had")
+    refused_untouched(cluster, cluster.up(), 2, "is not remembered, and the disk has 1.36.3; say 1.36.3")
+    disk_says(cluster, "")
+    words = ("KUBERNETES_VERSION: is not remembered, and no master and no disk says", "say the one that it had")
     refused_untouched(cluster, cluster.up(), 2, *words)
     must(cluster.up(KUBERNETES_VERSION=BEFORE))
     assert must(cluster.up()).changing == []

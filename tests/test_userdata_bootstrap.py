@@ -396,6 +396,18 @@ def test_an_upgrade_that_has_begun_goes_up_only(tmp_path: Path) -> None:
     assert "upgrading from Kubernetes 1.36.3 to 1.37.5" in upgraded(tmp_path, has, "1.37.5")[0]
 
 
+def test_a_snapshot_for_an_upgrade_that_was_called_off_is_none_for_a_later_one(tmp_path: Path) -> None:
+    upgraded(tmp_path, "1.36.3", "1.36.3")
+    (tmp_path / "disk" / "saved").write_text("1.36.3\n")
+    upgraded(tmp_path, "1.36.3", "1.36.3")
+    assert "snapshot" in upgraded(tmp_path, "1.36.3", "1.37.2")[2]
+
+
+def test_no_snapshot_is_none_for_a_later_attempt(tmp_path: Path) -> None:
+    upgraded(tmp_path, "1.36.3", "1.37.2", KUBE_ETCD_SNAPSHOT_HOURS="0")
+    assert not (tmp_path / "disk" / "saved").exists()
+
+
 def test_an_upgrade_whose_snapshot_failed_can_be_called_off(tmp_path: Path) -> None:
     said, _, _ = upgraded(tmp_path, "1.36.3", "1.37.2", broken='kill $pid; die "S3 refuses it"')
     assert said.endswith("failed: S3 refuses it")
