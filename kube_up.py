@@ -93,7 +93,8 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
 
     step("Roles and instance profiles")
     values = plan.iam_values(aws, p.config, staging)
-    profiles = {role: iam.ensure_profile(aws, p.config, role, values) for role in iam.ROLES}
+    roles = ("minion",) if p.config.kube_use_existing_master else iam.ROLES
+    profiles = {role: iam.ensure_profile(aws, p.config, role, values) for role in roles}
 
     step("SSH key")
     key_name = sshkey.ensure_key_pair(aws, p.config)

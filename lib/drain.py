@@ -6,6 +6,7 @@ annotation of ours, by which a later run knows it: a node that a person cordoned
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ OURS = "kube-up/cordoned"
 _MIRROR = "kubernetes.io/config.mirror"
 _MERGE = "application/merge-patch+json"
 _PATIENCE = 60  # seconds for a change that the API does not answer
+_BRIEFLY = 10  # the same for one that nothing depends on
 
 
 def is_ours(node: Node) -> bool:
@@ -45,13 +47,18 @@ def uncordon(aws: Aws, api: Api, node: Node) -> None:
 
 
 def forget(aws: Aws, api: Api, node: Node) -> None:
-    """Delete the Node of a machine that is ended. Raises KubeError.
+    """Delete the Node of a machine that is ended; a warning where the API refuses.
 
     Until the API misses its kubelet it would count as Ready, and keep its route. A Node that stays because this did not
     come to pass is the cloud controller manager's to delete, later. A new machine's Node of the same name stays.
     """
     this = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": node.uid}}
-    aws.change("delete", f"node {node.name}", lambda: _send(aws, api, "DELETE", node.name, this, what="deleted"))
+    send = functools.partial(_send, aws, api, "DELETE", node.name, this, what="deleted", seconds=_BRIEFLY)
+    try:
+        aws.change("delete", f"node {node.name}", send)
+    except KubeError as refused:
+        why = f" ({refused.hint})" if refused.hint else ""
+        aws.console.warn(f"{refused}{why}: its machine is ended, so the cloud controller manager will delete it")
 
 
 def drain(aws: Aws, api: Api, node: Node, *, seconds: int) -> None:
@@ -141,7 +148,15 @@ def _patch(aws: Aws, api: Api, name: str, patch: Mapping[str, Any]) -> None:
 
 
 def _send(
-    aws: Aws, api: Api, method: str, name: str, body: Mapping[str, Any] | None = None, kind: str = "", *, what: str
+    aws: Aws,
+    api: Api,
+    method: str,
+    name: str,
+    body: Mapping[str, Any] | None = None,
+    kind: str = "",
+    *,
+    what: str,
+    seconds: int = _PATIENCE,
 ) -> None:
     """Ask for something to be done to a Node until it is, or there is no such Node, or another of its name."""
     last = {"answer": ""}
@@ -160,4 +175,4 @@ def _send(
             raise KubeError(f"node {name} cannot be {what}: {last['answer']}")
         return None
 
-    aws.wait(f"node {name} to be {what}", done, seconds=_PATIENCE, at_end=lambda: Known(last["answer"]))
+    aws.wait(f"node {name} to be {what}", done, seconds=seconds, at_end=lambda: Known(last["answer"]))

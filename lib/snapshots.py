@@ -128,7 +128,8 @@ def _for_a_new_disk(aws: Aws, config: Config, found: Staging) -> str:
             _SETTING,
             f"the master's disk is gone, and s3://{_place(bucket)} has {len(there)} snapshot{'s' * (len(there) > 1)} "
             f"of etcd, the newest of {there[0].taken:%Y-%m-%d %H:%M} UTC",
-            f"say {LATEST} to restore it on a new disk, or {NONE} to begin with an empty cluster{too}",
+            f"say {LATEST} to restore it on a new disk, or another's id ({_newest(aws, bucket, there)}), "
+            f"or {NONE} to begin with an empty cluster{too}",
         )
     if waiting:
         knows = tags_of(waiting).get(DISK_TAG, "no other")
@@ -138,9 +139,14 @@ def _for_a_new_disk(aws: Aws, config: Config, found: Staging) -> str:
         return ""
     wanted = _wanted(aws, config, bucket, there)
     _check_ca(aws, bucket)
-    _check_release(config, wanted, _release(aws, bucket, wanted))
-    words = _described(aws, bucket, wanted)
-    aws.console.found(f"snapshot {words}, {wanted.size / 1024**2:.1f} MiB: the new disk is made from it")
+    release = _release(aws, bucket, wanted)
+    _check_release(config, wanted, release)
+    aws.console.found(f"snapshot {_described(wanted, release)}: the new disk is made from it")
+    if not release:
+        aws.console.warn(
+            f"the snapshot {wanted} does not say of which release of Kubernetes it is: "
+            f"{config.kubernetes_version} is to read it, which it cannot if that is another minor release"
+        )
     return wanted.version
 
 
@@ -149,9 +155,13 @@ def _release(aws: Aws, bucket: Bucket | None, snapshot: Snapshot) -> str:
     return staging.metadata(aws, bucket, staging.SNAPSHOT, snapshot.version).get(KUBERNETES, "") if bucket else ""
 
 
-def _described(aws: Aws, bucket: Bucket | None, snapshot: Snapshot) -> str:
-    release = _release(aws, bucket, snapshot)
-    return f"{snapshot}{f', Kubernetes {release}' if release else ''}"
+def _described(snapshot: Snapshot, release: str) -> str:
+    return f"{snapshot}, {f'Kubernetes {release}' if release else 'release unknown'}, {snapshot.size / 1024**2:.1f} MiB"
+
+
+def _newest(aws: Aws, bucket: Bucket | None, there: list[Snapshot]) -> str:
+    """The newest ones, as a refusal names them."""
+    return "; ".join(_described(each, _release(aws, bucket, each)) for each in there[:_SHOWN])
 
 
 def _check_release(config: Config, snapshot: Snapshot, release: str) -> None:
@@ -179,7 +189,7 @@ def _wanted(aws: Aws, config: Config, bucket: Bucket | None, there: list[Snapsho
         raise SettingError(
             _SETTING,
             f"s3://{_place(bucket)} has no version {config.kube_restore_snapshot}",
-            f"say {LATEST}, or one of: {', '.join(_described(aws, bucket, each) for each in there[:_SHOWN])}",
+            f"say {LATEST}, or one of: {_newest(aws, bucket, there)}",
         )
     return named
 

@@ -12,6 +12,7 @@ from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wa
 from lib.diagnosis import of_master, of_nodes, ssh
 from lib.minions import living, own_groups
 from lib.programs import find_program
+from lib.upgrade import numbers
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -47,11 +48,29 @@ def show_cluster(aws: Aws, api: Api) -> None:
         return
     aws.console.found(f"API at {api.server}: {answer.strip()[:60]}")
     _say_nodes(aws, nodes)
+    _warn_of_newer(aws, api, nodes)
 
 
 def _say_nodes(aws: Aws, nodes: Sequence[Node]) -> None:
     for node in nodes:
         aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
+
+
+def _warn_of_newer(aws: Aws, api: Api, nodes: Sequence[Node]) -> None:
+    """A warning for each Ready node that is newer than the API server: Kubernetes' version skew policy has none.
+
+    A run of one group leaves the others alone, so a master that went back to an older release has such nodes.
+    """
+    try:
+        server = api.get_json("/version").get("gitVersion", "")
+    except Unreachable:  # it answered a moment ago; not worth a failure
+        return
+    for node in nodes:
+        if node.ready and server and numbers(node.version)[:3] > numbers(server)[:3]:
+            aws.console.warn(
+                f"node {node.name}: kubelet {node.version.lstrip('v')} is newer than the API's {server.lstrip('v')}, "
+                "which Kubernetes does not support: run its group's command again"
+            )
 
 
 def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, *, master_id: str) -> list[Node]:
@@ -72,6 +91,7 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
     nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known)
     validate(api)
     _say_nodes(aws, nodes)
+    _warn_of_newer(aws, api, nodes)
     _say_certificates(aws, api, client)
     _say_services(aws, api)
     return nodes

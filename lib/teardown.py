@@ -175,7 +175,10 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     check_regions(aws, resolve_whatever(layers)[1])
     aws.identify()
     layers, staging, _ = read_remembered(aws, layers)
+    had_schedule = layers.remembered.get("KUBE_MASTER_SELF_HEAL", "").lower() == "true"
     layers, config = resolve_whatever(layers)
+    if had_schedule:  # also where this run is told otherwise
+        config = dataclasses.replace(config, kube_master_self_heal=True)
     aws.console.say(
         f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}, cluster {config.cluster_id}"
     )
@@ -234,10 +237,10 @@ def look_at_instances(aws: Aws, doomed: Doomed) -> Doomed:
 
 
 def _schedule_groups(aws: Aws, config: Config, *, templates: Sequence[Any], profiles: Sequence[str]) -> Sequence[str]:
-    """Not asked for where nothing else of the self-healing is there: who never had it needs no rights for it."""
+    """Not asked for where nothing else tells of the self-healing: who never had it needs no rights for it."""
     named = {template["LaunchTemplateName"] for template in templates}
     has_some = config.master_name in named or f"role {config.healer_role}" in profiles
-    return selfheal.find_groups(aws, config) if has_some else []
+    return selfheal.find_groups(aws, config) if has_some or config.kube_master_self_heal else []
 
 
 def _owned(aws: Aws, config: Config, operation: str, key: str) -> list[Any]:

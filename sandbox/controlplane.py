@@ -31,6 +31,10 @@ MINION_STEPS = ("settings", "host", "downloads", "containerd", "master", "join")
 class NotYet(Exception):
     """A host's step fails; the words are what its console says."""
 
+    def __init__(self, words: str, step: str = "secrets") -> None:
+        super().__init__(words)
+        self.step = step
+
 
 @dataclass(slots=True)
 class Host:
@@ -105,13 +109,15 @@ class Hosts:
 
     def _boot(self, host: Host) -> None:
         try:
-            nodes.attach_disk(host.region, host.instance, host.settings.get("MASTER_DISK_ID", ""))
+            disk = host.settings.get("MASTER_DISK_ID", "")
+            attached = nodes.attach_disk(host.region, host.instance, disk)
             host.authority = _read(host.settings, "pki.tar")
             _authority(host.authority)
+            if attached:
+                _upgrade(self._world.state.disks, disk, host.settings.get("KUBERNETES_VERSION", ""))
         except NotYet as reason:
             host.authority = b""
-            step = "disk" if "disk" in str(reason) else "secrets"
-            self._say(host, MASTER_STEPS, failed=(step, str(reason)))
+            self._say(host, MASTER_STEPS, failed=(reason.step, str(reason)))
         else:
             self._say(host, MASTER_STEPS)
 
@@ -227,6 +233,23 @@ def _read(settings: dict[str, str], name: str) -> bytes:
     if found is None or not hasattr(found, "value"):
         raise NotYet(f"s3://{settings.get('KUBE_BUCKET')}/{key}: 404")
     return bytes(found.value)
+
+
+def _upgrade(disks: dict[str, str], disk: str, wanted: str) -> None:
+    """Have the disk become of that release, as far as the bootstrap lets it (bootstrap-master.sh, upgrading)."""
+    has = disks.get(disk, wanted)
+    before, after = _numbers(has), _numbers(wanted)
+    if after < before:
+        words = f"what is on {disk} is Kubernetes {has} by now, and cannot become {wanted}"
+        raise NotYet(words, "control plane")
+    if after[:2] > (before[0], before[1] + 1):
+        words = f"Kubernetes {has}, which is on {disk}, cannot become {wanted} in one step"
+        raise NotYet(words, "control plane")
+    disks[disk] = wanted
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)) or (0, 0)
 
 
 def _authority(archive: bytes) -> tuple[x509.Certificate, Any]:

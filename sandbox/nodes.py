@@ -92,13 +92,15 @@ def has_way_out(region: str, subnet: Any) -> bool:
     )
 
 
-def attach_disk(region: str, instance: Any, volume_id: str) -> None:
-    """The master attaches its own disk, as its bootstrap does."""
+def attach_disk(region: str, instance: Any, volume_id: str) -> bool:
+    """The master attaches its own disk, as its bootstrap does; whether it has it then."""
     backend = cloud.ec2(region)
     volume = backend.volumes.get(volume_id)
-    if volume is None or volume.attachment or volume.zone.name != instance.placement.zone:
-        return
-    backend.attach_volume(volume_id, instance.id, "/dev/sdb")
+    if volume is None:
+        return False
+    if not volume.attachment and volume.zone.name == instance.placement.zone:
+        backend.attach_volume(volume_id, instance.id, "/dev/sdb")
+    return bool(volume.attachment and volume.attachment.instance.id == instance.id)
 
 
 def make_routes(region: str, master: Any, minions: Sequence[HasInstance], settings: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from conftest import REGION, Box
 from helpers import GROUP, answer_with, master_of, must, part, refused, settle, stop_after
 
-from sandbox import cloud, nodes
+from sandbox import apiserver, cloud, nodes
 from sandbox.calls import Answer, Call
 from sandbox.world import Delays, Kube
 
@@ -283,6 +283,17 @@ def test_a_replacement_that_is_killed_leaves_no_more_minions_than_the_autoscaler
     must(sandbox.up())
     assert (types(sandbox), size(sandbox)) == (["t3.large"] * 3, [1, 3, 6])
     assert group_tags(sandbox) == tags
+
+
+@pytest.mark.parametrize("code", [500, 403])
+def test_a_node_that_may_not_be_deleted_is_a_warning(cluster: Box, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    answer = apiserver.status(code, "x", "failed calling webhook x.example.com")
+    monkeypatch.setattr(apiserver, "_delete_node", lambda *_: answer)
+    result = must(cluster.up(NODE_SIZE="t3.large"))
+    assert types(cluster) == ["t3.large"] * 2
+    assert result.err.count("failed calling webhook x.example.com") == 2
+    assert result.err.count("the cloud controller manager will delete it") == 2
+    assert result.err.count("waited 10 s for node") == (2 if code == 500 else 0)
 
 
 def test_a_replacement_without_the_autoscaler_marks_nothing(cluster: Box) -> None:

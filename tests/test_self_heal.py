@@ -391,6 +391,7 @@ def test_down_ends_a_master_that_comes_of_the_schedules_last_call(healing: Box) 
 def test_down_asks_nothing_more_where_it_never_was_on(sandbox: Box) -> None:
     sandbox.cluster()
     result = must(sandbox.down())
+    assert not [each for each in result.operations if each.startswith("scheduler:")]
     before = result.operations[: result.operations.index("autoscaling:DeleteAutoScalingGroup")]
     assert before.count("ec2:DescribeInstances") == 1
 
@@ -404,6 +405,23 @@ def test_down_that_may_not_remove_the_schedule_says_so_until_it_may(healing: Box
         assert f"schedule group {NAME}" in result.err
     must(healing.down())
     assert healing.inventory() == {}
+
+
+@pytest.mark.parametrize("told", ["", "false"])
+def test_down_removes_a_schedule_of_which_only_what_is_remembered_tells(healing: Box, told: str) -> None:
+    spoil(healing, "template")
+    iam = healing.client("iam")
+    iam.delete_role_policy(RoleName=ROLE, PolicyName=ROLE)
+    iam.delete_role(RoleName=ROLE)
+    must(healing.down(**({"KUBE_MASTER_SELF_HEAL": told} if told else {})))
+    assert healing.inventory() == {}
+
+
+def test_a_run_for_one_more_group_leaves_the_masters_role_alone(healing: Box) -> None:
+    before = healing.inventory()["iam"]["roles"][MASTER_ROLE]
+    group = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
+    must(healing.up(**group, KUBE_MASTER_SELF_HEAL="false"))
+    assert healing.inventory()["iam"]["roles"][MASTER_ROLE] == before
 
 
 def test_another_clusters_down_leaves_it(healing: Box) -> None:

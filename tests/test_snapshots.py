@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Any
 
@@ -154,13 +155,15 @@ def test_down_removes_every_version_and_every_mark_of_a_deletion(sandbox: Box) -
 
 def test_a_lost_disk_is_not_silently_an_empty_cluster(sandbox: Box) -> None:
     sandbox.cluster()
-    take_snapshot(sandbox, b"one")
-    take_snapshot(sandbox, b"two")
+    first = take_snapshot(sandbox, b"x" * 2**20, release="1.37.1")
+    second = take_snapshot(sandbox, b"two", release="")
     lose_disk(sandbox)
     for flags in ([], ["--dry-run"]):
         said = refused_untouched(sandbox, sandbox.up(*flags), 2, "KUBE_RESTORE_SNAPSHOT: the master's disk is gone")
         assert f"s3://{bucket_of(sandbox)}/{KEY} has 2 snapshots of etcd, the newest of " in said
-        assert "say latest to restore it on a new disk, or none to begin with an empty cluster" in said
+        assert "; say latest to restore it on a new disk, or another's id (" in said
+        listed = rf"{second} of [^;,]+, release unknown, 0.0 MiB; {first} of [^;,]+, Kubernetes 1.37.1, 1.0 MiB"
+        assert re.search(rf"\({listed}\), or none to begin with an empty cluster", said)
 
 
 def test_the_newest_snapshot_is_restored_on_a_new_disk_and_every_rerun_knows_it(sandbox: Box) -> None:
@@ -477,7 +480,7 @@ def test_where_no_snapshot_is_a_lost_disk_is_made_anew_and_none_is_restored(sand
 
 @pytest.mark.parametrize(("release", "code"), [("1.36.9", 2), ("1.37.3", 2), ("1.37.1", 0), ("", 0)])
 def test_a_snapshot_is_restored_by_its_own_minor_release(sandbox: Box, release: str, code: int) -> None:
-    """Which may be a newer patch of it. One that does not say its release is believed."""
+    """Which may be a newer patch of it. One that does not say its release is restored with a warning."""
     sandbox.cluster(NUM_NODES=1)
     snapshot = take_snapshot(sandbox, b"one", release=release)
     lose_disk(sandbox)
@@ -487,6 +490,8 @@ def test_a_snapshot_is_restored_by_its_own_minor_release(sandbox: Box, release: 
         refused_untouched(sandbox, result, 2, *words, f"say KUBERNETES_VERSION={release} too")
     else:
         assert (f", Kubernetes {release}, " in must(result).out) is bool(release)
+        assert ("does not say of which release" in result.err) is not bool(release)
+        assert result.operations.count("s3:HeadObject") == 1
 
 
 def test_a_run_for_one_more_group_restores_nothing(sandbox: Box) -> None:

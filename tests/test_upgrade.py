@@ -321,6 +321,39 @@ def test_back_to_the_release_of_a_snapshot_with_a_new_disk(sandbox: Box) -> None
     assert must(sandbox.up()).changing == []
 
 
+def test_a_further_group_that_is_newer_than_a_master_that_went_back_is_named(sandbox: Box) -> None:
+    group: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
+    sandbox.cluster(KUBERNETES_VERSION=AFTER)
+    must(sandbox.up(**group))
+    take_snapshot(sandbox, b"all of it", release=BEFORE)
+    lose_disk(sandbox)
+    result = must(sandbox.up(KUBERNETES_VERSION=BEFORE, KUBE_RESTORE_SNAPSHOT="latest"))
+    words = f": kubelet {AFTER} is newer than the API's {BEFORE}, which "
+    assert (result.err.count("kubelet"), result.err.count(words)) == (1, 1)
+    assert words in sandbox.up("--dry-run").err
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "words"),
+    [
+        (AFTER, BEFORE, "what is on {} is Kubernetes 1.37.2 by now, and cannot become 1.36.3"),
+        ("1.35.4", AFTER, "Kubernetes 1.35.4, which is on {}, cannot become 1.37.2 in one step"),
+    ],
+)
+def test_what_a_masters_boot_finds_on_the_disk_has_the_last_word(
+    cluster: Box, has: str, wanted: str, words: str
+) -> None:
+    """Whatever the disk's tag says; a master of the right release goes on."""
+    disk = named(cluster, "volumes", f"{ID}-master-pd")
+    cluster.aws.world.state.disks[disk] = has
+    kill_master(cluster)
+    settle(cluster)
+    said = f"step 7/8 control plane: failed: {words.format(disk)}"
+    refused(cluster.up(KUBERNETES_VERSION=wanted, KUBE_WAIT_API_SECONDS=30), 1, said)
+    if has == AFTER:
+        must(cluster.up(KUBERNETES_VERSION=AFTER))
+
+
 @pytest.mark.parametrize("why", ["", "KUBE_ETCD_SNAPSHOT_HOURS=0", "your bucket my-own-bucket is not versioned"])
 def test_whether_a_snapshot_is_taken_before_is_said_as_it_is(sandbox: Box, why: str) -> None:
     if "my-own-bucket" in why:
