@@ -7,6 +7,7 @@ default, as in shell.
 
 from __future__ import annotations
 
+import functools
 import io
 import ipaddress
 import os
@@ -120,8 +121,13 @@ def read_layers(environ: Mapping[str, str], *, defaults: Path = DEFAULTS) -> Lay
 
 def read_env(text: str) -> dict[str, str]:
     """NAME=value lines as a mapping; nothing is expanded, a name without = counts as empty."""
+    return dict(_read_env(text))
+
+
+@functools.lru_cache(maxsize=16)  # a run reads its own files a dozen times
+def _read_env(text: str) -> tuple[tuple[str, str], ...]:
     values = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    return {name: value or "" for name, value in values.items()}
+    return tuple((name, value or "") for name, value in values.items())
 
 
 def _read_config_file(path: str) -> dict[str, str]:
