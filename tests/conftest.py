@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -205,6 +206,7 @@ def _clean_environment() -> Iterator[None]:
 @contextmanager
 def simulated_aws() -> Iterator[_Server]:
     """The one simulated AWS of a process."""
+    gc.set_threshold(100_000, 20, 50)  # the models of AWS's services are many objects, and looked through for nothing
     clock = FakeClock()
     aws = Sandbox(clock)
     clock.listeners.append(aws.tick)
