@@ -71,6 +71,14 @@ def find_bucket(aws: Aws, config: Config, *, tagged: str = "") -> Bucket | None:
     Raises SettingError when it is another account's.
     """
     name = config.aws_s3_bucket or tagged or default_name(aws, config)
+    found = find_named(aws, config, name)
+    if found is None and not config.aws_s3_bucket and name != default_name(aws, config):
+        return find_named(aws, config, default_name(aws, config))  # made in the place of one that is gone
+    return found
+
+
+def find_named(aws: Aws, config: Config, name: str) -> Bucket | None:
+    """The bucket of that name, None if there is none. Raises SettingError when it is another account's."""
     try:
         answer = aws.s3(config.aws_s3_region).head_bucket(Bucket=name, ExpectedBucketOwner=aws.account)
         region = answer.get("BucketRegion") or config.aws_s3_region

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LATEST, NONE = "latest", "none"
 KUBERNETES = "kubernetes-version"  # a snapshot's metadata: which release wrote what is in it (bootstrap-master.sh)
 _SETTING = "KUBE_RESTORE_SNAPSHOT"
+_ELSE = "upgrade afterwards, or restore another one"
+_LATER = "upgrade once a run has seen the API of the restored master (where it is private, a run inside the VPC)"
 _SHOWN = 5  # snapshots that a refusal names
 
 
@@ -79,7 +81,7 @@ def choose(aws: Aws, config: Config, found: Staging, disk: VolumeTypeDef | None)
     if made_from and not confirmed_version(disk):  # its master may yet have to restore it
         for snapshot in find_snapshots(aws, found.bucket):
             if snapshot.version == made_from:
-                _check_release(config, snapshot, _release(aws, found.bucket, snapshot))
+                _check_release(config, snapshot, _release(aws, found.bucket, snapshot), hint=_LATER)
     return made_from
 
 
@@ -164,7 +166,7 @@ def _newest(aws: Aws, bucket: Bucket | None, there: list[Snapshot]) -> str:
     return "; ".join(_described(each, _release(aws, bucket, each)) for each in there[:_SHOWN])
 
 
-def _check_release(config: Config, snapshot: Snapshot, release: str) -> None:
+def _check_release(config: Config, snapshot: Snapshot, release: str, *, hint: str = _ELSE) -> None:
     """Raises SettingError for a snapshot of another minor release, or of a newer patch, than the new master gets.
 
     etcd's format and the objects in it are that release's; it is upgraded once it runs, and never goes down.
@@ -175,7 +177,7 @@ def _check_release(config: Config, snapshot: Snapshot, release: str) -> None:
             upgrade.SETTING,
             f"the snapshot {snapshot} is of Kubernetes {release}, and the new master would be of "
             f"{config.kubernetes_version}",
-            f"say KUBERNETES_VERSION={release} too, and upgrade afterwards, or restore another one",
+            f"say KUBERNETES_VERSION={release} too, and {hint}",
         )
 
 

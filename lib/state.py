@@ -73,14 +73,33 @@ def refuse_another_bucket(aws: Aws, config: Config, found: Staging) -> None:
     asked = config.aws_s3_bucket
     if not asked or found.tagged in ("", asked):
         return
-    if staging.is_there(aws, config, found.tagged):
-        raise SettingError("AWS_S3_BUCKET", f"the cluster's state is in {found.tagged}, not in {asked}", "leave it out")
-    if found.bucket is None or staging.read_object(aws, found.bucket, PKI) is None:
+    has_ca = found.bucket is not None and staging.read_object(aws, found.bucket, PKI) is not None
+    if staging.is_there(aws, config, found.tagged) and not (has_ca and _lacks_ca(aws, config, found.tagged)):
+        raise _another_bucket(config, found)
+    if not has_ca:
         raise SettingError(
             "AWS_S3_BUCKET",
             f"the cluster's bucket {found.tagged} is gone, and {asked} does not hold the cluster's CA",
             "leave it out, or put the CA there first: docs/recovery.md, The bucket is lost",
         )
+
+
+def _lacks_ca(aws: Aws, config: Config, name: str) -> bool:
+    """Whether a bucket was made in the place of one that was lost, and is empty yet."""
+    own = staging.find_named(aws, config, name)
+    return own is not None and staging.read_object(aws, own, PKI) is None
+
+
+def refuse_to_leave_a_bucket(aws: Aws, config: Config, found: Staging) -> None:
+    """Raises SettingError where down would remove the cluster and leave its bucket, with the CA's key and snapshots."""
+    asked = config.aws_s3_bucket
+    if asked and found.tagged not in ("", asked) and staging.is_there(aws, config, found.tagged):
+        raise _another_bucket(config, found)
+
+
+def _another_bucket(config: Config, found: Staging) -> SettingError:
+    problem = f"the cluster's state is in {found.tagged}, not in {config.aws_s3_bucket}"
+    return SettingError("AWS_S3_BUCKET", problem, "leave it out")
 
 
 def read_settings(aws: Aws, bucket: Bucket | None) -> dict[str, str]:

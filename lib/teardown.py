@@ -25,11 +25,11 @@ from lib import (
     vpc,
 )
 from lib.aws import EXPIRED, FAILURES, Aws, Retry, error_code, explain, tag_filters, tags_of
-from lib.config import Config, Layers, resolve_whatever
+from lib.config import Config, Layers, resolve, resolve_whatever
 from lib.disk import MASTER_IP_TAG, disk_name
 from lib.errors import AwsRefusal, KubeError, NothingFound
-from lib.plan import read_remembered
 from lib.preflight import check_regions
+from lib.state import find_staging, read_settings, refuse_to_leave_a_bucket
 
 if TYPE_CHECKING:
     from lib.bucket import Bucket
@@ -174,7 +174,10 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
     check_regions(aws, resolve_whatever(layers)[1])
     aws.identify()
-    layers, staging, _ = read_remembered(aws, layers)
+    asked = resolve(layers, check=False)
+    found = find_staging(aws, asked)
+    refuse_to_leave_a_bucket(aws, asked, found)
+    layers, staging = layers.with_remembered(read_settings(aws, found.bucket)), found.bucket
     had_schedule = layers.remembered.get("KUBE_MASTER_SELF_HEAL", "").lower() == "true"
     layers, config = resolve_whatever(layers)
     if had_schedule:  # also where this run is told otherwise

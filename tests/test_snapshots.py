@@ -433,6 +433,41 @@ def test_a_cluster_whose_bucket_is_gone_goes_on_in_another_one_only_with_its_ca(
     assert list(sandbox.inventory()["s3"]) == [other]
 
 
+def test_another_bucket_will_do_where_the_own_one_was_made_anew_without_the_ca(sandbox: Box) -> None:
+    sandbox.cluster()
+    secrets = lose_bucket(sandbox, bucket_of(sandbox))
+    refused(sandbox.up(), 1, "the cluster's CA, is gone")
+    other = brought(sandbox, versioned=True)
+    for key, content in secrets.items():
+        sandbox.client("s3").put_object(Bucket=other, Key=key, Body=content)
+    must(sandbox.up(AWS_S3_BUCKET=other))
+    assert must(sandbox.up()).changing == []
+
+
+def test_a_brought_bucket_that_is_lost_is_made_anew_once(sandbox: Box) -> None:
+    given = brought(sandbox, versioned=True)
+    must(sandbox.up(AWS_S3_BUCKET=given))
+    secrets = lose_bucket(sandbox, given)
+    refused(sandbox.up(), 1, "the cluster's CA, is gone")
+    again = sandbox.up()
+    refused(again, 1, "the cluster's CA, is gone")
+    assert "s3:CreateBucket" not in again.operations
+    for key, content in secrets.items():
+        sandbox.client("s3").put_object(Bucket=bucket_of(sandbox), Key=key, Body=content)
+    assert sandbox.up("--dry-run").code in (0, 3)
+    must(sandbox.up())
+
+
+def test_down_leaves_no_bucket_behind_because_another_one_is_named(sandbox: Box) -> None:
+    sandbox.cluster()
+    own, other = bucket_of(sandbox), brought(sandbox, versioned=True)
+    before = sandbox.inventory()
+    for named_one in (other, "my-bucket-typo"):
+        words = f"the cluster's state is in {own}, not in {named_one}; leave it out"
+        refused_untouched(sandbox, sandbox.down(AWS_S3_BUCKET=named_one), 2, words)
+    assert sandbox.inventory() == before
+
+
 @pytest.mark.parametrize("tagged", [True, False])
 def test_without_bucket_and_disk_the_master_is_neither_ended_nor_given_a_second_ca(sandbox: Box, tagged: bool) -> None:
     sandbox.cluster()
