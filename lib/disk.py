@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _CHANGING = "IncorrectModificationState"  # an earlier change is not done
 MASTER_IP_TAG = "kubernetes.io/master-ip"
-VERSION_TAG = "KubernetesVersion"  # the last one whose API answered, or that an empty one was made for
+# On the disk: the last release whose API answered, or that an empty one was made for. On an instance: its own.
+VERSION_TAG = "KubernetesVersion"
 RESTORE_TAG = "KubernetesRestore"  # the snapshot of etcd that the disk was made from, by its version in the bucket
 
 

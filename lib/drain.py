@@ -152,7 +152,7 @@ def _send(
     api: Api,
     method: str,
     name: str,
-    body: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any],
     kind: str = "",
     *,
     what: str,

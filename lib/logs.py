@@ -39,7 +39,7 @@ _ANY_HOST = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/nu
 def collect(aws: Aws, layers: Layers, folder: Path) -> None:
     """Everything into the folder, a folder for each machine. Raises NothingFound where nothing is."""
     aws.identify()
-    layers, _, _ = plan.read_remembered(aws, layers)
+    layers = plan.read_remembered(aws, layers)
     config = resolve(layers, check=False)
     aws.console.step(f"Logs of cluster {config.cluster_id} in {aws.region}, account {aws.account}")
     found = sorted(own_instances(aws, config), key=lambda instance: str(tags_of(instance).get("Name")))

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from lib import sizes
 from lib.aws import Aws, error_code, find_ours, is_not_found, one, tag_filters, tag_specification, tags_of
+from lib.disk import VERSION_TAG
 from lib.errors import Known, KubeError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from lib.images import Image
 
 USER_DATA_TAG = "KubernetesUserData"  # on the master's instance: what it was made from
-VERSION_TAG = "KubernetesVersion"  # and for which release
 DISK_TAG = "KubernetesMasterDisk"  # and for which disk: it knows no other
 METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.

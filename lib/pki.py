@@ -85,12 +85,13 @@ def _refuse_a_second(
     disk: VolumeTypeDef | None,
 ) -> None:
     """Disk, interface and master are made after the CA, so where one of them is, there has been one."""
-    made_with = disk["VolumeId"] if disk else ""
-    if interface and not made_with:
-        # One without the tag may be of another make, so its master has to be there.
-        master = None if staging.TAG in tags_of(interface) else living_master(aws, config)
-        tagged = interface["NetworkInterfaceId"] if staging.TAG in tags_of(interface) else ""
-        made_with = master["InstanceId"] if master else tagged
+    made_with = ""
+    if disk:
+        made_with = disk["VolumeId"]
+    elif interface and staging.TAG in tags_of(interface):
+        made_with = interface["NetworkInterfaceId"]
+    elif interface and (master := living_master(aws, config)):  # without the tag it may be of another make
+        made_with = master["InstanceId"]
     if made_with:
         place = f"s3://{bucket.name}/{bucket.prefix}{OBJECT}"
         raise KubeError(

@@ -55,10 +55,11 @@ class Plan:
 def read_plan(aws: Aws, layers: Layers) -> Plan:
     """The plan of kube_up.py. Raises SettingError for whatever can be refused now."""
     aws.console.step("Settings")
-    preflight.check_regions(aws, resolve(layers, check=False))
+    asked = resolve(layers, check=False)
+    preflight.check_regions(aws, asked)
     aws.identify()
-    found = state.find_staging(aws, resolve(layers, check=False))
-    state.refuse_another_bucket(aws, resolve(layers, check=False), found)
+    found = state.find_staging(aws, asked)
+    state.refuse_another_bucket(aws, asked, found)
     bucket, master = found.bucket, found.interface
     layers = layers.with_remembered(state.read_settings(aws, bucket))
     refuse_changes(layers, has_master=master is not None)
@@ -148,10 +149,10 @@ def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
     releases.remember_sums(aws, bucket, plan.sums, known=plan.known_sums)
 
 
-def read_remembered(aws: Aws, layers: Layers) -> tuple[Layers, Bucket | None, NetworkInterfaceTypeDef | None]:
-    """The layers with what is remembered of the cluster, its bucket and its master's interface."""
+def read_remembered(aws: Aws, layers: Layers) -> Layers:
+    """The layers with what is remembered of the cluster."""
     found = state.find_staging(aws, resolve(layers, check=False))
-    return layers.with_remembered(state.read_settings(aws, found.bucket)), found.bucket, found.interface
+    return layers.with_remembered(state.read_settings(aws, found.bucket))
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
@@ -159,7 +160,7 @@ def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
     preflight.check_regions(aws, resolve(layers, check=False))
     try:
         aws.identify()
-        layers = read_remembered(aws, layers)[0]
+        layers = read_remembered(aws, layers)
     except FAILURES as error:  # whatever keeps AWS from answering, the rest can be shown
         aws.console.warn(f"what is remembered of the cluster could not be read: {explain(error)}")
     return layers, resolve(layers)

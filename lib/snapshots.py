@@ -71,15 +71,17 @@ def choose(aws: Aws, config: Config, found: Staging, disk: VolumeTypeDef | None)
     if disk is None:
         return _for_a_new_disk(aws, config, found)
     made_from = tags_of(disk).get(RESTORE_TAG, "")
-    if config.kube_restore_snapshot not in ("", NONE):
-        there = find_snapshots(aws, found.bucket)
+    asks = config.kube_restore_snapshot not in ("", NONE)
+    may_yet_be = made_from and not confirmed_version(disk)  # its master may yet have to restore it
+    there = find_snapshots(aws, found.bucket) if asks or may_yet_be else []
+    if asks:
         goes_on = made_from and config.kube_restore_snapshot == LATEST
         wanted = made_from if goes_on else _wanted(aws, config, found.bucket, there).version
         if wanted != made_from:
             raise _disk_is_there(aws, config, disk)
         _tell_restored(aws, disk, made_from, there)
-    if made_from and not confirmed_version(disk):  # its master may yet have to restore it
-        for snapshot in find_snapshots(aws, found.bucket):
+    if may_yet_be:
+        for snapshot in there:
             if snapshot.version == made_from:
                 _check_release(config, snapshot, _release(aws, found.bucket, snapshot), hint=_LATER)
     return made_from
@@ -119,8 +121,9 @@ def _for_a_new_disk(aws: Aws, config: Config, found: Staging) -> str:
     """The version for a disk that is not there yet. Of a cluster that begins there is nothing to look for."""
     bucket = found.bucket
     there = find_snapshots(aws, bucket)
-    waiting = living_master(aws, config) if bucket or found.interface else None
+    waiting = None
     if bucket or found.interface:
+        waiting = living_master(aws, config)
         _refuse_lost_tags(aws, config, waiting)
     if waiting and waiting["InstanceId"] == config.kube_replace_master:
         waiting = None

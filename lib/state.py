@@ -70,8 +70,7 @@ def refuse_another_bucket(aws: Aws, config: Config, found: Staging) -> None:
     A run with it would know nothing of the cluster, and make it a second CA. Where its own bucket is gone, another one
     will do that has the CA.
     """
-    asked = config.aws_s3_bucket
-    if not asked or found.tagged in ("", asked):
+    if not _is_another(config, found):
         return
     has_ca = found.bucket is not None and staging.read_object(aws, found.bucket, PKI) is not None
     if staging.is_there(aws, config, found.tagged) and not (has_ca and _lacks_ca(aws, config, found.tagged)):
@@ -79,9 +78,14 @@ def refuse_another_bucket(aws: Aws, config: Config, found: Staging) -> None:
     if not has_ca:
         raise SettingError(
             "AWS_S3_BUCKET",
-            f"the cluster's bucket {found.tagged} is gone, and {asked} does not hold the cluster's CA",
+            f"the cluster's bucket {found.tagged} is gone, and {config.aws_s3_bucket} does not hold the cluster's CA",
             "leave it out, or put the CA there first: docs/recovery.md, The bucket is lost",
         )
+
+
+def _is_another(config: Config, found: Staging) -> bool:
+    """Whether a bucket is asked for, and the cluster says that its state is in another."""
+    return bool(config.aws_s3_bucket and found.tagged) and found.tagged != config.aws_s3_bucket
 
 
 def _lacks_ca(aws: Aws, config: Config, name: str) -> bool:
@@ -92,8 +96,7 @@ def _lacks_ca(aws: Aws, config: Config, name: str) -> bool:
 
 def refuse_to_leave_a_bucket(aws: Aws, config: Config, found: Staging) -> None:
     """Raises SettingError where down would remove the cluster and leave its bucket, with the CA's key and snapshots."""
-    asked = config.aws_s3_bucket
-    if asked and found.tagged not in ("", asked) and staging.is_there(aws, config, found.tagged):
+    if _is_another(config, found) and staging.is_there(aws, config, found.tagged):
         raise _another_bucket(config, found)
 
 

@@ -62,13 +62,13 @@ def _warn_of_newer(aws: Aws, api: Api, nodes: Sequence[Node]) -> None:
     A run of one group leaves the others alone, so a master that went back to an older release has such nodes.
     """
     try:
-        server = api.get_json("/version").get("gitVersion", "")
+        server = api.version()
     except Unreachable:  # it answered a moment ago; not worth a failure
         return
     for node in nodes:
         if node.ready and server and numbers(node.version)[:3] > numbers(server)[:3]:
             aws.console.warn(
-                f"node {node.name}: kubelet {node.version.lstrip('v')} is newer than the API's {server.lstrip('v')}, "
+                f"node {node.name}: kubelet {node.version.lstrip('v')} is newer than the API's {server}, "
                 "which Kubernetes does not support: run its group's command again"
             )
 

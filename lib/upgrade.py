@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from lib.api import Unreachable, is_well, server_url
 from lib.aws import tags_of
-from lib.disk import confirm_version, confirmed_version, find_disk
+from lib.disk import VERSION_TAG, confirm_version, confirmed_version, find_disk
 from lib.errors import KubeError, SettingError
-from lib.master import VERSION_TAG, find_master
+from lib.master import find_master
 from lib.pki import find_ca_cert
 
 if TYPE_CHECKING:

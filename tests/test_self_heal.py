@@ -356,15 +356,20 @@ def fire(box: Box) -> None:
     box.aws.tick()
 
 
+def down_ends_the_newcomer(box: Box) -> None:
+    """Down ends the master that the schedule launches meanwhile, and nothing comes of it later."""
+    result = must(box.down())
+    assert box.aws.world.state.invoked[-1] == "done"
+    assert result.operations.count("ec2:TerminateInstances") == 1
+    box.clock.sleep(MINUTES)
+    assert box.inventory() == {}
+
+
 def test_down_ends_a_master_that_came_while_the_schedule_was_removed(healing: Box) -> None:
     kill_master(healing)
     settle(healing)
     on_call(healing, "scheduler:DeleteSchedule", lambda: fire(healing))
-    result = must(healing.down())
-    assert healing.aws.world.state.invoked[-1] == "done"
-    assert result.operations.count("ec2:TerminateInstances") == 1
-    healing.clock.sleep(MINUTES)
-    assert healing.inventory() == {}
+    down_ends_the_newcomer(healing)
 
 
 def test_down_ends_a_master_that_comes_of_the_schedules_last_call(healing: Box) -> None:
@@ -381,11 +386,7 @@ def test_down_ends_a_master_that_comes_of_the_schedules_last_call(healing: Box) 
 
     # the third look at instances is the wait's first: the minions are still ending
     on_call(healing, "ec2:DescribeInstances", land, number=3)
-    result = must(healing.down())
-    assert healing.aws.world.state.invoked[-1] == "done"
-    assert result.operations.count("ec2:TerminateInstances") == 1
-    healing.clock.sleep(MINUTES)
-    assert healing.inventory() == {}
+    down_ends_the_newcomer(healing)
 
 
 def test_down_asks_nothing_more_where_it_never_was_on(sandbox: Box) -> None:
