@@ -154,12 +154,16 @@ CONF
 }
 
 # Pods' packets leave the cluster as their node's; inside it, and in NON_MASQUERADE_CIDR, they keep their address.
+# By iptables, which Debian's and Ubuntu's images have (Debian's has no nft). The chain is filled in one transaction, also
+# where it is there already; a run that was killed before the jump leaves a chain that nothing enters.
 masquerade() {
-	need nft nftables
-	put /etc/kube-bootstrap/masquerade.nft <<CONF
-#@include masquerade.nft
+	need iptables iptables
+	put /etc/kube-bootstrap/masquerade.iptables <<CONF
+#@include masquerade.iptables
 CONF
-	try nft -f /etc/kube-bootstrap/masquerade.nft
+	try iptables-restore --wait 30 --noflush /etc/kube-bootstrap/masquerade.iptables
+	iptables --wait 30 --table nat --check POSTROUTING --jump POD-MASQUERADE 2>/dev/null ||
+		try iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE
 }
 
 host() {

@@ -55,6 +55,25 @@ def test_a_download_that_cannot_be_reached_names_its_address(tmp_path: Path) -> 
     assert re.fullmatch(r"step 2/2 downloads: failed: curl: \(7\) .* \(http://127.0.0.1:9/x/\w+\)", ran.said[-1])
 
 
+def test_masquerade_and_host_ports_go_by_iptables_alone_which_both_distributions_have(tmp_path: Path) -> None:
+    """Debian's image for EC2 has no nft; its list of packages has iptables (as Ubuntu's has)."""
+    stubs = """need() { echo "needs $1"; }
+        put() { cat; }
+        iptables-restore() { echo "iptables-restore $*"; }
+        iptables() { case "$*" in *--check*) [ -n "$entered" ];; *) echo "iptables $*";; esac; }
+    """
+    shell = Shell("minion", MINION, tmp_path)
+    first = shell.run(f"{stubs} entered=", "eval_settings; masquerade").output
+    again = shell.run(f"{stubs} entered=yes", "eval_settings; masquerade").output
+    assert first == again + "iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE\n"
+    assert "needs iptables" in again
+    assert "-A POD-MASQUERADE -d 10.0.0.0/8 -j RETURN" in again
+    for role in ("master", "minion"):
+        text = userdata.script(role, MASTER)
+        assert '"type": "portmap", "backend": "iptables"' in text
+        assert not re.search(r"\bnft\b", text)
+
+
 @pytest.mark.parametrize(
     ("status", "label", "made"),
     [

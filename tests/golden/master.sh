@@ -198,18 +198,19 @@ CONF
 }
 
 masquerade() {
-	need nft nftables
-	put /etc/kube-bootstrap/masquerade.nft <<CONF
-table ip kube-bootstrap
-delete table ip kube-bootstrap
-table ip kube-bootstrap {
-	chain postrouting {
-		type nat hook postrouting priority srcnat; policy accept;
-		ip saddr $CLUSTER_IP_RANGE ip daddr != $CLUSTER_IP_RANGE ip daddr != $NON_MASQUERADE_CIDR fib daddr type != local masquerade
-	}
-}
+	need iptables iptables
+	put /etc/kube-bootstrap/masquerade.iptables <<CONF
+*nat
+:POD-MASQUERADE - [0:0]
+-A POD-MASQUERADE ! -s $CLUSTER_IP_RANGE -j RETURN
+-A POD-MASQUERADE -d $CLUSTER_IP_RANGE -j RETURN
+-A POD-MASQUERADE -d $NON_MASQUERADE_CIDR -j RETURN
+-A POD-MASQUERADE -m addrtype ! --dst-type LOCAL -j MASQUERADE
+COMMIT
 CONF
-	try nft -f /etc/kube-bootstrap/masquerade.nft
+	try iptables-restore --wait 30 --noflush /etc/kube-bootstrap/masquerade.iptables
+	iptables --wait 30 --table nat --check POSTROUTING --jump POD-MASQUERADE 2>/dev/null ||
+		try iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE
 }
 
 host() {
@@ -289,7 +290,7 @@ pod_network() {
 {"cniVersion": "1.0.0", "name": "kubenet", "plugins": [
 {"type": "bridge", "bridge": "cbr0", "mtu": $mtu, "isGateway": true, "hairpinMode": true, "ipMasq": false, "ipam": {
 "type": "host-local", "dataDir": "/run/kube-cni", "ranges": [[{"subnet": "{{.PodCIDR}}"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-{"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": true}}]}
+{"type": "portmap", "backend": "iptables", "capabilities": {"portMappings": true}}]}
 CONF
 	systemctl is-active --quiet containerd || rm -f /etc/cni/net.d/10-containerd-net.conflist
 }
