@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from lib.aws import error_code
+from lib.tags import is_ours, tags_of
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -39,7 +40,7 @@ def _classic(aws: Aws, config: Config) -> Iterator[Balancer]:
     names = [b["LoadBalancerName"] for page in pages for b in page["LoadBalancerDescriptions"]]
     for some in _chunks(names):
         for described in _tags(lambda few: aws.elb.describe_tags(LoadBalancerNames=few)["TagDescriptions"], some):
-            if _ours(config, described.get("Tags", [])):
+            if _ours(config, described):
                 yield Balancer(described["LoadBalancerName"])
 
 
@@ -63,12 +64,12 @@ def _modern(aws: Aws, config: Config) -> Iterator[Balancer]:
 def _own_arns(aws: Aws, config: Config, arns: Sequence[str]) -> Iterator[str]:
     for some in _chunks(arns):
         for described in _tags(lambda few: aws.elbv2.describe_tags(ResourceArns=few)["TagDescriptions"], some):
-            if _ours(config, described.get("Tags", [])):
+            if _ours(config, described):
                 yield described["ResourceArn"]
 
 
-def _ours(config: Config, tags: Sequence[object]) -> bool:
-    return {"Key": f"kubernetes.io/cluster/{config.cluster_id}", "Value": "owned"} in tags
+def _ours(config: Config, described: Mapping[str, Any]) -> bool:
+    return is_ours(config.cluster_id, tags_of(described))
 
 
 def find_target_groups(aws: Aws, config: Config) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, Retry, error_code, find_ours, never, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, Planned, Retry, error_code, never, one
+from lib.tags import find_borne, is_ours, refuse_others, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
@@ -46,18 +48,21 @@ def group_names(config: Config) -> tuple[str, str]:
 
 
 def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityGroupTypeDef]:
-    """The cluster's two groups by name, as far as they are there. Raises Ambiguous for two of a name."""
+    """The cluster's two groups by name, as far as they are there.
+
+    Raises Ambiguous for two of a name, NotOurs for one that is tagged for another cluster.
+    """
     if isinstance(vpc_id, Planned):
         return {}
     names = group_names(config)
     here: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "group-name", "Values": list(names)}]
-    found = find_ours(
-        lambda filters: aws.every("describe_security_groups", "SecurityGroups", Filters=[*filters, *here]),
-        config.cluster_id,
-    )
+    there = _describe(aws, here)
+    for each in there:
+        refuse_others(config.cluster_id, f"security group {each['GroupId']} {each['GroupName']}", tags_of(each))
+    found = [each for each in there if is_ours(config.cluster_id, tags_of(each))]
     groups = {}
     for name in names:
-        group = one(f"security group {name}", [g for g in found if g["GroupName"] == name], lambda g: g["GroupId"])
+        group = one(f"security group {name}", [g for g in found if g["GroupName"] == name], _id)
         if group:
             groups[name] = group
     return groups
@@ -163,21 +168,24 @@ def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
     return rules
 
 
-def own_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
-    """Every group that the cluster owns: its two, and those that Kubernetes made for load balancers."""
-    filters = tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
-    pages = aws.ec2.get_paginator("describe_security_groups").paginate(Filters=filters)
-    return [group for page in pages for group in page["SecurityGroups"]]
+def tagged_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
+    """Every group with a tag of the cluster's: its two, and those that Kubernetes made for load balancers."""
+    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[SecurityGroupTypeDef]:
+    return aws.every("describe_security_groups", "SecurityGroups", Filters=filters)
+
+
+def _id(group: SecurityGroupTypeDef) -> str:
+    return group["GroupId"]
 
 
 def referring(aws: Aws, group_id: str) -> list[SecurityGroupTypeDef]:
     """The groups with a rule that names this one, inward or outward: each keeps it from going."""
     found: dict[str, SecurityGroupTypeDef] = {}
     for name in ("ip-permission.group-id", "egress.ip-permission.group-id"):
-        pages = aws.ec2.get_paginator("describe_security_groups").paginate(
-            Filters=[{"Name": name, "Values": [group_id]}]
-        )
-        found |= {group["GroupId"]: group for page in pages for group in page["SecurityGroups"]}
+        found |= {_id(group): group for group in _describe(aws, [{"Name": name, "Values": [group_id]}])}
     return list(found.values())
 
 

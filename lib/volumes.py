@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lib.aws import tag_filters, tags_of
+from lib.disk import disk_name
+from lib.tags import find_borne, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VolumeTypeDef
@@ -16,13 +17,27 @@ _CLAIM = "kubernetes.io/created-for/pvc/"
 
 
 def find_volumes(aws: Aws, config: Config) -> list[VolumeTypeDef]:
-    """Every volume that the cluster owns, the master's disk among them, but for the root disks of instances."""
-    filters = [
-        *tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"}),
-        {"Name": "status", "Values": ["creating", "available", "in-use"]},
-    ]
-    pages = aws.ec2.get_paginator("describe_volumes").paginate(Filters=filters)
-    found = [volume for page in pages for volume in page["Volumes"]]
+    """Every volume with a tag of the cluster's, but for the master's disk and the root disks of instances."""
+    return [volume for volume in _find(aws, config) if not _is_disk(config, volume)]
+
+
+def find_disks(aws: Aws, config: Config) -> list[VolumeTypeDef]:
+    """The master's disk, and whatever else bears its name or role and a tag of the cluster's."""
+    return [volume for volume in _find(aws, config) if _is_disk(config, volume)]
+
+
+def _is_disk(config: Config, volume: VolumeTypeDef) -> bool:
+    tags = tags_of(volume)
+    return tags.get("Name") == disk_name(config) or tags.get("Role") == config.master_name
+
+
+def _find(aws: Aws, config: Config) -> list[VolumeTypeDef]:
+    there: Any = {"Name": "status", "Values": ["creating", "available", "in-use"]}
+    found: list[VolumeTypeDef] = find_borne(
+        lambda filters: aws.every("describe_volumes", "Volumes", Filters=[*filters, there]),
+        config.cluster_id,
+        lambda volume: volume["VolumeId"],
+    )
     return [volume for volume in found if not _goes_along(volume)]
 
 
