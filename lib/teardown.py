@@ -53,6 +53,7 @@ class Doomed:
     interfaces: Sequence[Any]
     disks: Sequence[Any]
     volumes: Sequence[Any]
+    spared: Sequence[str]  # what people made or had made: no step removes it
     security_groups: Sequence[Any]
     subnets: Sequence[Any]
     gateways: Sequence[Any]
@@ -171,12 +172,15 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     )
     doomed = find_all(aws, config, staging)
     if not doomed.words():
+        but = f" but what is yours: {', '.join(doomed.spared)}" if doomed.spared else ""
         raise NothingFound(
-            f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}; nothing was touched",
+            f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}{but}; nothing was touched",
             hint="KUBE_AWS_ZONE says which region is meant, KUBE_AWS_INSTANCE_PREFIX which cluster",
         )
     for volume in doomed.volumes:
         aws.console.found(volumes.describe(volume))
+    for words in doomed.spared:
+        aws.console.found(f"{words}: yours, it stays")
     return doomed
 
 
@@ -188,6 +192,8 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
     instances = master.own_instances(aws, config)
     templates, profiles = minions.own_templates(aws, config), iam.owned(aws, config)
     every_volume = volumes.find_volumes(aws, config)
+    disks = [volume for volume in every_volume if tags_of(volume).get("Name") == disk_name(config)]
+    ours = [volume for volume in every_volume if volumes.goes_with_cluster(config, volume)]
     return Doomed(
         config=config,
         bucket=staging,
@@ -203,8 +209,10 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         ),
         addresses=_owned(aws, config, "describe_addresses", "Addresses"),
         interfaces=interface.own_interfaces(aws, config),
-        disks=[volume for volume in every_volume if tags_of(volume).get("Name") == disk_name(config)],
-        volumes=[volume for volume in every_volume if tags_of(volume).get("Name") != disk_name(config)],
+        disks=disks,
+        volumes=[volume for volume in ours if volume not in disks],
+        spared=[volumes.describe(volume) for volume in every_volume if volume not in [*disks, *ours]]
+        + [volumes.describe_snapshot(snapshot) for snapshot in volumes.find_snapshots(aws, config)],
         security_groups=securitygroups.own_groups(aws, config),
         subnets=_owned(aws, config, "describe_subnets", "Subnets"),
         gateways=_owned(aws, config, "describe_internet_gateways", "InternetGateways"),
@@ -267,8 +275,10 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
     kept = left.kept_words() if keep_disk else []
     if kept:
         console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
+    if left.spared:
+        console.line(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
     again = f", {aws.retries} calls repeated" if aws.retries else ""
     console.line(
         f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s{again}: "
-        f"nothing{' else' if kept else ''} is left of it."
+        f"nothing{' else' if kept or left.spared else ''} is left of it."
     )

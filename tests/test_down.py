@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -251,6 +252,79 @@ def test_claims_volumes_are_listed_by_name_and_size_before_they_go(sandbox: Box)
     assert "shop/orders" in line
     assert "7 GiB" in line
     assert out.index(ours) < out.index("Instances")
+
+
+DRIVER = {"ebs.csi.aws.com/cluster": "true"}
+
+
+def volume_by_hand(box: Box, labels: dict[str, str]) -> str:
+    made = box.client("ec2").create_volume(
+        Size=5, AvailabilityZone=f"{REGION}a", TagSpecifications=specification("volume", labels)
+    )
+    return str(made["VolumeId"])
+
+
+def specification(kind: str, labels: dict[str, str]) -> list[Any]:
+    return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in labels.items()]}]
+
+
+def volume_in_a_minion(box: Box, labels: dict[str, str]) -> str:
+    volume = volume_by_hand(box, labels)
+    settle(box)
+    minion = next(i for i in part(box, "instances") if i != master_of(box))
+    box.client("ec2").attach_volume(VolumeId=volume, InstanceId=minion, Device="/dev/sdk")
+    return volume
+
+
+def snapshot_of(box: Box, volume: str, labels: dict[str, str]) -> str:
+    made = box.client("ec2").create_snapshot(VolumeId=volume, TagSpecifications=specification("snapshot", labels))
+    return str(made["SnapshotId"])
+
+
+# Each kind of thing that can hold a person's data and the cluster's tag.
+DATA = {
+    "a volume": volume_by_hand,
+    "a volume for the driver": lambda box, labels: volume_by_hand(box, labels | DRIVER),
+    "a volume in a minion": volume_in_a_minion,
+    "a snapshot of the master's disk": lambda box, labels: snapshot_of(
+        box, named(box, "volumes", f"{ID}-master-pd"), labels
+    ),
+    "a claim's snapshot": lambda box, labels: snapshot_of(
+        box, claim(box, "orders", 7), labels | DRIVER | {"CSIVolumeSnapshotName": "snapshot-1"}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_data_that_no_claim_made_stays_also_with_the_clusters_tags_and_is_named(sandbox: Box, kind: str) -> None:
+    sandbox.cluster()
+    theirs = DATA[kind](sandbox, TAGS)
+    result = must(sandbox.down())
+    left = sandbox.inventory()
+    assert [list(things) for things in left[REGION].values()] == [[theirs]]
+    assert set(left) == {REGION}
+    seen, *_, said, last = [line for line in result.out.splitlines() if theirs in line or "is left of it" in line]
+    assert "yours, it stays" in seen
+    assert said.startswith("Yours, and charged for")
+    assert "nothing else is left of it" in last
+    said = refused_untouched(sandbox, sandbox.down(), 1, "nothing of cluster")
+    assert "but what is yours: " in said
+    assert theirs in said
+
+
+def test_a_volume_with_the_drivers_tag_alone_is_nobodys_that_down_knows(sandbox: Box) -> None:
+    sandbox.cluster()
+    theirs = volume_by_hand(sandbox, DRIVER)
+    assert theirs not in must(sandbox.down()).out
+    assert list(part(sandbox, "volumes")) == [theirs]
+
+
+@pytest.mark.parametrize("name", ["minion", "master"])
+def test_a_root_disk_that_outlived_its_instance_goes(sandbox: Box, name: str) -> None:
+    sandbox.cluster()
+    volume_by_hand(sandbox, TAGS | {"Name": f"{ID}-{name}-root"})
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 def test_the_masters_alarms_go(sandbox: Box) -> None:
