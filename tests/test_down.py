@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def snapshot_of(box: Box, volume: str, labels: dict[str, str]) -> str:
 
 
 # Each kind of thing that can hold a person's data and the cluster's tag.
-DATA = {
+DATA: dict[str, Callable[[Box, dict[str, str]], str]] = {
     "a volume": volume_by_hand,
     "a volume for the driver": lambda box, labels: volume_by_hand(box, labels | DRIVER),
     "a volume in a minion": volume_in_a_minion,
