@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import one
+from lib.aws import Retry, never, one
 from lib.errors import SettingError
 from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
@@ -102,7 +102,8 @@ def check_given(aws: Aws, config: Config) -> None:
         )
 
 
-def delete_dhcp_options(aws: Aws, options: DhcpOptionsTypeDef) -> None:
+def delete_dhcp_options(aws: Aws, options: DhcpOptionsTypeDef, *, wait_if: Retry = never) -> None:
     """Remove our option set; its VPC is gone by then."""
     options_id = options["DhcpOptionsId"]
-    aws.remove("delete", f"DHCP options {options_id}", lambda: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id))
+    words = f"DHCP options {options_id}"
+    aws.remove("delete", words, lambda: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id), retry_if=wait_if)

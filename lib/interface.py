@@ -6,10 +6,9 @@ An interface can be in one instance at a time, so it is also what keeps two mast
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, Planned, one
+from lib.aws import Aws, one
 from lib.errors import KubeError, SettingError
 from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
@@ -122,29 +121,6 @@ def tagged_interfaces(aws: Aws, config: Config) -> list[NetworkInterfaceTypeDef]
     """Every interface with a tag of the cluster's, but for those that go with their instance."""
     found = find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
     return [interface for interface in found if not interface.get("Attachment", {}).get("DeleteOnTermination")]
-
-
-def interfaces_in(aws: Aws, *, name: str, value: str) -> list[NetworkInterfaceTypeDef]:
-    """The interfaces in a subnet, VPC or group (`name` is the filter): what can stand in the way of its removal."""
-    if isinstance(value, Planned):
-        return []
-    return _describe(aws, [{"Name": name, "Values": [value]}])
-
-
-def is_leaving(interface: NetworkInterfaceTypeDef, *, balancers: Sequence[str]) -> bool:
-    """Whether it goes by itself: with its instance, or with a load balancer of that name, removed before."""
-    attachment = interface.get("Attachment", {})
-    if attachment.get("DeleteOnTermination") and attachment.get("Status") == "detaching":
-        return True
-    # ELB describes its interfaces as "ELB <name>" or "ELB net/<name>/<id>".
-    words = interface.get("Description", "").replace("/", " ").split()
-    return words[:1] == ["ELB"] and any(name in words for name in balancers)
-
-
-def describe(interface: NetworkInterfaceTypeDef) -> str:
-    """The interface and whose it may be."""
-    user = interface.get("Attachment", {}).get("InstanceId") or interface.get("Description") or "unattached"
-    return f"{interface['NetworkInterfaceId']} ({user}) in {interface['SubnetId']}"
 
 
 def delete_interface(aws: Aws, interface: NetworkInterfaceTypeDef) -> None:

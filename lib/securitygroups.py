@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from lib.aws import Aws, Planned, Retry, error_code, never, one
-from lib.tags import find_borne, is_ours, refuse_others, tag_specification, tags_of
+from lib.loadbalancers import CONTROLLER_TAG
+from lib.tags import find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
@@ -169,8 +170,11 @@ def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
 
 
 def tagged_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
-    """Every group with a tag of the cluster's: its two, and those that Kubernetes made for load balancers."""
-    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
+    """Every group with a tag of the cluster's: its two, and those made for load balancers."""
+    by_controller = _describe(aws, tag_filters({CONTROLLER_TAG: config.cluster_id}))
+    found = {_id(group): group for group in by_controller}
+    found |= {_id(group): group for group in find_borne(functools.partial(_describe, aws), config.cluster_id, _id)}
+    return list(found.values())
 
 
 def _describe(aws: Aws, filters: list[Any]) -> list[SecurityGroupTypeDef]:
@@ -181,38 +185,39 @@ def _id(group: SecurityGroupTypeDef) -> str:
     return group["GroupId"]
 
 
-def referring(aws: Aws, group_id: str) -> list[SecurityGroupTypeDef]:
-    """The groups with a rule that names this one, inward or outward: each keeps it from going."""
-    found: dict[str, SecurityGroupTypeDef] = {}
-    for name in ("ip-permission.group-id", "egress.ip-permission.group-id"):
-        found |= {_id(group): group for group in _describe(aws, [{"Name": name, "Values": [group_id]}])}
-    return list(found.values())
-
-
 def revoke_references(
     groups: Sequence[SecurityGroupTypeDef],
 ) -> Callable[[Aws, SecurityGroupTypeDef], None]:
     """A function that takes out of one of our `groups` the rules that name any of them, so that all can go.
 
-    Rules of other people's groups are theirs to change.
+    Inward and outward: an outward one keeps the group that it names just as well. Rules of other people's groups are
+    theirs to change.
     """
     ours = {group["GroupId"] for group in groups}
 
     def revoke(aws: Aws, group: SecurityGroupTypeDef) -> None:
-        permissions: list[Any] = [
-            {**_ports(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
-            for permission in group.get("IpPermissions", [])
-            for pair in permission.get("UserIdGroupPairs", [])
-            if pair.get("GroupId") in ours
-        ]
-        if permissions:
-            aws.remove(
-                "remove",
-                f"rules between groups from {group['GroupId']}",
-                lambda: aws.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=permissions),
-            )
+        ingress = _naming(ours, group.get("IpPermissions", []))
+        egress = _naming(ours, group.get("IpPermissionsEgress", []))
+        group_id = group["GroupId"]
+        for what, permissions, call in (
+            ("rules between groups", ingress, aws.ec2.revoke_security_group_ingress),
+            ("outward rules between groups", egress, aws.ec2.revoke_security_group_egress),
+        ):
+            if permissions:
+                revoke = functools.partial(call, GroupId=group_id, IpPermissions=permissions)
+                aws.remove("remove", f"{what} from {group_id}", revoke)
 
     return revoke
+
+
+def _naming(ours: Collection[str], permissions: Sequence[Any]) -> list[Any]:
+    """Those of the rules that name one of our groups, as EC2 takes them."""
+    return [
+        {**_ports(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
+        for permission in permissions
+        for pair in permission.get("UserIdGroupPairs", [])
+        if pair.get("GroupId") in ours
+    ]
 
 
 def _ports(permission: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from lib.errors import SettingError
 from lib.interface import find_interface, tagged_interfaces
 from lib.pki import OBJECT as PKI
 from lib.tags import is_ours, tags_of
-from lib.volumes import find_disks
+from lib.volumes import find_volumes
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
@@ -68,7 +68,7 @@ def find_staging(aws: Aws, config: Config) -> Staging:
 
 def find_staging_to_remove(aws: Aws, config: Config) -> Staging:
     """The same for kube_down.py, for which two interfaces or disks, or one in dispute, are no reason to refuse."""
-    things = [*tagged_interfaces(aws, config), *find_disks(aws, config)]
+    things = [*tagged_interfaces(aws, config), *find_volumes(aws, config)]
     tagged = [tags_of(each).get(staging.TAG, "") for each in things if is_ours(config.cluster_id, tags_of(each))]
     named = next(filter(None, tagged), "")
     bucket = staging.find_bucket(aws, config, tagged=named)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from lib import (
     address,
@@ -28,34 +28,20 @@ from lib import (
     volumes,
     vpc,
 )
-from lib.aws import EXPIRED, FAILURES, Aws, Retry, error_code, explain
+from lib.aws import Aws
 from lib.config import Config, Layers, resolve, resolve_whatever
 from lib.disk import MASTER_IP_TAG
-from lib.errors import AwsRefusal, KubeError, NothingFound
+from lib.errors import KubeError, NothingFound
 from lib.preflight import check_regions
 from lib.state import find_staging_to_remove, read_settings, refuse_to_leave_a_bucket
-from lib.tags import other_owner, tags_of
+from lib.tags import is_ours, other_owner, tags_of
 
 if TYPE_CHECKING:
     from lib.bucket import Bucket
     from lib.loadbalancers import Balancer
+    from lib.removal import Removal
 
-T = TypeVar("T")
-
-# What AWS says when something else has to go first.
-BLOCKED = frozenset(
-    {
-        "DependencyViolation",
-        "DeleteConflict",
-        "InvalidGroup.InUse",
-        "InvalidIPAddress.InUse",
-        "InvalidNetworkInterface.InUse",
-        "VolumeInUse",
-    }
-)
-_GRACE = 10  # tries while AWS sees nothing in the way any more and still refuses
-
-
+_EVERY_VOLUME = "every volume"  # found once for several kinds
 Find = Callable[[Aws, Config, Mapping[str, Any]], Sequence[Any]]
 
 
@@ -87,7 +73,8 @@ class Doomed:
 
     The fields that are kinds are the one table of what a cluster is made of, in the order in which it is looked for.
     What kube_down.py has no step for is found again at its end, as left. `disputed` is what has a tag of the cluster's
-    and is tagged for another one too, in words: nobody but a person knows whose it is.
+    and is tagged for another one too, in words: nobody but a person knows whose it is. `spared` is what people made or
+    had made, in words: no step removes it.
     """
 
     config: Config
@@ -96,6 +83,7 @@ class Doomed:
     ca_cert: bytes
     brought_table: Any
     disputed: Sequence[str]
+    spared: Sequence[str]
     vpcs: Sequence[Any] = _kind("VPC {VpcId}", lambda aws, config, _: vpc.tagged_vpcs(aws, config))
     instances: Sequence[Any] = _kind(
         "instance {InstanceId}", lambda aws, config, _: master.tagged_instances(aws, config)
@@ -123,10 +111,14 @@ class Doomed:
         "interface {NetworkInterfaceId}", lambda aws, config, _: interface.tagged_interfaces(aws, config)
     )
     disks: Sequence[Any] = _kind(
-        "disk {VolumeId} {Size} GiB", lambda aws, config, _: volumes.find_disks(aws, config), kept=True
+        "disk {VolumeId} {Size} GiB",
+        lambda _, config, found: _volumes(config, found, volumes.is_disk),
+        kept=True,
     )
     volumes: Sequence[Any] = _kind(
-        volumes.describe, lambda aws, config, _: volumes.find_volumes(aws, config), kept=True
+        volumes.describe,
+        lambda _, config, found: _volumes(config, found, _goes_with_cluster),
+        kept=True,
     )
     security_groups: Sequence[Any] = _kind(
         "security group {GroupId}", lambda aws, config, _: securitygroups.tagged_groups(aws, config)
@@ -236,12 +228,15 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     for words in doomed.disputed:
         aws.console.warn(f"{words}: it has a tag of {config.cluster_id}'s too, and is left alone")
     if not doomed.words() and not doomed.disputed:
+        but = f" but what is yours: {', '.join(doomed.spared)}" if doomed.spared else ""
         raise NothingFound(
-            f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}; nothing was touched",
+            f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}{but}; nothing was touched",
             hint="KUBE_AWS_ZONE says which region is meant, KUBE_AWS_INSTANCE_PREFIX which cluster",
         )
     for volume in doomed.volumes:
         aws.console.found(volumes.describe(volume))
+    for words in doomed.spared:
+        aws.console.found(f"{words}: yours, it stays")
     return doomed
 
 
@@ -252,7 +247,7 @@ def kinds() -> dict[str, Kind]:
 
 def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
     """Everything that carries a tag of the cluster's or was named for it, apart from what another cluster has."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Any]] = {_EVERY_VOLUME: volumes.find_volumes(aws, config)}
     disputed: list[str] = []
     for name, kind in kinds().items():
         listed = kind.find(aws, config, found)
@@ -270,8 +265,27 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         ca_cert=pki.find_ca_cert(aws, staging),
         brought_table=_brought_table(aws, config),
         disputed=disputed,
-        **found,
+        spared=_spared(aws, config, found),
+        **{name: found[name] for name in kinds()},
     )
+
+
+def _volumes(
+    config: Config, found: Mapping[str, Sequence[Any]], chosen: Callable[[Config, Any], bool]
+) -> Sequence[Any]:
+    return [volume for volume in found[_EVERY_VOLUME] if chosen(config, volume)]
+
+
+def _goes_with_cluster(config: Config, volume: Any) -> bool:
+    return volumes.goes_with_cluster(config, volume) and not volumes.is_disk(config, volume)
+
+
+def _spared(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The volumes with the cluster's tags that are of no kind of ours, and all EBS snapshots."""
+    ours = [each for each in found[_EVERY_VOLUME] if is_ours(config.cluster_id, tags_of(each))]
+    theirs = [each for each in ours if each not in [*found["disks"], *found["volumes"]]]
+    snapshots = volumes.find_snapshots(aws, config)
+    return [*map(volumes.describe, theirs), *map(volumes.describe_snapshot, snapshots)]
 
 
 def _master_ids(config: Config, instances: Sequence[Any]) -> list[str]:
@@ -300,88 +314,6 @@ def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:
     return routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=found[0]["VpcId"])
 
 
-class Removal:
-    """Removes one thing after another, goes on where one cannot go, and remembers which and why."""
-
-    def __init__(self, aws: Aws, doomed: Doomed) -> None:
-        self._aws, self._doomed = aws, doomed
-        self.refused: list[KubeError] = []
-
-    def each(self, delete: Callable[[Aws, T], None], items: Sequence[T]) -> None:
-        """Call `delete` for each of `items`. Raises AwsRefusal only where no further call can succeed either."""
-        for item in items:
-            try:
-                delete(self._aws, item)
-            except AwsRefusal as refused:
-                if refused.code in EXPIRED:
-                    raise
-                self.refused.append(refused)
-            except (KubeError, *FAILURES) as error:
-                self.refused.append(error if isinstance(error, KubeError) else explain(error))
-
-    def patiently(self, delete: Callable[..., None], items: Sequence[Any], *, key: str, filter_name: str) -> None:
-        """The same for what interfaces can stand in the way of, as long as these are on their way out."""
-        for item in items:
-            patience = _Patience(self._aws, self._doomed, filter_name=filter_name, value=item[key])
-            before = len(self.refused)
-            self.each(functools.partial(_delete_waiting, delete, patience), [item])
-            if patience.blockers and len(self.refused) > before:
-                self.refused[
-                    -1
-                ].hint = f"in the way: {', '.join(patience.blockers)}; remove it, then run kube_down.py again"
-
-
-def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
-    """End what goes with no group, and return once no instance is left.
-
-    What turns up meanwhile is ended too: the last call of a schedule that was removed may still have been under way.
-    Raises WaitExpired.
-    """
-    end = aws.clock.monotonic() + doomed.config.kube_wait_delete_seconds
-    new: Sequence[Any] = doomed.instances
-    while True:
-        ending = dataclasses.replace(doomed, instances=new)
-        removal.each(master.unprotect, ending.protected())
-        removal.each(master.terminate, ending.strays())
-        new = master.wait_terminated(aws, doomed.config, seconds=end - aws.clock.monotonic(), is_new=doomed.is_newcomer)
-        if not new:
-            return
-        doomed = dataclasses.replace(doomed, instances=[*doomed.instances, *new])
-
-
-def _delete_waiting(delete: Callable[..., None], patience: Retry, aws: Aws, item: Any) -> None:
-    delete(aws, item, wait_if=patience)
-
-
-class _Patience:
-    """Whether a refusal is worth waiting out: true while all that is in the way is leaving by itself."""
-
-    def __init__(self, aws: Aws, doomed: Doomed, *, filter_name: str, value: str) -> None:
-        self._aws, self._filter, self._value = aws, filter_name, value
-        self._balancers = [balancer.name for balancer in doomed.balancers]
-        self._ours = {group["GroupId"] for group in doomed.security_groups}
-        self._left = _GRACE
-        self.blockers: list[str] = []
-
-    def __call__(self, error: BaseException) -> bool:
-        if error_code(error) not in BLOCKED:
-            return False
-        found = interface.interfaces_in(self._aws, name=self._filter, value=self._value)
-        self.blockers = [interface.describe(each) for each in found if not self._is_leaving(each)]
-        if self._filter == "group-id":
-            referring = securitygroups.referring(self._aws, self._value)
-            self.blockers += [f"a rule of {g['GroupId']}" for g in referring if g["GroupId"] not in self._ours]
-        if self._filter == "vpc-id":
-            self.blockers += vpc.contents(self._aws, self._value)
-        if self.blockers:
-            return False
-        self._left -= 0 if found else 1
-        return self._left > 0
-
-    def _is_leaving(self, each: Any) -> bool:
-        return interface.is_leaving(each, balancers=self._balancers)
-
-
 def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> None:
     """Look again and say what is left. Raises KubeError when something is, with what is in its way."""
     console, config = aws.console, doomed.config
@@ -390,25 +322,25 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
         return
     left = find_all(aws, config, bucket.find_bucket(aws, config, tagged=doomed.bucket.name if doomed.bucket else ""))
     words = left.words(keep_disk=keep_disk)
-    for refused in removal.refused:
-        console.warn(f"{refused}" + (f" ({refused.hint})" if refused.hint else ""))
     if words:
         raise KubeError(
             f"left of cluster {config.cluster_id}: {', '.join(words)}",
-            hint="mend what the warnings above name, then run the same command again: it finishes"
+            hint="mend what the warnings above name, then run the same command again"
             if removal.refused
             else "it was made while this ran, or AWS takes its time: run the same command again, it finishes",
         )
+    kept = left.kept_words() if keep_disk else []
     if left.disputed:
         raise KubeError(
             f"not removed, for two clusters' tags are on it: {', '.join(left.disputed)}",
             hint=f"take off the tags that are not true; if it is {config.cluster_id}'s, run the same command again",
         )
-    kept = left.kept_words() if keep_disk else []
     if kept:
         console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
+    if left.spared:
+        console.line(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
     again = f", {aws.retries} calls repeated" if aws.retries else ""
     console.line(
         f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s{again}: "
-        f"nothing{' else' if kept else ''} is left of it."
+        f"nothing{' else' if kept or left.spared else ''} is left of it."
     )
