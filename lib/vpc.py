@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lib.aws import Retry, find_ours, never, one, tag_specification, tags_of
 from lib.errors import SettingError
@@ -112,21 +112,6 @@ def _enable_dns(aws: Aws, vpc_id: str, attribute: str) -> None:
     change = {DNS_ATTRIBUTES[attribute]: {"Value": True}}
     words = f"{vpc_id}: {attribute} false → true"
     aws.change("set", words, lambda: aws.ec2.modify_vpc_attribute(VpcId=vpc_id, **change))  # type: ignore[arg-type]
-
-
-def contents(aws: Aws, vpc_id: str) -> list[str]:
-    """What keeps a VPC from going, apart from interfaces: by kind and id. What EC2 made with the VPC does not."""
-    here: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    attached: list[Any] = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
-    groups = aws.every("describe_security_groups", "SecurityGroups", Filters=here)
-    tables = aws.every("describe_route_tables", "RouteTables", Filters=here)
-    gateways = aws.every("describe_internet_gateways", "InternetGateways", Filters=attached)
-    return [
-        *(f"subnet {each['SubnetId']}" for each in aws.every("describe_subnets", "Subnets", Filters=here)),
-        *(f"security group {g['GroupId']} {g['GroupName']}" for g in groups if g["GroupName"] != "default"),
-        *(f"route table {t['RouteTableId']}" for t in tables if not any(a.get("Main") for a in t["Associations"])),
-        *(f"internet gateway {each['InternetGatewayId']}" for each in gateways),
-    ]
 
 
 def delete_vpc(aws: Aws, vpc: VpcTypeDef, *, wait_if: Retry = never) -> None:
