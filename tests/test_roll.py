@@ -168,7 +168,7 @@ def test_another_size_replaces_all_one_by_one(cluster: Box) -> None:
 )
 def test_whatever_a_minion_is_made_from(cluster: Box, setting: dict[str, object]) -> None:
     old = minions(cluster)
-    said = must(cluster.up(**setting)).out
+    said = must(cluster.up(**setting)).err
     assert (len(minions(cluster)), set(old) & set(minions(cluster))) == (2, set())
     # What master and minions boot with: the master is told of.
     assert ("KUBE_REPLACE_MASTER=i-" in said) is ("KUBE_EXTRA_PACKAGES" in setting)

@@ -68,7 +68,7 @@ def test_masquerade_and_host_ports_go_by_iptables_alone_which_both_distributions
     again = shell.run(f"{stubs} entered=yes", "eval_settings; masquerade").output
     assert first == again + "iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE\n"
     assert "needs iptables" in again
-    assert "-A POD-MASQUERADE -d 10.0.0.0/8 -j RETURN" in again
+    assert "-A POD-MASQUERADE ! -s 10.244.0.0/16 -j RETURN" in again
     for role in ("master", "minion"):
         text = userdata.script(role, MASTER)
         assert '"type": "portmap", "backend": "iptables"' in text
