@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lib import address, dhcp, interface, limits, routetable, subnet, vpc
+from lib import address, dhcp, gateway, interface, limits, routetable, subnet, vpc
 from lib.aws import tags_of
 from lib.config import Config, master_address
 from lib.errors import SettingError
@@ -97,6 +97,7 @@ def _with_brought_network(aws: Aws, config: Config, has: Mapping[str, str]) -> C
         routetable.check_brought(config, table)
     elif config.vpc_id:
         subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
+        gateway.check_way_out(aws, config)
     if config.vpc_id:
         _check_ranges(aws, config, has)
     return config
