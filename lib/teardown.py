@@ -24,10 +24,11 @@ from lib import (
     volumes,
     vpc,
 )
-from lib.aws import EXPIRED, FAILURES, Aws, Retry, error_code, explain, tag_filters, tags_of
+from lib.aws import FAILURES, Aws, Retry, error_code, tag_filters, tags_of
 from lib.config import Config, Layers, resolve, resolve_whatever
 from lib.disk import MASTER_IP_TAG, disk_name
-from lib.errors import AwsRefusal, KubeError, NothingFound
+from lib.errors import AwsRefusal, CredentialsError, KubeError, NothingFound
+from lib.explain import NO_LONGER_HEARD
 from lib.preflight import check_regions
 from lib.state import find_staging, read_settings, refuse_to_leave_a_bucket
 
@@ -273,16 +274,18 @@ class Removal:
         self.refused: list[KubeError] = []
 
     def each(self, delete: Callable[[Aws, T], None], items: Sequence[T]) -> None:
-        """Call `delete` for each of `items`. Raises AwsRefusal only where no further call can succeed either."""
+        """Call `delete` for each of `items`. Raises AwsRefusal and CredentialsError where no further call is heard."""
         for item in items:
             try:
                 delete(self._aws, item)
+            except CredentialsError:
+                raise
             except AwsRefusal as refused:
-                if refused.code in EXPIRED:
+                if refused.code in NO_LONGER_HEARD:
                     raise
                 self.refused.append(refused)
             except (KubeError, *FAILURES) as error:
-                self.refused.append(error if isinstance(error, KubeError) else explain(error))
+                self.refused.append(error if isinstance(error, KubeError) else self._aws.explain(error))
 
     def patiently(self, delete: Callable[..., None], items: Sequence[Any], *, key: str, filter_name: str) -> None:
         """The same for what interfaces can stand in the way of, as long as these are on their way out."""
