@@ -103,23 +103,28 @@ def _about_credentials(code: str, error: ClientError, caller: Caller) -> str:
     if code in _HELD_BACK:
         return "AWS holds this account back: the AWS console, or AWS Support, says what is missing"
     if code in _ENDED:
-        return f"the credentials{of} have expired: {caller.source.renew}; then {_AGAIN}"
+        return f"the credentials{of} have expired, renew them: {caller.source.renew}; then {_AGAIN}"
     if code in _CLOCK or code in UNKNOWN:
-        return f"the credentials{of} are wrong or have expired: {caller.source.renew}; then {_AGAIN}"
+        return f"the credentials{of} are wrong or have expired, renew them: {caller.source.renew}; then {_AGAIN}"
     return ""
+
+
+_TODO = {
+    "400": "AWS does not say why; most often the credentials have expired: renew them, then run this again",  # to HEAD
+    "InsufficientInstanceCapacity": "AWS has no such machine free in this zone now: try again later, or another "
+    "MASTER_SIZE or NODE_SIZE",
+    "OperationAborted": "S3 is still letting go of that name, which can take an hour: try again later, or set "
+    "AWS_S3_BUCKET",
+    "OperationNotPermitted": "somebody protected it: aws ec2 modify-instance-attribute --no-disable-api-termination "
+    f"--instance-id takes that off; then {_AGAIN}",
+}
 
 
 def _about_things(code: str) -> str:
     if code.endswith((".Duplicate", ".AlreadyExistsException")):
         return "one of that name is there without the cluster's tags: give it its tags back, or remove it"
-    if code == "OperationAborted":
-        return "S3 is still letting go of that name, which can take an hour: try again later, or set AWS_S3_BUCKET"
     if "LimitExceeded" in code or code == "TooManyBuckets" or code.endswith("QuotaExceeded"):
         return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
     if "NotFound" in code or code.startswith("NoSuch"):
         return "what was there is gone, by a kube_down.py that runs perhaps: run the same command again after it"
-    if code == "400":  # an answer to HEAD has no words
-        return "AWS does not say why; most often the credentials have expired: renew them, then run this again"
-    if code == "InsufficientInstanceCapacity":
-        return "AWS has no such machine free in this zone now: try again later, or another MASTER_SIZE or NODE_SIZE"
-    return f"mend that, then {_AGAIN}"
+    return _TODO.get(code, f"mend that, then {_AGAIN}")

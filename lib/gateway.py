@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from lib.aws import Planned, find_ours, one, tag_specification, tags_of
+from lib.aws import Planned, Retry, find_ours, never, one, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InternetGatewayTypeDef
@@ -71,7 +71,7 @@ def _make_gateway(aws: Aws, config: Config) -> str:
     )
 
 
-def detach_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
+def _detach_gateway(aws: Aws, gateway: InternetGatewayTypeDef, wait_if: Retry) -> None:
     """Detach our gateway from its VPC; no public address may be in use there any more."""
     gateway_id = gateway["InternetGatewayId"]
     for attachment in gateway.get("Attachments", []):
@@ -81,13 +81,13 @@ def detach_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
             f"{gateway_id} from {vpc_id}",
             functools.partial(aws.ec2.detach_internet_gateway, InternetGatewayId=gateway_id, VpcId=vpc_id),
             done_on=["Gateway.NotAttached"],
-            retry_on=["DependencyViolation"],
+            retry_if=wait_if,
         )
 
 
-def delete_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
+def delete_gateway(aws: Aws, gateway: InternetGatewayTypeDef, *, wait_if: Retry = never) -> None:
     """Detach our gateway, then remove it."""
-    detach_gateway(aws, gateway)
+    _detach_gateway(aws, gateway, wait_if)
     gateway_id = gateway["InternetGatewayId"]
     words = f"internet gateway {gateway_id}"
     aws.remove("delete", words, lambda: aws.ec2.delete_internet_gateway(InternetGatewayId=gateway_id))
