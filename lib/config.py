@@ -20,7 +20,7 @@ from typing import Any, Literal
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from lib import limits, rules, sizes
+from lib import limits, rules, sizes, tags
 from lib.errors import SettingError
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "config-default.env"
@@ -282,8 +282,8 @@ class Config:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tags that make a thing ours; the second is what the cloud controller manager looks for."""
-        return {"KubernetesCluster": self.cluster_id, f"kubernetes.io/cluster/{self.cluster_id}": "owned"}
+        """The tags that make a thing ours."""
+        return tags.of(self.cluster_id)
 
     @property
     def vpc_cidr(self) -> str:

@@ -257,6 +257,14 @@ def test_a_brought_vpc_is_used_and_left_as_it_was(sandbox: Box) -> None:
     assert sandbox.inventory() == before
 
 
+def test_a_private_vpc_gets_no_gateway(sandbox: Box) -> None:
+    vpc = sandbox.client("ec2").create_vpc(CidrBlock="172.31.0.0/16")["Vpc"]["VpcId"]
+    settings = {"VPC_ID": vpc, "KUBE_SUBNET_CIDR": "172.31.8.0/24"}
+    private = {"KUBE_ENABLE_MASTER_PUBLIC_IP": "false", "KUBE_ENABLE_NODE_PUBLIC_IP": "false"}
+    result = sandbox.up(**settings, **private)
+    refused_untouched(sandbox, result, 2, "VPC_ID", "no internet gateway", "as SUBNET_ID")
+
+
 def test_a_brought_subnets_own_table_gets_the_pods_routes_and_loses_them(sandbox: Box) -> None:
     brought = Brought(sandbox)
     before = sandbox.inventory()
