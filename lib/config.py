@@ -248,6 +248,7 @@ class Config:
     docker_registry_mirror_url: str
     kube_enable_insecure_registry: bool
     kube_download_mirror: str
+    kube_extra_packages: tuple[str, ...]
 
     kube_enable_cluster_dns: bool
     kube_enable_cluster_monitoring: bool
@@ -467,6 +468,7 @@ RULES: Mapping[str, rules.Rule] = {
     "DOCKER_REGISTRY_MIRROR_URL": rules.optional(rules.url),
     "KUBE_ENABLE_INSECURE_REGISTRY": rules.boolean,
     "KUBE_DOWNLOAD_MIRROR": rules.optional(rules.url),
+    "KUBE_EXTRA_PACKAGES": rules.packages,
     "KUBE_ENABLE_CLUSTER_DNS": rules.boolean,
     "KUBE_ENABLE_CLUSTER_MONITORING": rules.monitoring,
     "KUBE_ENABLE_EBS_CSI_DRIVER": rules.boolean,
