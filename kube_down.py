@@ -21,6 +21,7 @@ try:
     from lib import (
         address,
         alarms,
+        blockers,
         bucket,
         dhcp,
         disk,
@@ -31,6 +32,7 @@ try:
         loadbalancers,
         minions,
         plan,
+        removal,
         routetable,
         script,
         securitygroups,
@@ -51,61 +53,65 @@ except ModuleNotFoundError as missing:
 
 def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     """The whole way down. A step that cannot finish lets the others go on; a rerun finishes it."""
-    step, keep = aws.console.step, flags.keep_disk
-
-    step("Looking")
+    aws.console.step("Looking")
     doomed = teardown.look(aws, layers)
-    config = doomed.config
-    removal = teardown.Removal(aws, doomed)
+    this = removal.Removal(aws, doomed)
+    with removal.accounted(doomed, this, keep_disk=flags.keep_disk):
+        remove(aws, doomed, this, keep=flags.keep_disk)
+        aws.console.step("Looking again")
+        teardown.say_end(aws, doomed, this, keep_disk=flags.keep_disk)
+
+
+def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bool) -> None:
+    """All that was found goes, what depends on other things before these; with `keep` what --keep-disk keeps stays."""
+    step, config = aws.console.step, doomed.config
 
     if doomed.schedule_groups:
         step("Self-healing")
-        removal.each(lambda aws, name: selfheal.delete_schedule(aws, config, name), doomed.schedule_groups)
-        removal.each(lambda aws, name: selfheal.delete_group(aws, config, name), doomed.schedule_groups)
+        this.each(lambda aws, name: selfheal.delete_schedule(aws, config, name), doomed.schedule_groups, part=True)
+        this.each(lambda aws, name: selfheal.delete_group(aws, config, name), doomed.schedule_groups)
         doomed = teardown.look_at_instances(aws, doomed)
 
     step("Load balancers")
-    removal.each(loadbalancers.delete_balancer, doomed.balancers)
-    removal.each(loadbalancers.delete_target_group, doomed.target_groups)
+    this.each(loadbalancers.delete_balancer, doomed.balancers)
+    waits = len(this.going(doomed.balancers)) == len(doomed.balancers)
+    this.each(lambda aws, arn: loadbalancers.delete_target_group(aws, arn, waits=waits), doomed.target_groups)
 
     step("Instances")
-    removal.each(minions.delete_group, doomed.groups)
-    teardown.end_instances(aws, doomed, removal)
-    minions.wait_groups_gone(aws, config, doomed.groups)
-    removal.each(minions.delete_template, doomed.templates)
-    removal.each(alarms.delete_alarm, doomed.alarms)
+    this.each(minions.delete_group, doomed.groups)
+    removal.end_instances(aws, doomed, this)
+    removal.wait_groups_gone(doomed, this)
+    this.each(minions.delete_template, doomed.templates)
+    this.each(alarms.delete_alarm, doomed.alarms)
 
     step("Addresses and disks")
-    removal.each(address.disassociate if keep else address.delete_address, doomed.addresses)
-    removal.each(interface.delete_interface, doomed.interfaces)
+    this.each(address.disassociate if keep else address.delete_address, doomed.addresses)
+    this.each(interface.delete_interface, doomed.interfaces)
     if not keep:
-        removal.each(volumes.delete_volume, doomed.volumes)
-        removal.each(disk.delete_disk, doomed.disks_early())
+        this.each(volumes.delete_volume, doomed.volumes)
+        this.each(disk.delete_disk, doomed.disks_early())
 
     step("Network")
-    removal.each(securitygroups.revoke_references(doomed.security_groups), doomed.security_groups)
-    removal.patiently(securitygroups.delete_group, doomed.security_groups, key="GroupId", filter_name="group-id")
-    removal.patiently(subnet.delete_subnet, doomed.subnets, key="SubnetId", filter_name="subnet-id")
-    removal.each(gateway.delete_gateway, doomed.gateways)
-    removal.each(routetable.delete_route_table, doomed.route_tables)
-    removal.each(routetable.delete_route, doomed.pod_routes())
-    removal.patiently(vpc.delete_vpc, doomed.vpcs, key="VpcId", filter_name="vpc-id")
-    removal.each(dhcp.delete_dhcp_options, doomed.dhcp_options)
+    this.each(securitygroups.revoke_references(doomed.security_groups), doomed.security_groups, part=True)
+    this.patiently(securitygroups.delete_group, doomed.security_groups, blockers.of_group)
+    this.patiently(subnet.delete_subnet, doomed.subnets, blockers.of_subnet)
+    this.patiently(gateway.delete_gateway, doomed.gateways, blockers.of_gateway)
+    this.patiently(routetable.delete_route_table, doomed.route_tables, blockers.of_route_table)
+    this.each(routetable.delete_route, doomed.pod_routes())
+    this.patiently(vpc.delete_vpc, doomed.vpcs, blockers.of_vpc)
+    this.patiently(dhcp.delete_dhcp_options, doomed.dhcp_options, blockers.of_dhcp_options)
 
     step("Keys, roles and kubeconfig")
-    removal.each(sshkey.delete_key_pair, doomed.key_pairs)
-    removal.each(lambda aws, role: iam.delete_profile(aws, config, role), iam.ROLES)
-    removal.each(lambda aws, role: selfheal.delete_role(aws, config, role), doomed.healers())
-    removal.each(kubeconfig.remove_entries(config, servers=doomed.servers(), ca_cert=doomed.ca_cert), [config.context])
+    this.each(sshkey.delete_key_pair, doomed.key_pairs)
+    this.each(lambda aws, role: iam.delete_profile(aws, config, role), iam.ROLES)
+    this.each(lambda aws, role: selfheal.delete_role(aws, config, role), doomed.healers())
+    this.each(kubeconfig.remove_entries(config, servers=doomed.servers(), ca_cert=doomed.ca_cert), [config.context])
 
     if doomed.bucket and not keep:
         step("Staging bucket")
-        removal.each(bucket.empty_bucket, [doomed.bucket])
-        removal.each(bucket.delete_bucket, [doomed.bucket])
-        removal.each(disk.delete_disk, doomed.disks_late())
-
-    step("Looking again")
-    teardown.say_end(aws, doomed, removal, keep_disk=keep)
+        this.each(bucket.empty_bucket, [doomed.bucket], part=True)
+        this.each(bucket.delete_bucket, [doomed.bucket])
+        this.each(disk.delete_disk, doomed.disks_late())
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time, ends: bool = False) -> int:

@@ -169,10 +169,13 @@ def server_url(config: Config, public_ip: str) -> str:
     return f"https://{host}" if config.kube_api_port == 443 else f"https://{host}:{config.kube_api_port}"
 
 
-def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], Known]) -> bool:
+def wait_healthy(
+    aws: Aws, config: Config, api: Api, *, known: Callable[[], Known], watch: Callable[[], None] = lambda: None
+) -> bool:
     """True once /healthz says ok. False for a private master that this computer cannot reach.
 
-    Raises WaitExpired with the last answer and with what `known` tells of the master.
+    Raises WaitExpired with the last answer and with what `known` tells of the master, and what `watch` raises, which is
+    called after each answer that was not ok.
     """
     last = {"answer": "no answer yet", "heard": ""}
 
@@ -188,12 +191,18 @@ def wait_healthy(aws: Aws, config: Config, api: Api, *, known: Callable[[], Know
         last["heard"], last["answer"] = "yes", f"HTTP {status} {body.strip()[:60]}"
         return True if body.strip() == "ok" else None
 
+    def healthy_or_watched() -> bool | None:
+        if healthy():
+            return True
+        watch()
+        return None
+
     private = not config.kube_enable_master_public_ip
     seconds = min(_PRIVATE_SECONDS, config.kube_wait_api_seconds) if private else config.kube_wait_api_seconds
     try:
         return aws.wait(
             f"the API at {api.server}",
-            healthy,
+            healthy_or_watched,
             seconds=seconds,
             progress=lambda: last["answer"],
             at_end=lambda: _with(f"last answer: {last['answer']}", known()),
@@ -212,12 +221,15 @@ def wait_nodes(
     expected: int,
     alive: Callable[[], Container[str]],
     known: Callable[[Sequence[Node]], Known],
+    watch: Callable[[Sequence[Node]], None] = lambda _: None,
 ) -> list[Node]:
     """The nodes, once `expected` of the `alive` instances, less ALLOWED_NOTREADY_NODES, are Ready ones.
 
     After a restored snapshot, or a replacement, the API lists nodes as Ready for a while whose instances are gone.
 
-    Those allowed to be late get CLUSTER_READY_ADDITIONAL_TIME_SECONDS more. Raises WaitExpired.
+    Those allowed to be late get CLUSTER_READY_ADDITIONAL_TIME_SECONDS more. Raises WaitExpired,
+    and what `watch` raises, which is called with the nodes that are there whenever too few are Ready,
+    unless some are allowed to be late.
     """
     seen: dict[str, Any] = {"nodes": [], "answer": ""}
 
@@ -231,9 +243,16 @@ def wait_nodes(
         seen["answer"] = f"{_ready(seen['nodes'])} of {expected} Ready"
         return True if _ready(seen["nodes"]) >= enough else None
 
+    def ready_or_watched(enough: int) -> bool | None:
+        if ready(enough):
+            return True
+        if not config.allowed_notready_nodes:  # else the one that fails may be one of those
+            watch(seen["nodes"])
+        return None
+
     aws.wait(
         f"{expected} nodes to be Ready",
-        lambda: ready(expected - config.allowed_notready_nodes),
+        lambda: ready_or_watched(expected - config.allowed_notready_nodes),
         seconds=config.kube_wait_nodes_seconds,
         progress=lambda: str(seen["answer"]),
         at_end=lambda: _with(f"{seen['answer']}; {_not_ready(seen['nodes'])}", known(seen["nodes"])),

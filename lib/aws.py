@@ -658,6 +658,18 @@ def _no_answer(error: BaseException) -> str:
     return f"AWS did not answer: {' '.join(str(error).split())}"
 
 
+_TODO = {
+    "400": "AWS does not say why; most often the credentials have expired: renew them, then run this again",  # to HEAD
+    "InsufficientInstanceCapacity": "AWS has no such machine free in this zone now: try again later, or another "
+    "MASTER_SIZE or NODE_SIZE",
+    "OperationAborted": "S3 is still letting go of that name, which can take an hour: try again later, or set "
+    "AWS_S3_BUCKET",
+    "OperationNotPermitted": "somebody protected it: aws ec2 modify-instance-attribute --no-disable-api-termination "
+    f"--instance-id takes that off; then {_AGAIN}",
+    "OptInRequired": "this account may not use the region or the service yet: enable it in the AWS console",
+}
+
+
 def _what_to_do(code: str, operation: str) -> str:
     if code in DENIED:
         return f"ask for the permission to call {operation} (docs/permissions.md has the whole policy); then {_AGAIN}"
@@ -665,21 +677,13 @@ def _what_to_do(code: str, operation: str) -> str:
         return (
             "the credentials are wrong or have expired: renew them (aws sso login, aws configure), then run this again"
         )
-    if code == "OptInRequired":
-        return "this account may not use the region or the service yet: enable it in the AWS console"
     if code.endswith((".Duplicate", ".AlreadyExistsException")):
         return "one of that name is there without the cluster's tags: give it its tags back, or remove it"
-    if code == "OperationAborted":
-        return "S3 is still letting go of that name, which can take an hour: try again later, or set AWS_S3_BUCKET"
     if "LimitExceeded" in code or code == "TooManyBuckets" or code.endswith("QuotaExceeded"):
         return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
     if "NotFound" in code or code.startswith("NoSuch"):
         return "what was there is gone, by a kube_down.py that runs perhaps: run the same command again after it"
-    if code == "400":  # an answer to HEAD has no words
-        return "AWS does not say why; most often the credentials have expired: renew them, then run this again"
-    if code == "InsufficientInstanceCapacity":
-        return "AWS has no such machine free in this zone now: try again later, or another MASTER_SIZE or NODE_SIZE"
-    return f"mend that, then {_AGAIN}"
+    return _TODO.get(code, f"mend that, then {_AGAIN}")
 
 
 def explain(error: BaseException) -> KubeError:

@@ -505,6 +505,7 @@ _COMPUTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "KUBE_NODE_IMAGE": _node_image,
     "KUBE_SUBNET_CIDR": _subnet_cidr,
     "MASTER_INTERNAL_IP": _master_internal_ip,
+    "NON_MASQUERADE_CIDR": lambda so_far: so_far["CLUSTER_IP_RANGE"],
     "DNS_SERVER_IP": lambda so_far: nth(so_far["SERVICE_CLUSTER_IP_RANGE"], 10),
     "KUBE_CONFIG_CONTEXT": lambda so_far: f"aws_{so_far['KUBE_AWS_INSTANCE_PREFIX']}",
     "AWS_S3_REGION": lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]),

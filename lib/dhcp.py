@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.aws import find_ours, one, tag_specification, tags_of
+from lib.aws import Retry, find_ours, never, one, tag_specification, tags_of
 from lib.errors import SettingError
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def check_given(aws: Aws, config: Config) -> None:
         )
 
 
-def delete_dhcp_options(aws: Aws, options: DhcpOptionsTypeDef) -> None:
+def delete_dhcp_options(aws: Aws, options: DhcpOptionsTypeDef, *, wait_if: Retry = never) -> None:
     """Remove our option set; its VPC is gone by then."""
     options_id = options["DhcpOptionsId"]
-    aws.remove("delete", f"DHCP options {options_id}", lambda: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id))
+    words = f"DHCP options {options_id}"
+    aws.remove("delete", words, lambda: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id), retry_if=wait_if)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from lib.aws import FAILURES, error_code, tags_of
-from lib.errors import Known
+from lib.errors import Known, KubeError
 from lib.master import own_instances
 
 if TYPE_CHECKING:
@@ -24,12 +27,82 @@ _UNKNOWN = "in a state that AWS does not tell"
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")  # what systemd writes to a console for a terminal's eyes
 _STEP = re.compile(r"kube-bootstrap: (step \d+/\d+ .*)")
 _FAILED = re.compile(r"kube-bootstrap: step \d+/\d+ [^:]*: failed")
+_REPEATED = 3  # failures of the same words after which nobody need wait on; the unit repeats every 15 s
+_LOOK_SECONDS = 20.0
 
 
 def console(aws: Aws, instance_id: str) -> str:
-    """All of an instance's console output that EC2 keeps, where the bootstrap says which step failed."""
-    output = aws.ec2.get_console_output(InstanceId=instance_id).get("Output", "")
+    """All of an instance's console output that EC2 keeps, where the bootstrap says which step failed.
+
+    As it is now, which types on Nitro offer; other types, and instances that have ended, have what was posted soon
+    after their last start, stop or reboot. (API reference, GetConsoleOutput)
+    """
+    try:
+        output = aws.ec2.get_console_output(InstanceId=instance_id, Latest=True).get("Output", "")
+    except ClientError:
+        output = aws.ec2.get_console_output(InstanceId=instance_id).get("Output", "")
     return "\n".join(_COLOURS.sub("", output).splitlines()[-_ALL:])
+
+
+class Watch:
+    """What the machines' consoles say while something is waited for: a bootstrap that fails again and again."""
+
+    def __init__(self, aws: Aws, config: Config) -> None:
+        self._aws, self._config = aws, config
+        self._next = aws.clock.monotonic() + _LOOK_SECONDS
+        self._before: dict[str, Counter[str]] | None = None  # of each machine, at the first look
+
+    def look(self, there: Sequence[Node] = ()) -> None:
+        """Read the consoles of the master and of three minions that are not `there`, every 20 s at most.
+
+        Raises KubeError when a bootstrap has failed three times since the first look in the same words: what an
+        earlier run has seen may be mended by now.
+        """
+        now = self._aws.clock.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _LOOK_SECONDS
+        watched = _watched(self._aws, self._config, there)
+        consoles = {each["InstanceId"]: _readable_console(self._aws, each["InstanceId"]) for each in watched}
+        if self._before is None:
+            # A machine of this run has failed once by now, if at all.
+            counts = {id_: _failures(said) for id_, said in consoles.items()}
+            self._before = {id_: count for id_, count in counts.items() if count.total() > 1}
+        for instance in watched:
+            id_ = instance["InstanceId"]
+            again = _failures(consoles[id_]) - self._before.get(id_, Counter())
+            if (step := failing(consoles[id_])) and again[_alike(step)] >= _REPEATED:
+                raise _stuck(self._config, instance, step=step, said=consoles[id_])
+
+
+def _failures(said: str) -> Counter[str]:
+    """How often each step has failed, by its words."""
+    return Counter(_alike(step) for step in _STEP.findall(said) if _FAILED.search(f"kube-bootstrap: {step}"))
+
+
+def _alike(step: str) -> str:
+    """The words of a failure without its numbers: curl says how many milliseconds it took."""
+    return re.sub(r"\d+", "#", step.strip())
+
+
+def _stuck(config: Config, instance: InstanceTypeDef, *, step: str, said: str) -> KubeError:
+    role = "master" if tags_of(instance).get("Role") == config.master_name else "minion"
+    name, host = f"{role} {instance['InstanceId']}", instance.get("PublicIpAddress") or instance.get("PrivateIpAddress")
+    return KubeError(
+        f"{name} fails at the same step again and again: kube-bootstrap: {step}",
+        hint=f"next: {ssh(config, str(host))} sudo journalctl -b -u kube-bootstrap -u kubelet",
+        seen=f"{name}'s console ends:\n{_marked(said)}",
+    )
+
+
+def _watched(aws: Aws, config: Config, there: Sequence[Node]) -> list[InstanceTypeDef]:
+    """The master, and the first three minions that have not joined; none where AWS does not tell."""
+    try:
+        ours = own_instances(aws, config)
+    except FAILURES:
+        return []
+    masters = [instance for instance in ours if tags_of(instance).get("Role") == config.master_name]
+    return [*masters, *_late(ours, config, there)[:_FEW]]
 
 
 def ssh(config: Config, host: str) -> str:
@@ -57,9 +130,19 @@ def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
 
 
 def _not_joined(aws: Aws, config: Config, there: Sequence[Node]) -> list[InstanceTypeDef]:
+    return _late(own_instances(aws, config), config, there)
+
+
+def _late(ours: Sequence[InstanceTypeDef], config: Config, there: Sequence[Node]) -> list[InstanceTypeDef]:
     names = {node.name for node in there}
-    ours = [i for i in own_instances(aws, config) if tags_of(i).get("Role") == config.node_name]
-    return [instance for instance in ours if instance.get("PrivateDnsName") not in names]
+    minions = [instance for instance in ours if tags_of(instance).get("Role") == config.node_name]
+    return [instance for instance in minions if instance.get("PrivateDnsName") not in names]
+
+
+def failing(said: str) -> str:
+    """The step that a console's last word says has failed, with its reason; '' where it says something else."""
+    step = _last_step(said)
+    return step if _FAILED.search(f"kube-bootstrap: {step}") else ""
 
 
 def _bootstrap(aws: Aws, instance_id: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from lib.aws import Planned, find_ours, one, tag_specification, tags_of
+from lib.aws import Planned, Retry, find_ours, never, one, tag_specification, tags_of
+from lib.errors import SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InternetGatewayTypeDef
@@ -29,6 +30,20 @@ def attached_gateway(aws: Aws, vpc_id: str) -> InternetGatewayTypeDef | None:
     filters = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
     found = aws.every("describe_internet_gateways", "InternetGateways", Filters=filters)
     return found[0] if found else None
+
+
+def check_way_out(aws: Aws, config: Config) -> None:
+    """Raises SettingError for a brought VPC without a gateway where neither master nor minions have a public address.
+
+    Such a VPC is private on purpose: making it a gateway would end that, and without one the nodes reach no server.
+    """
+    public = config.kube_enable_master_public_ip or config.kube_enable_node_public_ip
+    if config.vpc_id and not config.subnet_id and not public and attached_gateway(aws, config.vpc_id) is None:
+        raise SettingError(
+            "VPC_ID",
+            f"{config.vpc_id} has no internet gateway, and neither the master nor minions have a public address",
+            "give a subnet of it that has a way out, through a NAT gateway say, as SUBNET_ID",
+        )
 
 
 def ensure_gateway(aws: Aws, config: Config, *, vpc_id: str) -> str:
@@ -71,7 +86,7 @@ def _make_gateway(aws: Aws, config: Config) -> str:
     )
 
 
-def detach_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
+def _detach_gateway(aws: Aws, gateway: InternetGatewayTypeDef, wait_if: Retry) -> None:
     """Detach our gateway from its VPC; no public address may be in use there any more."""
     gateway_id = gateway["InternetGatewayId"]
     for attachment in gateway.get("Attachments", []):
@@ -81,13 +96,13 @@ def detach_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
             f"{gateway_id} from {vpc_id}",
             functools.partial(aws.ec2.detach_internet_gateway, InternetGatewayId=gateway_id, VpcId=vpc_id),
             done_on=["Gateway.NotAttached"],
-            retry_on=["DependencyViolation"],
+            retry_if=wait_if,
         )
 
 
-def delete_gateway(aws: Aws, gateway: InternetGatewayTypeDef) -> None:
+def delete_gateway(aws: Aws, gateway: InternetGatewayTypeDef, *, wait_if: Retry = never) -> None:
     """Detach our gateway, then remove it."""
-    detach_gateway(aws, gateway)
+    _detach_gateway(aws, gateway, wait_if)
     gateway_id = gateway["InternetGatewayId"]
     words = f"internet gateway {gateway_id}"
     aws.remove("delete", words, lambda: aws.ec2.delete_internet_gateway(InternetGatewayId=gateway_id))

@@ -66,26 +66,27 @@ def _document(value: Any) -> dict[str, Any]:
 
 
 def ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str]) -> str:
-    """The name of the role's instance profile, with role and policy as templates/iam has them.
-
-    The minions' role has no policy: a kubelet with --cloud-provider=external makes no AWS call.
-    """
+    """The name of the role's instance profile, with role and policy as templates/iam has them."""
     name = role_name(config, role)
-    policy = _masters_policy(config, values) if role == "master" else None
+    policy = _policy(config, role, values)
     ensure_role(aws, config, name, trust=policy_document("trust", values), policy=policy)
     _ensure_instance_profile(aws, config, name)
     return name
 
 
-def _masters_policy(config: Config, values: Mapping[str, str]) -> dict[str, Any]:
-    """A master that AWS makes by itself makes its alarms itself, too; others have no right to."""
-    policy = policy_document("master-policy", values)
-    if config.kube_master_self_heal:
-        policy["Statement"] += policy_document("master-alarms-policy", values)["Statement"]
-    return policy
+def _policy(config: Config, role: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """Kubelets pull from ECR, and a minion's does nothing else on AWS, since its --cloud-provider is external.
+
+    A master that AWS makes by itself makes its alarms itself, too; others have no right to.
+    """
+    names = ["ecr-policy"]
+    if role == "master":
+        names = ["master-policy", *(["master-alarms-policy"] if config.kube_master_self_heal else []), "ecr-policy"]
+    documents = [policy_document(name, values) for name in names]
+    return documents[0] | {"Statement": [statement for each in documents for statement in each["Statement"]]}
 
 
-def ensure_role(aws: Aws, config: Config, name: str, *, trust: dict[str, Any], policy: dict[str, Any] | None) -> None:
+def ensure_role(aws: Aws, config: Config, name: str, *, trust: dict[str, Any], policy: dict[str, Any]) -> None:
     """The role of that name, with this trust and this inline policy."""
     _ensure_role(aws, config, name, trust)
     _ensure_policy(aws, name, policy)
@@ -142,11 +143,9 @@ def _brief(value: Any) -> str:
     return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 1]}…"
 
 
-def _ensure_policy(aws: Aws, name: str, wanted: dict[str, Any] | None) -> None:
+def _ensure_policy(aws: Aws, name: str, wanted: dict[str, Any]) -> None:
     found = find_policy(aws, name)
-    if wanted is None and found is not None:
-        aws.remove("delete", f"policy of {name}", lambda: aws.iam.delete_role_policy(RoleName=name, PolicyName=name))
-    elif wanted is not None and found != wanted:
+    if found != wanted:
         text = json.dumps(wanted, separators=(",", ":"))
         aws.change(
             "set",

@@ -5,10 +5,9 @@ An interface can be in one instance at a time, so it is also what keeps two mast
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lib.aws import Aws, Planned, find_ours, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, find_ours, one, tag_filters, tag_specification, tags_of
 from lib.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -119,30 +118,6 @@ def own_interfaces(aws: Aws, config: Config) -> list[NetworkInterfaceTypeDef]:
     pages = aws.ec2.get_paginator("describe_network_interfaces").paginate(Filters=filters)
     found = [interface for page in pages for interface in page["NetworkInterfaces"]]
     return [interface for interface in found if not interface.get("Attachment", {}).get("DeleteOnTermination")]
-
-
-def interfaces_in(aws: Aws, *, name: str, value: str) -> list[NetworkInterfaceTypeDef]:
-    """The interfaces in a subnet, VPC or group (`name` is the filter): what can stand in the way of its removal."""
-    if isinstance(value, Planned):
-        return []
-    pages = aws.ec2.get_paginator("describe_network_interfaces").paginate(Filters=[{"Name": name, "Values": [value]}])
-    return [interface for page in pages for interface in page["NetworkInterfaces"]]
-
-
-def is_leaving(interface: NetworkInterfaceTypeDef, *, balancers: Sequence[str]) -> bool:
-    """Whether it goes by itself: with its instance, or with a load balancer of that name, removed before."""
-    attachment = interface.get("Attachment", {})
-    if attachment.get("DeleteOnTermination") and attachment.get("Status") == "detaching":
-        return True
-    # ELB describes its interfaces as "ELB <name>" or "ELB net/<name>/<id>".
-    words = interface.get("Description", "").replace("/", " ").split()
-    return words[:1] == ["ELB"] and any(name in words for name in balancers)
-
-
-def describe(interface: NetworkInterfaceTypeDef) -> str:
-    """The interface and whose it may be."""
-    user = interface.get("Attachment", {}).get("InstanceId") or interface.get("Description") or "unattached"
-    return f"{interface['NetworkInterfaceId']} ({user}) in {interface['SubnetId']}"
 
 
 def delete_interface(aws: Aws, interface: NetworkInterfaceTypeDef) -> None:

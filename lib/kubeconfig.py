@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
+import errno
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lib.pki import Pki
 
 RENEW_DAYS = 90
+_LOCK_SECONDS = 10.0  # kubectl holds its lock for milliseconds
 _TEMPORARY = ".kube-up."  # short, since the file's own name may be as long as a name can be
 
 
@@ -48,15 +50,28 @@ class Client:
 
 
 def chosen_file(config: Config) -> Path:
-    """The file to write, of those that KUBECONFIG names: as kubectl, the first that is there, else the last."""
+    """The file to write: what `_named_file` leads to."""
+    path = _named_file(config)
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        raise _out_of_reach(config, error) from error
+
+
+def _named_file(config: Config) -> Path:
+    """Of the files that KUBECONFIG names, as kubectl, the first that is there, else the last."""
     paths = [Path(part) for part in config.kubeconfig.split(os.pathsep) if part]
     if not paths:
         raise SettingError("KUBECONFIG", f"{config.kubeconfig!r} names no file", "give one such as ~/.kube/config")
     try:
-        return next((path for path in paths if path.exists()), paths[-1]).resolve()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
-        problem = f"{config.kubeconfig} cannot be reached ({getattr(error, 'strerror', None) or error})"
-        raise SettingError("KUBECONFIG", problem, "give a file that you may write") from error
+        return next((path for path in paths if path.exists()), paths[-1])
+    except (OSError, RuntimeError) as error:
+        raise _out_of_reach(config, error) from error
+
+
+def _out_of_reach(config: Config, error: Exception) -> SettingError:
+    problem = f"{config.kubeconfig} cannot be reached ({getattr(error, 'strerror', None) or error})"
+    return SettingError("KUBECONFIG", problem, "give a file that you may write")
 
 
 def check_kubeconfig(config: Config) -> None:
@@ -112,7 +127,12 @@ def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Cli
     if merged == text:
         aws.console.found(f"context {name} in {path}")
     else:
-        aws.change("write", f"context {name} into {path}", lambda: write_private(path, merged))
+
+        def write() -> None:
+            with _locked(aws, config):
+                write_private(path, merge(*_load(path), name, wanted))  # as it is now: others write it too
+
+        aws.change("write", f"context {name} into {path}", write)
     return Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key)
 
 
@@ -144,14 +164,60 @@ def remove_entries(config: Config, *, servers: Sequence[str], ca_cert: bytes) ->
         path = chosen_file(config)
         if not path.is_file():
             return
-        text, data = _load(path)
+        _, data = _load(path)
         cluster = entry(data, "clusters", name)
         authority = cluster.get("certificate-authority-data")
         if authority == _b64(ca_cert) if ca_cert else cluster.get("server") in servers:
-            left = without(text, data, name)
-            aws.remove("remove", f"context {name} from {path}", lambda: write_private(path, left))
+
+            def write() -> None:
+                with _locked(aws, config):
+                    write_private(path, without(*_load(path), name))
+
+            aws.remove("remove", f"context {name} from {path}", write)
 
     return remove
+
+
+@contextlib.contextmanager
+def _locked(aws: Aws, config: Config) -> Iterator[None]:
+    """Within, nobody else writes the file who minds kubectl's lock: the file's name and ".lock", made exclusively.
+
+    By the name that KUBECONFIG has and, where that is a link, by what it leads to. Raises KubeError when somebody holds
+    it for long. client-go's clientcmd/loader.go: lockFile, lockName.
+    """
+    path = chosen_file(config)
+    make_private_directory(path.parent)
+    named = _named_file(config)
+    names = {named.parent.resolve() / named.name, path}  # two ways to one folder are one lock
+    with contextlib.ExitStack() as held:
+        for name in sorted(names):
+            lock = name.with_name(f"{name.name}.lock")
+            if _take_lock(aws, lock):
+                held.callback(lock.unlink, missing_ok=True)
+        yield
+
+
+def _take_lock(aws: Aws, lock: Path) -> bool:
+    """True once it is ours; False where no such file can be made at all, for kubectl neither."""
+    end = aws.clock.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError as error:
+            if aws.clock.monotonic() >= end:
+                raise KubeError(
+                    f"{lock} is there for {_LOCK_SECONDS:.0f} s: kubectl or another run writes the file, or was killed",
+                    hint=f"where none of them runs, rm {lock}; then run the same command again",
+                ) from error
+            aws.clock.sleep(0.1)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return False
+            raise KubeError(
+                f"{lock} cannot be made: {error.strerror}", hint="mend that, then run this again"
+            ) from error
+        else:
+            return True
 
 
 def write_private(path: Path, text: str) -> None:

@@ -135,7 +135,7 @@ def _no_overlaps(config: Config) -> None:
 def _pods_not_masqueraded(config: Config) -> None:
     pods, inside = config.cluster_ip_range, config.non_masquerade_cidr
     if not _inside(pods, inside):
-        right = "give a range that contains the pods', or pods would not see each other's addresses"
+        right = "give a range that contains the pods', or NON_MASQUERADE_CIDR= for theirs alone"
         raise SettingError("NON_MASQUERADE_CIDR", f"{inside} does not contain CLUSTER_IP_RANGE ({pods})", right)
 
 

@@ -1,4 +1,4 @@
-"""Load balancers that Kubernetes made for services: found by the cluster's tag, removed by down."""
+"""Load balancers that Kubernetes, or a controller in it, made: found by the cluster's tag or its, removed by down."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import error_code
+from lib.aws import error_code, tag_list
 
 if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
 
+# On all that the AWS load balancer controller makes: load balancers, target groups, security groups.
+# https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/ingress/annotations/
+CONTROLLER_TAG = "elbv2.k8s.aws/cluster"
 _TAGS_PER_CALL = 20  # both DescribeTags take no more names at once
 
 
@@ -68,7 +71,9 @@ def _own_arns(aws: Aws, config: Config, arns: Sequence[str]) -> Iterator[str]:
 
 
 def _ours(config: Config, tags: Sequence[object]) -> bool:
-    return {"Key": f"kubernetes.io/cluster/{config.cluster_id}", "Value": "owned"} in tags
+    """By the cluster's tag, or that of the AWS load balancer controller, whose --cluster-name is the cluster's id."""
+    own = {f"kubernetes.io/cluster/{config.cluster_id}": "owned", CONTROLLER_TAG: config.cluster_id}
+    return any(tag in tags for tag in tag_list(own))
 
 
 def find_target_groups(aws: Aws, config: Config) -> list[str]:
@@ -86,11 +91,11 @@ def delete_balancer(aws: Aws, balancer: Balancer) -> None:
         aws.remove("delete", words, lambda: aws.elb.delete_load_balancer(LoadBalancerName=balancer.name))
 
 
-def delete_target_group(aws: Aws, arn: str) -> None:
-    """Remove a target group of the cluster's, once its load balancer is gone."""
+def delete_target_group(aws: Aws, arn: str, *, waits: bool) -> None:
+    """Remove a target group of the cluster's, once its load balancer is gone; `waits`, if all of them go."""
     aws.remove(
         "delete",
         f"target group {arn.split('/')[-2]}",
         lambda: aws.elbv2.delete_target_group(TargetGroupArn=arn),
-        retry_on=["ResourceInUse"],
+        retry_on=["ResourceInUse"] if waits else [],
     )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lib import plan, programs, runlog, script
 from lib.aws import Clock, tags_of
 from lib.config import Config, Layers, resolve
-from lib.diagnosis import SSH_USERS, console
+from lib.diagnosis import SSH_USERS, console, failing
 from lib.errors import KubeError, NothingFound, SettingError
 from lib.master import own_instances
 
@@ -46,9 +46,13 @@ def collect(aws: Aws, layers: Layers, folder: Path) -> None:
     runs = [run for run in runlog.newest(layers.environment) if _is_of(run, config)]
     if not found and not runs:
         raise NothingFound(f"no machine of cluster {config.cluster_id} in account {aws.account}, {aws.region}")
+    consoles = {instance["InstanceId"]: console(aws, instance["InstanceId"]) for instance in found}
+    for instance in found:
+        if step := failing(consoles[instance["InstanceId"]]):
+            aws.console.warn(f"{tags_of(instance).get('Name', 'machine')}-{instance['InstanceId']}: {step}")
     jump = next((_address(i) for i in found if tags_of(i).get("Role") == config.master_name), "")
     for instance in found:
-        _collect_one(aws, config, instance, folder, jump=jump)
+        _collect_one(aws, config, instance, folder, said=consoles[instance["InstanceId"]], jump=jump)
     _copy_runs(runs, folder)
     aws.console.line(f"{len(found)} machines and {len(runs)} runs: {folder}")
 
@@ -62,11 +66,11 @@ def _is_of(run: Path, config: Config) -> bool:
     return False
 
 
-def _collect_one(aws: Aws, config: Config, instance: Any, folder: Path, *, jump: str) -> None:
+def _collect_one(aws: Aws, config: Config, instance: Any, folder: Path, *, said: str, jump: str) -> None:
     name = f"{tags_of(instance).get('Name', 'machine')}-{instance['InstanceId']}"
     place = folder / name
     place.mkdir()
-    (place / "console.log").write_text(console(aws, instance["InstanceId"]) + "\n", encoding="utf-8")
+    (place / "console.log").write_text(said + "\n", encoding="utf-8")
     try:
         _over_ssh(config, instance, place, jump=jump)
         aws.console.found(f"{name}: {len([f for f in place.rglob('*') if f.is_file()])} files")

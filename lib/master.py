@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -331,16 +331,23 @@ def terminate(aws: Aws, instance_id: str) -> None:
 
 
 def wait_terminated(
-    aws: Aws, config: Config, *, seconds: float, is_new: Callable[[InstanceTypeDef], bool]
+    aws: Aws,
+    config: Config,
+    *,
+    seconds: float,
+    staying: Collection[str],
+    is_new: Callable[[InstanceTypeDef], bool],
 ) -> list[InstanceTypeDef]:
-    """[] once none of the cluster's instances is left; before that those that `is_new` knows and that are not leaving.
+    """[] once none of the cluster's instances is left but those `staying`, by id; before, those that `is_new` knows.
+
+    Of these only what is not on its way out.
 
     Raises WaitExpired with those that are left.
     """
     left: list[str] = []
 
     def gone() -> list[InstanceTypeDef] | None:
-        found = own_instances(aws, config)
+        found = [i for i in own_instances(aws, config) if i["InstanceId"] not in staying]
         left[:] = [f"{i['InstanceId']} ({i['State']['Name']})" for i in found]
         new = [i for i in found if i["State"]["Name"] != "shutting-down" and is_new(i)]
         return None if found and not new else new

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import Aws, Planned, became, error_code, tag_filters, tag_specification, tag_words, tags_of
-from lib.errors import Known
+from lib.errors import Known, KubeError
 from lib.master import METADATA, root_disk
 
 if TYPE_CHECKING:
@@ -312,12 +312,27 @@ def _repair_group(
 
 def _warn_of_suspended(aws: Aws, found: AutoScalingGroupTypeDef) -> None:
     """Say what somebody has stopped the group from doing: it may be on purpose, so it stays."""
-    stopped = [process["ProcessName"] for process in found.get("SuspendedProcesses", [])]
+    stopped = _suspended(found)
     if stopped:
         name = found["AutoScalingGroupName"]
-        aws.console.warn(
-            f"group {name} is suspended from {', '.join(stopped)}: aws autoscaling resume-processes "
-            f"--region {aws.region} --auto-scaling-group-name {name}"
+        aws.console.warn(f"group {name} is suspended from {', '.join(stopped)}: {_resume(aws, name)}")
+
+
+def _suspended(found: AutoScalingGroupTypeDef) -> list[str]:
+    return [process["ProcessName"] for process in found.get("SuspendedProcesses", [])]
+
+
+def _resume(aws: Aws, name: str) -> str:
+    return f"aws autoscaling resume-processes --region {aws.region} --auto-scaling-group-name {name}"
+
+
+def _refuse_suspended(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
+    """Raises KubeError for a group that lacks a minion and may not launch one: no wait would end."""
+    name, there = group["AutoScalingGroupName"], len(living(group))
+    if there < group["DesiredCapacity"] and "Launch" in _suspended(group):
+        raise KubeError(
+            f"group {name} has {there} of {group['DesiredCapacity']} minions and is suspended from Launch",
+            hint=f"{_resume(aws, name)}; then run the same command again",
         )
 
 
@@ -390,7 +405,7 @@ def unmark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
 def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupTypeDef | None:
     """The group, once as many minions run as it should have. Raises WaitExpired with the group's last failure.
 
-    In a dry run the group as it is, None where there is none.
+    In a dry run the group as it is, None where there is none. Raises KubeError where it is suspended from launching.
     """
     if aws.dry_run:
         return find_group(aws, name)
@@ -404,6 +419,7 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupType
         running = [i for i in group["Instances"] if i["LifecycleState"] == "InService"]
         if len(running) >= group["DesiredCapacity"]:
             return group
+        _refuse_suspended(aws, group)
         failure = _failure(aws, name)
         seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run{f'; {failure}' if failure else ''}"
         return None
@@ -503,10 +519,9 @@ def _wait_deleted(aws: Aws, config: Config, name: str) -> None:
         )
 
 
-def wait_groups_gone(aws: Aws, config: Config, groups: Sequence[AutoScalingGroupTypeDef]) -> None:
-    """Return once none of the groups is left."""
-    for group in groups:
-        _wait_deleted(aws, config, group["AutoScalingGroupName"])
+def wait_gone(aws: Aws, config: Config, group: AutoScalingGroupTypeDef) -> None:
+    """Return once the group is gone. Raises WaitExpired."""
+    _wait_deleted(aws, config, group["AutoScalingGroupName"])
 
 
 def delete_template(aws: Aws, template: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     tell(aws, config, images)
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
-    config = preflight.check(aws, config, master=master, address_given=given)
+    config = preflight.check(aws, config, master=master, address_given=given, remembered=layers.remembered)
     disk = _find_disk(aws, config, found)
     if disk:
         check_found(config, disk)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ipaddress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lib import address, dhcp, interface, limits, routetable, subnet, vpc
+from lib import address, dhcp, gateway, interface, limits, routetable, subnet, vpc
 from lib.aws import tags_of
 from lib.config import Config, master_address
 from lib.errors import SettingError
@@ -25,15 +26,26 @@ if TYPE_CHECKING:
 _ROUTES_EVERYBODY_HAS = 50
 
 
-def check(aws: Aws, config: Config, *, master: NetworkInterfaceTypeDef | None, address_given: bool) -> Config:
+def check(
+    aws: Aws,
+    config: Config,
+    *,
+    master: NetworkInterfaceTypeDef | None,
+    address_given: bool,
+    remembered: Mapping[str, str],
+) -> Config:
     """The settings, completed by what AWS says of brought things. Raises SettingError; changes nothing.
 
-    `master` is the master's interface where there is one; `address_given`: MASTER_INTERNAL_IP was not computed.
+    `master` is the master's interface where there is one; `address_given`: MASTER_INTERNAL_IP was not computed;
+    `remembered`: the settings that the cluster has.
     """
     check_kubeconfig(config)
     check_key(config)
     dhcp.check_given(aws, config)
-    config = _with_brought_network(aws, config)
+    has = remembered if master else {}
+    config = _with_brought_network(aws, config, has)
+    if not config.vpc_id:
+        _check_masquerade(aws, config, [config.vpc_cidr], has)
     config = settle_address(config, cidr=config.subnet_cidr, master=master, given=address_given)
     if config.master_reserved_ip:
         brought = address.reserved_address(aws, config)
@@ -75,7 +87,7 @@ def settle_address(config: Config, *, cidr: str, master: NetworkInterfaceTypeDef
     return config
 
 
-def _with_brought_network(aws: Aws, config: Config) -> Config:
+def _with_brought_network(aws: Aws, config: Config, has: Mapping[str, str]) -> Config:
     """The settings with the VPC and range of a brought subnet. Raises SettingError for what cannot be used."""
     if config.subnet_id:
         brought = subnet.brought_subnet(aws, config)
@@ -85,8 +97,9 @@ def _with_brought_network(aws: Aws, config: Config) -> Config:
         routetable.check_brought(config, table)
     elif config.vpc_id:
         subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
+        gateway.check_way_out(aws, config)
     if config.vpc_id:
-        _check_ranges(aws, config)
+        _check_ranges(aws, config, has)
     return config
 
 
@@ -98,16 +111,26 @@ def _check_subnets_range(config: Config, cidr: str) -> None:
         raise SettingError("KUBE_SUBNET_CIDR", problem, "leave it empty, or leave out SUBNET_ID")
 
 
-def _check_ranges(aws: Aws, config: Config) -> None:
+def _check_ranges(aws: Aws, config: Config, has: Mapping[str, str]) -> None:
     """Raises SettingError when the pods' or services' range overlaps a range of the brought VPC."""
     brought = vpc.brought_vpc(aws, config.vpc_id)
     dhcp.check_brought(config, brought)
-    blocks = [block["CidrBlock"] for block in brought.get("CidrBlockAssociationSet", [])] or [brought["CidrBlock"]]
     for name in ("CLUSTER_IP_RANGE", "SERVICE_CLUSTER_IP_RANGE"):
         wanted = config.text(name)
-        for block in blocks:
+        for block in vpc.ranges(brought):
             if ipaddress.IPv4Network(wanted).overlaps(ipaddress.IPv4Network(block)):
                 raise SettingError(name, f"{wanted} overlaps {block} of {config.vpc_id}", "give a range that does not")
+    _check_masquerade(aws, config, vpc.ranges(brought), has)
+
+
+def _check_masquerade(aws: Aws, config: Config, blocks: list[str], has: Mapping[str, str]) -> None:
+    """Raises SettingError when pods would not be masqueraded in the VPC; a cluster that has that is warned."""
+    name, value, pods = "NON_MASQUERADE_CIDR", config.non_masquerade_cidr, config.cluster_ip_range
+    wrong = vpc.unmasqueraded(config, blocks)
+    if wrong and has.get(name) != value:
+        raise SettingError(name, wrong, f"leave it empty, which means the pods' range ({pods})")
+    if wrong:
+        aws.console.warn(f"{name}: {wrong}; {name}={pods} mends that for nodes that are made from then on")
 
 
 def _check_subnet_free(aws: Aws, config: Config) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lib.config import Config
 
 RELEASES = Path(__file__).parent.parent / "templates" / "releases.env"
-NAMES = ("KUBEADM", "KUBELET", "KUBECTL", "CONTAINERD", "RUNC", "CNI")
+NAMES = ("KUBEADM", "KUBELET", "KUBECTL", "CONTAINERD", "RUNC", "CNI", "ECR_CREDENTIAL_PROVIDER")
 OBJECT = "downloads.sha256"  # lines as sha256sum writes them: <sum>  <url>
 
 _ATTEMPTS = 4

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, find_ours, one, tag_specification, tags_of
+from lib.aws import Planned, Retry, find_ours, never, one, tag_specification, tags_of
 from lib.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -186,13 +186,14 @@ def _target(route: RouteTypeDef) -> str:
     return next((str(found[name]) for name in names if found.get(name)), "elsewhere") + gone
 
 
-def delete_route_table(aws: Aws, table: RouteTableTypeDef) -> None:
+def delete_route_table(aws: Aws, table: RouteTableTypeDef, *, wait_if: Retry = never) -> None:
     """Dissociate our table, then remove it with all its routes."""
     table_id = table["RouteTableId"]
     for association in table["Associations"]:
         call = functools.partial(aws.ec2.disassociate_route_table, AssociationId=association["RouteTableAssociationId"])
         aws.remove("detach", f"{table_id} from {association.get('SubnetId', '?')}", call)
-    aws.remove("delete", f"route table {table_id}", lambda: aws.ec2.delete_route_table(RouteTableId=table_id))
+    words = f"route table {table_id}"
+    aws.remove("delete", words, lambda: aws.ec2.delete_route_table(RouteTableId=table_id), retry_if=wait_if)
 
 
 def own_pod_routes(config: Config, table: RouteTableTypeDef, *, targets: Collection[str]) -> list[str]:

@@ -22,6 +22,7 @@ from lib.runlog import RunLog
 from lib.stops import Stopped, stopping
 
 DONE, REFUSED, WOULD_CHANGE, INTERRUPTED = 0, 1, 3, 130  # 2 is a SettingError's own, a signal's in lib/stops.py
+_REST = "the same command again removes the rest"
 _GOES_ON = "all that exists stays; the same command again goes on from there, and kube_down.py removes it"
 
 
@@ -51,6 +52,11 @@ class _Run:
     def made(self) -> str:
         """What was made so far, in words."""
         return ", ".join(self.aws.made) if self.aws and self.aws.made else "nothing"
+
+    def stopped(self, stop: BaseException) -> tuple[str, str]:
+        """What had been done when the run was stopped, and what to do next."""
+        notes = getattr(stop, "__notes__", [])
+        return (" ".join(notes), _REST) if notes else (f"Made in this run: {self.made}", _GOES_ON)
 
     def has_changed(self) -> bool:
         """Whether something was changed; a dry run changes nothing."""
@@ -104,8 +110,8 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
         return status
     except OutputLost as lost:
         if this.has_changed() or not lost.reader_went:  # `--help | head` is no trouble
-            made = this.has_changed()
-            console.error(f"{lost}{f'. Made in this run: {this.made}' if made else ''}", hint=_GOES_ON if made else "")
+            words, hint = this.stopped(lost) if this.has_changed() else ("", "")
+            console.error(f"{lost}{f'. {words}' if words else ''}", hint=hint)
         return REFUSED
     except KubeError as error:
         console.error(str(error), hint=error.hint, seen=error.seen)
@@ -119,10 +125,12 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
         console.error(f"this computer: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         return REFUSED
     except Stopped as stop:
-        console.error(f"stopped by {stop}. Made in this run: {this.made}", hint=_GOES_ON)
+        words, hint = this.stopped(stop)
+        console.error(f"stopped by {stop}. {words}", hint=hint)
         return stop.status
-    except KeyboardInterrupt:
-        console.error(f"stopped by Ctrl-C. Made in this run: {this.made}", hint=_GOES_ON)
+    except KeyboardInterrupt as stop:
+        words, hint = this.stopped(stop)
+        console.error(f"stopped by Ctrl-C. {words}", hint=hint)
         return INTERRUPTED
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from lib.aws import Aws, Planned, Retry, error_code, find_ours, never, one, tag_filters, tag_specification, tags_of
+from lib.loadbalancers import CONTROLLER_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
@@ -164,20 +166,11 @@ def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
 
 
 def own_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
-    """Every group that the cluster owns: its two, and those that Kubernetes made for load balancers."""
-    filters = tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
-    pages = aws.ec2.get_paginator("describe_security_groups").paginate(Filters=filters)
-    return [group for page in pages for group in page["SecurityGroups"]]
-
-
-def referring(aws: Aws, group_id: str) -> list[SecurityGroupTypeDef]:
-    """The groups with a rule that names this one, inward or outward: each keeps it from going."""
+    """Every group that the cluster owns: its two, and those that Kubernetes or a controller made for load balancers."""
     found: dict[str, SecurityGroupTypeDef] = {}
-    for name in ("ip-permission.group-id", "egress.ip-permission.group-id"):
-        pages = aws.ec2.get_paginator("describe_security_groups").paginate(
-            Filters=[{"Name": name, "Values": [group_id]}]
-        )
-        found |= {group["GroupId"]: group for page in pages for group in page["SecurityGroups"]}
+    for tags in ({f"kubernetes.io/cluster/{config.cluster_id}": "owned"}, {CONTROLLER_TAG: config.cluster_id}):
+        groups = aws.every("describe_security_groups", "SecurityGroups", Filters=tag_filters(tags))
+        found |= {group["GroupId"]: group for group in groups}
     return list(found.values())
 
 
@@ -186,25 +179,34 @@ def revoke_references(
 ) -> Callable[[Aws, SecurityGroupTypeDef], None]:
     """A function that takes out of one of our `groups` the rules that name any of them, so that all can go.
 
-    Rules of other people's groups are theirs to change.
+    Inward and outward: an outward one keeps the group that it names just as well. Rules of other people's groups are
+    theirs to change.
     """
     ours = {group["GroupId"] for group in groups}
 
     def revoke(aws: Aws, group: SecurityGroupTypeDef) -> None:
-        permissions: list[Any] = [
-            {**_ports(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
-            for permission in group.get("IpPermissions", [])
-            for pair in permission.get("UserIdGroupPairs", [])
-            if pair.get("GroupId") in ours
-        ]
-        if permissions:
-            aws.remove(
-                "remove",
-                f"rules between groups from {group['GroupId']}",
-                lambda: aws.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=permissions),
-            )
+        ingress = _naming(ours, group.get("IpPermissions", []))
+        egress = _naming(ours, group.get("IpPermissionsEgress", []))
+        group_id = group["GroupId"]
+        for what, permissions, call in (
+            ("rules between groups", ingress, aws.ec2.revoke_security_group_ingress),
+            ("outward rules between groups", egress, aws.ec2.revoke_security_group_egress),
+        ):
+            if permissions:
+                revoke = functools.partial(call, GroupId=group_id, IpPermissions=permissions)
+                aws.remove("remove", f"{what} from {group_id}", revoke)
 
     return revoke
+
+
+def _naming(ours: Collection[str], permissions: Sequence[Any]) -> list[Any]:
+    """Those of the rules that name one of our groups, as EC2 takes them."""
+    return [
+        {**_ports(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
+        for permission in permissions
+        for pair in permission.get("UserIdGroupPairs", [])
+        if pair.get("GroupId") in ours
+    ]
 
 
 def _ports(permission: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws import Planned, Retry, find_ours, never, one, tag_specification, tags_of
 from lib.errors import SettingError
+from lib.vpc import ranges
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SubnetTypeDef, VpcTypeDef
@@ -94,7 +95,7 @@ def ensure_subnet(aws: Aws, config: Config, vpc: VpcTypeDef) -> SubnetTypeDef:
 
 def check_inside(config: Config, vpc: VpcTypeDef) -> None:
     """Raises SettingError when the subnet's range is not one of the VPC's."""
-    blocks = [b["CidrBlock"] for b in vpc.get("CidrBlockAssociationSet", [])] or [vpc["CidrBlock"]]
+    blocks = ranges(vpc)
     wanted = ipaddress.IPv4Network(config.subnet_cidr)
     if not any(wanted.subnet_of(ipaddress.IPv4Network(block)) for block in blocks):
         raise SettingError(

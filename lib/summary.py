@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
-from lib.diagnosis import of_master, of_nodes, ssh
+from lib.diagnosis import Watch, of_master, of_nodes, ssh
 from lib.minions import living, own_groups
 from lib.programs import find_program
 from lib.upgrade import numbers
@@ -30,7 +30,9 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
     if aws.dry_run:
         return None
     api = Api(client)
-    if wait_healthy(aws, config, api, known=lambda: of_master(aws, config, master_id, host=client.host)):
+    watch = Watch(aws, config).look
+    known = functools.partial(of_master, aws, config, master_id, host=client.host)
+    if wait_healthy(aws, config, api, known=known, watch=watch):
         return api
     aws.console.warn(
         f"{api.server} cannot be reached from here, so the cluster was not checked: run this again inside the VPC"
@@ -88,7 +90,7 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
         return {master_id, *(instance["InstanceId"] for group in groups for instance in living(group))}
 
     known = functools.partial(of_nodes, aws, config)
-    nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known)
+    nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known, watch=Watch(aws, config).look)
     validate(api)
     _say_nodes(aws, nodes)
     _warn_of_newer(aws, api, nodes)

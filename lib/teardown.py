@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from lib import (
     alarms,
@@ -22,33 +21,18 @@ from lib import (
     selfheal,
     sshkey,
     volumes,
-    vpc,
 )
-from lib.aws import EXPIRED, FAILURES, Aws, Retry, error_code, explain, tag_filters, tags_of
+from lib.aws import Aws, tag_filters, tags_of
 from lib.config import Config, Layers, resolve, resolve_whatever
 from lib.disk import MASTER_IP_TAG, disk_name
-from lib.errors import AwsRefusal, KubeError, NothingFound
+from lib.errors import KubeError, NothingFound
 from lib.preflight import check_regions
 from lib.state import find_staging, read_settings, refuse_to_leave_a_bucket
 
 if TYPE_CHECKING:
     from lib.bucket import Bucket
     from lib.loadbalancers import Balancer
-
-T = TypeVar("T")
-
-# What AWS says when something else has to go first.
-BLOCKED = frozenset(
-    {
-        "DependencyViolation",
-        "DeleteConflict",
-        "InvalidGroup.InUse",
-        "InvalidIPAddress.InUse",
-        "InvalidNetworkInterface.InUse",
-        "VolumeInUse",
-    }
-)
-_GRACE = 10  # tries while AWS sees nothing in the way any more and still refuses
+    from lib.removal import Removal
 
 
 @dataclass(frozen=True)
@@ -69,6 +53,7 @@ class Doomed:
     interfaces: Sequence[Any]
     disks: Sequence[Any]
     volumes: Sequence[Any]
+    spared: Sequence[str]  # what people made or had made: no step removes it
     security_groups: Sequence[Any]
     subnets: Sequence[Any]
     gateways: Sequence[Any]
@@ -187,12 +172,15 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     )
     doomed = find_all(aws, config, staging)
     if not doomed.words():
+        but = f" but what is yours: {', '.join(doomed.spared)}" if doomed.spared else ""
         raise NothingFound(
-            f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}; nothing was touched",
+            f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}{but}; nothing was touched",
             hint="KUBE_AWS_ZONE says which region is meant, KUBE_AWS_INSTANCE_PREFIX which cluster",
         )
     for volume in doomed.volumes:
         aws.console.found(volumes.describe(volume))
+    for words in doomed.spared:
+        aws.console.found(f"{words}: yours, it stays")
     return doomed
 
 
@@ -204,6 +192,8 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
     instances = master.own_instances(aws, config)
     templates, profiles = minions.own_templates(aws, config), iam.owned(aws, config)
     every_volume = volumes.find_volumes(aws, config)
+    disks = [volume for volume in every_volume if tags_of(volume).get("Name") == disk_name(config)]
+    ours = [volume for volume in every_volume if volumes.goes_with_cluster(config, volume)]
     return Doomed(
         config=config,
         bucket=staging,
@@ -219,8 +209,10 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         ),
         addresses=_owned(aws, config, "describe_addresses", "Addresses"),
         interfaces=interface.own_interfaces(aws, config),
-        disks=[volume for volume in every_volume if tags_of(volume).get("Name") == disk_name(config)],
-        volumes=[volume for volume in every_volume if tags_of(volume).get("Name") != disk_name(config)],
+        disks=disks,
+        volumes=[volume for volume in ours if volume not in disks],
+        spared=[volumes.describe(volume) for volume in every_volume if volume not in [*disks, *ours]]
+        + [volumes.describe_snapshot(snapshot) for snapshot in volumes.find_snapshots(aws, config)],
         security_groups=securitygroups.own_groups(aws, config),
         subnets=_owned(aws, config, "describe_subnets", "Subnets"),
         gateways=_owned(aws, config, "describe_internet_gateways", "InternetGateways"),
@@ -265,88 +257,6 @@ def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:
     return routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=found[0]["VpcId"])
 
 
-class Removal:
-    """Removes one thing after another, goes on where one cannot go, and remembers which and why."""
-
-    def __init__(self, aws: Aws, doomed: Doomed) -> None:
-        self._aws, self._doomed = aws, doomed
-        self.refused: list[KubeError] = []
-
-    def each(self, delete: Callable[[Aws, T], None], items: Sequence[T]) -> None:
-        """Call `delete` for each of `items`. Raises AwsRefusal only where no further call can succeed either."""
-        for item in items:
-            try:
-                delete(self._aws, item)
-            except AwsRefusal as refused:
-                if refused.code in EXPIRED:
-                    raise
-                self.refused.append(refused)
-            except (KubeError, *FAILURES) as error:
-                self.refused.append(error if isinstance(error, KubeError) else explain(error))
-
-    def patiently(self, delete: Callable[..., None], items: Sequence[Any], *, key: str, filter_name: str) -> None:
-        """The same for what interfaces can stand in the way of, as long as these are on their way out."""
-        for item in items:
-            patience = _Patience(self._aws, self._doomed, filter_name=filter_name, value=item[key])
-            before = len(self.refused)
-            self.each(functools.partial(_delete_waiting, delete, patience), [item])
-            if patience.blockers and len(self.refused) > before:
-                self.refused[
-                    -1
-                ].hint = f"in the way: {', '.join(patience.blockers)}; remove it, then run kube_down.py again"
-
-
-def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
-    """End what goes with no group, and return once no instance is left.
-
-    What turns up meanwhile is ended too: the last call of a schedule that was removed may still have been under way.
-    Raises WaitExpired.
-    """
-    end = aws.clock.monotonic() + doomed.config.kube_wait_delete_seconds
-    new: Sequence[Any] = doomed.instances
-    while True:
-        ending = dataclasses.replace(doomed, instances=new)
-        removal.each(master.unprotect, ending.protected())
-        removal.each(master.terminate, ending.strays())
-        new = master.wait_terminated(aws, doomed.config, seconds=end - aws.clock.monotonic(), is_new=doomed.is_newcomer)
-        if not new:
-            return
-        doomed = dataclasses.replace(doomed, instances=[*doomed.instances, *new])
-
-
-def _delete_waiting(delete: Callable[..., None], patience: Retry, aws: Aws, item: Any) -> None:
-    delete(aws, item, wait_if=patience)
-
-
-class _Patience:
-    """Whether a refusal is worth waiting out: true while all that is in the way is leaving by itself."""
-
-    def __init__(self, aws: Aws, doomed: Doomed, *, filter_name: str, value: str) -> None:
-        self._aws, self._filter, self._value = aws, filter_name, value
-        self._balancers = [balancer.name for balancer in doomed.balancers]
-        self._ours = {group["GroupId"] for group in doomed.security_groups}
-        self._left = _GRACE
-        self.blockers: list[str] = []
-
-    def __call__(self, error: BaseException) -> bool:
-        if error_code(error) not in BLOCKED:
-            return False
-        found = interface.interfaces_in(self._aws, name=self._filter, value=self._value)
-        self.blockers = [interface.describe(each) for each in found if not self._is_leaving(each)]
-        if self._filter == "group-id":
-            referring = securitygroups.referring(self._aws, self._value)
-            self.blockers += [f"a rule of {g['GroupId']}" for g in referring if g["GroupId"] not in self._ours]
-        if self._filter == "vpc-id":
-            self.blockers += vpc.contents(self._aws, self._value)
-        if self.blockers:
-            return False
-        self._left -= 0 if found else 1
-        return self._left > 0
-
-    def _is_leaving(self, each: Any) -> bool:
-        return interface.is_leaving(each, balancers=self._balancers)
-
-
 def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> None:
     """Look again and say what is left. Raises KubeError when something is, with what is in its way."""
     console, config = aws.console, doomed.config
@@ -355,20 +265,20 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
         return
     left = find_all(aws, config, bucket.find_bucket(aws, config, tagged=doomed.bucket.name if doomed.bucket else ""))
     words = left.words(keep_disk=keep_disk)
-    for refused in removal.refused:
-        console.warn(f"{refused}" + (f" ({refused.hint})" if refused.hint else ""))
     if words:
         raise KubeError(
             f"left of cluster {config.cluster_id}: {', '.join(words)}",
-            hint="mend what the warnings above name, then run the same command again: it finishes"
+            hint="mend what the warnings above name, then run the same command again"
             if removal.refused
             else "it was made while this ran, or AWS takes its time: run the same command again, it finishes",
         )
     kept = left.kept_words() if keep_disk else []
     if kept:
         console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
+    if left.spared:
+        console.line(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
     again = f", {aws.retries} calls repeated" if aws.retries else ""
     console.line(
         f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s{again}: "
-        f"nothing{' else' if kept else ''} is left of it."
+        f"nothing{' else' if kept or left.spared else ''} is left of it."
     )

@@ -21,7 +21,7 @@ LIMIT_BYTES = 16384  # EC2's for user-data, before base64: docs.aws.amazon.com, 
 
 # Every setting that the templates read, in the order of kube_env. One that is not given is empty there, since the shell
 # stops at a name that it does not know.
-DOWNLOADS = ("KUBEADM", "KUBELET", "KUBECTL", "CONTAINERD", "RUNC", "CNI")
+DOWNLOADS = ("KUBEADM", "KUBELET", "KUBECTL", "CONTAINERD", "RUNC", "CNI", "ECR_CREDENTIAL_PROVIDER")
 COMPONENTS = ("APISERVER", "CONTROLLER_MANAGER", "SCHEDULER", "KUBELET", "KUBEPROXY")
 SETTINGS = (
     *(

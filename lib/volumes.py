@@ -1,34 +1,47 @@
-"""Volumes of PersistentVolumes: made by the EBS CSI driver, listed and removed by down."""
+"""Volumes and snapshots with the cluster's tag: what claims made goes with the cluster, what people made stays."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.aws import tag_filters, tags_of
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import VolumeTypeDef
+    from mypy_boto3_ec2.type_defs import SnapshotTypeDef, VolumeTypeDef
 
     from lib.aws import Aws
     from lib.config import Config
 
+# The EBS CSI driver writes it on a volume that it makes for a claim, and on no other (1.63.1, driver/constants.go).
 _CLAIM = "kubernetes.io/created-for/pvc/"
 
 
 def find_volumes(aws: Aws, config: Config) -> list[VolumeTypeDef]:
-    """Every volume that the cluster owns, the master's disk among them, but for the root disks of instances."""
-    filters = [
-        *tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"}),
-        {"Name": "status", "Values": ["creating", "available", "in-use"]},
-    ]
-    pages = aws.ec2.get_paginator("describe_volumes").paginate(Filters=filters)
-    found = [volume for page in pages for volume in page["Volumes"]]
+    """Every volume with the cluster's tag, the master's disk among them, but for the root disks of instances."""
+    there: Any = {"Name": "status", "Values": ["creating", "available", "in-use"]}
+    found: list[VolumeTypeDef] = aws.every("describe_volumes", "Volumes", Filters=[*_owned(config), there])
     return [volume for volume in found if not _goes_along(volume)]
+
+
+def find_snapshots(aws: Aws, config: Config) -> list[SnapshotTypeDef]:
+    """Every EBS snapshot of the account with the cluster's tag."""
+    return aws.every("describe_snapshots", "Snapshots", Filters=_owned(config), OwnerIds=["self"])
+
+
+def _owned(config: Config) -> list[Any]:
+    return tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
 
 
 def _goes_along(volume: VolumeTypeDef) -> bool:
     """Whether EC2 removes it with its instance."""
     return any(attachment.get("DeleteOnTermination") for attachment in volume.get("Attachments", []))
+
+
+def goes_with_cluster(config: Config, volume: VolumeTypeDef) -> bool:
+    """Whether a claim made it, or it is a root disk that outlived its instance. Any other was made by a person."""
+    tags = tags_of(volume)
+    roots = {f"{config.master_name}-root", f"{config.node_name}-root"}
+    return tags.get("Name") in roots or any(key.startswith(_CLAIM) for key in tags)
 
 
 def describe(volume: VolumeTypeDef) -> str:
@@ -37,6 +50,12 @@ def describe(volume: VolumeTypeDef) -> str:
     claim = tags.get(f"{_CLAIM}name", "")
     of = f" of claim {tags.get(f'{_CLAIM}namespace', '?')}/{claim}" if claim else ""
     return f"volume {volume['VolumeId']} {volume['Size']} GiB{of}"
+
+
+def describe_snapshot(snapshot: SnapshotTypeDef) -> str:
+    """The snapshot as a person knows it: its volume, its size and when it was taken."""
+    taken = f"{snapshot['StartTime']:%Y-%m-%d %H:%M} UTC"
+    return f"snapshot {snapshot['SnapshotId']} of {snapshot['VolumeId']}, {snapshot['VolumeSize']} GiB, {taken}"
 
 
 def delete_volume(aws: Aws, volume: VolumeTypeDef) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import ipaddress
+from typing import TYPE_CHECKING
 
 from lib.aws import Retry, find_ours, never, one, tag_specification, tags_of
 from lib.errors import SettingError
@@ -32,6 +33,27 @@ def brought_vpc(aws: Aws, vpc_id: str) -> VpcTypeDef:
     return found[0]
 
 
+def ranges(vpc: VpcTypeDef) -> list[str]:
+    """Every IPv4 range that the VPC has, the first of which it was made with."""
+    return [block["CidrBlock"] for block in vpc.get("CidrBlockAssociationSet", [])] or [vpc["CidrBlock"]]
+
+
+def unmasqueraded(config: Config, blocks: list[str]) -> str:
+    """What breaks where pods keep their own addresses towards one of the VPC's ranges, '' where they do not.
+
+    The VPC's DNS server answers sources inside the VPC (kubernetes 15932, 17084), and a peer's, a VPN's or a database's
+    subnet has no route to the pods' range.
+    """
+    inside = ipaddress.IPv4Network(config.non_masquerade_cidr)
+    wrong = next((block for block in blocks if inside.overlaps(ipaddress.IPv4Network(block))), None)
+    if wrong is None:
+        return ""
+    return (
+        f"{inside} overlaps {wrong} of the VPC: pods keep their own addresses there, so the VPC's DNS server does not "
+        "answer them, and peered, VPN and database hosts have no way back to them"
+    )
+
+
 def _describe(aws: Aws, filters: list[dict[str, object]]) -> list[VpcTypeDef]:
     pages = aws.ec2.get_paginator("describe_vpcs").paginate(Filters=filters)  # type: ignore[arg-type]
     return [vpc for page in pages for vpc in page["Vpcs"]]
@@ -49,6 +71,9 @@ def ensure_vpc(aws: Aws, config: Config) -> VpcTypeDef:
     vpc = find_vpc(aws, config)
     if vpc:
         aws.console.found(f"VPC {vpc['VpcId']} {vpc['CidrBlock']}")
+        wrong = unmasqueraded(config, [block for block in ranges(vpc) if block != config.vpc_cidr])
+        if wrong:  # preflight.check has looked at the range that it was made with
+            aws.console.warn(f"NON_MASQUERADE_CIDR: {wrong}")
         aws.repair_tags(vpc["VpcId"], tags_of(vpc), _tags(config))
         _repair_dns(aws, vpc["VpcId"])
         return vpc
@@ -87,21 +112,6 @@ def _enable_dns(aws: Aws, vpc_id: str, attribute: str) -> None:
     change = {DNS_ATTRIBUTES[attribute]: {"Value": True}}
     words = f"{vpc_id}: {attribute} false → true"
     aws.change("set", words, lambda: aws.ec2.modify_vpc_attribute(VpcId=vpc_id, **change))  # type: ignore[arg-type]
-
-
-def contents(aws: Aws, vpc_id: str) -> list[str]:
-    """What keeps a VPC from going, apart from interfaces: by kind and id. What EC2 made with the VPC does not."""
-    here: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    attached: list[Any] = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
-    groups = aws.every("describe_security_groups", "SecurityGroups", Filters=here)
-    tables = aws.every("describe_route_tables", "RouteTables", Filters=here)
-    gateways = aws.every("describe_internet_gateways", "InternetGateways", Filters=attached)
-    return [
-        *(f"subnet {each['SubnetId']}" for each in aws.every("describe_subnets", "Subnets", Filters=here)),
-        *(f"security group {g['GroupId']} {g['GroupName']}" for g in groups if g["GroupName"] != "default"),
-        *(f"route table {t['RouteTableId']}" for t in tables if not any(a.get("Main") for a in t["Associations"])),
-        *(f"internet gateway {each['InternetGatewayId']}" for each in gateways),
-    ]
 
 
 def delete_vpc(aws: Aws, vpc: VpcTypeDef, *, wait_if: Retry = never) -> None:

@@ -128,6 +128,16 @@ def security_group(region: str, group_id: str) -> Any | None:
     return ec2(region).get_security_group_from_id(group_id)
 
 
+def is_default(acl: Any) -> bool:
+    """Whether a network ACL is the one that came with its VPC."""
+    return acl.default in (True, "true")
+
+
+def attached_vpcs(gateway: Any) -> list[str]:
+    """The VPCs that a VPN gateway is attached to."""
+    return sorted(vpc_id for vpc_id, each in gateway.attachments.items() if each.state == "attached")
+
+
 def forget_everything() -> None:
     """Empty the account, as if it had been made just now. The services' classes stay loaded."""
     from moto.core.base_backend import BackendDict

@@ -49,6 +49,38 @@ def _region(region: str) -> dict[str, Any]:
             options.id: {"options": {k: v for k, v in options._options.items() if v}, "tags": _tags(options)}
             for options in backend.dhcp_options_sets.values()
         },
+        "network ACLs": {
+            acl.id: {"vpc": acl.vpc_id, "tags": _tags(acl)}
+            for acl in backend.network_acls.values()
+            if not cloud.is_default(acl)
+        },
+        "VPC endpoints": {
+            endpoint.id: {"vpc": endpoint.vpc_id, "service": endpoint.service_name, "tags": _tags(endpoint)}
+            for endpoint in backend.vpc_end_points.values()
+            if endpoint.state != "deleted"
+        },
+        "peering connections": {
+            peering.id: {"vpcs": [peering.vpc.id, peering.peer_vpc.id], "tags": _tags(peering)}
+            for peering in backend.vpc_pcxs.values()
+            if peering._status.code in ("pending-acceptance", "active")
+        },
+        "NAT gateways": {
+            gateway.id: {"subnet": gateway.subnet_id, "tags": _tags(gateway)}
+            for gateway in backend.nat_gateways.values()
+            if gateway.state != "deleted"
+        },
+        "VPN gateways": {
+            gateway.id: {"vpcs": cloud.attached_vpcs(gateway), "tags": _tags(gateway)}
+            for gateway in backend.vpn_gateways.values()
+            if gateway.state != "deleted"
+        },
+        "egress-only internet gateways": {
+            gateway.id: {"vpc": gateway.vpc_id, "tags": _tags(gateway)}
+            for gateway in backend.egress_only_internet_gateways.values()
+        },
+        "carrier gateways": {
+            gateway.id: {"vpc": gateway.vpc_id, "tags": _tags(gateway)} for gateway in backend.carrier_gateways.values()
+        },
         "interfaces": {eni.id: _interface(eni) for eni in backend.enis.values()},
         "addresses": {address.allocation_id: _address(address) for address in backend.addresses},
         "volumes": {volume.id: _volume(volume) for volume in backend.volumes.values()},

@@ -30,11 +30,28 @@ def delete_vpc(_world: World, call: Call) -> None:
         *(eni for eni in backend.enis.values() if eni.subnet.vpc_id == vpc_id),
         *(table for table in backend.route_tables.values() if table.vpc_id == vpc_id and not _is_main(table)),
         *(group for group in backend.groups.get(vpc_id, {}).values() if group.name != "default"),
-        *(endpoint for endpoint in backend.vpc_end_points.values() if endpoint.vpc_id == vpc_id),
+        *surroundings_of_vpc(call.region, vpc_id),
         *(_load_balancers(call.region, vpc_id)),
     ]
     if in_vpc:
         raise _dependency("vpc", vpc_id)
+
+
+def surroundings_of_vpc(region: str, vpc_id: str) -> list[Any]:
+    """What is of a VPC and has no interface in it: it goes before the VPC does.
+
+    https://repost.aws/knowledge-center/troubleshoot-dependency-error-delete-vpc
+    """
+    backend = cloud.ec2(region)
+    peerings = [p for p in backend.vpc_pcxs.values() if p._status.code in ("pending-acceptance", "active")]
+    return [
+        *(each for each in backend.vpc_end_points.values() if each.vpc_id == vpc_id and each.state != "deleted"),
+        *(acl for acl in backend.network_acls.values() if acl.vpc_id == vpc_id and not cloud.is_default(acl)),
+        *(peering for peering in peerings if vpc_id in (peering.vpc.id, peering.peer_vpc.id)),
+        *(gateway for gateway in backend.vpn_gateways.values() if vpc_id in cloud.attached_vpcs(gateway)),
+        *(gateway for gateway in backend.egress_only_internet_gateways.values() if gateway.vpc_id == vpc_id),
+        *(gateway for gateway in backend.carrier_gateways.values() if gateway.vpc_id == vpc_id),
+    ]
 
 
 def _is_main(table: Any) -> bool:
@@ -73,8 +90,55 @@ def delete_security_group(_world: World, call: Call) -> None:
     if group.name == "default":
         raise Refusal("CannotDelete", f'the specified group: "{group.id}" name: "default" cannot be deleted by a user')
     users = [eni for eni in cloud.ec2(call.region).enis.values() if any(g.id == group.id for g in eni.group_set)]
-    if users or _referring(call.region, group) or _balancers_with(call.region, group):
+    shared = getattr(group, "sandbox_vpcs", None)
+    if users or shared or _referring(call.region, group) or _balancers_with(call.region, group):
         raise Refusal("DependencyViolation", f"resource {group.id} has a dependent object")
+
+
+def associate_group_vpc(_world: World, call: Call) -> dict[str, Any]:
+    """AssociateSecurityGroupVpc, which moto does not have: the group is used in another VPC too, and stays for it."""
+    group = _group(call)
+    if group is None:
+        raise Refusal("InvalidGroup.NotFound", f"The security group '{call.params['GroupId']}' does not exist")
+    group.sandbox_vpcs = {*getattr(group, "sandbox_vpcs", ()), call.params["VpcId"]}
+    return {"State": "associated"}
+
+
+def disassociate_group_vpc(_world: World, call: Call) -> dict[str, Any]:
+    """DisassociateSecurityGroupVpc."""
+    group = _group(call)
+    if group is not None:
+        group.sandbox_vpcs = set(getattr(group, "sandbox_vpcs", ())) - {call.params["VpcId"]}
+    return {"State": "disassociating"}
+
+
+def group_vpcs(_world: World, call: Call) -> dict[str, Any]:
+    """DescribeSecurityGroupVpcAssociations, by group."""
+    wanted = [v for each in call.params.get("Filters") or [] if each["Name"] == "group-id" for v in each["Values"]]
+    groups = [group for name in wanted if (group := cloud.security_group(call.region, name)) is not None]
+    found = [
+        {"GroupId": group.id, "VpcId": vpc_id, "State": "associated"}
+        for group in groups
+        for vpc_id in sorted(getattr(group, "sandbox_vpcs", ()))
+    ]
+    return {"SecurityGroupVpcAssociations": found}
+
+
+def described_as_theirs(_world: World, call: Call) -> None:
+    """What EC2 says of the interfaces that it makes for NAT gateways and VPC endpoints, whose moto leaves plain.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/requester-managed-eni.html
+    """
+    backend = cloud.ec2(call.region)
+    for gateway in backend.nat_gateways.values():
+        _manage(gateway._eni, "natGateway", f"Interface for NAT Gateway {gateway.id}")
+    for endpoint in backend.vpc_end_points.values():
+        for name in endpoint.network_interface_ids or []:
+            _manage(backend.enis[name], "vpc_endpoint", f"VPC Endpoint Interface {endpoint.id}")
+
+
+def _manage(eni: Any, kind: str, description: str) -> None:
+    eni.interface_type, eni.description, eni.requester_managed = kind, description, True
 
 
 def _group(call: Call) -> Any | None:
@@ -152,9 +216,11 @@ def associate_route_table(_world: World, call: Call) -> None:
 
 
 def delete_network_interface(_world: World, call: Call) -> None:
-    """Not while an instance has it."""
+    """Not while an instance has it, nor what AWS itself manages."""
     name = call.params["NetworkInterfaceId"]
     eni = cloud.ec2(call.region).enis.get(name)
+    if eni is not None and getattr(eni, "requester_managed", False):
+        raise Refusal("OperationNotPermitted", f"You are not allowed to manage '{name}'.")
     if eni is not None and eni.instance is not None:
         raise Refusal("InvalidParameterValue", f"Network interface '{name}' is currently in use.")
 

@@ -154,12 +154,16 @@ CONF
 }
 
 # Pods' packets leave the cluster as their node's; inside it, and in NON_MASQUERADE_CIDR, they keep their address.
+# By iptables, which Debian's and Ubuntu's images have (Debian's has no nft). The chain is filled in one transaction, also
+# where it is there already; a run that was killed before the jump leaves a chain that nothing enters.
 masquerade() {
-	need nft nftables
-	put /etc/kube-bootstrap/masquerade.nft <<CONF
-#@include masquerade.nft
+	need iptables iptables
+	put /etc/kube-bootstrap/masquerade.iptables <<CONF
+#@include masquerade.iptables
 CONF
-	try nft -f /etc/kube-bootstrap/masquerade.nft
+	try iptables-restore --wait 30 --noflush /etc/kube-bootstrap/masquerade.iptables
+	iptables --wait 30 --table nat --check POSTROUTING --jump POD-MASQUERADE 2>/dev/null ||
+		try iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE
 }
 
 host() {
@@ -188,13 +192,17 @@ fetch() {
 	return 1
 }
 
+# program FILE PLACE: installs it whole, also over one that runs.
+program() { install -m 0755 "$1" "$2.new" && mv "$2.new" "$2"; }
+
 # place NAME FILE: puts a verified download where it belongs.
 place() {
+	local name
 	case $1 in
 	CONTAINERD) tar -xz -C /usr/local --no-same-owner -f "$2" ;;
 	CNI) mkdir -p /opt/cni/bin && tar -xz -C /opt/cni/bin --no-same-owner -f "$2" ;;
-	RUNC) install -m 0755 "$2" /usr/local/sbin/runc.new && mv /usr/local/sbin/runc.new /usr/local/sbin/runc ;;
-	*) install -m 0755 "$2" "/usr/local/bin/${1,,}.new" && mv "/usr/local/bin/${1,,}.new" "/usr/local/bin/${1,,}" ;;
+	RUNC) program "$2" /usr/local/sbin/runc ;;
+	*) name=${1,,} && program "$2" "/usr/local/bin/${name//_/-}" ;;
 	esac
 }
 
@@ -211,7 +219,7 @@ downloads() {
 	local name sha256 words
 	local -A jobs=()
 	mkdir -p "$STATE"
-	for name in CONTAINERD RUNC CNI KUBELET KUBEADM KUBECTL; do
+	for name in CONTAINERD RUNC CNI KUBELET KUBEADM KUBECTL ECR_CREDENTIAL_PROVIDER; do
 		sha256=SHA256_$name
 		if [ "$(cat "$STATE/$name.placed" 2>/dev/null)" = "${!sha256}" ]; then continue; fi
 		download "$name" &
@@ -280,6 +288,9 @@ eviction() {
 kubelet_unit() {
 	local resolv=/etc/resolv.conf
 	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
+	put /etc/kube-bootstrap/credential-providers.yaml <<'CONF'
+#@include credential-providers.yaml
+CONF
 	put /etc/systemd/system/kubelet.service 0600 <<CONF
 #@include kubelet.service
 CONF

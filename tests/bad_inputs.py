@@ -124,7 +124,7 @@ SETTINGS: list[Row] = [
     ({"CLUSTER_IP_RANGE": "fd00::/64"}, "CLUSTER_IP_RANGE", "IPv6 is not supported"),
     ({"CLUSTER_IP_RANGE": "10.0.128.0/17"}, "SERVICE_CLUSTER_IP_RANGE", "overlaps"),
     ({"CLUSTER_IP_RANGE": "172.16.0.0/12"}, "CLUSTER_IP_RANGE", "overlaps 172.20.0.0/16"),
-    ({"CLUSTER_IP_RANGE": "192.168.0.0/16"}, "NON_MASQUERADE_CIDR", "does not contain CLUSTER_IP_RANGE"),
+    ({"NON_MASQUERADE_CIDR": "10.0.0.0/16"}, "NON_MASQUERADE_CIDR", "does not contain CLUSTER_IP_RANGE"),
     ({"CLUSTER_IP_RANGE": "10.244.0.0/22"}, "NUM_NODES", "has 4"),
     ({"SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/8"}, "SERVICE_CLUSTER_IP_RANGE", "/12 to /28"),
     ({"SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/30"}, "SERVICE_CLUSTER_IP_RANGE", "/12 to /28"),

@@ -20,7 +20,9 @@ _DOWNLOADS = {
     "URL_RUNC": "https://github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64",
     "URL_CNI": "https://github.com/containernetworking/plugins/releases/download/v1.9.1/"
     "cni-plugins-linux-amd64-v1.9.1.tgz",
-    **{f"SHA256_{name}": f"{index:x}" * 64 for index, name in enumerate(userdata.DOWNLOADS, start=10)},
+    "URL_ECR_CREDENTIAL_PROVIDER": "https://artifacts.k8s.io/binaries/cloud-provider-aws/v1.31.7/linux/amd64/"
+    "ecr-credential-provider-linux-amd64",
+    **{f"SHA256_{name}": f"{index:x}" * 64 for index, name in enumerate(userdata.DOWNLOADS, start=9)},
 }
 _COMMON = {
     "KUBE_AWS_INSTANCE_PREFIX": "kubernetes",
@@ -29,7 +31,7 @@ _COMMON = {
     "KUBE_API_PORT": "443",
     "KUBERNETES_VERSION": "1.37.2",
     "CLUSTER_IP_RANGE": "10.244.0.0/16",
-    "NON_MASQUERADE_CIDR": "10.0.0.0/8",
+    "NON_MASQUERADE_CIDR": "10.244.0.0/16",
     "DNS_SERVER_IP": "10.0.0.10",
     "CA_CERT_HASH": f"sha256:{'c' * 64}",
     "KUBE_ENABLE_INSECURE_REGISTRY": "false",

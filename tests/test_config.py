@@ -210,7 +210,7 @@ def test_version_and_ranges_are_remembered_as_resolved_and_other_defaults_are_no
         "MASTER_INTERNAL_IP": "172.20.0.9",
         "CLUSTER_IP_RANGE": "10.244.0.0/16",
         "SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/16",
-        "NON_MASQUERADE_CIDR": "10.0.0.0/8",
+        "NON_MASQUERADE_CIDR": "10.244.0.0/16",
         "DNS_SERVER_IP": "10.0.0.10",
     }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,7 +34,9 @@ from helpers import (
     tagged,
 )
 
+from sandbox import faults
 from sandbox.calls import Answer, Call
+from sandbox.denials import Deny
 
 TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 
@@ -166,6 +170,68 @@ def test_others_load_balancers_in_the_vpc_stay_and_are_what_stands_in_the_way(sa
     assert sandbox.inventory() == {}
 
 
+def test_what_the_load_balancer_controller_made_goes_and_another_clusters_stays(sandbox: Box) -> None:
+    sandbox.cluster()
+    ec2, elb, subnet, vpc = sandbox.client("ec2"), sandbox.client("elbv2"), *network(sandbox)
+    minions = group_of(sandbox, f"kubernetes-minion-{ID}")
+    for name, cluster in (("k8s-shop", ID), ("k8s-theirs", "other")):
+        labels = [{"Key": "elbv2.k8s.aws/cluster", "Value": cluster}]
+        group = ec2.create_security_group(
+            GroupName=name,
+            Description="x",
+            VpcId=vpc,
+            TagSpecifications=[{"ResourceType": "security-group", "Tags": labels}],
+        )["GroupId"]
+        elb.create_load_balancer(Name=name, Type="application", Subnets=[subnet], SecurityGroups=[group], Tags=labels)
+        elb.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=vpc, Tags=labels)
+        if cluster == ID:
+            pair = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": group}]}
+            ec2.authorize_security_group_ingress(GroupId=minions, IpPermissions=[pair])
+    result = sandbox.down()
+    refused(result, 1, vpc)
+    for words in ("load balancer k8s-shop", "target group k8s-shop", "security group sg-"):
+        assert words in result.out
+    left = sandbox.inventory()[REGION]
+    assert "/k8s-theirs/" in only(left["load balancers"])
+    assert [group["name"] for group in left["security groups"].values() if group["name"] != "default"] == ["k8s-theirs"]
+
+
+@pytest.mark.parametrize("way", ["ingress", "egress"])
+def test_rules_between_our_groups_keep_neither(sandbox: Box, way: str) -> None:
+    sandbox.cluster()
+    ec2 = sandbox.client("ec2")
+    master, minion = (group_of(sandbox, f"kubernetes-{role}-{ID}") for role in ("master", "minion"))
+    for group, other in ((master, minion), (minion, master), (master, master)):
+        pair = {"IpProtocol": "tcp", "FromPort": 10250, "ToPort": 10250, "UserIdGroupPairs": [{"GroupId": other}]}
+        getattr(ec2, f"authorize_security_group_{way}")(GroupId=group, IpPermissions=[pair])
+    start = sandbox.clock.now
+    must(sandbox.down())
+    assert sandbox.clock.now - start < 30
+    assert sandbox.inventory() == {}
+
+
+def network(box: Box) -> tuple[str, str]:
+    """The cluster's subnet and VPC."""
+    return only(part(box, "subnets")), only(part(box, "vpcs"))
+
+
+def group_of(box: Box, name: str) -> str:
+    """The id of a security group."""
+    return str(only(key for key, group in part(box, "security groups").items() if group["name"] == name))
+
+
+def test_what_may_not_be_looked_at_is_said(sandbox: Box) -> None:
+    sandbox.cluster()
+    _, vpc = network(sandbox)
+    made = sandbox.client("ec2").create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3")
+    endpoint = made["VpcEndpoint"]["VpcEndpointId"]
+    faults.put(sandbox.aws, Deny("ec2:DescribeVpcEndpoints"))
+    said = sandbox.down().err
+    assert endpoint not in said
+    assert "perhaps VPC endpoints, which could not be looked at: UnauthorizedOperation" in said
+    assert "nothing was found" not in said
+
+
 def claim(box: Box, name: str, size: int, labels: dict[str, str] = TAGS) -> str:
     """The volume of a PersistentVolumeClaim, as the CSI driver makes it."""
     described = labels | {
@@ -187,6 +253,79 @@ def test_claims_volumes_are_listed_by_name_and_size_before_they_go(sandbox: Box)
     assert "shop/orders" in line
     assert "7 GiB" in line
     assert out.index(ours) < out.index("Instances")
+
+
+DRIVER = {"ebs.csi.aws.com/cluster": "true"}
+
+
+def volume_by_hand(box: Box, labels: dict[str, str]) -> str:
+    made = box.client("ec2").create_volume(
+        Size=5, AvailabilityZone=f"{REGION}a", TagSpecifications=specification("volume", labels)
+    )
+    return str(made["VolumeId"])
+
+
+def specification(kind: str, labels: dict[str, str]) -> list[Any]:
+    return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in labels.items()]}]
+
+
+def volume_in_a_minion(box: Box, labels: dict[str, str]) -> str:
+    volume = volume_by_hand(box, labels)
+    settle(box)
+    minion = next(i for i in part(box, "instances") if i != master_of(box))
+    box.client("ec2").attach_volume(VolumeId=volume, InstanceId=minion, Device="/dev/sdk")
+    return volume
+
+
+def snapshot_of(box: Box, volume: str, labels: dict[str, str]) -> str:
+    made = box.client("ec2").create_snapshot(VolumeId=volume, TagSpecifications=specification("snapshot", labels))
+    return str(made["SnapshotId"])
+
+
+# Each kind of thing that can hold a person's data and the cluster's tag.
+DATA: dict[str, Callable[[Box, dict[str, str]], str]] = {
+    "a volume": volume_by_hand,
+    "a volume for the driver": lambda box, labels: volume_by_hand(box, labels | DRIVER),
+    "a volume in a minion": volume_in_a_minion,
+    "a snapshot of the master's disk": lambda box, labels: snapshot_of(
+        box, named(box, "volumes", f"{ID}-master-pd"), labels
+    ),
+    "a claim's snapshot": lambda box, labels: snapshot_of(
+        box, claim(box, "orders", 7), labels | DRIVER | {"CSIVolumeSnapshotName": "snapshot-1"}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_data_that_no_claim_made_stays_also_with_the_clusters_tags_and_is_named(sandbox: Box, kind: str) -> None:
+    sandbox.cluster()
+    theirs = DATA[kind](sandbox, TAGS)
+    result = must(sandbox.down())
+    left = sandbox.inventory()
+    assert [list(things) for things in left[REGION].values()] == [[theirs]]
+    assert set(left) == {REGION}
+    seen, *_, said, last = [line for line in result.out.splitlines() if theirs in line or "is left of it" in line]
+    assert "yours, it stays" in seen
+    assert said.startswith("Yours, and charged for")
+    assert "nothing else is left of it" in last
+    said = refused_untouched(sandbox, sandbox.down(), 1, "nothing of cluster")
+    assert "but what is yours: " in said
+    assert theirs in said
+
+
+def test_a_volume_with_the_drivers_tag_alone_is_nobodys_that_down_knows(sandbox: Box) -> None:
+    sandbox.cluster()
+    theirs = volume_by_hand(sandbox, DRIVER)
+    assert theirs not in must(sandbox.down()).out
+    assert list(part(sandbox, "volumes")) == [theirs]
+
+
+@pytest.mark.parametrize("name", ["minion", "master"])
+def test_a_root_disk_that_outlived_its_instance_goes(sandbox: Box, name: str) -> None:
+    sandbox.cluster()
+    volume_by_hand(sandbox, TAGS | {"Name": f"{ID}-{name}-root"})
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 def test_the_masters_alarms_go(sandbox: Box) -> None:
@@ -270,7 +409,7 @@ def test_a_rule_of_others_that_names_our_group_stays_and_is_named(sandbox: Box) 
     before = part(sandbox, "security groups")[foreign]
     result = sandbox.down()
     refused(result, 1, minions)
-    assert f"in the way: a rule of {foreign}" in result.err
+    assert f"in the way: an ingress rule of {foreign}" in result.err
     assert part(sandbox, "security groups")[foreign] == before
     ec2.delete_security_group(GroupId=foreign)
     must(sandbox.down())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Box
-from helpers import kubeconfig, must
+from helpers import ID, kubeconfig, must, refused
 
 from lib.kubetext import merge, without
 
@@ -299,3 +299,70 @@ def test_another_context_name(sandbox: Box) -> None:
     assert data["current-context"] == data["contexts"][0]["name"] == "work/prod:1"
     must(sandbox.down())
     assert "work/prod" not in kubeconfig(sandbox).read_text()
+
+
+# --- two that write it at once
+
+
+def lock_of(box: Box) -> Path:
+    """kubectl's own: client-go makes it beside the file before it reads and writes."""
+    return kubeconfig(box).with_name("config.lock")
+
+
+@pytest.mark.parametrize("script", ["up", "down"])
+def test_who_writes_at_the_same_time_loses_nothing(sandbox: Box, script: str) -> None:
+    sandbox.cluster()
+    if script == "up":
+        kubeconfig(sandbox).write_text("apiVersion: v1\nkind: Config\n")
+    text = kubeconfig(sandbox).read_text()
+    theirs = {"name": "theirs", "cluster": {"server": "https://192.0.2.1"}}
+    lock_of(sandbox).touch(exist_ok=False)
+
+    def write() -> None:
+        """What kubectl does once it has the lock, with what it read then."""
+        data = yaml.safe_load(text)
+        data["clusters"] = [*data.get("clusters", []), theirs]
+        kubeconfig(sandbox).write_text(yaml.safe_dump(data))
+        lock_of(sandbox).unlink()
+        sandbox.clock.listeners.remove(look)
+
+    def look() -> None:
+        if sandbox.clock.slept[-3:] == [0.1] * 3:  # so often somebody looks whether the lock is gone
+            write()
+
+    sandbox.clock.listeners.append(look)
+    must(getattr(sandbox, script)())
+    assert look not in sandbox.clock.listeners, "nobody waited for the lock"
+    names = [cluster["name"] for cluster in yaml.safe_load(kubeconfig(sandbox).read_text())["clusters"]]
+    assert names == (["theirs", f"aws_{ID}"] if script == "up" else ["theirs"])
+    assert not lock_of(sandbox).exists()
+
+
+def test_a_lock_that_stays_is_named_after_a_while(sandbox: Box) -> None:
+    sandbox.cluster()
+    kubeconfig(sandbox).write_text("apiVersion: v1\nkind: Config\n")
+    lock_of(sandbox).touch()
+    start = sandbox.clock.now
+    refused(sandbox.up(), 1, str(lock_of(sandbox)), "rm ", "run the same command again")
+    assert sandbox.clock.now - start < 30
+    assert kubeconfig(sandbox).read_text() == "apiVersion: v1\nkind: Config\n"
+    lock_of(sandbox).unlink()
+    must(sandbox.up())
+    lock_of(sandbox).touch()
+    assert must(sandbox.up()).changing == []  # who only reads asks for no lock
+
+
+def test_a_link_is_locked_by_both_names(sandbox: Box) -> None:
+    """kubectl locks the name that it was given."""
+    real = sandbox.home / "elsewhere" / "real"
+    real.parent.mkdir()
+    folder = sandbox.home / "folder"
+    folder.symlink_to(real.parent)
+    for named, lock in ((real.with_name("link"), "link.lock"), (folder / "real", "real.lock")):
+        if named.name == "link":
+            named.symlink_to(real)
+        real.parent.joinpath(lock).touch()
+        refused(sandbox.up(KUBECONFIG=named), 1, lock)
+        real.parent.joinpath(lock).unlink()
+    must(sandbox.up(KUBECONFIG=folder / "real"))
+    assert sorted(path.name for path in real.parent.iterdir()) == ["link", "real"]

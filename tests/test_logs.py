@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Box, Result
-from helpers import ID, answer_with, master_of, must, part, refused
+from helpers import ID, answer_with, master_of, must, part, refused, speaking
 
 from lib import logs
 
@@ -69,6 +69,18 @@ def test_a_machine_that_ssh_does_not_reach_gives_its_console(sandbox: Box, ssh: 
     place = tmp_path / "logs" / f"{ID}-master-{master_of(sandbox)}"
     assert f"{place.name}: its console only, since ssh failed: Connection timed out" in result.err
     assert [file.name for file in place.iterdir()] == ["console.log"]
+
+
+def test_the_first_lines_name_the_step_that_fails(sandbox: Box, ssh: Path, tmp_path: Path) -> None:
+    sandbox.cluster()
+    with speaking(
+        sandbox, ["kube-bootstrap: step 2/6 host: ok", "kube-bootstrap: step 3/6 downloads: failed: no route"]
+    ):
+        sandbox.clock.sleep(1.0)
+        result = must(collect(sandbox, str(tmp_path / "logs")))
+    lines = [line for line in result.err.splitlines() if "warning" in line]
+    assert len(lines) == 3
+    assert f"{ID}-master-{master_of(sandbox)}: step 3/6 downloads: failed: no route" in lines[0]
 
 
 def test_a_cluster_that_is_half_up_has_logs_too(sandbox: Box, tmp_path: Path) -> None:

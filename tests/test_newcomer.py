@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from conftest import REGION, Box
-from helpers import master_of, must, part, speaking
+from helpers import ID, master_of, must, part, speaking
 from test_terminal import TERMINAL, on_terminal, plain
 
-from sandbox.calls import Answer, Call, result_answer
+from sandbox import cloud
+from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
 from sandbox.denials import Deny
 from sandbox.faults import put
 from sandbox.world import Delays
@@ -258,3 +259,73 @@ def test_a_down_that_finds_nothing_says_where_it_looked(sandbox: Box) -> None:
     said = answer(run(sandbox, "down", code=1), "error: ")
     assert f"nothing of cluster kubernetes in account 123456789012, {REGION}" in said
     assert "KUBE_AWS_ZONE says which region is meant" in said
+
+
+# --- a bootstrap that repeats its failure
+
+
+@contextlib.contextmanager
+def _failing(box: Box, step: str, *, role: str, earlier: int = 0) -> Iterator[None]:
+    """A role's machines fail at a step, as often as their unit repeats it: every 20 s from now on."""
+    began = box.clock.now
+
+    def speak() -> None:
+        times = earlier + int((box.clock.now - began) / 20)
+        for instance in cloud.instances(REGION):
+            if any((tag["key"], tag["value"]) == ("Role", f"{ID}-{role}") for tag in instance.get_tags()):
+                lines = [f"kube-bootstrap: step {step.format(ms=number)}" for number in range(times)]
+                box.aws.world.state.consoles[instance.id] = ["kube-bootstrap: step 1/6 settings: ok", *lines]
+
+    box.aws.world.delays = Delays(host=10**6)
+    box.aws.on_tick.append(speak)
+    try:
+        yield
+    finally:
+        box.aws.on_tick.remove(speak)
+
+
+@pytest.mark.parametrize("role", ["master", "minion"])
+def test_the_wait_ends_when_a_bootstrap_fails_the_third_time_at_the_same(sandbox: Box, role: str) -> None:
+    asked: list[str] = []
+    sandbox.aws.hooks.before.append(lambda call: asked.append(call.operation))
+    with _failing(sandbox, "2/6 host: failed: curl: (28) no answer after {ms} ms", role=role):
+        began = sandbox.clock.now
+        shown = run(sandbox, "up", code=1)
+        assert sandbox.clock.now - began < 240
+    said = answer(shown, "error: ")
+    failed = "fails at the same step again and again: kube-bootstrap: step 2/6 host: failed: curl: (28)"
+    assert re.search(rf"error: {role} i-\w+ {re.escape(failed)}", said)
+    assert "next: ssh -i" in said
+    assert re.search(rf"{role} i-\w+'s console ends:\n.*\n> kube-bootstrap: step 2/6", shown)
+    assert asked.count("GetConsoleOutput") <= 20  # every 20 s, of the master and of minions
+
+
+def test_a_minion_that_fails_again_and_again_ends_the_wait_for_the_nodes(sandbox: Box) -> None:
+    sandbox.cluster(NUM_NODES=1)
+    with _failing(sandbox, "5/6 join: failed: the master refuses the join token (401)", role="minion"):
+        began = sandbox.clock.now
+        said = answer(run(sandbox, "up", code=1, NUM_NODES=2), "error: ")
+        assert sandbox.clock.now - began < 240
+    assert "step 5/6 join: failed: the master refuses the join token (401)" in said
+
+
+def test_what_an_earlier_run_saw_fail_is_waited_for_anew(sandbox: Box) -> None:
+    """The unit has failed 40 times, and by now its cause is mended: only new failures count."""
+    failed = ["kube-bootstrap: step 4/8 certificates: failed: no"] * 40
+    with _no_machine_up(sandbox, failed):
+        said = answer(run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=90), "error: ")
+    assert "waited 90 s for the API" in said
+
+
+def test_types_without_nitro_give_the_console_that_they_have(sandbox: Box) -> None:
+    """GetConsoleOutput's Latest is for types on Nitro."""
+
+    def before(call: Call) -> Answer | None:
+        if call.operation == "GetConsoleOutput" and call.params.get("Latest"):
+            return refusal_answer(call, Refusal("UnsupportedOperation", "This instance type does not support it"))
+        return None
+
+    sandbox.aws.hooks.before.append(before)
+    with _no_machine_up(sandbox, ["kube-bootstrap: step 4/8 certificates: failed: no"]):
+        said = answer(run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4), "error: ")
+    assert "its bootstrap: step 4/8 certificates: failed: no" in said

@@ -256,6 +256,14 @@ def test_a_brought_vpc_is_used_and_left_as_it_was(sandbox: Box) -> None:
     assert sandbox.inventory() == before
 
 
+def test_a_private_vpc_gets_no_gateway(sandbox: Box) -> None:
+    vpc = sandbox.client("ec2").create_vpc(CidrBlock="172.31.0.0/16")["Vpc"]["VpcId"]
+    settings = {"VPC_ID": vpc, "KUBE_SUBNET_CIDR": "172.31.8.0/24"}
+    private = {"KUBE_ENABLE_MASTER_PUBLIC_IP": "false", "KUBE_ENABLE_NODE_PUBLIC_IP": "false"}
+    result = sandbox.up(**settings, **private)
+    refused_untouched(sandbox, result, 2, "VPC_ID", "no internet gateway", "as SUBNET_ID")
+
+
 def test_a_brought_subnets_own_table_gets_the_pods_routes_and_loses_them(sandbox: Box) -> None:
     brought = Brought(sandbox)
     before = sandbox.inventory()
@@ -611,3 +619,44 @@ def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:
     must(sandbox.up())
     assert user_data(sandbox, master_of(sandbox)) == first
     assert settings(gzip.decompress(base64.b64decode(template_data(sandbox)["UserData"])).decode())
+
+
+# --- who keeps pods' addresses
+
+
+def test_pods_are_masqueraded_in_a_vpc_inside_10_by_default(sandbox: Box) -> None:
+    must(sandbox.up(KUBE_VPC_CIDR_BASE="10.20"))
+    assert minion_settings(sandbox)["NON_MASQUERADE_CIDR"] == "10.244.0.0/16"
+    assert must(sandbox.up()).changing == []
+
+
+@pytest.mark.parametrize("further", [(), ("10.77.0.0/16",)], ids=["its first range", "a further range"])
+def test_a_vpc_in_which_pods_would_keep_their_addresses_is_refused(sandbox: Box, further: tuple[str, ...]) -> None:
+    brought = Brought(sandbox, "172.31.0.0/16" if further else "10.77.0.0/16")
+    for block in further:
+        brought.ec2.associate_vpc_cidr_block(VpcId=brought.vpc, CidrBlock=block)
+    result = sandbox.up(SUBNET_ID=brought.subnet, NON_MASQUERADE_CIDR="10.0.0.0/8")
+    refused_untouched(sandbox, result, 2, "NON_MASQUERADE_CIDR", "10.77.0.0/16", "DNS", "leave it empty")
+    made = sandbox.up(KUBE_VPC_CIDR_BASE="10.20", NON_MASQUERADE_CIDR="10.0.0.0/8")
+    refused_untouched(sandbox, made, 2, "NON_MASQUERADE_CIDR", "10.20.0.0/16")
+
+
+def test_a_cluster_that_has_it_keeps_it_and_is_warned(sandbox: Box) -> None:
+    """As one that an earlier release made, whose default was 10.0.0.0/8."""
+    vpc = Brought(sandbox)
+    must(sandbox.up(SUBNET_ID=vpc.subnet, NON_MASQUERADE_CIDR="10.0.0.0/8"))
+    vpc.ec2.associate_vpc_cidr_block(VpcId=vpc.vpc, CidrBlock="10.77.0.0/16")
+    again = must(sandbox.up())
+    assert again.changing == []
+    assert "warning: NON_MASQUERADE_CIDR: 10.0.0.0/8 overlaps 10.77.0.0/16" in again.out + again.err
+    mended = must(sandbox.up(NON_MASQUERADE_CIDR="10.244.0.0/16"))
+    assert "overlaps" not in mended.out + mended.err
+    assert minion_settings(sandbox)["NON_MASQUERADE_CIDR"] == "10.244.0.0/16"
+
+
+def test_a_range_that_our_vpc_got_later_is_warned_of(sandbox: Box) -> None:
+    must(sandbox.up(NON_MASQUERADE_CIDR="10.0.0.0/8"))
+    ours = only(part(sandbox, "vpcs"))
+    sandbox.client("ec2").associate_vpc_cidr_block(VpcId=ours, CidrBlock="10.77.0.0/16")
+    again = must(sandbox.up())
+    assert "NON_MASQUERADE_CIDR: 10.0.0.0/8 overlaps 10.77.0.0/16" in again.out + again.err

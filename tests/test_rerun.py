@@ -300,7 +300,11 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
         rf"set policy of {MASTER_ROLE}: statement 1 → gone; ReadOwnPrefix was gone; ",
     ),
     (policy_removed, {"iam:PutRolePolicy"}, rf"would set policy of {MASTER_ROLE}\n"),
-    (policy_given_to_minions, {"iam:DeleteRolePolicy"}, rf"would delete policy of {MINION_ROLE}\n"),
+    (
+        policy_given_to_minions,
+        {"iam:PutRolePolicy"},
+        rf"would set policy of {MINION_ROLE}: statement 1 → gone; PullFromEcr was gone\n",
+    ),
     (
         trust_changed,
         {"iam:UpdateAssumeRolePolicy"},

@@ -229,6 +229,8 @@ CLAIM = {"aws:ResourceTag/kubernetes.io/created-for/pvc/name": "data"}
 ASKED = {"aws:RequestTag/kubernetes.io/cluster/kube": "owned"}
 MADE_VOLUME = {"ec2:CreateAction": "CreateVolume"}
 MADE_LB = {"elasticloadbalancing:CreateAction": "CreateLoadBalancer"}
+DRIVER = {"aws:ResourceTag/ebs.csi.aws.com/cluster": "true"}
+DISK_ACTIONS = ("Attach", "Detach", "Modify", "Delete")
 ASG = f"arn:aws:autoscaling:{REGION}:123456789012:autoScalingGroup:x:autoScalingGroupName/y"
 LB = f"arn:aws:elasticloadbalancing:{REGION}:123456789012:loadbalancer/x"
 SERVICE_ROLE = "arn:aws:iam::123456789012:role/aws-service-role"
@@ -281,6 +283,10 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:DeleteVolume", f"{EC2}:volume/vol-1", {**OWNED, **CLAIM}, True),
     ("ec2:DeleteVolume", f"{EC2}:volume/vol-1", OWNED, False),  # the master's own disk
     ("ec2:DeleteVolume", f"{EC2}:volume/vol-1", {**OTHERS, **CLAIM}, False),
+    # a volume that a person made for the driver: used and grown, never deleted; another cluster's claim's is not one
+    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", DRIVER, each != "Delete") for each in DISK_ACTIONS),
+    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **OTHERS}, False) for each in DISK_ACTIONS),
+    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **OTHERS, **CLAIM}, False) for each in DISK_ACTIONS),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube": "owned"}, True),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube2": "owned"}, False),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {}, False),

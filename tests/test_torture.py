@@ -30,6 +30,7 @@ SPREAD = {
     "up-lost": 2,
     "down-lost": 1,
     "killed": 1,
+    "denied": 3,
     "throttled": 1,
     "delayed": 1,
     "late": 1,

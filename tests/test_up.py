@@ -339,7 +339,7 @@ def test_masters_role_reads_its_own_prefix_and_changes_what_is_the_clusters(clus
     for statement in statements:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert not [a for a in actions if "*" in a]
-        looks = all(a.split(":")[1].startswith(("Describe", "Get", "List")) for a in actions)
+        looks = all(a.split(":")[1].startswith(("Describe", "Get", "List", "BatchGet", "BatchCheck")) for a in actions)
         assert looks or "Condition" in statement or "*" not in _last(statement["Resource"]) or _harmless(statement)
     assert "${" not in json.dumps(statements)
 
@@ -353,10 +353,13 @@ def _harmless(statement: Any) -> bool:
     return statement["Sid"] in ("MakeGroupForLoadBalancer", "VolumeFromSnapshot")
 
 
-def test_minions_role_may_do_nothing(cluster: Cluster) -> None:
-    # A kubelet with --cloud-provider=external makes no AWS call.
+def test_minions_role_may_pull_from_ecr_and_nothing_else(cluster: Cluster) -> None:
     role = cluster.inventory()["iam"]["roles"][MINION_ROLE]
-    assert (role["policies"], role["attached"]) == ({}, [])
+    assert (list(role["policies"]), role["attached"]) == ([MINION_ROLE], [])
+    (statement,) = role["policies"][MINION_ROLE]["Statement"]
+    assert "ecr:BatchGetImage" in statement["Action"]
+    assert all(action.startswith("ecr:") for action in statement["Action"])
+    assert statement in cluster.inventory()["iam"]["roles"][MASTER_ROLE]["policies"][MASTER_ROLE]["Statement"]
 
 
 def test_only_ec2_may_take_the_roles(cluster: Cluster) -> None:

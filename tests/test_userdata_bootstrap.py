@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import shlex
 import subprocess
@@ -53,6 +54,25 @@ def test_a_download_that_cannot_be_reached_names_its_address(tmp_path: Path) -> 
     every = {f"URL_{name}": "http://127.0.0.1:9/x/" + name.lower() for name in userdata.DOWNLOADS}
     ran = Shell("minion", {**MINION, **every}, tmp_path).run("sleep() { :; }", "main eval_settings downloads")
     assert re.fullmatch(r"step 2/2 downloads: failed: curl: \(7\) .* \(http://127.0.0.1:9/x/\w+\)", ran.said[-1])
+
+
+def test_masquerade_and_host_ports_go_by_iptables_alone_which_both_distributions_have(tmp_path: Path) -> None:
+    """Debian's image for EC2 has no nft; its list of packages has iptables (as Ubuntu's has)."""
+    stubs = """need() { echo "needs $1"; }
+        put() { cat; }
+        iptables-restore() { echo "iptables-restore $*"; }
+        iptables() { case "$*" in *--check*) [ -n "$entered" ];; *) echo "iptables $*";; esac; }
+    """
+    shell = Shell("minion", MINION, tmp_path)
+    first = shell.run(f"{stubs} entered=", "eval_settings; masquerade").output
+    again = shell.run(f"{stubs} entered=yes", "eval_settings; masquerade").output
+    assert first == again + "iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE\n"
+    assert "needs iptables" in again
+    assert "-A POD-MASQUERADE ! -s 10.244.0.0/16 -j RETURN" in again
+    for role in ("master", "minion"):
+        text = userdata.script(role, MASTER)
+        assert '"type": "portmap", "backend": "iptables"' in text
+        assert not re.search(r"\bnft\b", text)
 
 
 @pytest.mark.parametrize(
@@ -270,9 +290,7 @@ def test_downloads_are_placed_once_and_one_that_cannot_be_says_why(tmp_path: Pat
     ran = shell.run(
         'fetch() { touch "$3"; }; place() { echo "$1"; }', "eval_settings; downloads; echo again; downloads"
     )
-    assert sorted(ran.output.partition("again")[0].split()) == sorted(
-        ["CONTAINERD", "RUNC", "CNI", "KUBELET", "KUBEADM", "KUBECTL"]
-    )
+    assert sorted(ran.output.partition("again")[0].split()) == sorted(userdata.DOWNLOADS)
     assert ran.output.partition("again")[2].split() == []  # what is placed is left alone
 
 
@@ -413,3 +431,42 @@ def test_an_upgrade_whose_snapshot_failed_can_be_called_off(tmp_path: Path) -> N
     assert said.endswith("failed: S3 refuses it")
     said, has, _ = upgraded(tmp_path, "1.36.3", "1.36.3")
     assert ("failed" in said, has) == (False, "1.36.3")
+
+
+ECR_HOSTS = [
+    *("123456789012.dkr.ecr.us-west-2.amazonaws.com", "123456789012.dkr.ecr.us-gov-east-1.amazonaws.com"),
+    *("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com"),
+    *("123456789012.dkr-ecr.us-west-2.on.aws", "123456789012.dkr-ecr-fips.us-west-2.on.aws"),
+    "123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn",
+]
+OTHER_HOSTS = [
+    "registry.k8s.io",
+    "public.ecr.aws",
+    "ecr.us-west-2.amazonaws.com",
+    "x.dkr.ecr.us-west-2.amazonaws.com.io",
+]
+
+
+def test_the_kubelet_asks_the_credential_provider_that_was_placed_about_ecr_alone(tmp_path: Path) -> None:
+    """Names as its own tests have them (cmd/ecr-credential-provider); matched as the kubelet does, label by label."""
+    etc = {"/etc/": f"{tmp_path}/etc/", "/usr/local/bin": f"{tmp_path}/bin", "/run/systemd/": "/nonexistent/"}
+    shell = Shell("minion", MINION, tmp_path, etc)
+    stubs = "systemctl() { :; }; provider=aws:///a/i-1; KUBELET_DROP_INS=" + str(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "got").write_text("#!/bin/sh\n")
+    commands = f"eval_settings; kubelet_unit; place ECR_CREDENTIAL_PROVIDER {tmp_path}/got"
+    ran = shell.run(stubs.replace("KUBELET_DROP_INS=", "#"), f"KUBELET_DROP_INS={tmp_path}/conf; {commands}")
+    assert ran.status == 0, ran.output
+    unit = (tmp_path / "etc/systemd/system/kubelet.service").read_text()
+    flags = dict(re.findall(r"--(image-credential-provider-[a-z-]+)=(\S+)", unit))
+    config = yaml.safe_load(Path(flags["image-credential-provider-config"]).read_text())
+    (provider,) = config["providers"]
+    assert (Path(flags["image-credential-provider-bin-dir"]) / provider["name"]).stat().st_mode & 0o111
+
+    def asked(host: str) -> bool:
+        globs = [glob.split(".") for glob in provider["matchImages"]]
+        labels = host.split(".")
+        return any(len(g) == len(labels) and all(map(fnmatch.fnmatchcase, labels, g)) for g in globs)
+
+    assert [host for host in ECR_HOSTS if not asked(host)] == []
+    assert [host for host in OTHER_HOSTS if asked(host)] == []

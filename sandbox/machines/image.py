@@ -19,7 +19,7 @@ FILES = Path(__file__).parent / "files"
 PACKAGES = (
     *("systemd-sysv", "systemd-resolved", "libpam-systemd", "dbus", "udev", "cloud-init", "cloud-guest-utils", "sudo"),
     *("openssh-server", "chrony", "ca-certificates", "curl", "openssl", "iproute2", "iputils-ping", "ethtool", "kmod"),
-    *("nftables", "procps", "e2fsprogs", "fdisk", "less", "python3-minimal", "logrotate", "cron", "file"),
+    *("iptables", "procps", "e2fsprogs", "fdisk", "less", "python3-minimal", "logrotate", "cron", "file"),
 )
 # The kernel and the clock are the computer's, and networkd is EC2's own choice on Debian 13.
 SETUP = """

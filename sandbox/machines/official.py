@@ -101,7 +101,9 @@ def unreachable(official: Official, *, patience: float = PATIENCE) -> list[str]:
     """What is wrong with the sites, a line for each; empty when all of them have this version."""
     sums = {each.name: each.sums for each in official.downloads()}
     registry = releases.mirrored(f"https://{REGISTRY}/v2/", mirror=official.sites)
-    probes = dict.fromkeys((sums["KUBEADM"], sums["RUNC"], registry), "no answer")
+    probes = dict.fromkeys(
+        (*(sums[name] for name in ("KUBEADM", "RUNC", "ECR_CREDENTIAL_PROVIDER")), registry), "no answer"
+    )
 
     def probe(url: str) -> None:
         probes[url] = _problem(url, patience)

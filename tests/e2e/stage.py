@@ -162,6 +162,21 @@ class Stage:
         curl = ("/usr/bin/curl", "--silent", "--show-error", "--fail", "--max-time", "5", "--retry", "5")
         return self.kubectl("exec", pod, "--", *curl, "--retry-all-errors", *arguments, url)
 
+    def on_master(self, command: str) -> str:
+        """What a command prints that root runs on the master, by ssh as kube_up.py says. AssertionError if it fails."""
+        server = self.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
+        address = server.removeprefix("https://").partition(":")[0]
+        options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+        done = subprocess.run(
+            ["ssh", "-i", self.environ["AWS_SSH_KEY"], *options, f"admin@{address}", f"sudo {command}"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout.strip()
+
     # --- AWS ---
 
     def client(self, service: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +58,31 @@ def test_a_node_port_answers_on_every_node(stage: Stage, pods: list[tuple[str, s
         assert stage.fetch(pods[0][0], f"http://{address}:30080")
 
 
+def test_a_host_port_answers_at_its_nodes_address(
+    stage: Stage, pods: list[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    spec = stage.get("deployment", "web")["spec"]["template"]["spec"]
+    spec["containers"][0]["ports"] = [{"containerPort": 8080, "hostPort": 8088}]
+    (_, _, node), (other, _, other_node) = pods
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "host-port"}, "spec": {**spec, "nodeName": node}}
+    file = tmp_path / "host-port.json"
+    file.write_text(json.dumps(pod))
+    stage.kubectl("apply", f"--filename={file}")
+    stage.kubectl("wait", "--for=condition=Ready", "pod/host-port", "--timeout=90s")
+    url = f"http://{_internal_address(stage, node)}:8088"
+    # Another node's pods appear with their node's address; its own node's, and the pod itself, come by the bridge.
+    assert stage.fetch(other, url) == _internal_address(stage, other_node)
+    assert stage.fetch("host-port", url)
+    stage.kubectl("delete", "pod", "host-port", "--wait")
+    curl = ("/usr/bin/curl", "--silent", "--max-time", "3", url)
+    wait("the port to be closed", lambda: stage.try_kubectl("exec", other, "--", *curl).returncode != 0, seconds=10)
+
+
+def _internal_address(stage: Stage, node: str) -> str:
+    addresses = stage.get("node", node)["status"]["addresses"]
+    return str(next(found["address"] for found in addresses if found["type"] == "InternalIP"))
+
+
 def test_the_outside_sees_the_nodes_public_address(stage: Stage, pods: list[tuple[str, str, str]]) -> None:
     nodes = {node["metadata"]["name"]: node for node in stage.get("nodes")["items"]}
     for pod, _, node in pods:
@@ -79,12 +104,19 @@ def test_logs_and_exec(stage: Stage, pods: list[tuple[str, str, str]]) -> None:
 
 
 def test_ssh_reaches_the_master_as_kube_up_says(stage: Stage) -> None:
-    server = stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
-    address = server.removeprefix("https://").partition(":")[0]
-    options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
-    command = ["ssh", "-i", stage.environ["AWS_SSH_KEY"], *options, f"admin@{address}", "sudo", "hostname", "--fqdn"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.stdout.strip() == "ip-172-20-0-9.us-west-2.compute.internal", done.stderr
+    assert stage.on_master("hostname --fqdn") == "ip-172-20-0-9.us-west-2.compute.internal"
+
+
+def test_pods_are_masqueraded_by_one_rule_however_often_the_bootstrap_runs(stage: Stage) -> None:
+    def masquerade() -> list[str]:
+        rules = stage.on_master("iptables --table nat --list-rules").splitlines()
+        return [rule for rule in rules if "POD-MASQUERADE" in rule]
+
+    before = masquerade()
+    assert before.count("-A POSTROUTING -j POD-MASQUERADE") == 1
+    stage.on_master("systemctl restart kube-bootstrap")
+    assert masquerade() == before
+    assert stage.fetch(stage.web()[0][0], "http://outside.example.com/")
 
 
 def test_the_logs_of_every_machine_can_be_had(stage: Stage, tmp_path: Path) -> None:

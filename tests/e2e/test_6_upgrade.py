@@ -20,7 +20,12 @@ from e2e.stage import REGION, Stage, wait
 
 BEFORE, AFTER = "1.36.3", "1.37.2"
 WORK = Path(__file__).parent / "upgrade.yaml"
-CLUSTER = {"KUBE_AWS_INSTANCE_PREFIX": "old", "NUM_NODES": "2", "KUBE_ENABLE_EBS_CSI_DRIVER": "false"}
+CLUSTER = {
+    "KUBE_AWS_INSTANCE_PREFIX": "old",
+    "NUM_NODES": "2",
+    "KUBE_ENABLE_EBS_CSI_DRIVER": "false",
+    "KUBE_VPC_CIDR_BASE": "10.20",  # as the pods' and services' ranges are
+}
 ASKING = {
     **CLUSTER,
     "KUBE_USE_EXISTING_MASTER": "true",
@@ -103,6 +108,11 @@ def snapshots(stage: Stage) -> int:
     (bucket,) = [each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith("kubernetes-staging")]
     found = s3.list_object_versions(Bucket=bucket, Prefix=f"{REGION}/old/etcd-snapshot").get("Versions", [])
     return len(found)
+
+
+def test_a_pod_resolves_a_name_outside_in_a_vpc_inside_10(old: Stage) -> None:
+    """Its VPC's DNS server answers sources inside the VPC only."""
+    assert old.fetch(old.web()[0][0], "http://outside.example.com/")
 
 
 def test_an_upgrade_replaces_every_node_and_the_service_goes_on(old: Stage, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ AWS_REGION=us-west-2
 KUBE_API_PORT=443
 KUBERNETES_VERSION=1.37.2
 CLUSTER_IP_RANGE=10.244.0.0/16
-NON_MASQUERADE_CIDR=10.0.0.0/8
+NON_MASQUERADE_CIDR=10.244.0.0/16
 DNS_SERVER_IP=10.0.0.10
 CA_CERT_HASH=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 NODE_LABELS=
@@ -30,17 +30,19 @@ KUBE_ENABLE_INSECURE_REGISTRY=false
 KUBELET_TEST_ARGS=
 KUBELET_TEST_LOG_LEVEL=
 URL_KUBEADM=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubeadm
-SHA256_KUBEADM=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+SHA256_KUBEADM=9999999999999999999999999999999999999999999999999999999999999999
 URL_KUBELET=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubelet
-SHA256_KUBELET=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+SHA256_KUBELET=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 URL_KUBECTL=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubectl
-SHA256_KUBECTL=cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+SHA256_KUBECTL=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 URL_CONTAINERD=https://github.com/containerd/containerd/releases/download/v2.3.7/containerd-static-2.3.7-linux-amd64.tar.gz
-SHA256_CONTAINERD=dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
+SHA256_CONTAINERD=cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 URL_RUNC=https://github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64
-SHA256_RUNC=eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
+SHA256_RUNC=dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
 URL_CNI=https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz
-SHA256_CNI=ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
+SHA256_CNI=eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
+URL_ECR_CREDENTIAL_PROVIDER=https://artifacts.k8s.io/binaries/cloud-provider-aws/v1.31.7/linux/amd64/ecr-credential-provider-linux-amd64
+SHA256_ECR_CREDENTIAL_PROVIDER=ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
 KUBE_JOIN_TOKEN=abcdef.0123456789abcdef
 KUBE_ENV
 }
@@ -173,18 +175,19 @@ CONF
 }
 
 masquerade() {
-	need nft nftables
-	put /etc/kube-bootstrap/masquerade.nft <<CONF
-table ip kube-bootstrap
-delete table ip kube-bootstrap
-table ip kube-bootstrap {
-	chain postrouting {
-		type nat hook postrouting priority srcnat; policy accept;
-		ip saddr $CLUSTER_IP_RANGE ip daddr != $CLUSTER_IP_RANGE ip daddr != $NON_MASQUERADE_CIDR fib daddr type != local masquerade
-	}
-}
+	need iptables iptables
+	put /etc/kube-bootstrap/masquerade.iptables <<CONF
+*nat
+:POD-MASQUERADE - [0:0]
+-A POD-MASQUERADE ! -s $CLUSTER_IP_RANGE -j RETURN
+-A POD-MASQUERADE -d $CLUSTER_IP_RANGE -j RETURN
+-A POD-MASQUERADE -d $NON_MASQUERADE_CIDR -j RETURN
+-A POD-MASQUERADE -m addrtype ! --dst-type LOCAL -j MASQUERADE
+COMMIT
 CONF
-	try nft -f /etc/kube-bootstrap/masquerade.nft
+	try iptables-restore --wait 30 --noflush /etc/kube-bootstrap/masquerade.iptables
+	iptables --wait 30 --table nat --check POSTROUTING --jump POD-MASQUERADE 2>/dev/null ||
+		try iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE
 }
 
 host() {
@@ -212,12 +215,15 @@ fetch() {
 	return 1
 }
 
+program() { install -m 0755 "$1" "$2.new" && mv "$2.new" "$2"; }
+
 place() {
+	local name
 	case $1 in
 	CONTAINERD) tar -xz -C /usr/local --no-same-owner -f "$2" ;;
 	CNI) mkdir -p /opt/cni/bin && tar -xz -C /opt/cni/bin --no-same-owner -f "$2" ;;
-	RUNC) install -m 0755 "$2" /usr/local/sbin/runc.new && mv /usr/local/sbin/runc.new /usr/local/sbin/runc ;;
-	*) install -m 0755 "$2" "/usr/local/bin/${1,,}.new" && mv "/usr/local/bin/${1,,}.new" "/usr/local/bin/${1,,}" ;;
+	RUNC) program "$2" /usr/local/sbin/runc ;;
+	*) name=${1,,} && program "$2" "/usr/local/bin/${name//_/-}" ;;
 	esac
 }
 
@@ -232,7 +238,7 @@ downloads() {
 	local name sha256 words
 	local -A jobs=()
 	mkdir -p "$STATE"
-	for name in CONTAINERD RUNC CNI KUBELET KUBEADM KUBECTL; do
+	for name in CONTAINERD RUNC CNI KUBELET KUBEADM KUBECTL ECR_CREDENTIAL_PROVIDER; do
 		sha256=SHA256_$name
 		if [ "$(cat "$STATE/$name.placed" 2>/dev/null)" = "${!sha256}" ]; then continue; fi
 		download "$name" &
@@ -264,7 +270,7 @@ pod_network() {
 {"cniVersion": "1.0.0", "name": "kubenet", "plugins": [
 {"type": "bridge", "bridge": "cbr0", "mtu": $mtu, "isGateway": true, "hairpinMode": true, "ipMasq": false, "ipam": {
 "type": "host-local", "dataDir": "/run/kube-cni", "ranges": [[{"subnet": "{{.PodCIDR}}"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-{"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": true}}]}
+{"type": "portmap", "backend": "iptables", "capabilities": {"portMappings": true}}]}
 CONF
 	systemctl is-active --quiet containerd || rm -f /etc/cni/net.d/10-containerd-net.conflist
 }
@@ -320,6 +326,21 @@ eviction() {
 kubelet_unit() {
 	local resolv=/etc/resolv.conf
 	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
+	put /etc/kube-bootstrap/credential-providers.yaml <<'CONF'
+apiVersion: kubelet.config.k8s.io/v1
+kind: CredentialProviderConfig
+providers:
+  - name: ecr-credential-provider
+    apiVersion: credentialprovider.kubelet.k8s.io/v1
+    defaultCacheDuration: 0s
+    matchImages:
+      - "*.dkr.ecr.*.amazonaws.com"
+      - "*.dkr.ecr.*.amazonaws.com.cn"
+      - "*.dkr.ecr-fips.*.amazonaws.com"
+      - "*.dkr-ecr.*.on.aws"
+      - "*.dkr-ecr-fips.*.on.aws"
+      - "*.dkr-ecr.*.on.amazonwebservices.com.cn"
+CONF
 	put /etc/systemd/system/kubelet.service 0600 <<CONF
 [Unit]
 Description=kubelet
@@ -329,7 +350,7 @@ StartLimitIntervalSec=0
 
 [Service]
 EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
-ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \$KUBELET_KUBEADM_ARGS
+ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --image-credential-provider-config=/etc/kube-bootstrap/credential-providers.yaml --image-credential-provider-bin-dir=/usr/local/bin \$KUBELET_KUBEADM_ARGS
 Restart=always
 RestartSec=2
 CONF

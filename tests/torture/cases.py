@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torture import anew, apart, changes, delays, foreign, killed, lost, races, stops, storms
+from torture import anew, apart, changes, delays, denied, foreign, killed, lost, races, stops, storms
 from torture.stage import Stage
 
 STORMS = 10  # different seeds
@@ -84,6 +84,9 @@ FAULTS: dict[str, Fault] = {
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),
+    "denied": Fault(
+        "a right that down uses, lacking", lambda stage: range(1, len(denied.rights(stage)) + 1), denied.denied
+    ),
     "throttled": Fault("30% throttled, 5% failing: up, up, down", _seeds(STORMS), storms.throttled),
     "delayed": Fault("AWS takes no time, or 5 s for each thing", _seeds(delays.CASES), delays.delayed),
     "late": Fault("all shows 5 s late; even N: answers lost", _seeds(LATES), delays.late),

@@ -10,6 +10,7 @@ from typing import Any
 from conftest import REGION
 from helpers import GROUP, SharedBox, bucket_of, master_of, must, named, only, part, settle, template_data
 
+from sandbox import cloud
 from torture.stage import Stage
 
 Tags = list[dict[str, str]]
@@ -215,6 +216,162 @@ def a_load_balancer(box: SharedBox, tags: Tags) -> Thing:
     return Thing("load balancers", "theirs", remove, said="ELB theirs")
 
 
+def _managed(box: SharedBox, kind: str, requester: str, description: str) -> Thing:
+    """An interface that a service of AWS made for itself in the subnet."""
+    ec2 = box.client("ec2")
+    made = ec2.create_network_interface(SubnetId=_subnet(box), Description=description)["NetworkInterface"]
+    name = made["NetworkInterfaceId"]
+    eni = cloud.ec2(REGION).enis[name]
+    eni.interface_type, eni.requester_id, eni.requester_managed = kind, requester, True
+
+    def remove() -> None:
+        eni.requester_managed = False
+        ec2.delete_network_interface(NetworkInterfaceId=name)
+
+    return Thing("interfaces", name, remove, said=f"{name} (")
+
+
+def a_lambdas_interface(box: SharedBox, _: Tags) -> Thing:
+    return _managed(box, "lambda", "AROAEXAMPLE:theirs", "AWS Lambda VPC ENI-theirs-0123")
+
+
+def a_databases_interface(box: SharedBox, _: Tags) -> Thing:
+    return _managed(box, "interface", "amazon-rds", "RDSNetworkInterface")
+
+
+def a_file_systems_interface(box: SharedBox, _: Tags) -> Thing:
+    return _managed(box, "interface", "amazon-efs", "EFS mount target for fs-0123 (fsmt-0123)")
+
+
+def a_nat_gateway(box: SharedBox, tags: Tags) -> Thing:
+    """A public one, whose address keeps the internet gateway too."""
+    ec2, address = box.client("ec2"), an_address(box, tags)
+    made = ec2.create_nat_gateway(
+        SubnetId=_subnet(box), AllocationId=address.name, TagSpecifications=_specification("natgateway", tags)
+    )["NatGateway"]["NatGatewayId"]
+    eni = cloud.ec2(REGION).nat_gateways[made]._eni
+
+    def remove() -> None:
+        ec2.delete_nat_gateway(NatGatewayId=made)
+        eni.requester_managed = False
+        if eni.id in cloud.ec2(REGION).enis:
+            ec2.delete_network_interface(NetworkInterfaceId=eni.id)
+        address.remove()
+
+    return Thing("NAT gateways", made, remove)
+
+
+def _endpoint(box: SharedBox, service: str, tags: Tags, **more: Any) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.create_vpc_endpoint(
+        VpcId=_vpc(box), ServiceName=service, TagSpecifications=_specification("vpc-endpoint", tags), **more
+    )["VpcEndpoint"]
+    name = made["VpcEndpointId"]
+
+    def remove() -> None:
+        ec2.delete_vpc_endpoints(VpcEndpointIds=[name])
+        for interface in made.get("NetworkInterfaceIds", []):
+            cloud.ec2(REGION).enis.pop(interface, None)
+
+    return Thing("VPC endpoints", name, remove)
+
+
+def a_gateway_endpoint(box: SharedBox, tags: Tags) -> Thing:
+    return _endpoint(box, f"com.amazonaws.{REGION}.s3", tags, VpcEndpointType="Gateway")
+
+
+def an_interface_endpoint(box: SharedBox, tags: Tags) -> Thing:
+    return _endpoint(box, f"com.amazonaws.{REGION}.sqs", tags, VpcEndpointType="Interface", SubnetIds=[_subnet(box)])
+
+
+def guard_dutys_endpoint(box: SharedBox, tags: Tags) -> Thing:
+    theirs = [*tags, {"Key": "GuardDutyManaged", "Value": "true"}]
+    service = f"com.amazonaws.{REGION}.guardduty-data"
+    return _endpoint(box, service, theirs, VpcEndpointType="Interface", SubnetIds=[_subnet(box)])
+
+
+def a_network_acl(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.create_network_acl(VpcId=_vpc(box), TagSpecifications=_specification("network-acl", tags))
+    name = made["NetworkAcl"]["NetworkAclId"]
+    return Thing("network ACLs", name, lambda: ec2.delete_network_acl(NetworkAclId=name))
+
+
+def a_peering(box: SharedBox, tags: Tags) -> Thing:
+    """From another VPC of theirs, which goes with it."""
+    ec2, ours = box.client("ec2"), _vpc(box)
+    other = ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
+    specification = _specification("vpc-peering-connection", tags)
+    made = ec2.create_vpc_peering_connection(VpcId=other, PeerVpcId=ours, TagSpecifications=specification)
+    name = made["VpcPeeringConnection"]["VpcPeeringConnectionId"]
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=name)
+
+    def remove() -> None:
+        ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=name)
+        ec2.delete_vpc(VpcId=other)
+
+    return Thing("peering connections", name, remove)
+
+
+def a_vpn_gateway(box: SharedBox, tags: Tags) -> Thing:
+    ec2, vpc = box.client("ec2"), _vpc(box)
+    made = ec2.create_vpn_gateway(Type="ipsec.1", TagSpecifications=_specification("vpn-gateway", tags))
+    name = made["VpnGateway"]["VpnGatewayId"]
+    ec2.attach_vpn_gateway(VpnGatewayId=name, VpcId=vpc)
+
+    def remove() -> None:
+        ec2.detach_vpn_gateway(VpnGatewayId=name, VpcId=vpc)
+        ec2.delete_vpn_gateway(VpnGatewayId=name)
+
+    return Thing("VPN gateways", name, remove)
+
+
+def an_egress_only_gateway(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    specification = _specification("egress-only-internet-gateway", tags)
+    made = ec2.create_egress_only_internet_gateway(VpcId=_vpc(box), TagSpecifications=specification)
+    name = made["EgressOnlyInternetGateway"]["EgressOnlyInternetGatewayId"]
+
+    def remove() -> None:
+        ec2.delete_egress_only_internet_gateway(EgressOnlyInternetGatewayId=name)
+
+    return Thing("egress-only internet gateways", name, remove)
+
+
+def a_carrier_gateway(box: SharedBox, tags: Tags) -> Thing:
+    ec2 = box.client("ec2")
+    made = ec2.create_carrier_gateway(VpcId=_vpc(box), TagSpecifications=_specification("carrier-gateway", tags))
+    name = made["CarrierGateway"]["CarrierGatewayId"]
+    return Thing("carrier gateways", name, lambda: ec2.delete_carrier_gateway(CarrierGatewayId=name))
+
+
+def a_group_of_ours_in_their_vpc(box: SharedBox, _: Tags) -> Thing:
+    ec2, ours = box.client("ec2"), _our_minions(box)
+    other = ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
+    ec2.associate_security_group_vpc(GroupId=ours, VpcId=other)
+
+    def remove() -> None:
+        ec2.disassociate_security_group_vpc(GroupId=ours, VpcId=other)
+        ec2.delete_vpc(VpcId=other)
+
+    return Thing("vpcs", other, remove)
+
+
+def an_outward_rule_that_names_ours(box: SharedBox, tags: Tags) -> Thing:
+    theirs, ec2 = a_security_group(box, tags), box.client("ec2")
+    rule = [{"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [{"GroupId": _our_minions(box)}]}]
+    ec2.authorize_security_group_egress(GroupId=theirs.name, IpPermissions=rule)
+    return Thing("security groups", theirs.name, theirs.remove, said=f"an egress rule of {theirs.name}")
+
+
+def a_route_table_of_ours_in_their_subnet(box: SharedBox, tags: Tags) -> Thing:
+    """Ours is taken off it: it is ours. What is in the way is the subnet."""
+    theirs = a_subnet(box, tags)
+    table = next(key for key, each in part(box, "route tables").items() if not each.get("main"))
+    box.client("ec2").associate_route_table(RouteTableId=table, SubnetId=theirs.name)
+    return theirs
+
+
 def an_address(box: SharedBox, tags: Tags) -> Thing:
     ec2 = box.client("ec2")
     made = ec2.allocate_address(Domain="vpc", TagSpecifications=_specification("elastic-ip", tags))["AllocationId"]
@@ -309,6 +466,21 @@ MAKERS: Sequence[Callable[[SharedBox, Tags], Thing]] = (
     a_route_table,
     a_subnet,
     a_load_balancer,
+    a_lambdas_interface,
+    a_databases_interface,
+    a_file_systems_interface,
+    a_nat_gateway,
+    a_gateway_endpoint,
+    an_interface_endpoint,
+    guard_dutys_endpoint,
+    a_network_acl,
+    a_peering,
+    a_vpn_gateway,
+    an_egress_only_gateway,
+    a_carrier_gateway,
+    a_group_of_ours_in_their_vpc,
+    an_outward_rule_that_names_ours,
+    a_route_table_of_ours_in_their_subnet,
     an_address,
     an_address_in_use,
     a_key_pair,
