@@ -34,18 +34,6 @@ POWER_BUTTON = 20.0  # seconds that a stopping machine has for its end; a termin
 LAST_WORDS = 4.0
 REBOOTED = 133  # how systemd-nspawn ends when its machine wants to be started again
 
-MIRROR_SOCKET = """[Unit]
-Description=The sandbox's mirror, at the address that it has outside
-[Socket]
-ListenStream={address}
-FreeBind=yes
-[Install]
-WantedBy=sockets.target
-"""
-MIRROR_SERVICE = f"""[Service]
-ExecStart=/usr/lib/systemd/systemd-socket-proxyd {SITES}:80
-"""
-
 
 class Machines:
     """All machines of the account. `lock` is the account's; looks and changes are made while holding it."""
@@ -144,19 +132,9 @@ class Machines:
             self._run.group(instance.id),
             instance,
         )
-        self._show_mirror(machine)
         self._reboots[instance.id] = instance.reboots
         self._machines[instance.id] = machine
         machine.boot()
-
-    def _show_mirror(self, machine: Machine) -> None:
-        address = "{}:{}".format(*self._mirror_address)
-        machine.write("etc/systemd/system/sandbox-mirror.socket", MIRROR_SOCKET.format(address=address))
-        machine.write("etc/systemd/system/sandbox-mirror.service", MIRROR_SERVICE)
-        wants = machine.folder / "upper/etc/systemd/system/sockets.target.wants"
-        wants.mkdir(parents=True, exist_ok=True)
-        if not (wants / "sandbox-mirror.socket").is_symlink():
-            (wants / "sandbox-mirror.socket").symlink_to("../sandbox-mirror.socket")
 
     def _attend(self, now: Wanted, machine: Machine) -> None:
         """One machine: its end when its instance ends, its volumes while it runs."""
@@ -210,7 +188,8 @@ class Machines:
 
     def _network(self, now: Wanted, vpc_id: str) -> Network:
         if vpc_id not in self._networks:
-            network = Network(self._keeper, self._run.folder / "networks" / vpc_id, now.vpcs[vpc_id])
+            folder = self._run.folder / "networks" / vpc_id
+            network = Network(self._keeper, folder, now.vpcs[vpc_id], mirror=self._mirror_address)
             self._networks[vpc_id] = network
             self._serve(network)
         return self._networks[vpc_id]

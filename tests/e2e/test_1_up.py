@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2e.stage import Stage, wait
+from sandbox.machines import debian, places
 
 WEB = Path(__file__).parent / "web.yaml"
 TOKEN = ("--request", "PUT", "--header", "X-aws-ec2-metadata-token-ttl-seconds: 60")
@@ -28,6 +29,12 @@ def test_up_ends_with_every_node_ready_and_validated(stage: Stage) -> None:
     assert len(stage.nodes()) == 3
     assert all(stage.nodes().values())
     assert len(stage.instances()) == 3
+
+
+def test_the_machines_have_the_programs_of_debians_image_and_no_other(stage: Stage) -> None:
+    assert stage.instances()
+    image = max(places.cache().machine.glob("debian-*"), key=lambda folder: folder.stat().st_mtime)
+    assert set(debian.on_path(image)) == set(debian.programs())
 
 
 def test_the_deployment_is_on_two_nodes(pods: list[tuple[str, str, str]]) -> None:
