@@ -13,7 +13,13 @@ from sandbox.world import World
 
 
 def simulate_principal_policy(_world: World, call: Call) -> dict[str, Any]:
-    """Everybody may do everything here."""
+    """Everybody may do everything here; a role that is not there, by name and path, has no policies.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+    """
+    asked = call.params["PolicySourceArn"]
+    if ":role/" in asked and asked not in [role.arn for role in cloud.iam().roles.values()]:
+        raise Refusal("NoSuchEntity", f"The role with name {asked.rpartition('/')[2]} cannot be found.", 404)
     return _decisions(call, {})
 
 
