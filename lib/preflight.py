@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lib import address, dhcp, gateway, interface, limits, routetable, subnet, vpc
-from lib.aws import tags_of
 from lib.config import Config, master_address
 from lib.errors import SettingError
 from lib.kubeconfig import check_kubeconfig
 from lib.sshkey import check_key
+from lib.tags import is_ours, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, SubnetTypeDef
@@ -46,6 +46,8 @@ def check(
     config = _with_brought_network(aws, config, has)
     if not config.vpc_id:
         _check_masquerade(aws, config, [config.vpc_cidr], has)
+    if config.kube_use_existing_master and master:
+        _check_same_table(aws, config, master)
     config = settle_address(config, cidr=config.subnet_cidr, master=master, given=address_given)
     if config.master_reserved_ip:
         brought = address.reserved_address(aws, config)
@@ -114,6 +116,30 @@ def _warn_of_names(aws: Aws, config: Config, brought: SubnetTypeDef) -> None:
         )
 
 
+def _check_same_table(aws: Aws, config: Config, master: NetworkInterfaceTypeDef) -> None:
+    """Raises SettingError for a group whose subnet would use another route table than the master's.
+
+    The controller manager puts the routes to all nodes' pods into the one that its cloud.conf names, the first group's.
+    """
+    first = routetable.table_of_subnet(aws, subnet_id=master["SubnetId"], vpc_id=master["VpcId"])["RouteTableId"]
+    if config.subnet_id:
+        table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)["RouteTableId"]
+        name, problem = "SUBNET_ID", f"{config.subnet_id} has the route table {table}, and the master's is {first}"
+    else:
+        own = routetable.find_route_table(aws, config, vpc_id=master["VpcId"])
+        table = first if own else ""
+        name, problem = (
+            "KUBE_SUBNET_CIDR",
+            f"its subnet would have a table of its own, and the master's is {first}, yours",
+        )
+    if table != first:
+        raise SettingError(
+            name,
+            f"{problem}: the pods' routes are in that one alone, so that pods of this group would reach no others",
+            f"give SUBNET_ID with a subnet that {first} is associated with",
+        )
+
+
 def _check_subnets_range(config: Config, cidr: str) -> None:
     """Raises SettingError when KUBE_SUBNET_CIDR says another range than SUBNET_ID has."""
     said = config.kube_subnet_cidr
@@ -151,7 +177,7 @@ def _check_subnet_free(aws: Aws, config: Config) -> None:
         return
     wanted = ipaddress.IPv4Network(config.subnet_cidr)
     for there in subnet.all_subnets(aws, vpc_id=the_vpc["VpcId"]):
-        ours = tags_of(there).get("KubernetesCluster") == config.cluster_id
+        ours = is_ours(config.cluster_id, tags_of(there))
         again = ours and (there["CidrBlock"], there["AvailabilityZone"]) == (config.subnet_cidr, config.kube_aws_zone)
         if not again and wanted.overlaps(ipaddress.IPv4Network(there["CidrBlock"])):
             raise SettingError(

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import alarms, iam, minions, userdata
-from lib.aws import Aws, became, error_code, tag_list, tag_words, tags_of, unless
+from lib.aws import Aws, became, error_code, unless
+from lib.tags import is_ours, refuse_others, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
     from lib.config import Config
@@ -69,8 +70,14 @@ def forget(aws: Aws, config: Config, remembered: Mapping[str, str]) -> None:
         _remove_schedule(aws, config)
 
 
-def ensure_schedule(aws: Aws, config: Config, template_id: str) -> None:
-    """Have the master's template launched every few minutes. Nothing without a template."""
+def ensure_schedule(
+    aws: Aws, config: Config, template_id: str, *, interface_id: str, subnet_id: str, group_id: str
+) -> None:
+    """Have the master's template launched every few minutes. Nothing without a template.
+
+    The schedule's role may use the interface, its subnet and its group by id: no document says whether EC2 takes the
+    two, which the template names by its interface alone, for what the template names (ec2:IsLaunchTemplateResource).
+    """
     if not template_id:
         return
     values = {
@@ -82,6 +89,9 @@ def ensure_schedule(aws: Aws, config: Config, template_id: str) -> None:
         "GROUP": config.healer_name,
         "TEMPLATE": template_id,
         "MASTER_ROLE": config.master_role,
+        "INTERFACE": interface_id,
+        "SUBNET": subnet_id,
+        "SECURITY_GROUP": group_id,
     }
     iam.ensure_role(
         aws,
@@ -110,13 +120,14 @@ def _group_tags(aws: Aws, name: str) -> dict[str, str] | None:
 def find_groups(aws: Aws, config: Config) -> list[str]:
     """The name of the cluster's schedule group, in a list: empty if it is not there, or another's."""
     tags = _group_tags(aws, config.healer_name) or {}
-    return [config.healer_name] if tags.get("KubernetesCluster") == config.cluster_id else []
+    return [config.healer_name] if is_ours(config.cluster_id, tags) else []
 
 
 def _ensure_group(aws: Aws, config: Config) -> None:
     name, token = config.healer_name, aws.token()
     found = _group_tags(aws, name)
     if found is not None:
+        refuse_others(config.cluster_id, f"schedule group {name}", found)
         aws.console.found(f"schedule group {name}")
         if not config.tags.items() <= found.items():
             aws.change(

@@ -41,7 +41,14 @@ INSTANCE = Instance(
 
 
 def chain(name: str, *, can_leave: frozenset[str] = frozenset({"subnet-1"})) -> str:
-    rules = firewall.ruleset({"vm": MASTER, "vn": MINION}, GROUPS, can_leave=can_leave, services=["169.254.169.254"])
+    rules = firewall.ruleset(
+        {"vm": MASTER, "vn": MINION},
+        GROUPS,
+        can_leave=can_leave,
+        services=["169.254.169.254", "172.20.0.2"],
+        resolvers=["172.20.0.2"],
+        ranges=["172.20.0.0/16"],
+    )
     return rules.partition(f"chain {name} {{")[2].partition("\t}")[0]
 
 
@@ -66,6 +73,16 @@ def test_only_a_public_address_with_a_route_leaves_the_vpc() -> None:
     assert 'iifname "vm" ip saddr 172.20.0.9 accept' in chain("leave")
     assert "vn" not in chain("leave")
     assert chain("leave", can_leave=frozenset()).split() == ["drop"]
+
+
+def test_the_resolver_answers_the_vpcs_own_addresses_only_and_before_any_other_rule() -> None:
+    rules = chain("input")
+    refused = rules.index(
+        "ip daddr { 172.20.0.2 } meta l4proto { tcp, udp } th dport 53 ip saddr != { 172.20.0.0/16 } drop"
+    )
+    assert (
+        refused < rules.index("ct state established") < rules.index("ip daddr { 169.254.169.254, 172.20.0.2 } accept")
+    )
 
 
 @pytest.mark.parametrize(

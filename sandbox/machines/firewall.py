@@ -10,12 +10,19 @@ OUTSIDE = "198.51.100.0/24"  # all of the internet that there is
 
 
 def ruleset(
-    lines: Mapping[str, Interface], groups: Iterable[Group], *, can_leave: Set[str], services: Iterable[str]
+    lines: Mapping[str, Interface],
+    groups: Iterable[Group],
+    *,
+    can_leave: Set[str],
+    services: Iterable[str],
+    resolvers: Iterable[str],
+    ranges: Iterable[str],
 ) -> str:
     """What nft reads. `lines`: interfaces by the name of the router's end; `can_leave`: the subnets with a gateway.
 
     A packet between two instances has to pass the source's check and its groups' egress, then the target's check and
-    its groups' ingress. `services` are addresses of AWS's own that every instance reaches, whatever its groups say.
+    its groups' ingress. `services` are addresses of AWS's own that every instance reaches, whatever its groups say. Of
+    these the `resolvers` answer only addresses in the VPC's own `ranges`, and a pod's is none (kubernetes issue 15932).
     """
     known = {group.id: group for group in groups}
     members: dict[str, list[str]] = {}
@@ -28,8 +35,23 @@ def ruleset(
         parts += _chain(f"in-{line}", [rule for group in own for rule in group.ingress], members, "iifname", "saddr")
         parts += _chain(f"out-{line}", [rule for group in own for rule in group.egress], members, "oifname", "daddr")
     parts += _checks(lines)
-    parts += _hooks(lines, can_leave, services)
+    parts += _hooks(lines, can_leave, services, _only_inside(resolvers, ranges))
     return "\n".join([*parts, "}", ""])
+
+
+def translation(address: tuple[str, int], to: str) -> str:
+    """What nft reads in an instance's namespace, for an address of loopback to lead out of it, to another address."""
+    return f"""table ip sandbox {{
+	chain output {{
+		type nat hook output priority -100; policy accept;
+		ip daddr {address[0]} tcp dport {address[1]} dnat to {to}
+	}}
+	chain postrouting {{
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr 127.0.0.0/8 oifname "ens5" masquerade
+	}}
+}}
+"""
 
 
 def _chain(name: str, rules: list[Rule], members: Mapping[str, list[str]], line: str, address: str) -> list[str]:
@@ -75,7 +97,12 @@ def _checks(lines: Mapping[str, Interface]) -> list[str]:
     return ["\tchain check {", *(f"\t\t{rule}" for rule in rules), "\t}"]
 
 
-def _hooks(lines: Mapping[str, Interface], can_leave: Set[str], services: Iterable[str]) -> list[str]:
+def _only_inside(resolvers: Iterable[str], ranges: Iterable[str]) -> str:
+    names, sources = _set(resolvers, quoted=False), _set(ranges, quoted=False)
+    return f"ip daddr {names} meta l4proto {{ tcp, udp }} th dport 53 ip saddr != {sources} drop"
+
+
+def _hooks(lines: Mapping[str, Interface], can_leave: Set[str], services: Iterable[str], only_inside: str) -> list[str]:
     leaving = [
         f'iifname "{line}" ip saddr {interface.address} jump out-{line}'
         for line, interface in lines.items()
@@ -102,6 +129,7 @@ def _hooks(lines: Mapping[str, Interface], can_leave: Set[str], services: Iterab
         '\t\tiifname "lo" accept',
         "\t\tudp dport 67 accept",
         "\t\tjump check",
+        f"\t\t{only_inside}",
         "\t\tct state established,related accept",
         f"\t\tip daddr {_set(services, quoted=False)} accept",
         f"\t\tip daddr {OUTSIDE} jump leave",

@@ -1,4 +1,4 @@
-"""The machines' image: Debian 13 as on EC2, made once; and a containerd store that has the release's images."""
+"""The machines' image: Debian 13 as on EC2, of Debian's own list; and a containerd store with the release's images."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.machines import debian
 from sandbox.machines.places import Cache, CannotStart
 
-SUITE = "trixie"
 FILES = Path(__file__).parent / "files"
-# What Debian's image for EC2 has and a node or a person on it uses; nothing that it has not.
-PACKAGES = (
-    *("systemd-sysv", "systemd-resolved", "libpam-systemd", "dbus", "udev", "cloud-init", "cloud-guest-utils", "sudo"),
-    *("openssh-server", "chrony", "ca-certificates", "curl", "openssl", "iproute2", "iputils-ping", "ethtool", "kmod"),
-    *("iptables", "procps", "e2fsprogs", "fdisk", "less", "python3-minimal", "logrotate", "cron", "file"),
-)
-# The kernel and the clock are the computer's, and networkd is EC2's own choice on Debian 13.
+# First what Debian's recipe does after its packages (debian/packages names it: scripts/SYSTEM_BOOT, DEBIAN/11-misc,
+# LAST/10-cleanup), then what only a machine in a container needs: files/README.md has the reasons.
 SETUP = """
 set -e
-systemctl --root="$1" --quiet enable systemd-networkd systemd-resolved sandbox-prepare ssh
-systemctl --root="$1" --quiet mask systemd-networkd-wait-online@.service apt-daily.timer apt-daily-upgrade.timer \\
-	e2scrub_all.timer fstrim.timer dpkg-db-backup.timer \\
-	sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount
-ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"
-chroot "$1" update-ca-certificates >/dev/null
+systemctl --root="$1" --quiet enable systemd-networkd systemd-resolved
+sed -i -e 's/^#PasswordAuthentication yes/PasswordAuthentication no/' "$1/etc/ssh/sshd_config"
+echo 'ClientAliveInterval 120' >>"$1/etc/ssh/sshd_config"
 rm -f "$1/etc/machine-id" "$1/etc/hostname" "$1"/etc/ssh/ssh_host_*
 : >"$1/etc/machine-id"
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"
+
+systemctl --root="$1" --quiet enable sandbox-prepare
+systemctl --root="$1" --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer \\
+	sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount
+chroot "$1" update-ca-certificates >/dev/null
 touch "$1/etc/.updated" "$1/var/.updated"
 """
+NO_PACKAGE = "E: Unable to locate package "
 
 Say = Callable[[str], None]
 
@@ -68,7 +67,8 @@ def _root(cache: Cache, authority: Path, say: Say) -> Path:
     root = cache.machine / f"debian-{_recipe(authority)}"
     if not root.exists():
         started = time.monotonic()
-        say(f"making the machines' image once: Debian {SUITE}, {len(PACKAGES)} packages and what they need")
+        count = len(debian.packages())
+        say(f"making the machines' image once: Debian {debian.SUITE}, {count} packages and what they need")
         new = _fresh(root)
         _debootstrap(new, say)
         _set_up(new, authority)
@@ -80,16 +80,17 @@ def _root(cache: Cache, authority: Path, say: Say) -> Path:
 
 def _recipe(authority: Path) -> str:
     """Changes whenever the image would come out differently."""
-    parts = [SUITE, SETUP, *PACKAGES, authority.read_text()]
+    parts = [debian.digest(), SETUP, authority.read_text()]
     for folder in _folders():
         for file in sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file()):
-            parts += [str(file.relative_to(FILES)), os.readlink(file) if file.is_symlink() else file.read_text()]
+            parts += [str(file.relative_to(folder)), os.readlink(file) if file.is_symlink() else file.read_text()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def _folders() -> list[Path]:
-    """What goes over Debian on this computer."""
-    return [FILES / "all", FILES / "v1"] if is_v1() else [FILES / "all"]
+    """What goes over Debian's packages: its own recipe's settings, then what a machine on this computer needs."""
+    own = [FILES / "all", FILES / "v1"] if is_v1() else [FILES / "all"]
+    return [debian.FILES, *own]
 
 
 def _fresh(path: Path) -> Path:
@@ -101,12 +102,12 @@ def _fresh(path: Path) -> Path:
 
 
 def _debootstrap(root: Path, say: Say) -> None:
-    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(debian.packages())}"]
     command += ["--aptopt=APT::Install-Recommends false", "--dpkgopt=path-exclude=/usr/share/doc/*"]
     command += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
     words: list[str] = []
     with subprocess.Popen(
-        [*command, SUITE, str(root)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*command, debian.SUITE, str(root)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdout is not None
         for raw in process.stdout:
@@ -116,7 +117,16 @@ def _debootstrap(root: Path, say: Say) -> None:
                 say(f"  {line.removeprefix('I: ')}")
     if process.returncode:
         shutil.rmtree(root, ignore_errors=True)
-        raise CannotStart("mmdebstrap could not make the machines' image:\n" + "\n".join(words[-8:]))
+        raise CannotStart(_failure(words))
+
+
+def _failure(words: list[str]) -> str:
+    """Why mmdebstrap made no image: above all, a package of the list that Debian no longer has."""
+    gone = [line.removeprefix(NO_PACKAGE) for line in words if line.startswith(NO_PACKAGE)]
+    if gone:
+        named = f"{debian.HERE / 'packages'} names it, and says how to renew the list"
+        return f"Debian {debian.SUITE} has no package {', '.join(gone)}: {named}"
+    return "mmdebstrap could not make the machines' image:\n" + "\n".join(words[-8:])
 
 
 def _set_up(root: Path, authority: Path) -> None:

@@ -229,5 +229,15 @@ def _seed(folder: Path, instance: Instance) -> None:
     if instance.key:
         metadata |= {"public-keys": [instance.key]}  # type: ignore[dict-item]
     (folder / "meta-data").write_text(json.dumps(metadata))
+    (folder / "network-config").write_text(json.dumps(_network()))
     (folder / "user-data").write_bytes(instance.user_data)
     (folder / "user-data").chmod(0o600)
+
+
+def _network() -> dict[str, object]:
+    """What cloud-init gives netplan on EC2 for an only interface (its convert_ec2_metadata_network_config).
+
+    Without the match by the permanent hardware address that EC2's has: a veth has no such address.
+    """
+    only = {"dhcp4": True, "dhcp4-overrides": {"route-metric": 100}, "dhcp6": False}
+    return {"version": 2, "ethernets": {"ens5": only}}

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from sandbox import cloud, lifecycle
-from sandbox.machines import imds, places, registry, sites, wanted
+from sandbox.machines import ecr, imds, places, registry, sites, wanted
 from sandbox.machines.authority import Authority
-from sandbox.machines.image import Image
+from sandbox.machines.image import Image, archives
 from sandbox.machines.keeper import Failed, Keeper, drop_groups
 from sandbox.machines.machine import Machine
 from sandbox.machines.network import METADATA, OUTSIDE, SITES, Network
@@ -33,18 +33,6 @@ SOON = 0.1  # seconds between looks
 POWER_BUTTON = 20.0  # seconds that a stopping machine has for its end; a terminated one has less
 LAST_WORDS = 4.0
 REBOOTED = 133  # how systemd-nspawn ends when its machine wants to be started again
-
-MIRROR_SOCKET = """[Unit]
-Description=The sandbox's mirror, at the address that it has outside
-[Socket]
-ListenStream={address}
-FreeBind=yes
-[Install]
-WantedBy=sockets.target
-"""
-MIRROR_SERVICE = f"""[Service]
-ExecStart=/usr/lib/systemd/systemd-socket-proxyd {SITES}:80
-"""
 
 
 class Machines:
@@ -68,6 +56,7 @@ class Machines:
         self._run = _Run(cache)
         self._keeper = Keeper()
         self._registry = registry.start(cache, self._keeper, self._run.folder, say) if pull else None
+        self._repositories = ecr.Repositories(archives(cache), world.ecr_password)
         self._volumes = Volumes(self._run.folder / "volumes")
         self._doors = Doors(self._keeper)
         self._machines: dict[str, Machine] = {}
@@ -144,19 +133,9 @@ class Machines:
             self._run.group(instance.id),
             instance,
         )
-        self._show_mirror(machine)
         self._reboots[instance.id] = instance.reboots
         self._machines[instance.id] = machine
         machine.boot()
-
-    def _show_mirror(self, machine: Machine) -> None:
-        address = "{}:{}".format(*self._mirror_address)
-        machine.write("etc/systemd/system/sandbox-mirror.socket", MIRROR_SOCKET.format(address=address))
-        machine.write("etc/systemd/system/sandbox-mirror.service", MIRROR_SERVICE)
-        wants = machine.folder / "upper/etc/systemd/system/sockets.target.wants"
-        wants.mkdir(parents=True, exist_ok=True)
-        if not (wants / "sandbox-mirror.socket").is_symlink():
-            (wants / "sandbox-mirror.socket").symlink_to("../sandbox-mirror.socket")
 
     def _attend(self, now: Wanted, machine: Machine) -> None:
         """One machine: its end when its instance ends, its volumes while it runs."""
@@ -210,7 +189,8 @@ class Machines:
 
     def _network(self, now: Wanted, vpc_id: str) -> Network:
         if vpc_id not in self._networks:
-            network = Network(self._keeper, self._run.folder / "networks" / vpc_id, now.vpcs[vpc_id])
+            folder = self._run.folder / "networks" / vpc_id
+            network = Network(self._keeper, folder, now.vpcs[vpc_id], mirror=self._mirror_address)
             self._networks[vpc_id] = network
             self._serve(network)
         return self._networks[vpc_id]
@@ -232,7 +212,9 @@ class Machines:
         def at(address: str, port: int) -> socket.socket:
             return self._keeper.in_network(network.name, functools.partial(listen, (address, port)))
 
-        site = sites.handler(self._cache.mirror, aws=self._aws, registry=self._registry, who=name)
+        site = sites.handler(
+            self._cache.mirror, aws=self._aws, registry=self._registry, who=name, repositories=self._repositories
+        )
         self._servers[network.name] = [
             Server(at(METADATA, 80), imds.handler(find)),
             Server(at(SITES, 80), site),

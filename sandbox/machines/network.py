@@ -22,17 +22,26 @@ OUTSIDE = (
 )
 METADATA, TIME = "169.254.169.254", "169.254.169.123"
 TABLE = 1000  # the first of the subnets' routing tables
-NAMES = ("dl.k8s.io", "github.com", "registry.k8s.io", "amazonaws.com", "amazonaws.com.cn", "api.aws")
+NAMES = (
+    "dl.k8s.io",
+    "github.com",
+    "registry.k8s.io",
+    "artifacts.k8s.io",
+    "deb.debian.org",
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "api.aws",
+)
 OUTSIDE_NAME = "outside.example.com"
 
 
 class Network:
     """One VPC's namespace."""
 
-    def __init__(self, keeper: Keeper, folder: Path, vpc: Vpc) -> None:
+    def __init__(self, keeper: Keeper, folder: Path, vpc: Vpc, *, mirror: tuple[str, int]) -> None:
         self.name = vpc.id
         self.vpc = vpc
-        self._keeper, self._folder = keeper, folder
+        self._keeper, self._folder, self._mirror = keeper, folder, mirror
         self._lines: dict[str, Interface] = {}  # instance -> its interface
         self._rules: list[str] = []
         self._ruleset = ""
@@ -50,8 +59,12 @@ class Network:
         """The VPC's DNS server: the second address after its base."""
         return str(ipaddress.ip_network(self.vpc.cidr)[2])
 
+    @property
+    def _resolvers(self) -> tuple[str, str]:
+        return "169.254.169.253", self.resolver
+
     def _services(self) -> list[str]:
-        addresses = (METADATA, "169.254.169.253", self.resolver, SITES, OUTSIDE)
+        addresses = (METADATA, *self._resolvers, SITES, OUTSIDE)
         return [
             "link set lo up",
             *(f"addr add {address}/32 dev lo" for address in addresses),
@@ -88,7 +101,17 @@ class Network:
             f"route replace {interface.address}/32 dev {line}",
         )
         self._settings(f"ipv4.conf.{line}.proxy_arp=1", f"ipv4.neigh.{line}.proxy_delay=0")
+        self._translate_mirror(instance.id)
         self._lines[instance.id] = interface
+
+    def _translate_mirror(self, namespace: str) -> None:
+        """Let the mirror's address, which is one of the computer's loopback, lead to the release sites here as well.
+
+        By the kernel alone: a program in between has hung. It lasts as long as the namespace, from boot to boot.
+        """
+        inside = ["ip", "netns", "exec", namespace]
+        self._keeper.run([*inside, "sysctl", "-q", "-w", "net.ipv4.conf.ens5.route_localnet=1"])
+        self._keeper.run([*inside, "nft", "-f", "-"], stdin=firewall.translation(self._mirror, f"{SITES}:80"))
 
     def disconnect(self, instance_id: str) -> None:
         """Take line and namespace away."""
@@ -145,11 +168,21 @@ class Network:
         lines = {line_name(instance): interface for instance, interface in self._lines.items()}
         outside = {subnet.id for subnet in self.vpc.subnets if subnet.outside}
         ruleset = firewall.ruleset(
-            lines, self.vpc.groups, can_leave=outside, services=[METADATA, "169.254.169.253", self.resolver]
+            lines,
+            self.vpc.groups,
+            can_leave=outside,
+            services=[METADATA, *self._resolvers],
+            resolvers=self._resolvers,
+            ranges=self._ranges(),
         )
         if ruleset != self._ruleset:
             self._keeper.run(["ip", "netns", "exec", self.name, "nft", "-f", "-"], stdin=ruleset)
             self._ruleset = ruleset
+
+    def _ranges(self) -> list[str]:
+        """The VPC's addresses, each range once."""
+        found = (ipaddress.IPv4Network(cidr) for cidr in (self.vpc.cidr, *(subnet.cidr for subnet in self.vpc.subnets)))
+        return [str(network) for network in ipaddress.collapse_addresses(found)]
 
     # --- names and addresses ---
 
@@ -170,9 +203,11 @@ class Network:
     def _dnsmasq(self) -> str:
         lines = [
             *("no-resolv", "no-hosts", "no-ping", "user=root", "pid-file=", "log-facility=-", "cache-size=0"),
-            *("bind-dynamic", f"listen-address={self.resolver},169.254.169.253", "leasefile-ro", "dhcp-authoritative"),
+            *("bind-dynamic", f"listen-address={','.join(self._resolvers)}", "leasefile-ro", "dhcp-authoritative"),
             *(f"address=/{name}/{SITES}" for name in NAMES),
             f"address=/{OUTSIDE_NAME}/{OUTSIDE}",
+            # There is nobody else to ask: what is not known here does not exist. Else dnsmasq would refuse to answer.
+            *(f"local=/{name}/" for name in (*NAMES, OUTSIDE_NAME, "#")),
             *(line for subnet in self.vpc.subnets for line in self._dhcp(subnet)),
         ]
         for instance, interface in sorted(self._lines.items()):

@@ -24,6 +24,10 @@ NOT_HERE = (
     "the images of aws-ebs-csi-driver and cluster-autoscaler cannot be built here: their manifests are applied, "
     "their pods wait for images; everything else of the cluster is real"
 )
+V1 = (
+    "this computer has control groups of version 1, so machines use the cgroupfs driver: "
+    "what EC2's images have is version 2 and the systemd driver"
+)
 MIRROR = "127.80.255.1"  # beside the elastic IPs
 Say = Callable[[str], None]
 
@@ -44,6 +48,8 @@ class Prepared:
                 self._programs = _programs(self._cache)
         except KeyboardInterrupt:
             raise CannotStart("stopped while it got ready; the next start goes on from here") from None
+        if image.is_v1():
+            say(V1)
         if self._cache.upstream is None:
             say(NOT_HERE)
         self._listener: socket.socket = listen((MIRROR, 0))
