@@ -212,6 +212,7 @@ def iam_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
         "MASTER_NAME": config.master_name,
         "DISK": disk_name(config),
         "BROUGHT_ROUTE_TABLE": brought_route_table(aws, config),
+        "BROUGHT_VPC": config.vpc_id or "none",
     }
 
 

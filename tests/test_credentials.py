@@ -176,7 +176,7 @@ def _named_in(module: Any) -> set[str]:
 def _all_of_botocores() -> dict[str, type[Exception]]:
     """The exceptions that the modules which look for credentials name."""
     modules = (botocore.credentials, botocore.tokens, botocore.session, botocore.configloader, botocore.configprovider)
-    named = set().union(*map(_named_in, modules))
+    named = sorted(set().union(*map(_named_in, modules)))  # the same order for every worker of a run
     found = {name: getattr(botocore.exceptions, name, None) for name in named}
     return {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, Exception)}
 
