@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, Planned, find_ours, one, tag_specification, tags_of
+from lib.aws import Aws, Planned, one
 from lib.errors import SettingError
+from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import AddressTypeDef
@@ -16,20 +18,27 @@ if TYPE_CHECKING:
 def find_address(aws: Aws, config: Config) -> AddressTypeDef | None:
     """The cluster's own elastic IP, None if there is none. Raises Ambiguous for two."""
     name = config.master_name
-    found = find_ours(
-        lambda filters: aws.ec2.describe_addresses(Filters=filters)["Addresses"],
-        config.cluster_id,
-        name=name,
-        role=name,
-    )
-    return one("elastic IP", found, lambda a: f"{a['AllocationId']} {a['PublicIp']}")
+    describe = functools.partial(_describe, aws)
+    found = find_ours("elastic IP", describe, config.cluster_id, _id, name=name, role=name)
+    return one("elastic IP", found, lambda a: f"{_id(a)} {a['PublicIp']}")
+
+
+def tagged_addresses(aws: Aws, config: Config) -> list[AddressTypeDef]:
+    """Every elastic IP with a tag of the cluster's."""
+    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[AddressTypeDef]:
+    return aws.every("describe_addresses", "Addresses", Filters=filters)
+
+
+def _id(address: AddressTypeDef) -> str:
+    return address["AllocationId"]
 
 
 def reserved_address(aws: Aws, config: Config) -> AddressTypeDef:
     """The address that the user brought. Raises SettingError when the account has it not in this region."""
-    found = aws.ec2.describe_addresses(Filters=[{"Name": "public-ip", "Values": [config.master_reserved_ip]}])[
-        "Addresses"
-    ]
+    found = _describe(aws, [{"Name": "public-ip", "Values": [config.master_reserved_ip]}])
     if not found:
         raise SettingError(
             "MASTER_RESERVED_IP",

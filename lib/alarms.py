@@ -10,7 +10,8 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, became, tag_list
+from lib.aws import Planned, became, unless
+from lib.tags import other_owner, refuse_others, tag_list, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
@@ -32,6 +33,8 @@ def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
         if all(found.get(key) == value for key, value in wanted.items()):
             aws.console.found(f"alarm {name}")
         else:
+            if found:
+                refuse_others(config.cluster_id, f"alarm {name}", _tags(aws, found))
             put = functools.partial(aws.cloudwatch.put_metric_alarm, **wanted, Tags=tag_list(config.tags))
             aws.change("set", f"alarm {name} of {instance_id}{_drift(found, wanted)}", put)
 
@@ -78,11 +81,20 @@ def _own(aws: Aws, config: Config) -> list[MetricAlarmTypeDef]:
 
 
 def find_alarms(aws: Aws, config: Config, instance_ids: Sequence[str]) -> list[str]:
-    """The names of the master's alarms, and of those that were made for these instances as the original named them."""
-    found = [alarm["AlarmName"] for alarm in _own(aws, config)]
+    """The names of the master's alarms, and of those that were made for these instances as the original named them.
+
+    Those that are tagged for another cluster are not among them.
+    """
+    found = _own(aws, config)
     for instance_id in instance_ids:
-        found += [alarm["AlarmName"] for alarm in _described(aws, AlarmNamePrefix=f"k8s-{instance_id}-")]
-    return found
+        found += _described(aws, AlarmNamePrefix=f"k8s-{instance_id}-")
+    return [alarm["AlarmName"] for alarm in found if not other_owner(config.cluster_id, _tags(aws, alarm))]
+
+
+def _tags(aws: Aws, alarm: Mapping[str, Any]) -> dict[str, str]:
+    arn = alarm["AlarmArn"]
+    answer = unless("ResourceNotFoundException", lambda: aws.cloudwatch.list_tags_for_resource(ResourceARN=arn))
+    return tags_of(answer or {})  # somebody may have removed it meanwhile
 
 
 def _described(aws: Aws, **which: Any) -> list[MetricAlarmTypeDef]:

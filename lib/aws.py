@@ -23,7 +23,13 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
+from lib import filters
 from lib.errors import Ambiguous, AwsRefusal, Known, KubeError, WaitExpired
+from lib.tags import tag_filters as tag_filters
+from lib.tags import tag_list as tag_list
+from lib.tags import tag_specification as tag_specification
+from lib.tags import tag_words as tag_words
+from lib.tags import tags_of as tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.client import AutoScalingClient
@@ -115,12 +121,6 @@ class Planned(str):
     __slots__ = ()
 
 
-def tag_words(actual: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """The tags that are to be set, in a person's words: "Name=master, Role: old → new"."""
-    changed = {key: value for key, value in wanted.items() if actual.get(key) != value}
-    return ", ".join(f"{k}: {actual[k]} → {v}" if k in actual else f"{k}={v}" for k, v in changed.items())
-
-
 def became(name: str, old: Any, new: Any) -> str:
     """What is to be another, in a person's words: "DesiredCapacity 2 → 3"; of a mapping its values."""
     was, will = (" ".join(map(str, it.values())) if isinstance(it, dict) else str(it) for it in (old, new))
@@ -171,38 +171,6 @@ def _is_refused(code: str) -> bool:
 def backoff(attempt: int) -> float:
     """Seconds before attempt `attempt` + 1: doubling to 10, with jitter so that two runs do not march in step."""
     return float(min(10.0, 0.25 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311 no secret
-
-
-def tag_list(tags: Mapping[str, str]) -> list[Any]:
-    """Tags in the form that EC2, IAM and S3 take them."""
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of a described resource, {} where it has none."""
-    return {tag["Key"]: tag["Value"] for tag in resource.get("Tags") or resource.get("TagSet") or ()}
-
-
-def tag_filters(tags: Mapping[str, str]) -> list[Any]:
-    """Describe filters that match resources carrying all of `tags`."""
-    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
-
-
-def tag_specification(resource_type: str, tags: Mapping[str, str]) -> list[Any]:
-    """TagSpecifications of a create call, so that nothing is ever there without its tags."""
-    return [{"ResourceType": resource_type, "Tags": tag_list(tags)}]
-
-
-def find_ours(
-    describe: Callable[[list[Any]], Sequence[T]], cluster_id: str, *, name: str = "", role: str = ""
-) -> Sequence[T]:
-    """What `describe` lists, given filters, that carries the cluster's tags: by its name, else by the other two.
-
-    The two sets have no tag in common, so that what someone renamed or took a tag off is not made a second time.
-    """
-    first = {"KubernetesCluster": cluster_id} | ({"Name": name} if name else {})
-    second = {f"kubernetes.io/cluster/{cluster_id}": "owned"} | ({"Role": role} if role else {})
-    return describe(tag_filters(first)) or describe(tag_filters(second))
 
 
 def one(what: str, found: Sequence[T], id_of: Callable[[T], str], *, hint: str = "") -> T | None:
@@ -429,9 +397,12 @@ class Aws:
         return str(next(p["outputs"]["dnsSuffix"] for p in partitions if p["id"] == self.partition))
 
     def every(self, operation: str, key: str, **arguments: Any) -> list[Any]:
-        """What a describe call of EC2's lists under `key`, all pages of it."""
-        pages: Any = self.ec2.get_paginator(operation).paginate(**arguments)  # type: ignore[call-overload]
-        return [item for page in pages for item in page[key]]
+        """What a describe call of EC2's lists under `key`, all pages of it, and as its filters ask."""
+        if self.ec2.can_paginate(operation):
+            pages: Any = self.ec2.get_paginator(operation).paginate(**arguments)  # type: ignore[call-overload]
+        else:
+            pages = [getattr(self.ec2, operation)(**arguments)]
+        return filters.held([item for page in pages for item in page[key]], arguments.get("Filters", ()))
 
     def make(
         self,

@@ -10,13 +10,14 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, tag_list, tag_words, tags_of, unless
+from lib.aws import Aws, Planned, error_code, unless
 from lib.errors import KubeError, SettingError
+from lib.tags import is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -42,6 +43,7 @@ class Bucket:
     """A bucket and the cluster's place in it.
 
     `ours`: up made it, so down may remove it. `computed`: its name follows from account, region and cluster.
+    `tags` are those that it had when it was looked for.
     `versioned`: it keeps what is overwritten, so snapshots of etcd may go there; `ensure_bucket` knows it.
     """
 
@@ -53,6 +55,7 @@ class Bucket:
     computed: bool
     planned: bool = False
     versioned: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, name: str) -> str:
         """The object's whole key."""
@@ -105,9 +108,9 @@ def _bucket(aws: Aws, config: Config, *, name: str, region: str) -> Bucket:
     computed = name == default_name(aws, config)
     prefix = f"{aws.region}/{config.cluster_id}/"
     found = Bucket(name=name, region=region, prefix=prefix, owner=aws.account, ours=True, computed=computed)
-    if computed or _tags(aws, found).get(f"kubernetes.io/cluster/{config.cluster_id}") == "owned":
-        return found
-    return dataclasses.replace(found, ours=False)
+    tags = _tags(aws, found)
+    ours = not other_owner(config.cluster_id, tags) if computed else is_ours(config.cluster_id, tags)
+    return dataclasses.replace(found, ours=ours, tags=tags)
 
 
 def _refused(error: ClientError, name: str, account: str) -> Exception:
@@ -125,6 +128,8 @@ def ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
 
     Ours is kept private, encrypted and versioned, with rules for what becomes of old versions.
     """
+    if found and found.computed:
+        refuse_others(config.cluster_id, f"bucket {found.name}", found.tags)
     if found and not found.ours:
         aws.console.found(f"bucket {found.name}, yours")
         return _tell_brought(aws, config, found)
@@ -214,12 +219,11 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
                 Bucket=name, ServerSideEncryptionConfiguration=rules, ExpectedBucketOwner=owner
             ),
         )
-    tags = _tags(aws, bucket)
-    if not config.tags.items() <= tags.items():
-        wanted: Any = {"TagSet": tag_list({**tags, **config.tags})}
+    if not config.tags.items() <= bucket.tags.items():
+        wanted: Any = {"TagSet": tag_list({**bucket.tags, **config.tags})}
         aws.change(
             "tag",
-            f"bucket {name} with {tag_words(tags, config.tags)}",
+            f"bucket {name} with {tag_words(bucket.tags, config.tags)}",
             lambda: s3.put_bucket_tagging(Bucket=name, Tagging=wanted, ExpectedBucketOwner=owner),
         )
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from lib import limits, rules, sizes
+from lib import limits, rules, sizes, tags
 from lib.errors import SettingError
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "config-default.env"
@@ -243,6 +243,7 @@ class Config:
     docker_registry_mirror_url: str
     kube_enable_insecure_registry: bool
     kube_download_mirror: str
+    kube_extra_packages: tuple[str, ...]
 
     kube_enable_cluster_dns: bool
     kube_enable_cluster_monitoring: bool
@@ -277,8 +278,8 @@ class Config:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tags that make a thing ours; the second is what the cloud controller manager looks for."""
-        return {"KubernetesCluster": self.cluster_id, f"kubernetes.io/cluster/{self.cluster_id}": "owned"}
+        """The tags that make a thing ours."""
+        return tags.of(self.cluster_id)
 
     @property
     def vpc_cidr(self) -> str:
@@ -462,6 +463,7 @@ RULES: Mapping[str, rules.Rule] = {
     "DOCKER_REGISTRY_MIRROR_URL": rules.optional(rules.url),
     "KUBE_ENABLE_INSECURE_REGISTRY": rules.boolean,
     "KUBE_DOWNLOAD_MIRROR": rules.optional(rules.url),
+    "KUBE_EXTRA_PACKAGES": rules.packages,
     "KUBE_ENABLE_CLUSTER_DNS": rules.boolean,
     "KUBE_ENABLE_CLUSTER_MONITORING": rules.monitoring,
     "KUBE_ENABLE_EBS_CSI_DRIVER": rules.boolean,

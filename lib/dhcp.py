@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
-from lib.aws import Retry, find_ours, never, one, tag_specification, tags_of
+from lib.aws import Retry, never, one
 from lib.errors import SettingError
+from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DhcpOptionsTypeDef, VpcTypeDef
@@ -18,10 +20,21 @@ NAME = "kubernetes-dhcp-option-set"
 
 def find_dhcp_options(aws: Aws, config: Config) -> DhcpOptionsTypeDef | None:
     """The cluster's own option set, None if there is none. Raises Ambiguous for two."""
-    found = find_ours(
-        lambda filters: aws.every("describe_dhcp_options", "DhcpOptions", Filters=filters), config.cluster_id, name=NAME
-    )
-    return one("DHCP option set", found, lambda options: options["DhcpOptionsId"])
+    found = find_ours("DHCP option set", functools.partial(_describe, aws), config.cluster_id, _id, name=NAME)
+    return one("DHCP option set", found, _id)
+
+
+def tagged_dhcp_options(aws: Aws, config: Config) -> list[DhcpOptionsTypeDef]:
+    """Every option set with a tag of the cluster's."""
+    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[DhcpOptionsTypeDef]:
+    return aws.every("describe_dhcp_options", "DhcpOptions", Filters=filters)
+
+
+def _id(options: DhcpOptionsTypeDef) -> str:
+    return options["DhcpOptionsId"]
 
 
 def ensure_dhcp_options(aws: Aws, config: Config, vpc: VpcTypeDef) -> None:
@@ -83,9 +96,7 @@ def _ensure_own(aws: Aws, config: Config) -> str:
 def check_given(aws: Aws, config: Config) -> None:
     """Raises SettingError when DHCP_OPTION_SET_ID names nothing."""
     wanted = config.dhcp_option_set_id
-    if wanted and not aws.every(
-        "describe_dhcp_options", "DhcpOptions", Filters=[{"Name": "dhcp-options-id", "Values": [wanted]}]
-    ):
+    if wanted and not _describe(aws, [{"Name": "dhcp-options-id", "Values": [wanted]}]):
         raise SettingError(
             "DHCP_OPTION_SET_ID", f"there is no {wanted} in {aws.region}", "give one of that region, or leave it empty"
         )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, error_code, find_ours, one, tag_specification, tags_of
+from lib.aws import Aws, error_code, one
 from lib.bucket import TAG as STAGING_TAG
 from lib.errors import SettingError
 from lib.sizes import iops
+from lib.tags import find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VolumeTypeDef
@@ -32,13 +33,19 @@ def disk_name(config: Config) -> str:
 def find_disk(aws: Aws, config: Config) -> VolumeTypeDef | None:
     """The master's disk, None if there is none. Raises Ambiguous for two."""
     there: Any = {"Name": "status", "Values": ["creating", "available", "in-use"]}
-    found = find_ours(
+    found: list[VolumeTypeDef] = find_ours(
+        "master disk",
         lambda filters: aws.every("describe_volumes", "Volumes", Filters=[*filters, there]),
         config.cluster_id,
+        _id,
         name=disk_name(config),
         role=config.master_name,
     )
-    return one("master disk", found, lambda volume: volume["VolumeId"])
+    return one("master disk", found, _id)
+
+
+def _id(volume: VolumeTypeDef) -> str:
+    return volume["VolumeId"]
 
 
 def find_untagged(aws: Aws, config: Config, *, known: str) -> list[str]:

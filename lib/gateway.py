@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, find_ours, never, one, tag_specification, tags_of
+from lib.aws import Planned, Retry, never, one
 from lib.errors import SettingError
+from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InternetGatewayTypeDef
@@ -17,18 +18,28 @@ if TYPE_CHECKING:
 
 def find_gateway(aws: Aws, config: Config) -> InternetGatewayTypeDef | None:
     """The cluster's own gateway, attached or not. Raises Ambiguous for two."""
-    found = find_ours(
-        lambda filters: aws.every("describe_internet_gateways", "InternetGateways", Filters=filters), config.cluster_id
-    )
-    return one("internet gateway", found, lambda gateway: gateway["InternetGatewayId"])
+    found = find_ours("internet gateway", functools.partial(_describe, aws), config.cluster_id, _id)
+    return one("internet gateway", found, _id)
+
+
+def tagged_gateways(aws: Aws, config: Config) -> list[InternetGatewayTypeDef]:
+    """Every gateway with a tag of the cluster's."""
+    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[InternetGatewayTypeDef]:
+    return aws.every("describe_internet_gateways", "InternetGateways", Filters=filters)
+
+
+def _id(gateway: InternetGatewayTypeDef) -> str:
+    return gateway["InternetGatewayId"]
 
 
 def attached_gateway(aws: Aws, vpc_id: str) -> InternetGatewayTypeDef | None:
     """Whatever gateway the VPC has; it can have one at most."""
     if isinstance(vpc_id, Planned):
         return None
-    filters = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
-    found = aws.every("describe_internet_gateways", "InternetGateways", Filters=filters)
+    found = _describe(aws, [{"Name": "attachment.vpc-id", "Values": [vpc_id]}])
     return found[0] if found else None
 
 

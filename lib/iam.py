@@ -13,13 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, tag_list, tag_words, tags_of
+from lib.aws import Aws
+from lib.tags import is_ours, refuse_others, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
     from lib.config import Config
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "iam"
 ROLES = ("master", "minion")
+_OTHER_NAMES = (
+    "a VPC_NAME that neither cluster has makes other names, which are of cluster and VPC_NAME; if it is this cluster's "
+    "all the same, take the other one's tags off it"
+)
 _FEW, _BRIEF = 3, 60  # of what differs in a policy: parts, and characters of each, that a person is told
 
 
@@ -103,6 +108,7 @@ def _ensure_role(aws: Aws, config: Config, name: str, trust: dict[str, Any]) -> 
             look=lambda: (find_role(aws, name) or {}).get("RoleName"),
         )
         return
+    refuse_others(config.cluster_id, f"role {name}", tags_of(found), hint=_OTHER_NAMES)
     aws.console.found(f"role {name}")
     if _document(found["AssumeRolePolicyDocument"]) != trust:
         aws.change(
@@ -165,6 +171,7 @@ def _ensure_instance_profile(aws: Aws, config: Config, name: str) -> None:
             look=lambda: (find_profile(aws, name) or {}).get("InstanceProfileName"),
         )
     else:
+        refuse_others(config.cluster_id, f"instance profile {name}", tags_of(found), hint=_OTHER_NAMES)
         aws.console.found(f"instance profile {name}")
         if _lacks(found, config.tags):
             aws.change(
@@ -186,10 +193,10 @@ def _lacks(found: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
 
 
 def delete_profile(aws: Aws, config: Config, role: str) -> None:
-    """Remove the role's instance profile, policies and the role, each if it is there and carries the cluster's tag."""
+    """Remove the role's instance profile, policies and the role, each if it is there and ours by its tags."""
     name = role_name(config, role)
     profile = find_profile(aws, name)
-    if profile and not _lacks(profile, {"KubernetesCluster": config.cluster_id}):
+    if profile and is_ours(config.cluster_id, tags_of(profile)):
         for member in profile["Roles"]:
             _remove_from_profile(aws, profile=name, role=member["RoleName"])
         aws.remove(
@@ -199,9 +206,9 @@ def delete_profile(aws: Aws, config: Config, role: str) -> None:
 
 
 def delete_role(aws: Aws, config: Config, name: str) -> None:
-    """Remove a role with its policies, if it is there and carries the cluster's tag."""
+    """Remove a role with its policies, if it is there and ours by its tags."""
     found = find_role(aws, name)
-    if found and not _lacks(found, {"KubernetesCluster": config.cluster_id}):
+    if found and is_ours(config.cluster_id, tags_of(found)):
         _delete_policies(aws, name)
         call = functools.partial(aws.iam.delete_role, RoleName=name)
         aws.remove("delete", f"role {name}", call, retry_on=["DeleteConflict"])
@@ -235,6 +242,6 @@ def _delete_policies(aws: Aws, name: str) -> None:
 def owned(aws: Aws, config: Config) -> list[str]:
     """The names of the cluster's roles and profiles that are there."""
     names = [role_name(config, role) for role in ROLES]
-    want = {"KubernetesCluster": config.cluster_id}
-    roles = [f"role {n}" for n in [*names, config.healer_role] if (r := find_role(aws, n)) and not _lacks(r, want)]
-    return roles + [f"instance profile {n}" for n in names if (p := find_profile(aws, n)) and not _lacks(p, want)]
+    found = [(f"role {name}", find_role(aws, name)) for name in [*names, config.healer_role]]
+    found += [(f"instance profile {name}", find_profile(aws, name)) for name in names]
+    return [words for words, each in found if each and is_ours(config.cluster_id, tags_of(each))]

@@ -5,10 +5,12 @@ An interface can be in one instance at a time, so it is also what keeps two mast
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, find_ours, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, one
 from lib.errors import KubeError, SettingError
+from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
 def find_interface(aws: Aws, config: Config) -> NetworkInterfaceTypeDef | None:
     """The master's interface, None if there is none. Raises Ambiguous for two."""
     name = config.master_name
-    found = find_ours(
-        lambda filters: aws.every("describe_network_interfaces", "NetworkInterfaces", Filters=filters),
-        config.cluster_id,
-        name=name,
-        role=name,
-    )
-    return one("network interface of the master", found, lambda i: i["NetworkInterfaceId"])
+    what, describe = "network interface of the master", functools.partial(_describe, aws)
+    return one(what, find_ours(what, describe, config.cluster_id, _id, name=name, role=name), _id)
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[NetworkInterfaceTypeDef]:
+    return aws.every("describe_network_interfaces", "NetworkInterfaces", Filters=filters)
+
+
+def _id(interface: NetworkInterfaceTypeDef) -> str:
+    return interface["NetworkInterfaceId"]
 
 
 def check_address_free(aws: Aws, config: Config, *, subnet_id: str) -> None:
@@ -34,7 +39,7 @@ def check_address_free(aws: Aws, config: Config, *, subnet_id: str) -> None:
         {"Name": "subnet-id", "Values": [subnet_id]},
         {"Name": "addresses.private-ip-address", "Values": [config.master_internal_ip]},
     ]
-    taken = aws.every("describe_network_interfaces", "NetworkInterfaces", Filters=filters)
+    taken = _describe(aws, filters)
     if taken:
         raise SettingError(
             "MASTER_INTERNAL_IP",
@@ -112,11 +117,9 @@ def _make_interface(
     }
 
 
-def own_interfaces(aws: Aws, config: Config) -> list[NetworkInterfaceTypeDef]:
-    """Every interface that carries the cluster's tag, but for those that go with their instance."""
-    filters = tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
-    pages = aws.ec2.get_paginator("describe_network_interfaces").paginate(Filters=filters)
-    found = [interface for page in pages for interface in page["NetworkInterfaces"]]
+def tagged_interfaces(aws: Aws, config: Config) -> list[NetworkInterfaceTypeDef]:
+    """Every interface with a tag of the cluster's, but for those that go with their instance."""
+    found = find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
     return [interface for interface in found if not interface.get("Attachment", {}).get("DeleteOnTermination")]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import error_code, tag_list
+from lib.aws import error_code
+from lib.tags import is_ours, other_owner, tags_of
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -42,7 +43,7 @@ def _classic(aws: Aws, config: Config) -> Iterator[Balancer]:
     names = [b["LoadBalancerName"] for page in pages for b in page["LoadBalancerDescriptions"]]
     for some in _chunks(names):
         for described in _tags(lambda few: aws.elb.describe_tags(LoadBalancerNames=few)["TagDescriptions"], some):
-            if _ours(config, described.get("Tags", [])):
+            if _ours(config, described):
                 yield Balancer(described["LoadBalancerName"])
 
 
@@ -66,14 +67,15 @@ def _modern(aws: Aws, config: Config) -> Iterator[Balancer]:
 def _own_arns(aws: Aws, config: Config, arns: Sequence[str]) -> Iterator[str]:
     for some in _chunks(arns):
         for described in _tags(lambda few: aws.elbv2.describe_tags(ResourceArns=few)["TagDescriptions"], some):
-            if _ours(config, described.get("Tags", [])):
+            if _ours(config, described):
                 yield described["ResourceArn"]
 
 
-def _ours(config: Config, tags: Sequence[object]) -> bool:
-    """By the cluster's tag, or that of the AWS load balancer controller, whose --cluster-name is the cluster's id."""
-    own = {f"kubernetes.io/cluster/{config.cluster_id}": "owned", CONTROLLER_TAG: config.cluster_id}
-    return any(tag in tags for tag in tag_list(own))
+def _ours(config: Config, described: Mapping[str, Any]) -> bool:
+    """By the cluster's tags, or that of the AWS load balancer controller, whose --cluster-name is the cluster's id."""
+    tags = tags_of(described)
+    by_controller = tags.get(CONTROLLER_TAG) == config.cluster_id and not other_owner(config.cluster_id, tags)
+    return by_controller or is_ours(config.cluster_id, tags)
 
 
 def find_target_groups(aws: Aws, config: Config) -> list[str]:

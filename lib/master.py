@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import sizes
-from lib.aws import Aws, error_code, find_ours, is_not_found, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, error_code, is_not_found, one
 from lib.disk import VERSION_TAG
 from lib.errors import Known, KubeError
+from lib.tags import find_borne, find_ours, is_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -32,15 +33,20 @@ ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 def find_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
     """The master in any state but terminated, None if there is none. Raises Ambiguous for two."""
-    alive: Any = {"Name": "instance-state-name", "Values": ALIVE}
-
-    def describe(filters: list[Any]) -> list[InstanceTypeDef]:
-        reservations = aws.every("describe_instances", "Reservations", Filters=[*filters, alive])
-        return [i for r in reservations for i in r["Instances"]]
-
-    found = find_ours(describe, config.cluster_id, name=config.master_name, role=config.master_name)
+    name, describe = config.master_name, functools.partial(_describe, aws)
+    found = find_ours("master", describe, config.cluster_id, _id, name=name, role=name)
     staying = [i for i in found if i["State"]["Name"] != "shutting-down"]
-    return one("master", staying or found[:1], lambda instance: instance["InstanceId"])
+    return one("master", staying or found[:1], _id)
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[InstanceTypeDef]:
+    alive: Any = {"Name": "instance-state-name", "Values": ALIVE}
+    reservations = aws.every("describe_instances", "Reservations", Filters=[*filters, alive])
+    return [i for r in reservations for i in r["Instances"]]
+
+
+def _id(instance: InstanceTypeDef) -> str:
+    return instance["InstanceId"]
 
 
 def living_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
@@ -295,13 +301,13 @@ def _refuse_dead(last: dict[str, str]) -> None:
 
 
 def own_instances(aws: Aws, config: Config) -> list[InstanceTypeDef]:
-    """Every instance of the cluster that is not terminated: master, minions of all groups, strays."""
-    filters = [
-        *tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"}),
-        {"Name": "instance-state-name", "Values": ALIVE},
-    ]
-    pages = aws.ec2.get_paginator("describe_instances").paginate(Filters=filters)
-    return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    """Every instance of the cluster's that is not terminated: master, minions of all groups, strays."""
+    return [each for each in tagged_instances(aws, config) if is_ours(config.cluster_id, tags_of(each))]
+
+
+def tagged_instances(aws: Aws, config: Config) -> list[InstanceTypeDef]:
+    """Every instance with a tag of the cluster's that is not terminated."""
+    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
 
 
 def unprotect(aws: Aws, instance_id: str) -> None:

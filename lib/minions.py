@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, became, error_code, tag_filters, tag_specification, tag_words, tags_of
+from lib import tags
+from lib.aws import Aws, Planned, became, error_code
 from lib.errors import Known, KubeError
 from lib.master import METADATA, root_disk
+from lib.tags import tag_specification, tag_words, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
@@ -141,15 +144,19 @@ def _hash(data: Any) -> str:
 
 
 def find_templates(aws: Aws, config: Config, *names: str) -> dict[str, Any]:
-    """Those of the cluster's launch templates that bear these names, by name. No region has two of one name."""
-    of_names: Any = {"Name": "launch-template-name", "Values": list(names)}
-    found = aws.every("describe_launch_templates", "LaunchTemplates", Filters=[of_names])
-    return {template["LaunchTemplateName"]: template for template in found if _is_ours(config, template)}
+    """Those of the cluster's launch templates that bear these names, by name. No region has two of one name.
+
+    Raises NotOurs for one that is tagged for another cluster.
+    """
+    found = _templates(aws, [{"Name": "launch-template-name", "Values": list(names)}])
+    for each in found:
+        words = f"launch template {each['LaunchTemplateId']} {each['LaunchTemplateName']}"
+        tags.refuse_others(config.cluster_id, words, tags_of(each))
+    return {each["LaunchTemplateName"]: each for each in found if tags.is_ours(config.cluster_id, tags_of(each))}
 
 
-def _is_ours(config: Config, template: Mapping[str, Any]) -> bool:
-    """By one of the two tags, so that one that lost the other is ours."""
-    return bool(config.tags.items() & tags_of(template).items())
+def _templates(aws: Aws, asked: list[Any]) -> list[LaunchTemplateTypeDef]:
+    return aws.every("describe_launch_templates", "LaunchTemplates", Filters=asked)
 
 
 def ensure_template(
@@ -243,6 +250,7 @@ def ensure_group(aws: Aws, config: Config, name: str, *, template_id: str, subne
     if found is None:
         _make_group(aws, config, name, template_id=template_id, subnet_id=subnet_id)
         return
+    tags.refuse_others(config.cluster_id, f"group {name}", tags_of(found))
     aws.console.found(f"group {name} of {found['DesiredCapacity']}")
     for instance in found["Instances"][:_SHOWN] if aws.dry_run else []:
         aws.console.found(f"minion {instance['InstanceId']} {instance['InstanceType']} ({instance['LifecycleState']})")
@@ -479,20 +487,22 @@ def _look_at(aws: Aws, name: str) -> str:
     return f"aws autoscaling describe-scaling-activities --region {aws.region} --auto-scaling-group-name {name}"
 
 
+def tagged_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:
+    """Every group with a tag of the cluster's, in all zones. Groups are few, so one call asks for both tags."""
+    keys: Any = [{"Name": "tag-key", "Values": list(config.tags)}]
+    pages = aws.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(Filters=keys)
+    found = [group for page in pages for group in page["AutoScalingGroups"]]
+    return [group for group in found if tags.bears_one(config.cluster_id, tags_of(group))]
+
+
 def own_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:
-    """Every group of the cluster, in all zones, found by tag."""
-    pages = aws.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(
-        Filters=tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
-    )
-    return [group for page in pages for group in page["AutoScalingGroups"]]
+    """Every group of the cluster's, in all zones."""
+    return [group for group in tagged_groups(aws, config) if tags.is_ours(config.cluster_id, tags_of(group))]
 
 
-def own_templates(aws: Aws, config: Config) -> list[LaunchTemplateTypeDef]:
-    """Every launch template of the cluster, found by tag."""
-    pages = aws.ec2.get_paginator("describe_launch_templates").paginate(
-        Filters=tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
-    )
-    return [template for page in pages for template in page["LaunchTemplates"]]
+def tagged_templates(aws: Aws, config: Config) -> list[LaunchTemplateTypeDef]:
+    """Every launch template with a tag of the cluster's."""
+    return tags.find_borne(functools.partial(_templates, aws), config.cluster_id, lambda it: it["LaunchTemplateId"])
 
 
 def delete_group(aws: Aws, group: AutoScalingGroupTypeDef) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lib import address, dhcp, gateway, interface, limits, routetable, subnet, vpc
-from lib.aws import tags_of
 from lib.config import Config, master_address
 from lib.errors import SettingError
 from lib.kubeconfig import check_kubeconfig
 from lib.sshkey import check_key
+from lib.tags import is_ours, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
@@ -140,7 +140,7 @@ def _check_subnet_free(aws: Aws, config: Config) -> None:
         return
     wanted = ipaddress.IPv4Network(config.subnet_cidr)
     for there in subnet.all_subnets(aws, vpc_id=the_vpc["VpcId"]):
-        ours = tags_of(there).get("KubernetesCluster") == config.cluster_id
+        ours = is_ours(config.cluster_id, tags_of(there))
         again = ours and (there["CidrBlock"], there["AvailabilityZone"]) == (config.subnet_cidr, config.kube_aws_zone)
         if not again and wanted.overlaps(ipaddress.IPv4Network(there["CidrBlock"])):
             raise SettingError(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import FAILURES, tags_of
+from lib.aws import FAILURES
 from lib.errors import SettingError
+from lib.tags import is_ours, tags_of
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -39,7 +40,7 @@ def _quota(aws: Aws, code: tuple[str, str]) -> int | None:
 
 
 def _is_ours(config: Config, thing: Any) -> bool:
-    return tags_of(thing).get("KubernetesCluster") == config.cluster_id
+    return is_ours(config.cluster_id, tags_of(thing))
 
 
 def _check_vpcs(aws: Aws, config: Config) -> None:

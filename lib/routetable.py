@@ -10,8 +10,9 @@ import ipaddress
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, find_ours, never, one, tag_specification, tags_of
+from lib.aws import Planned, Retry, never, one
 from lib.errors import KubeError, SettingError
+from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import RouteTableTypeDef, RouteTypeDef
@@ -27,10 +28,21 @@ def find_route_table(aws: Aws, config: Config, *, vpc_id: str) -> RouteTableType
     if isinstance(vpc_id, Planned):
         return None
     in_vpc: Any = {"Name": "vpc-id", "Values": [vpc_id]}
-    found = find_ours(
-        lambda filters: aws.every("describe_route_tables", "RouteTables", Filters=[*filters, in_vpc]), config.cluster_id
-    )
-    return one("route table", found, lambda table: table["RouteTableId"])
+    found = find_ours("route table", lambda filters: _describe(aws, [*filters, in_vpc]), config.cluster_id, _id)
+    return one("route table", found, _id)
+
+
+def tagged_route_tables(aws: Aws, config: Config) -> list[RouteTableTypeDef]:
+    """Every route table with a tag of the cluster's."""
+    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[RouteTableTypeDef]:
+    return aws.every("describe_route_tables", "RouteTables", Filters=filters)
+
+
+def _id(table: RouteTableTypeDef) -> str:
+    return table["RouteTableId"]
 
 
 def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeDef:
@@ -39,7 +51,7 @@ def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeD
         [{"Name": "association.subnet-id", "Values": [subnet_id]}],
         [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "association.main", "Values": ["true"]}],
     ):
-        found: list[RouteTableTypeDef] = aws.every("describe_route_tables", "RouteTables", Filters=filters)
+        found = _describe(aws, filters)
         if found:
             return found[0]
     raise KubeError(f"{subnet_id} has no route table, and {vpc_id} no main one")
@@ -149,8 +161,7 @@ def _association(aws: Aws, subnet_id: str) -> tuple[str, str] | None:
     if isinstance(subnet_id, Planned):
         return None
     filters = [{"Name": "association.subnet-id", "Values": [subnet_id]}]
-    tables: list[RouteTableTypeDef] = aws.every("describe_route_tables", "RouteTables", Filters=filters)
-    for table in tables:
+    for table in _describe(aws, filters):
         for association in table["Associations"]:
             if association.get("SubnetId") == subnet_id:
                 return table["RouteTableId"], association["RouteTableAssociationId"]

@@ -305,6 +305,20 @@ def cidrs(variable: str, text: str) -> tuple[str, ...]:
     return ranges
 
 
+def packages(variable: str, text: str) -> tuple[str, ...]:
+    """Names of Debian packages separated by commas or spaces (Debian Policy 5.6.7).
+
+    None ends with -, by which apt-get is told to remove one.
+    """
+    names = tuple(_items(text))
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]", name):
+            right = "use lower-case letters, digits, '+', '-' and '.', such as nfs-common; no version, no architecture"
+            raise SettingError(variable, f"{shown(name)} is not the name of a package", right)
+    _no_twins(variable, names)
+    return names
+
+
 def _no_twins(variable: str, names: tuple[str, ...]) -> None:
     twin = next((name for name in names if names.count(name) > 1), None)
     if twin is not None:

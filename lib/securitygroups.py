@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, Retry, error_code, find_ours, never, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, Planned, Retry, error_code, never, one
 from lib.loadbalancers import CONTROLLER_TAG
+from lib.tags import find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
@@ -48,18 +49,21 @@ def group_names(config: Config) -> tuple[str, str]:
 
 
 def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityGroupTypeDef]:
-    """The cluster's two groups by name, as far as they are there. Raises Ambiguous for two of a name."""
+    """The cluster's two groups by name, as far as they are there.
+
+    Raises Ambiguous for two of a name, NotOurs for one that is tagged for another cluster.
+    """
     if isinstance(vpc_id, Planned):
         return {}
     names = group_names(config)
     here: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "group-name", "Values": list(names)}]
-    found = find_ours(
-        lambda filters: aws.every("describe_security_groups", "SecurityGroups", Filters=[*filters, *here]),
-        config.cluster_id,
-    )
+    there = _describe(aws, here)
+    for each in there:
+        refuse_others(config.cluster_id, f"security group {each['GroupId']} {each['GroupName']}", tags_of(each))
+    found = [each for each in there if is_ours(config.cluster_id, tags_of(each))]
     groups = {}
     for name in names:
-        group = one(f"security group {name}", [g for g in found if g["GroupName"] == name], lambda g: g["GroupId"])
+        group = one(f"security group {name}", [g for g in found if g["GroupName"] == name], _id)
         if group:
             groups[name] = group
     return groups
@@ -165,13 +169,20 @@ def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
     return rules
 
 
-def own_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
-    """Every group that the cluster owns: its two, and those that Kubernetes or a controller made for load balancers."""
-    found: dict[str, SecurityGroupTypeDef] = {}
-    for tags in ({f"kubernetes.io/cluster/{config.cluster_id}": "owned"}, {CONTROLLER_TAG: config.cluster_id}):
-        groups = aws.every("describe_security_groups", "SecurityGroups", Filters=tag_filters(tags))
-        found |= {group["GroupId"]: group for group in groups}
+def tagged_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
+    """Every group with a tag of the cluster's: its two, and those made for load balancers."""
+    by_controller = _describe(aws, tag_filters({CONTROLLER_TAG: config.cluster_id}))
+    found = {_id(group): group for group in by_controller}
+    found |= {_id(group): group for group in find_borne(functools.partial(_describe, aws), config.cluster_id, _id)}
     return list(found.values())
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[SecurityGroupTypeDef]:
+    return aws.every("describe_security_groups", "SecurityGroups", Filters=filters)
+
+
+def _id(group: SecurityGroupTypeDef) -> str:
+    return group["GroupId"]
 
 
 def revoke_references(

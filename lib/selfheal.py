@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import alarms, iam, minions, userdata
-from lib.aws import Aws, became, error_code, tag_list, tag_words, tags_of, unless
+from lib.aws import Aws, became, error_code, unless
+from lib.tags import is_ours, refuse_others, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
     from lib.config import Config
@@ -110,13 +111,14 @@ def _group_tags(aws: Aws, name: str) -> dict[str, str] | None:
 def find_groups(aws: Aws, config: Config) -> list[str]:
     """The name of the cluster's schedule group, in a list: empty if it is not there, or another's."""
     tags = _group_tags(aws, config.healer_name) or {}
-    return [config.healer_name] if tags.get("KubernetesCluster") == config.cluster_id else []
+    return [config.healer_name] if is_ours(config.cluster_id, tags) else []
 
 
 def _ensure_group(aws: Aws, config: Config) -> None:
     name, token = config.healer_name, aws.token()
     found = _group_tags(aws, name)
     if found is not None:
+        refuse_others(config.cluster_id, f"schedule group {name}", found)
         aws.console.found(f"schedule group {name}")
         if not config.tags.items() <= found.items():
             aws.change(

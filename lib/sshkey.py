@@ -10,10 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.aws import Aws, one, tag_filters, tag_specification, tags_of
+from lib.aws import Aws, one
 from lib.errors import KubeError, MissingProgram, SettingError
 from lib.kubeconfig import make_private_directory, nearest_parent
 from lib.programs import PACKAGES, find_program, run
+from lib.tags import find_borne, refuse_others, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
@@ -120,8 +121,9 @@ def key_name(config: Config, public: str) -> str:
 
 def find_key_pair(aws: Aws, name: str) -> KeyPairInfoTypeDef | None:
     """The key pair of that name with its public key, None if there is none."""
-    answer = aws.ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}], IncludePublicKey=True)
-    return one(f"key pair {name}", answer["KeyPairs"], lambda pair: pair["KeyPairId"])
+    asked = [{"Name": "key-name", "Values": [name]}]
+    found: list[KeyPairInfoTypeDef] = aws.every("describe_key_pairs", "KeyPairs", Filters=asked, IncludePublicKey=True)
+    return one(f"key pair {name}", found, lambda pair: pair["KeyPairId"])
 
 
 def ensure_key_pair(aws: Aws, config: Config) -> str:
@@ -135,6 +137,7 @@ def ensure_key_pair(aws: Aws, config: Config) -> str:
     name, wanted = key_name(config, public), {"Name": config.cluster_id, **config.tags}
     found = find_key_pair(aws, name)
     if found:
+        refuse_others(config.cluster_id, f"key pair {found['KeyPairId']} {name}", tags_of(found))
         _check_material(found, public)
         aws.repair_tags(found["KeyPairId"], tags_of(found), wanted)
         aws.console.found(f"key pair {name}")
@@ -166,11 +169,14 @@ def _check_material(found: KeyPairInfoTypeDef, public: str) -> None:
         )
 
 
-def own_key_pairs(aws: Aws, config: Config) -> list[KeyPairInfoTypeDef]:
-    """The key pairs that the cluster owns, whatever local file they came from."""
-    return aws.ec2.describe_key_pairs(Filters=tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"}))[
-        "KeyPairs"
-    ]
+def tagged_key_pairs(aws: Aws, config: Config) -> list[KeyPairInfoTypeDef]:
+    """The key pairs with a tag of the cluster's, whatever local file they came from."""
+    found: list[KeyPairInfoTypeDef] = find_borne(
+        lambda filters: aws.every("describe_key_pairs", "KeyPairs", Filters=filters),
+        config.cluster_id,
+        lambda pair: pair["KeyPairId"],
+    )
+    return found
 
 
 def delete_key_pair(aws: Aws, pair: KeyPairInfoTypeDef) -> None:

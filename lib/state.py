@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from dotenv import dotenv_values
 
 from lib import bucket as staging
-from lib.aws import Aws, became, tags_of
+from lib.aws import Aws, became
 from lib.disk import find_disk
 from lib.errors import SettingError
-from lib.interface import find_interface
+from lib.interface import find_interface, tagged_interfaces
 from lib.pki import OBJECT as PKI
+from lib.tags import is_ours, tags_of
+from lib.volumes import find_volumes
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
@@ -62,6 +64,15 @@ def find_staging(aws: Aws, config: Config) -> Staging:
     tagged = tagged or (tags_of(disk).get(staging.TAG, "") if disk else "")
     bucket = staging.find_bucket(aws, config, tagged=tagged)
     return Staging(bucket=bucket, interface=interface, tagged=tagged, disk=disk, looked=looked)
+
+
+def find_staging_to_remove(aws: Aws, config: Config) -> Staging:
+    """The same for kube_down.py, for which two interfaces or disks, or one in dispute, are no reason to refuse."""
+    things = [*tagged_interfaces(aws, config), *find_volumes(aws, config)]
+    tagged = [tags_of(each).get(staging.TAG, "") for each in things if is_ours(config.cluster_id, tags_of(each))]
+    named = next(filter(None, tagged), "")
+    bucket = staging.find_bucket(aws, config, tagged=named)
+    return Staging(bucket=bucket, interface=None, tagged=named, disk=None, looked=False)
 
 
 def refuse_another_bucket(aws: Aws, config: Config, found: Staging) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, find_ours, never, one, tag_specification, tags_of
+from lib.aws import Planned, Retry, never, one
 from lib.errors import SettingError
+from lib.tags import find_borne, find_ours, tag_specification, tags_of
 from lib.vpc import ranges
 
 if TYPE_CHECKING:
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 
 def all_subnets(aws: Aws, *, vpc_id: str) -> list[SubnetTypeDef]:
     """Every subnet of the VPC, whoever made it."""
-    pages = aws.ec2.get_paginator("describe_subnets").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc_id]}])
-    return [subnet for page in pages for subnet in page["Subnets"]]
+    return _describe(aws, [{"Name": "vpc-id", "Values": [vpc_id]}])
 
 
 def find_subnets(aws: Aws, config: Config, *, vpc_id: str) -> Sequence[SubnetTypeDef]:
@@ -28,12 +29,20 @@ def find_subnets(aws: Aws, config: Config, *, vpc_id: str) -> Sequence[SubnetTyp
     if isinstance(vpc_id, Planned):
         return []
     in_vpc: Any = {"Name": "vpc-id", "Values": [vpc_id]}
+    return find_ours("subnet", lambda filters: _describe(aws, [*filters, in_vpc]), config.cluster_id, _id)
 
-    def describe(filters: list[Any]) -> list[SubnetTypeDef]:
-        pages = aws.ec2.get_paginator("describe_subnets").paginate(Filters=[*filters, in_vpc])
-        return [subnet for page in pages for subnet in page["Subnets"]]
 
-    return find_ours(describe, config.cluster_id)
+def tagged_subnets(aws: Aws, config: Config) -> list[SubnetTypeDef]:
+    """Every subnet with a tag of the cluster's."""
+    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
+
+
+def _describe(aws: Aws, filters: list[Any]) -> list[SubnetTypeDef]:
+    return aws.every("describe_subnets", "Subnets", Filters=filters)
+
+
+def _id(subnet: SubnetTypeDef) -> str:
+    return subnet["SubnetId"]
 
 
 def find_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef | None:
@@ -47,16 +56,14 @@ def find_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef | Non
     return one(
         f"subnet of the cluster in {config.kube_aws_zone}",
         found,
-        lambda s: s["SubnetId"],
+        _id,
         hint="KUBE_SUBNET_CIDR or SUBNET_ID says which one is meant",
     )
 
 
 def brought_subnet(aws: Aws, config: Config) -> SubnetTypeDef:
     """The subnet that the user named. Raises SettingError when it is not there, or not in the zone or the VPC."""
-    found: list[SubnetTypeDef] = aws.every(
-        "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": [config.subnet_id]}]
-    )
+    found = _describe(aws, [{"Name": "subnet-id", "Values": [config.subnet_id]}])
     if not found:
         raise SettingError(
             "SUBNET_ID", f"there is no {config.subnet_id} in {aws.region}", "give one of that region, or leave it empty"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lib import (
+    address,
     alarms,
     bucket,
+    dhcp,
+    gateway,
     iam,
     interface,
     loadbalancers,
@@ -20,86 +24,136 @@ from lib import (
     securitygroups,
     selfheal,
     sshkey,
+    subnet,
     volumes,
+    vpc,
 )
-from lib.aws import Aws, tag_filters, tags_of
+from lib.aws import Aws
 from lib.config import Config, Layers, resolve, resolve_whatever
-from lib.disk import MASTER_IP_TAG, disk_name
+from lib.disk import MASTER_IP_TAG
 from lib.errors import KubeError, NothingFound
 from lib.preflight import check_regions
-from lib.state import find_staging, read_settings, refuse_to_leave_a_bucket
+from lib.state import find_staging_to_remove, read_settings, refuse_to_leave_a_bucket
+from lib.tags import is_ours, other_owner, tags_of
 
 if TYPE_CHECKING:
     from lib.bucket import Bucket
     from lib.loadbalancers import Balancer
     from lib.removal import Removal
 
+_EVERY_VOLUME = "every volume"  # found once for several kinds
+Find = Callable[[Aws, Config, Mapping[str, Any]], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of thing that a cluster is made of: all of them, in words, and whether --keep-disk keeps them.
+
+    `find` is given what was found so far, by field, and may list what is tagged for another cluster too.
+    """
+
+    find: Find
+    words: Callable[[Any], str]
+    kept: bool = False
+
+
+def _kind(words: str | Callable[[Any], str], find: Find, *, kept: bool = False) -> Any:
+    """The field of one kind. `words` may be a format of what AWS describes: "VPC {VpcId}"."""
+    said = functools.partial(_format, words) if isinstance(words, str) else words
+    return dataclasses.field(default=(), metadata={"kind": Kind(find, said, kept)})
+
+
+def _format(words: str, item: Any) -> str:
+    return words.format_map(item) if isinstance(item, Mapping) else words.format(item)
+
 
 @dataclass(frozen=True)
 class Doomed:
-    """All of the cluster that is there, as AWS describes it; brought things are not among it."""
+    """All of the cluster that is there, as AWS describes it; brought things are not among it.
+
+    The fields that are kinds are the one table of what a cluster is made of, in the order in which it is looked for.
+    What kube_down.py has no step for is found again at its end, as left. `disputed` is what has a tag of the cluster's
+    and is tagged for another one too, in words: nobody but a person knows whose it is. `spared` is what people made or
+    had made, in words: no step removes it.
+    """
 
     config: Config
     bucket: Bucket | None
     objects: int
     ca_cert: bytes
-    balancers: Sequence[Balancer]
-    target_groups: Sequence[str]
-    groups: Sequence[Any]
-    templates: Sequence[Any]
-    instances: Sequence[Any]
-    alarms: Sequence[str]
-    addresses: Sequence[Any]
-    interfaces: Sequence[Any]
-    disks: Sequence[Any]
-    volumes: Sequence[Any]
-    spared: Sequence[str]  # what people made or had made: no step removes it
-    security_groups: Sequence[Any]
-    subnets: Sequence[Any]
-    gateways: Sequence[Any]
-    route_tables: Sequence[Any]
     brought_table: Any
-    vpcs: Sequence[Any]
-    dhcp_options: Sequence[Any]
-    key_pairs: Sequence[Any]
-    profiles: Sequence[str]
-    schedule_groups: Sequence[str]
+    disputed: Sequence[str]
+    spared: Sequence[str]
+    vpcs: Sequence[Any] = _kind("VPC {VpcId}", lambda aws, config, _: vpc.tagged_vpcs(aws, config))
+    instances: Sequence[Any] = _kind(
+        "instance {InstanceId}", lambda aws, config, _: master.tagged_instances(aws, config)
+    )
+    templates: Sequence[Any] = _kind(
+        "launch template {LaunchTemplateId}", lambda aws, config, _: minions.tagged_templates(aws, config)
+    )
+    profiles: Sequence[str] = _kind("{}", lambda aws, config, _: iam.owned(aws, config))
+    balancers: Sequence[Balancer] = _kind(
+        "load balancer {0.name}", lambda aws, config, _: loadbalancers.find_balancers(aws, config)
+    )
+    target_groups: Sequence[str] = _kind(
+        "target group {}", lambda aws, config, _: loadbalancers.find_target_groups(aws, config)
+    )
+    groups: Sequence[Any] = _kind(
+        "group {AutoScalingGroupName}", lambda aws, config, _: minions.tagged_groups(aws, config)
+    )
+    alarms: Sequence[str] = _kind(
+        "alarm {}", lambda aws, config, found: alarms.find_alarms(aws, config, _master_ids(config, found["instances"]))
+    )
+    addresses: Sequence[Any] = _kind(
+        "elastic IP {PublicIp} {AllocationId}", lambda aws, config, _: address.tagged_addresses(aws, config), kept=True
+    )
+    interfaces: Sequence[Any] = _kind(
+        "interface {NetworkInterfaceId}", lambda aws, config, _: interface.tagged_interfaces(aws, config)
+    )
+    disks: Sequence[Any] = _kind(
+        "disk {VolumeId} {Size} GiB",
+        lambda _, config, found: _volumes(config, found, volumes.is_disk),
+        kept=True,
+    )
+    volumes: Sequence[Any] = _kind(
+        volumes.describe,
+        lambda _, config, found: _volumes(config, found, _goes_with_cluster),
+        kept=True,
+    )
+    security_groups: Sequence[Any] = _kind(
+        "security group {GroupId}", lambda aws, config, _: securitygroups.tagged_groups(aws, config)
+    )
+    subnets: Sequence[Any] = _kind("subnet {SubnetId}", lambda aws, config, _: subnet.tagged_subnets(aws, config))
+    gateways: Sequence[Any] = _kind(
+        "internet gateway {InternetGatewayId}", lambda aws, config, _: gateway.tagged_gateways(aws, config)
+    )
+    route_tables: Sequence[Any] = _kind(
+        "route table {RouteTableId}", lambda aws, config, _: routetable.tagged_route_tables(aws, config)
+    )
+    dhcp_options: Sequence[Any] = _kind(
+        "DHCP options {DhcpOptionsId}", lambda aws, config, _: dhcp.tagged_dhcp_options(aws, config)
+    )
+    key_pairs: Sequence[Any] = _kind("key pair {KeyName}", lambda aws, config, _: sshkey.tagged_key_pairs(aws, config))
+    schedule_groups: Sequence[str] = _kind(
+        "schedule group {}", lambda aws, config, found: _schedule_groups(aws, config, found)
+    )
 
     def words(self, *, keep_disk: bool = False) -> list[str]:
         """Each thing by kind and id, as a person would look it up."""
-        words = [f"load balancer {balancer.name}" for balancer in self.balancers]
-        words += [f"target group {arn}" for arn in self.target_groups]
-        words += [f"group {group['AutoScalingGroupName']}" for group in self.groups]
-        words += [*self.alarms, *self.profiles, *(f"schedule group {name}" for name in self.schedule_groups)]
-        for kind, items, key in self._by_id():
-            words += [f"{kind} {item[key]}" for item in items]
-        words += [f"pods' route {block} in {table_id}" for table_id, block in self.pod_routes()]
+        words = [*self._words(kept=False), *(f"pods' route {block} in {table}" for table, block in self.pod_routes())]
         return words if keep_disk else words + self.kept_words()
 
     def kept_words(self) -> list[str]:
         """What --keep-disk keeps."""
-        words = [f"elastic IP {each['PublicIp']} {each['AllocationId']}" for each in self.addresses]
-        words += [f"disk {disk['VolumeId']} {disk['Size']} GiB" for disk in self.disks]
-        words += [volumes.describe(volume) for volume in self.volumes]
+        words = self._words(kept=True)
         if self.bucket and (self.bucket.ours or self.objects):
             words.append(
                 f"bucket {self.bucket.name}" if self.bucket.ours else f"{self.objects} objects in {self.bucket.name}"
             )
         return words
 
-    def _by_id(self) -> list[tuple[str, Sequence[Any], str]]:
-        return [
-            ("launch template", self.templates, "LaunchTemplateId"),
-            ("instance", self.instances, "InstanceId"),
-            ("interface", self.interfaces, "NetworkInterfaceId"),
-            ("security group", self.security_groups, "GroupId"),
-            ("subnet", self.subnets, "SubnetId"),
-            ("internet gateway", self.gateways, "InternetGatewayId"),
-            ("route table", self.route_tables, "RouteTableId"),
-            ("VPC", self.vpcs, "VpcId"),
-            ("DHCP options", self.dhcp_options, "DhcpOptionsId"),
-            ("key pair", self.key_pairs, "KeyName"),
-        ]
+    def _words(self, *, kept: bool) -> list[str]:
+        return [kind.words(item) for name, kind in kinds().items() if kind.kept is kept for item in getattr(self, name)]
 
     def pod_routes(self) -> list[tuple[str, str]]:
         """The pods' routes in a route table that is not ours, as table and range."""
@@ -160,7 +214,7 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     check_regions(aws, resolve_whatever(layers)[1])
     aws.identify()
     asked = resolve(layers, check=False)
-    found = find_staging(aws, asked)
+    found = find_staging_to_remove(aws, asked)
     refuse_to_leave_a_bucket(aws, asked, found)
     layers, staging = layers.with_remembered(read_settings(aws, found.bucket)), found.bucket
     had_schedule = layers.remembered.get("KUBE_MASTER_SELF_HEAL", "").lower() == "true"
@@ -171,7 +225,9 @@ def look(aws: Aws, layers: Layers) -> Doomed:
         f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}, cluster {config.cluster_id}"
     )
     doomed = find_all(aws, config, staging)
-    if not doomed.words():
+    for words in doomed.disputed:
+        aws.console.warn(f"{words}: it has a tag of {config.cluster_id}'s too, and is left alone")
+    if not doomed.words() and not doomed.disputed:
         but = f" but what is yours: {', '.join(doomed.spared)}" if doomed.spared else ""
         raise NothingFound(
             f"nothing of cluster {config.cluster_id} in account {aws.account}, {aws.region}{but}; nothing was touched",
@@ -184,46 +240,56 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     return doomed
 
 
+def kinds() -> dict[str, Kind]:
+    """The table: the kinds of what a cluster is made of, by the field of Doomed that has them."""
+    return {each.name: each.metadata["kind"] for each in dataclasses.fields(Doomed) if "kind" in each.metadata}
+
+
 def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
-    """Everything that carries the cluster's tag or was named for it."""
-    vpcs = _owned(aws, config, "describe_vpcs", "Vpcs")
-    if vpcs and (name := tags_of(vpcs[0]).get("Name")):
-        config = dataclasses.replace(config, vpc_name=name)  # the roles' names end in it
-    instances = master.own_instances(aws, config)
-    templates, profiles = minions.own_templates(aws, config), iam.owned(aws, config)
-    every_volume = volumes.find_volumes(aws, config)
-    disks = [volume for volume in every_volume if tags_of(volume).get("Name") == disk_name(config)]
-    ours = [volume for volume in every_volume if volumes.goes_with_cluster(config, volume)]
+    """Everything that carries a tag of the cluster's or was named for it, apart from what another cluster has."""
+    found: dict[str, list[Any]] = {_EVERY_VOLUME: volumes.find_volumes(aws, config)}
+    disputed: list[str] = []
+    for name, kind in kinds().items():
+        listed = kind.find(aws, config, found)
+        owners = [other_owner(config.cluster_id, tags_of(item)) if isinstance(item, Mapping) else "" for item in listed]
+        found[name] = [item for item, owner in zip(listed, owners, strict=True) if not owner]
+        disputed += [
+            f"{kind.words(item)} of cluster {owner}" for item, owner in zip(listed, owners, strict=True) if owner
+        ]
+        if name == "vpcs" and found[name] and (vpc_name := tags_of(found[name][0]).get("Name")):
+            config = dataclasses.replace(config, vpc_name=vpc_name)  # the roles' names end in it
     return Doomed(
         config=config,
         bucket=staging,
         objects=len(list(bucket.object_keys(aws, staging))) if staging else 0,
         ca_cert=pki.find_ca_cert(aws, staging),
-        balancers=loadbalancers.find_balancers(aws, config),
-        target_groups=loadbalancers.find_target_groups(aws, config),
-        groups=minions.own_groups(aws, config),
-        templates=templates,
-        instances=instances,
-        alarms=alarms.find_alarms(
-            aws, config, [i["InstanceId"] for i in instances if tags_of(i).get("Name") == config.master_name]
-        ),
-        addresses=_owned(aws, config, "describe_addresses", "Addresses"),
-        interfaces=interface.own_interfaces(aws, config),
-        disks=disks,
-        volumes=[volume for volume in ours if volume not in disks],
-        spared=[volumes.describe(volume) for volume in every_volume if volume not in [*disks, *ours]]
-        + [volumes.describe_snapshot(snapshot) for snapshot in volumes.find_snapshots(aws, config)],
-        security_groups=securitygroups.own_groups(aws, config),
-        subnets=_owned(aws, config, "describe_subnets", "Subnets"),
-        gateways=_owned(aws, config, "describe_internet_gateways", "InternetGateways"),
-        route_tables=_owned(aws, config, "describe_route_tables", "RouteTables"),
         brought_table=_brought_table(aws, config),
-        vpcs=vpcs,
-        dhcp_options=_owned(aws, config, "describe_dhcp_options", "DhcpOptions"),
-        key_pairs=sshkey.own_key_pairs(aws, config),
-        profiles=profiles,
-        schedule_groups=_schedule_groups(aws, config, templates=templates, profiles=profiles),
+        disputed=disputed,
+        spared=_spared(aws, config, found),
+        **{name: found[name] for name in kinds()},
     )
+
+
+def _volumes(
+    config: Config, found: Mapping[str, Sequence[Any]], chosen: Callable[[Config, Any], bool]
+) -> Sequence[Any]:
+    return [volume for volume in found[_EVERY_VOLUME] if chosen(config, volume)]
+
+
+def _goes_with_cluster(config: Config, volume: Any) -> bool:
+    return volumes.goes_with_cluster(config, volume) and not volumes.is_disk(config, volume)
+
+
+def _spared(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The volumes with the cluster's tags that are of no kind of ours, and all EBS snapshots."""
+    ours = [each for each in found[_EVERY_VOLUME] if is_ours(config.cluster_id, tags_of(each))]
+    theirs = [each for each in ours if each not in [*found["disks"], *found["volumes"]]]
+    snapshots = volumes.find_snapshots(aws, config)
+    return [*map(volumes.describe, theirs), *map(volumes.describe_snapshot, snapshots)]
+
+
+def _master_ids(config: Config, instances: Sequence[Any]) -> list[str]:
+    return [i["InstanceId"] for i in instances if tags_of(i).get("Name") == config.master_name]
 
 
 def look_at_instances(aws: Aws, doomed: Doomed) -> Doomed:
@@ -231,20 +297,11 @@ def look_at_instances(aws: Aws, doomed: Doomed) -> Doomed:
     return dataclasses.replace(doomed, instances=master.own_instances(aws, doomed.config))
 
 
-def _schedule_groups(aws: Aws, config: Config, *, templates: Sequence[Any], profiles: Sequence[str]) -> Sequence[str]:
+def _schedule_groups(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> Sequence[str]:
     """Not asked for where nothing else tells of the self-healing: who never had it needs no rights for it."""
-    named = {template["LaunchTemplateName"] for template in templates}
-    has_some = config.master_name in named or f"role {config.healer_role}" in profiles
+    named = {template["LaunchTemplateName"] for template in found["templates"]}
+    has_some = config.master_name in named or f"role {config.healer_role}" in found["profiles"]
     return selfheal.find_groups(aws, config) if has_some or config.kube_master_self_heal else []
-
-
-def _owned(aws: Aws, config: Config, operation: str, key: str) -> list[Any]:
-    """What a describe call lists with the cluster's tag, all pages of it."""
-    filters = tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
-    if aws.ec2.can_paginate(operation):
-        pages: Any = aws.ec2.get_paginator(operation).paginate(Filters=filters)  # type: ignore[call-overload]
-        return [item for page in pages for item in page[key]]
-    return list(getattr(aws.ec2, operation)(Filters=filters)[key])
 
 
 def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:
@@ -273,6 +330,11 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
             else "it was made while this ran, or AWS takes its time: run the same command again, it finishes",
         )
     kept = left.kept_words() if keep_disk else []
+    if left.disputed:
+        raise KubeError(
+            f"not removed, for two clusters' tags are on it: {', '.join(left.disputed)}",
+            hint=f"take off the tags that are not true; if it is {config.cluster_id}'s, run the same command again",
+        )
     if kept:
         console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
     if left.spared:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import tag_filters, tags_of
+from lib.disk import disk_name
+from lib.tags import find_borne, is_ours, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SnapshotTypeDef, VolumeTypeDef
@@ -17,19 +18,30 @@ _CLAIM = "kubernetes.io/created-for/pvc/"
 
 
 def find_volumes(aws: Aws, config: Config) -> list[VolumeTypeDef]:
-    """Every volume with the cluster's tag, the master's disk among them, but for the root disks of instances."""
+    """Every volume with a tag of the cluster's, the master's disk among them, but for the root disks of instances."""
     there: Any = {"Name": "status", "Values": ["creating", "available", "in-use"]}
-    found: list[VolumeTypeDef] = aws.every("describe_volumes", "Volumes", Filters=[*_owned(config), there])
+    found: list[VolumeTypeDef] = find_borne(
+        lambda filters: aws.every("describe_volumes", "Volumes", Filters=[*filters, there]),
+        config.cluster_id,
+        lambda volume: volume["VolumeId"],
+    )
     return [volume for volume in found if not _goes_along(volume)]
 
 
 def find_snapshots(aws: Aws, config: Config) -> list[SnapshotTypeDef]:
-    """Every EBS snapshot of the account with the cluster's tag."""
-    return aws.every("describe_snapshots", "Snapshots", Filters=_owned(config), OwnerIds=["self"])
+    """Every EBS snapshot of the account that is the cluster's by its tags."""
+    found: list[SnapshotTypeDef] = find_borne(
+        lambda filters: aws.every("describe_snapshots", "Snapshots", Filters=filters, OwnerIds=["self"]),
+        config.cluster_id,
+        lambda snapshot: snapshot["SnapshotId"],
+    )
+    return [snapshot for snapshot in found if is_ours(config.cluster_id, tags_of(snapshot))]
 
 
-def _owned(config: Config) -> list[Any]:
-    return tag_filters({f"kubernetes.io/cluster/{config.cluster_id}": "owned"})
+def is_disk(config: Config, volume: VolumeTypeDef) -> bool:
+    """Whether it is the master's disk, by its name or its role."""
+    tags = tags_of(volume)
+    return tags.get("Name") == disk_name(config) or tags.get("Role") == config.master_name
 
 
 def _goes_along(volume: VolumeTypeDef) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lib.aws import Retry, find_ours, never, one, tag_specification, tags_of
+from lib.aws import Retry, never, one
 from lib.errors import SettingError
+from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VpcTypeDef
@@ -19,8 +21,17 @@ DNS_ATTRIBUTES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": 
 
 def find_vpc(aws: Aws, config: Config) -> VpcTypeDef | None:
     """The cluster's own VPC, None if there is none. Raises Ambiguous for two."""
-    found = find_ours(lambda filters: _describe(aws, filters), config.cluster_id, name=config.vpc_name)
-    return one("VPC", found, lambda vpc: vpc["VpcId"])
+    found = find_ours("VPC", functools.partial(_describe, aws), config.cluster_id, _id, name=config.vpc_name)
+    return one("VPC", found, _id)
+
+
+def tagged_vpcs(aws: Aws, config: Config) -> list[VpcTypeDef]:
+    """Every VPC with a tag of the cluster's."""
+    return find_borne(functools.partial(_describe, aws), config.cluster_id, _id)
+
+
+def _id(vpc: VpcTypeDef) -> str:
+    return vpc["VpcId"]
 
 
 def brought_vpc(aws: Aws, vpc_id: str) -> VpcTypeDef:
@@ -54,9 +65,8 @@ def unmasqueraded(config: Config, blocks: list[str]) -> str:
     )
 
 
-def _describe(aws: Aws, filters: list[dict[str, object]]) -> list[VpcTypeDef]:
-    pages = aws.ec2.get_paginator("describe_vpcs").paginate(Filters=filters)  # type: ignore[arg-type]
-    return [vpc for page in pages for vpc in page["Vpcs"]]
+def _describe(aws: Aws, filters: list[Any]) -> list[VpcTypeDef]:
+    return aws.every("describe_vpcs", "Vpcs", Filters=filters)
 
 
 def ensure_vpc(aws: Aws, config: Config) -> VpcTypeDef:

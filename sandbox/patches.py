@@ -23,6 +23,7 @@ def install(world: World) -> None:
     _groups()
     _routes()
     _repeated_ids()
+    _filters()
 
 
 def _original(owner: type, name: str) -> Any:
@@ -75,6 +76,25 @@ def _repeated_ids() -> None:
         return get(self, list(dict.fromkeys(instance_ids)), filters)
 
     _replace(InstanceBackend, "get_reservations_by_instance_ids", get_once)
+
+
+def _filters() -> None:
+    """A filter's values are alternatives, also where a resource has several of what is asked for: tags' keys, say.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
+    """
+    from moto.ec2 import utils
+
+    owner: Any = utils
+    matching = getattr(utils.is_filter_matching, "moto_original", utils.is_filter_matching)
+
+    def is_any(resource: Any, name: str, values: Any) -> bool:
+        if name == "tag-key" and isinstance(values, list):
+            return any(matching(resource, name, [value]) for value in values)
+        return bool(matching(resource, name, values))
+
+    is_any.moto_original = matching  # type: ignore[attr-defined]
+    owner.is_filter_matching = is_any
 
 
 def _first(instance: Any, attribute: str) -> str | None:

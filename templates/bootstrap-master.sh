@@ -454,5 +454,5 @@ addons() {
 }
 
 # Without arguments all steps; with some these, as kube-etcd-snapshot.service asks for.
-if [ $# = 0 ]; then set -- settings host ask_for_disk downloads containerd disk secrets control_plane addons; fi
+if [ $# = 0 ]; then set -- settings host ask_for_disk extra_packages downloads containerd disk secrets control_plane addons; fi
 main "$@"

@@ -62,4 +62,4 @@ CONF
 	rm -f "$config" "$RUN/token"
 }
 
-main settings host downloads containerd master join
+main settings host extra_packages downloads containerd master join

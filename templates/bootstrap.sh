@@ -174,6 +174,32 @@ host() {
 	masquerade
 }
 
+# unlocked COMMAND...: runs it, its words in $RUN/words; false only while another process, such as the distribution's own
+# updates at a first boot, has apt or dpkg for itself.
+unlocked() { "$@" 2>&1 </dev/null | tee "$RUN/words" || ! grep -qE 'not get lock|locked by another' "$RUN/words"; }
+
+# The lock of the lists is not waited for by apt-get itself. A name with a dot is a name, no pattern.
+apt_get() {
+	apt-get --quiet --yes --no-install-recommends \
+		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Cmd::Pattern-Only=true "$@"
+}
+
+# What KUBE_EXTRA_PACKAGES names and is not installed, whole: a run of dpkg that was cut short is ended first. The lists are
+# asked for anew only when those that are there, if any, do not do.
+extra_packages() {
+	local name missing=() state='--showformat=${db:Status-Status}'
+	local -x LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # Ubuntu's needrestart would restart services
+	for name in ${KUBE_EXTRA_PACKAGES//,/ }; do
+		if [ "$(dpkg-query --show "$state" "$name" 2>/dev/null)" != installed ]; then missing+=("$name"); fi
+	done
+	if [ ${#missing[@]} = 0 ]; then return; fi
+	until_or_die 600 "the end of another dpkg" unlocked dpkg --force-confold --configure --pending
+	if apt_get install "${missing[@]}" </dev/null; then return; fi
+	until_or_die 600 "the end of another apt-get" unlocked apt_get update
+	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
+		die "apt-get: ${missing[*]}: $(grep -E '^[EW]: ' "$RUN/words" | tail -n 3 | tr -s '\n\t ' ' ')"
+}
+
 # fetch URL SHA256 FILE: gets a download whose sum was baked in by kube_up.py, five times at most.
 fetch() {
 	local url=$1 sha256=$2 file=$3 attempt is=''

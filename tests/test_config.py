@@ -120,6 +120,7 @@ def test_values_come_typed() -> None:
         KUBELET_TEST_LOG_LEVEL="4",
         APISERVER_TEST_LOG_LEVEL="--v=6",
         KUBE_DOWNLOAD_MIRROR="http://mirror.example.com:8080/k8s/",
+        KUBE_EXTRA_PACKAGES="nfs-common, g++  python3.13",
         EVICTION_HARD="memory.available<250Mi, nodefs.available<10%",
     )
     assert c.kubernetes_version == "1.36.4"
@@ -129,6 +130,7 @@ def test_values_come_typed() -> None:
     assert c.kube_runtime_config == "api/all=true,batch/v2alpha1=false"
     assert (c.kubelet_test_log_level, c.apiserver_test_log_level) == ("--v=4", "--v=6")
     assert c.kube_download_mirror == "http://mirror.example.com:8080/k8s"
+    assert c.kube_extra_packages == ("nfs-common", "g++", "python3.13")
     assert c.eviction_hard == "memory.available<250Mi,nodefs.available<10%"
 
 

@@ -66,6 +66,7 @@ PASSED = {
     "KUBELET_TEST_LOG_LEVEL": "4",
     "DOCKER_REGISTRY_MIRROR_URL": "https://registry.example.com",
     "KUBE_ENABLE_INSECURE_REGISTRY": "true",
+    "KUBE_EXTRA_PACKAGES": "nfs-common,g++",
     "NON_MASQUERADE_CIDR": "10.0.0.0/7",
     "CLUSTER_IP_RANGE": "10.240.0.0/13",
     "DNS_SERVER_IP": "10.1.0.53",

@@ -158,13 +158,20 @@ def test_another_size_replaces_all_one_by_one(cluster: Box) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [{"NODE_LABELS": "a=b"}, {"NODE_ROOT_DISK_SIZE": 40}, {"NODE_SPOT_PRICE": "0.05"}],
+    [
+        {"NODE_LABELS": "a=b"},
+        {"NODE_ROOT_DISK_SIZE": 40},
+        {"NODE_SPOT_PRICE": "0.05"},
+        {"KUBE_EXTRA_PACKAGES": "nfs-common"},
+    ],
     ids=lambda setting: next(iter(setting)),
 )
 def test_whatever_a_minion_is_made_from(cluster: Box, setting: dict[str, object]) -> None:
     old = minions(cluster)
-    must(cluster.up(**setting))
+    said = must(cluster.up(**setting)).err
     assert (len(minions(cluster)), set(old) & set(minions(cluster))) == (2, set())
+    # What master and minions boot with: the master is told of.
+    assert ("KUBE_REPLACE_MASTER=i-" in said) is ("KUBE_EXTRA_PACKAGES" in setting)
 
 
 def test_fewer_and_of_another_size_at_once(sandbox: Box) -> None:

@@ -470,3 +470,72 @@ def test_the_kubelet_asks_the_credential_provider_that_was_placed_about_ecr_alon
 
     assert [host for host in ECR_HOSTS if not asked(host)] == []
     assert [host for host in OTHER_HOSTS if asked(host)] == []
+
+
+APT = """
+    dpkg-query() { if [ -e "$STATE/has-${@: -1}" ]; then echo installed; fi; }
+    dpkg() { echo "dpkg $*"; }
+    sleep() { :; }
+    apt-get() {
+        case " $* " in
+        *" update "*) echo update >>"$STATE/asked"; if locked; then return 100; fi; touch "$STATE/lists" ;;
+        *" nosuch "*) echo 'E: Unable to locate package nosuch'; return 100 ;;
+        *) echo install >>"$STATE/asked"; [ -e "$STATE/lists" ] || return 100; touch "$STATE/has-${@: -1}" ;;
+        esac
+    }
+    locked() { return 1; }
+"""
+HELD = """
+    locked() {
+        if [ -e "$STATE/once" ]; then return 1; fi
+        touch "$STATE/once"
+        echo 'E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)'
+    }
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "asked"),
+    [
+        ("touch $STATE/has-nfs-common", []),
+        ("touch $STATE/lists", ["install"]),
+        (":", ["install", "update", "install"]),
+        (HELD, ["install", "update", "update", "install"]),
+    ],
+    ids=["there", "with lists", "without lists", "lists locked"],
+)
+def test_extra_packages_are_asked_of_the_mirror_only_when_needed(tmp_path: Path, more: str, asked: list[str]) -> None:
+    shell = Shell("minion", {**MINION, "KUBE_EXTRA_PACKAGES": "nfs-common"}, tmp_path)
+    ran = shell.run(APT + more, "main eval_settings extra_packages")
+    assert ran.said[1] == "step 2/2 extra packages: ok", ran.output
+    log = tmp_path / "state" / "asked"
+    assert (log.read_text().split() if log.exists() else []) == asked
+    # A dpkg that was cut short is ended before anything is installed.
+    assert ("dpkg --force-confold --configure --pending" in ran.output) is bool(asked)
+    again = shell.run(APT, 'rm -f "$STATE/asked"; main eval_settings extra_packages')
+    assert again.said[1] == "step 2/2 extra packages: ok"
+    assert not log.exists()  # at the next boot nobody is asked
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (":", "apt-get: nosuch: E: Unable to locate package nosuch"),
+        (
+            "locked() { echo 'W: Failed to fetch http://deb.debian.org/x  Could not connect'; return 1; }",
+            "apt-get: nosuch: W: Failed to fetch http://deb.debian.org/x Could not connect "
+            "E: Unable to locate package nosuch",
+        ),
+    ],
+    ids=["no such package", "no mirror"],
+)
+def test_a_package_that_cannot_be_had_is_a_failed_step_in_apts_words(tmp_path: Path, more: str, words: str) -> None:
+    shell = Shell("minion", {**MINION, "KUBE_EXTRA_PACKAGES": "nosuch"}, tmp_path)
+    ran = shell.run(f"{APT}\n{more}", "main eval_settings extra_packages")
+    assert ran.status == 1
+    assert ran.said[-1].rstrip() == f"step 2/2 extra packages: failed: {words}"
+
+
+def test_no_extra_packages_no_apt(tmp_path: Path) -> None:
+    ran = Shell("minion", MINION, tmp_path).run("dpkg-query() { exit 9; }", "main eval_settings extra_packages")
+    assert ran.status == 0, ran.output

@@ -27,6 +27,7 @@ EVICTION_HARD=
 FEATURE_GATES=
 DOCKER_REGISTRY_MIRROR_URL=
 KUBE_ENABLE_INSECURE_REGISTRY=false
+KUBE_EXTRA_PACKAGES=
 KUBELET_TEST_ARGS=
 KUBELET_TEST_LOG_LEVEL=
 URL_KUBEADM=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubeadm
@@ -221,6 +222,27 @@ host() {
 	clock
 	logs
 	masquerade
+}
+
+unlocked() { "$@" 2>&1 </dev/null | tee "$RUN/words" || ! grep -qE 'not get lock|locked by another' "$RUN/words"; }
+
+apt_get() {
+	apt-get --quiet --yes --no-install-recommends \
+		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Cmd::Pattern-Only=true "$@"
+}
+
+extra_packages() {
+	local name missing=() state='--showformat=${db:Status-Status}'
+	local -x LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # Ubuntu's needrestart would restart services
+	for name in ${KUBE_EXTRA_PACKAGES//,/ }; do
+		if [ "$(dpkg-query --show "$state" "$name" 2>/dev/null)" != installed ]; then missing+=("$name"); fi
+	done
+	if [ ${#missing[@]} = 0 ]; then return; fi
+	until_or_die 600 "the end of another dpkg" unlocked dpkg --force-confold --configure --pending
+	if apt_get install "${missing[@]}" </dev/null; then return; fi
+	until_or_die 600 "the end of another apt-get" unlocked apt_get update
+	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
+		die "apt-get: ${missing[*]}: $(grep -E '^[EW]: ' "$RUN/words" | tail -n 3 | tr -s '\n\t ' ' ')"
 }
 
 fetch() {
@@ -1000,5 +1022,5 @@ addons() {
 	echo "$KUBERNETES_VERSION" | put $DISK/version
 }
 
-if [ $# = 0 ]; then set -- settings host ask_for_disk downloads containerd disk secrets control_plane addons; fi
+if [ $# = 0 ]; then set -- settings host ask_for_disk extra_packages downloads containerd disk secrets control_plane addons; fi
 main "$@"

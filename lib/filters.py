@@ -1,0 +1,68 @@
+"""What a filtered answer of EC2's is held against before anything of it is taken, tagged or removed.
+
+A filter that an emulator, a proxy or a typing error had ignored would otherwise name other people's things as found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from lib.tags import tags_of
+
+
+def _each(resource: Any, part: str, key: str) -> list[Any]:
+    return [found.get(key) for found in resource.get(part) or ()]
+
+
+def _permitted(resource: Any, part: str) -> list[Any]:
+    """The groups that rules of a security group name."""
+    return [group for rule in resource.get(part) or () for group in _each(rule, "UserIdGroupPairs", "GroupId")]
+
+
+# A filter's name, and where a described resource has what it asks for. Where two kinds have it in two places, both.
+VALUES: Mapping[str, Callable[[Any], Iterable[Any]]] = {
+    "addresses.private-ip-address": lambda it: [
+        it.get("PrivateIpAddress"),
+        *_each(it, "PrivateIpAddresses", "PrivateIpAddress"),
+    ],
+    "association.main": lambda it: [str(main).lower() for main in _each(it, "Associations", "Main")],
+    "association.subnet-id": lambda it: _each(it, "Associations", "SubnetId"),
+    "attachment.vpc-id": lambda it: _each(it, "Attachments", "VpcId"),
+    "dhcp-options-id": lambda it: [it.get("DhcpOptionsId")],
+    "egress.ip-permission.group-id": lambda it: _permitted(it, "IpPermissionsEgress"),
+    "group-id": lambda it: [it.get("GroupId"), *_each(it, "Groups", "GroupId")],
+    "group-name": lambda it: [it.get("GroupName"), *_each(it, "Groups", "GroupName")],
+    "instance-state-name": lambda it: [it.get("State", {}).get("Name")],
+    "ip-permission.group-id": lambda it: _permitted(it, "IpPermissions"),
+    "key-name": lambda it: [it.get("KeyName")],
+    "launch-template-name": lambda it: [it.get("LaunchTemplateName")],
+    "public-ip": lambda it: [it.get("PublicIp")],
+    "status": lambda it: [it.get("Status"), it.get("State")],
+    "subnet-id": lambda it: [it.get("SubnetId")],
+    "tag-key": lambda it: tags_of(it),
+    "volume-id": lambda it: [it.get("VolumeId")],
+    "vpc-id": lambda it: [it.get("VpcId")],
+}
+
+
+def held(found: Sequence[Any], asked: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Those of `found` that match all filters; of reservations, each with those of its instances that do.
+
+    What nobody owns (images, offerings, sizes) is filtered by names that are not looked at here.
+    """
+    kept = []
+    for each in found:
+        if "Instances" in each and "ReservationId" in each:
+            instances = held(each["Instances"], asked)
+            kept += [{**each, "Instances": instances}] if instances else []
+        elif all(_matches(each, one) for one in asked):
+            kept.append(each)
+    return kept
+
+
+def _matches(resource: Any, asked: Mapping[str, Any]) -> bool:
+    name, values = asked["Name"], asked["Values"]
+    if name.startswith("tag:"):
+        return tags_of(resource).get(name.removeprefix("tag:")) in values
+    return name not in VALUES or any(value in values for value in VALUES[name](resource))

@@ -1,0 +1,124 @@
+"""What is ours: by either of the cluster's tags, unless it is tagged for another cluster; and what filters ask for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Box
+from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, neighbour, part, refused
+
+from lib import filters, tags
+from sandbox.calls import Answer, Call, result_answer
+
+ANOTHERS = {"KubernetesCluster": "other", "kubernetes.io/cluster/other": "owned"}
+
+
+@pytest.mark.parametrize(
+    ("found", "ours", "owner"),
+    [
+        (TAGS, True, ""),
+        ({"KubernetesCluster": "kubernetes"}, True, ""),
+        ({OWNED: "owned"}, True, ""),
+        ({OWNED: "shared"}, False, ""),
+        ({}, False, ""),
+        ({"Name": "kubernetes-master"}, False, ""),
+        (ANOTHERS, False, "other"),
+        (TAGS | {"KubernetesCluster": "other"}, False, "other"),
+        (TAGS | {"kubernetes.io/cluster/other": "owned"}, False, "other"),
+        (TAGS | {"kubernetes.io/cluster/other": "shared"}, True, ""),
+        (TAGS | {"KubernetesCluster": ""}, True, ""),
+    ],
+)
+def test_ours_is_what_has_a_tag_of_ours_and_is_no_other_clusters(found: dict[str, str], ours: bool, owner: str) -> None:
+    assert tags.is_ours("kubernetes", found) is ours
+    assert tags.other_owner("kubernetes", found) == owner
+
+
+def test_every_filter_of_lib_is_held_against_what_it_found() -> None:
+    """But for those that ask for what nobody owns: images and sizes."""
+    text = "".join(path.read_text() for path in Path("lib").glob("**/*.py"))
+    asked = set(re.findall(r'"Name": "([a-z.-]+)", "Values"', text))
+    assert asked - set(filters.VALUES) == {"image-id", "instance-type"}
+
+
+# --- what a run does with it
+
+
+@pytest.mark.parametrize("lost", TAGS)
+def test_what_lost_one_of_its_tags_goes_with_the_cluster(sandbox: Box, lost: str) -> None:
+    sandbox.cluster()
+    for kind in ("addresses", "volumes", "interfaces", "launch templates", "vpcs", "dhcp options"):
+        for each, entry in part(sandbox, kind).items():
+            if lost in entry["tags"]:
+                drop_tags(sandbox, each, lost)
+    sandbox.client("iam").untag_role(RoleName=MASTER_ROLE, TagKeys=[lost])
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_roles_that_two_clusters_call_the_same_stay_the_first_ones(sandbox: Box) -> None:
+    """kubernetes-master-a-b-x-us-west-2 is of cluster a and VPC b-x, and of cluster a-b and VPC x."""
+    first = {"KUBE_AWS_INSTANCE_PREFIX": "a-b", "VPC_NAME": "x"}
+    second = {"KUBE_AWS_INSTANCE_PREFIX": "a", "VPC_NAME": "b-x", "KUBE_VPC_CIDR_BASE": "172.21"}
+    must(sandbox.up(**first))
+    before = sandbox.inventory()["iam"]
+    refused(sandbox.up(**second), 1, "role kubernetes-master-a-b-x-us-west-2", "cluster a-b", "VPC_NAME")
+    assert sandbox.inventory()["iam"] == before
+    must(sandbox.down(**second))
+    assert sandbox.inventory()["iam"] == before
+    assert must(sandbox.up(**first)).changing == []
+    must(sandbox.down(**first))
+    assert sandbox.inventory() == {}
+
+
+def test_what_two_clusters_have_tags_on_is_named_and_left_alone(sandbox: Box) -> None:
+    sandbox.cluster()
+    disk = named(sandbox, "volumes", "kubernetes-master-pd")
+    sandbox.client("ec2").create_tags(Resources=[disk], Tags=[{"Key": "KubernetesCluster", "Value": "other"}])
+    refused(sandbox.up(), 1, disk, "cluster other", "take the tags of other off it")
+    refused(sandbox.down(), 1, disk, "cluster other")
+    assert list(part(sandbox, "volumes")) == [disk]
+    sandbox.client("ec2").create_tags(Resources=[disk], Tags=[{"Key": "KubernetesCluster", "Value": "kubernetes"}])
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+# --- an AWS, or what stands in for it, that does not mind a filter
+
+
+def ignore_filters(box: Box, operation: str) -> None:
+    """Have an EC2 that answers with all that there is, whatever its filters say."""
+
+    def answer(call: Call) -> Answer | None:
+        if call.operation != operation or "Filters" not in call.params:
+            return None
+        box.aws.hooks.before.remove(answer)
+        describe = getattr(box.client("ec2", call.region), re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
+        asked = {name: value for name, value in call.params.items() if name != "Filters"}
+        found: Any = describe(**asked)
+        box.aws.hooks.before.append(answer)
+        return result_answer(call, found)
+
+    box.aws.hooks.before.append(answer)
+
+
+ASKED = [
+    "DescribeInternetGateways",
+    "DescribeNetworkInterfaces",
+    "DescribeVolumes",
+    "DescribeInstances",
+]
+
+
+@pytest.mark.parametrize("operation", ASKED)
+def test_a_filter_that_is_ignored_costs_nobody_anything(sandbox: Box, operation: str) -> None:
+    neighbour(sandbox)
+    before = sandbox.inventory()
+    ignore_filters(sandbox, operation)
+    must(sandbox.up())
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == before
