@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import re
 import string
 from typing import Any
 
@@ -43,6 +44,7 @@ from lib.aws import Aws, Waits
 from lib.bucket import Bucket
 from lib.config import read_layers, resolve
 from lib.console import Console
+from lib.credentials import Credentials
 from lib.iam import policy_document
 from lib.plan import iam_values
 from sandbox.clock import FakeClock
@@ -255,6 +257,31 @@ def test_a_brought_vpc_is_used_and_left_as_it_was(sandbox: Box) -> None:
     assert must(sandbox.up()).changing == []
     must(sandbox.down())
     assert sandbox.inventory() == before
+
+
+def test_a_group_in_a_subnet_of_another_route_table_than_the_masters_is_refused(sandbox: Box) -> None:
+    """The pods' routes go into the first subnet's table alone: the group's pods would reach nobody."""
+    brought, more = Brought(sandbox), {"KUBE_USE_EXISTING_MASTER": "true", "NUM_NODES": 1}
+    ec2 = brought.ec2
+    other = ec2.create_subnet(VpcId=brought.vpc, CidrBlock="172.31.5.0/24", AvailabilityZone=f"{REGION}b")
+    subnet, zone = other["Subnet"]["SubnetId"], {"KUBE_AWS_ZONE": f"{REGION}b"}
+    must(sandbox.up(VPC_ID=brought.vpc, SUBNET_ID=brought.subnet))
+    wrong = sandbox.up(SUBNET_ID=subnet, **zone, **more)  # that one uses the VPC's main table
+    refused_untouched(sandbox, wrong, 2, "SUBNET_ID", f"the master's is {brought.table}", "reach no others")
+    its_own = sandbox.up(SUBNET_ID="", KUBE_SUBNET_CIDR="172.31.6.0/24", **zone, **more)
+    refused_untouched(sandbox, its_own, 2, "KUBE_SUBNET_CIDR", f"the master's is {brought.table}, yours", "SUBNET_ID")
+    ec2.associate_route_table(RouteTableId=brought.table, SubnetId=subnet)
+    must(sandbox.up(SUBNET_ID=subnet, **zone, **more))
+    assert len(part(sandbox, "groups")) == 2
+
+
+def test_a_brought_subnet_for_a_group_beside_a_master_in_the_clusters_own_is_refused(sandbox: Box) -> None:
+    sandbox.cluster()
+    vpc, ec2 = only(part(sandbox, "vpcs")), sandbox.client("ec2")
+    made = ec2.create_subnet(VpcId=vpc, CidrBlock="172.20.7.0/24", AvailabilityZone=f"{REGION}b")
+    more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": f"{REGION}b"}
+    wrong = sandbox.up(SUBNET_ID=made["Subnet"]["SubnetId"], **more)
+    refused_untouched(sandbox, wrong, 2, "SUBNET_ID", "and the master's is rtb-")
 
 
 def test_a_private_vpc_gets_no_gateway(sandbox: Box) -> None:
@@ -509,6 +536,25 @@ def test_the_autoscalers_range_is_the_groups_and_its_choice_is_kept(sandbox: Box
     assert part(sandbox, "groups")[GROUP]["size"] == [1, 4, 5]
 
 
+def test_the_autoscaler_knows_every_group_by_its_tags_and_each_keeps_its_own_range(sandbox: Box) -> None:
+    given: dict[str, object] = {"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": 5}
+    sandbox.cluster(**given)
+    more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
+    more |= {"KUBE_AUTOSCALER_MAX_NODES": 2}
+    must(sandbox.up(**more))
+    groups = part(sandbox, "groups")
+    assert {name: group["size"] for name, group in groups.items()} == {GROUP: [1, 2, 5], f"{GROUP}-t3-large": [1, 1, 2]}
+    entry = next(each for each in master_settings(sandbox)["ADDONS"].split() if each.startswith("cluster-autoscaler:"))
+    said = read_object(sandbox, f"{REGION}/{ID}/addons/{entry.partition(':')[2]}").decode()
+    wanted = re.search(r"--node-group-auto-discovery=asg:tag=(\S+)", said)
+    assert wanted
+    filters = [{"Name": f"tag:{k}", "Values": [v]} for k, _, v in (t.partition("=") for t in wanted[1].split(","))]
+    found = sandbox.client("autoscaling").describe_auto_scaling_groups(Filters=filters)["AutoScalingGroups"]
+    assert {group["AutoScalingGroupName"] for group in found} == set(groups)
+    assert must(sandbox.up()).changing == []
+    assert must(sandbox.up(**more)).changing == []
+
+
 # --- which nodes count
 
 
@@ -596,7 +642,8 @@ def test_partitions_show_in_every_arn_and_domain(
 ) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     config = resolve(read_layers({"HOME": "/tmp", "KUBE_AWS_ZONE": zone, "AWS_IMAGE": "ami-0123456789abcdef0"}))
-    aws = Aws(config.region, console=Console(FakeClock()), clock=FakeClock(), waits=Waits(1, 1))
+    nobodys = Credentials(environ={}, file={})
+    aws = Aws(config.region, credentials=nobodys, console=Console(FakeClock()), clock=FakeClock(), waits=Waits(1, 1))
     aws.account, aws.partition = "123456789012", partition
     staging = Bucket(name="b", region=config.region, prefix="p/", owner="123456789012", ours=True, computed=True)
     values = iam_values(aws, config, staging)
