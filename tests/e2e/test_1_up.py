@@ -110,6 +110,15 @@ def test_logs_and_exec(stage: Stage, pods: list[tuple[str, str, str]]) -> None:
     assert stage.kubectl("exec", pods[0][0], "--", "/usr/bin/hostname") == pods[0][0]
 
 
+def test_pods_may_not_take_what_is_reserved(stage: Stage) -> None:
+    """What is theirs is the node's less kubeReserved and the 100 MiB at which eviction begins."""
+    for node in stage.get("nodes")["items"]:
+        capacity, allocatable = node["status"]["capacity"], node["status"]["allocatable"]
+        kept = int(capacity["memory"].removesuffix("Ki")) - int(allocatable["memory"].removesuffix("Ki"))
+        assert kept > 100 * 1024
+        assert allocatable["cpu"].endswith("m")
+
+
 def test_ssh_reaches_the_master_as_kube_up_says(stage: Stage) -> None:
     assert stage.on_master("hostname --fqdn") == "ip-172-20-0-9.us-west-2.compute.internal"
 
