@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from lib import filters
+from lib import filters, proxies
 from lib.credentials import Credentials
 from lib.credentials import explain as explain_credentials
 from lib.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
@@ -192,8 +192,10 @@ class Aws:
         waits: Waits,
         dry_run: bool = False,
         log: RunLog | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.region = region
+        self._environ = environ or {}  # for the proxy's variables alone
         self._log = log
         self.console = console
         self.clock = clock
@@ -381,6 +383,14 @@ class Aws:
         except FAILURES:
             return ""
         return other
+
+    def proxy(self, server: str, proxy_url: str = "") -> proxies.Proxy | None:
+        """The proxy that a server is asked through, by kubeconfig's `proxy_url` or the environment; None for none."""
+        return proxies.find(server, self._environ, proxy_url=proxy_url)
+
+    def unusable_proxy(self, server: str, proxy_url: str = "") -> str:
+        """The kind of a proxy that is set for the server and cannot be used, '' where there is none such."""
+        return proxies.unusable(server, self._environ, proxy_url=proxy_url)
 
     @property
     def caller(self) -> Caller:

@@ -18,7 +18,7 @@ from lib.sshkey import check_key
 from lib.tags import is_ours, tags_of
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, SubnetTypeDef
 
     from lib.aws import Aws
 
@@ -97,12 +97,23 @@ def _with_brought_network(aws: Aws, config: Config, has: Mapping[str, str]) -> C
         config = dataclasses.replace(config, vpc_id=brought["VpcId"], kube_subnet_cidr=brought["CidrBlock"])
         table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)
         routetable.check_brought(config, table)
+        _warn_of_names(aws, config, brought)
     elif config.vpc_id:
         subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
         gateway.check_way_out(aws, config)
     if config.vpc_id:
         _check_ranges(aws, config, has)
     return config
+
+
+def _warn_of_names(aws: Aws, config: Config, brought: SubnetTypeDef) -> None:
+    """The master's Node is named as its instance, which must not change with each new one."""
+    if brought.get("PrivateDnsNameOptionsOnLaunch", {}).get("HostnameType") == "resource-name":
+        aws.console.warn(
+            f"SUBNET_ID: {config.subnet_id} names hosts by their ids, so each new master would be another Node: aws "
+            f"ec2 modify-subnet-attribute --region {aws.region} --subnet-id {config.subnet_id} "
+            "--private-dns-hostname-type-on-launch ip-name"
+        )
 
 
 def _check_same_table(aws: Aws, config: Config, master: NetworkInterfaceTypeDef) -> None:

@@ -47,6 +47,7 @@ from lib.console import Console
 from lib.credentials import Credentials
 from lib.iam import policy_document
 from lib.plan import iam_values
+from sandbox.calls import result_answer
 from sandbox.clock import FakeClock
 from sandbox.world import Delays
 
@@ -708,3 +709,24 @@ def test_a_range_that_our_vpc_got_later_is_warned_of(sandbox: Box) -> None:
     sandbox.client("ec2").associate_vpc_cidr_block(VpcId=ours, CidrBlock="10.77.0.0/16")
     again = must(sandbox.up())
     assert "NON_MASQUERADE_CIDR: 10.0.0.0/8 overlaps 10.77.0.0/16" in again.out + again.err
+
+
+def test_a_subnet_that_names_hosts_by_their_ids_is_warned_of_and_minions_ask_for_addresses(sandbox: Box) -> None:
+    brought = Brought(sandbox)
+    assert "names hosts by their ids" not in sandbox.up("--dry-run", SUBNET_ID=brought.subnet).err
+    subnets = brought.ec2.describe_subnets(SubnetIds=[brought.subnet])["Subnets"]
+    subnets[0]["PrivateDnsNameOptionsOnLaunch"] = {"HostnameType": "resource-name"}
+    sandbox.aws.hooks.before.append(
+        lambda call: result_answer(call, {"Subnets": subnets}) if call.operation == "DescribeSubnets" else None
+    )
+    said = must(sandbox.up(SUBNET_ID=brought.subnet)).err
+    assert f"warning: SUBNET_ID: {brought.subnet} names hosts by their ids" in said
+    assert template_data(sandbox)["PrivateDnsNameOptions"]["HostnameType"] == "ip-name"
+
+
+@pytest.mark.parametrize(("version", "warned"), [("1.36.2", True), ("1.36.3", False)])
+def test_a_release_whose_kube_proxy_may_set_up_no_services_is_warned_of(
+    sandbox: Box, version: str, warned: bool
+) -> None:
+    result = sandbox.up("--dry-run", KUBERNETES_VERSION=version)
+    assert ("kubernetes 136786" in result.out + result.err) is warned
