@@ -173,11 +173,46 @@ def backoff(attempt: int) -> float:
     return float(min(10.0, 0.25 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311 no secret
 
 
-def one(what: str, found: Sequence[T], id_of: Callable[[T], str], *, hint: str = "") -> T | None:
-    """None or the one of `found`. Raises Ambiguous, with their ids, for two."""
+def one(
+    what: str,
+    found: Sequence[T],
+    id_of: Callable[[T], str],
+    *,
+    hint: str = "",
+    claimed: Callable[[str], str] = lambda _: "",
+) -> T | None:
+    """None or the one of `found`. Raises Ambiguous, with their ids, for two of which `claimed(what)` names neither."""
     if len(found) > 1:
+        first = claimed(what)
+        for item in found:
+            if id_of(item) == first:
+                return item
         raise Ambiguous(what, [id_of(item) for item in found], hint=hint or _TWO)
     return found[0] if found else None
+
+
+class Claiming(Protocol):
+    """Who decides which of two counts (lib/claims.py)."""
+
+    def claimed(self, kind: str) -> str:
+        """The id that was claimed of a kind, '' for none."""
+
+    def claim(self, kind: str, made: str, is_there: Callable[[str], bool]) -> str:
+        """The id that counts of a kind: `made`, or what another run has claimed before and `is_there` still."""
+
+
+@dataclass(frozen=True)
+class Sole:
+    """What AWS would let two runs make at once, and of which there must be one.
+
+    `kind` is as `one` is told it; `look` raises Ambiguous for two; `is_there` says whether an id is; `delete` takes
+    back what was just made.
+    """
+
+    kind: str
+    look: Callable[[], object]
+    is_there: Callable[[str], bool]
+    delete: Callable[[str], object]
 
 
 class Aws:
@@ -206,6 +241,7 @@ class Aws:
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
         self.retries = 0
+        self.claims: Claiming | None = None  # once the bucket is there
         self._sole: list[Callable[[], object]] = []
         self.account = self.partition = self.user = ""
         self._core = botocore.session.get_session()
@@ -410,7 +446,7 @@ class Aws:
         call: Callable[[], str],
         *,
         look: Callable[[], str | None] | None = None,
-        sole: Callable[[], object] | None = None,
+        sole: Sole | None = None,
         retry_if: Retry = never,
     ) -> str:
         """Make one thing and return its id; a Planned id in a dry run.
@@ -418,7 +454,7 @@ class Aws:
         `call` makes it. When the answer is lost, `look` says whether it is there before `call` is repeated; leave it
         out where `call` carries a client token of its own. It is asked too when AWS refuses a second one of that name:
         then the other run's is taken. `retry_if` knows the refusals that mean that AWS is not ready yet.
-        `sole` is for what AWS would let two runs make at once: a look that raises Ambiguous for two.
+        `sole` is for what AWS would let two runs make at once: where another run was first, its id is returned.
         Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
         """
         if not self._announce("create", words):
@@ -427,9 +463,22 @@ class Aws:
         self.made.append(made)
         self.console.done("" if made in words else made)
         if sole:
-            self._sole.append(sole)
-            sole()
+            self._sole.append(sole.look)
+            return self._first(sole, made)
         return made
+
+    def _first(self, sole: Sole, made: str) -> str:
+        """What was made, or what another run made before; then ours is taken back."""
+        first = self.claims.claim(sole.kind, made, sole.is_there) if self.claims else made
+        if first != made:
+            self.console.say(f"another run was first, with {first}: this goes on with it")
+            self.remove("delete", made, lambda: sole.delete(made), retry_on=["IncorrectState", "DependencyViolation"])
+            self.made.remove(made)
+        return first
+
+    def claimed(self, kind: str) -> str:
+        """The id that was claimed of a kind, '' for none, or before the bucket is known."""
+        return self.claims.claimed(kind) if self.claims else ""
 
     def look_again(self) -> None:
         """Look once more for what another run can have made beside ours. Raises Ambiguous, with both ids."""
