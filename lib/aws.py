@@ -6,10 +6,8 @@ throttled it, since then nothing was done; when its answer is lost, `Aws.make` l
 
 from __future__ import annotations
 
-import email.utils
 import random
 import re
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import boto3
 import botocore.config
-import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from lib import filters
-from lib.errors import Ambiguous, AwsRefusal, Known, KubeError, WaitExpired
+from lib.credentials import Credentials
+from lib.credentials import explain as explain_credentials
+from lib.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
+from lib.explain import NOT_ENABLED, UNKNOWN, Caller, clock_words, what_to_do
 from lib.tags import tag_filters as tag_filters
 from lib.tags import tag_list as tag_list
 from lib.tags import tag_specification as tag_specification
@@ -79,8 +79,6 @@ FAILED = frozenset(
 )
 BUSY = "AWS is busy or in trouble: run the same command again in a while, it goes on where it stopped"
 TAKEN = frozenset({"InvalidSubnet.Conflict", "InvalidIPAddress.InUse"})
-EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId"})
-DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 # What an id answers while AWS has not yet spread word of it; the same codes as for an id that never was.
 NOT_FOUND = frozenset({"NoSuchEntity", "NoSuchBucket", "NoSuchKey", "404", "InvalidPermission.NotFound"})
 
@@ -89,9 +87,7 @@ LOST = (HTTPClientError, NoConnection, ResponseParserError)
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
 
 _TWO = "remove the one that is not the cluster's, or all of it by kube_down.py; was another kube_up.py at work?"
-_AGAIN = "run the same command again: it goes on where it stopped"
 _ATTEMPTS = 12
-_CLOCK_SECONDS = 60.0  # that this computer's clock may differ from AWS's unsaid
 _TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what a lost call may have made: it may show late
@@ -225,6 +221,7 @@ class Aws:
         self,
         region: str,
         *,
+        credentials: Credentials,
         console: Console,
         clock: Clock,
         waits: Waits,
@@ -244,8 +241,10 @@ class Aws:
         self.claims: Claiming | None = None  # once the bucket is there
         self._sole: list[Callable[[], object]] = []
         self.account = self.partition = self.user = ""
-        self._core = botocore.session.get_session()
+        self._credentials = credentials
+        self._core = credentials.session
         self._session = boto3.Session(region_name=region, botocore_session=self._core)
+        self._known_in = ""  # another region, that takes credentials which this one refuses
 
     @cached_property
     def ec2(self) -> EC2Client:
@@ -339,8 +338,13 @@ class Aws:
             hint = "check AWS_ENDPOINT_URL* and endpoint_url in ~/.aws/config"
             raise KubeError(f"AWS: {' '.join(str(error).split())}", hint=hint) from error
         client.meta.events.register("needs-retry", self._needs_retry)
+        client.meta.events.register("before-call", self._renew)
         self._note(client)
         return client
+
+    def _renew(self, **_: Any) -> None:
+        """Have credentials that are about to end made anew before a call is signed, so that all it raises is known."""
+        self._credentials.get()
 
     def _needs_retry(
         self, operation: Any, attempts: int, response: Any, caught_exception: BaseException | None, **_: Any
@@ -390,32 +394,49 @@ class Aws:
         Raises KubeError for credentials of a form that nobody's have.
         """
         self._check_credentials()
-        answer = self.sts.get_caller_identity()
+        try:
+            answer = self.sts.get_caller_identity()
+        except ClientError as error:
+            if error_code(error) in UNKNOWN | NOT_ENABLED:
+                self._known_in = self._other_region()
+            raise
         self.account, self.user = answer["Account"], answer["Arn"]
         self.partition = self.user.split(":")[1]
-        self._compare_clocks(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
+        if off := clock_words(answer["ResponseMetadata"]["HTTPHeaders"]):
+            self.console.warn(f"{off}: set it, with NTP best")
 
-    def _compare_clocks(self, date: str) -> None:
-        """Warn of a clock that is wrong: AWS refuses signatures five minutes off, nodes certificates not yet valid."""
+    def _other_region(self) -> str:
+        """A region that takes these credentials: the partition's first, which every account has; '' for none."""
+        partitions = self._core.get_data("partitions")["partitions"]
+        ours = next((p for p in partitions if self.region in p["regions"]), partitions[0])
+        other = str(ours["outputs"]["implicitGlobalRegion"])
+        if other == self.region:
+            return ""
         try:
-            ahead = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
-        except ValueError:
-            return
-        if abs(ahead) > _CLOCK_SECONDS:
-            way = "ahead of" if ahead > 0 else "behind"
-            self.console.warn(f"this computer's clock is {abs(ahead):.0f} s {way} AWS's: set it, with NTP best")
+            self._client("sts", region=other).get_caller_identity()
+        except FAILURES:
+            return ""
+        return other
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, for words about a refusal."""
+        return Caller(self._credentials.source, self.region, self._known_in)
+
+    def explain(self, error: BaseException) -> KubeError:
+        """The KubeError for anything that boto3 raised and no step caught, with this run's credentials in mind."""
+        return explain(error, self.caller)
 
     def _check_credentials(self) -> None:
         """What no header can hold is refused here, where it is not repeated: the error of botocore's would show it."""
-        found = self._core.get_credentials()
-        frozen = found.get_frozen_credentials() if found else None
+        found = self._credentials.get()
         for what, text in (
-            ("access key", frozen and frozen.access_key),
-            ("secret access key", frozen and frozen.secret_key),
-            ("session token", frozen and frozen.token),
+            ("access key", found and found.access_key),
+            ("secret access key", found and found.secret_key),
+            ("session token", found and found.token),
         ):
             if text and not re.fullmatch(r"[!-~]+", text):
-                raise KubeError(
+                raise CredentialsError(
                     f"AWS credentials: the {what} has a space, a line break or another character that none has",
                     hint="copy it again, into AWS_* variables or with aws configure",
                 )
@@ -582,7 +603,7 @@ class Aws:
                     return found
                 now = self.clock.monotonic()
                 if not again or now - start > seconds:
-                    raise refusal(error, words) from error
+                    raise refusal(error, words, self.caller) from error
                 self.retries += 1
                 if now - told >= _TELL_EVERY:
                     told = now
@@ -632,17 +653,17 @@ class Aws:
                 if found is not None:
                     return found
                 if self.clock.monotonic() - start >= seconds:
-                    raise WaitExpired(what, seconds=seconds, known=_whatever(at_end))
+                    raise WaitExpired(what, seconds=seconds, known=self._whatever(at_end))
                 tell(progress())
                 self.clock.sleep(interval)
 
-
-def _whatever(tell: Callable[[], Known]) -> Known:
-    """What `tell` knows; that AWS will not say must not hide what went wrong before."""
-    try:
-        return tell()
-    except FAILURES as error:
-        return Known(f"more is not known: {explain(error)}")
+    def _whatever(self, tell: Callable[[], Known]) -> Known:
+        """What `tell` knows; that AWS will not say must not hide what went wrong before."""
+        try:
+            return tell()
+        except (CredentialsError, *FAILURES) as error:
+            why = error if isinstance(error, CredentialsError) else self.explain(error)
+            return Known(f"more is not known: {why}")
 
 
 def _count() -> Iterator[int]:
@@ -652,71 +673,28 @@ def _count() -> Iterator[int]:
         yield attempt
 
 
-def refusal(error: BaseException, words: str = "") -> KubeError:
+def refusal(error: BaseException, words: str = "", caller: Caller | None = None) -> KubeError:
     """One line for what AWS refused: the action, the resource, AWS's own words; and what to do, as its hint."""
     if not isinstance(error, ClientError):
-        return KubeError(_no_answer(error), hint="check the network, then run the same command again")
+        return KubeError(
+            f"AWS did not answer: {' '.join(str(error).split())}",
+            hint="check the network, then run the same command again",
+        )
     code, text = error_code(error), " ".join(str(error.response["Error"].get("Message", "")).split())
     return AwsRefusal(
         action=error.operation_name,
         resource=words,
         code=code,
         words=text.split(" Encoded authorization failure message:")[0],
-        hint=BUSY
-        if code in THROTTLED or _is_lost(error)
-        else _what_to_do(code, _denied_action(text) or error.operation_name),
+        hint=BUSY if code in THROTTLED or _is_lost(error) else what_to_do(error, caller or Caller()),
     )
 
 
-def _denied_action(words: str) -> str:
-    """The action that AWS names as denied, '' where it names none: a call may need more than its own."""
-    found = re.search(r"not authorized to perform: ([\w-]+:\w+)", words)
-    return found[1] if found else ""
-
-
-def _no_answer(error: BaseException) -> str:
-    return f"AWS did not answer: {' '.join(str(error).split())}"
-
-
-_TODO = {
-    "400": "AWS does not say why; most often the credentials have expired: renew them, then run this again",  # to HEAD
-    "InsufficientInstanceCapacity": "AWS has no such machine free in this zone now: try again later, or another "
-    "MASTER_SIZE or NODE_SIZE",
-    "OperationAborted": "S3 is still letting go of that name, which can take an hour: try again later, or set "
-    "AWS_S3_BUCKET",
-    "OperationNotPermitted": "somebody protected it: aws ec2 modify-instance-attribute --no-disable-api-termination "
-    f"--instance-id takes that off; then {_AGAIN}",
-    "OptInRequired": "this account may not use the region or the service yet: enable it in the AWS console",
-}
-
-
-def _what_to_do(code: str, operation: str) -> str:
-    if code in DENIED:
-        return f"ask for the permission to call {operation} (docs/permissions.md has the whole policy); then {_AGAIN}"
-    if code in EXPIRED or code in ("UnrecognizedClientException", "SignatureDoesNotMatch"):
-        return (
-            "the credentials are wrong or have expired: renew them (aws sso login, aws configure), then run this again"
-        )
-    if code.endswith((".Duplicate", ".AlreadyExistsException")):
-        return "one of that name is there without the cluster's tags: give it its tags back, or remove it"
-    if "LimitExceeded" in code or code == "TooManyBuckets" or code.endswith("QuotaExceeded"):
-        return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
-    if "NotFound" in code or code.startswith("NoSuch"):
-        return "what was there is gone, by a kube_down.py that runs perhaps: run the same command again after it"
-    return _TODO.get(code, f"mend that, then {_AGAIN}")
-
-
-def explain(error: BaseException) -> KubeError:
-    """The KubeError for anything that boto3 raised and no step caught.
+def explain(error: BaseException, caller: Caller | None = None) -> KubeError:
+    """The KubeError for anything that boto3 raised and no step caught: one line, and what to do.
 
     Credentials that are missing or not whole, a profile that is not there, a region that is not known: one line each.
     """
-    name = type(error).__name__
-    if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
-        return KubeError(
-            f"AWS credentials: {' '.join(str(error).split())}",
-            hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure",
-        )
     if isinstance(error, (ClientError, *LOST)):
-        return refusal(error)
-    return KubeError(f"AWS: {' '.join(str(error).split())}", hint="check the AWS_* variables and ~/.aws/config")
+        return refusal(error, caller=caller)
+    return explain_credentials(error, (caller or Caller()).source)

@@ -43,6 +43,7 @@ NEVER_REMEMBERED = frozenset(
 
 # What is remembered even if nobody set it: a new default must not change a cluster that is there.
 REMEMBERED_AS_RESOLVED = (
+    "KUBE_AWS_ZONE",
     "KUBERNETES_VERSION",
     "AWS_IMAGE",
     "KUBE_NODE_IMAGE",
@@ -76,6 +77,10 @@ class Layers:
     def without_remembered(self, name: str) -> Layers:
         """The same layers as if nothing were remembered of one option."""
         return replace(self, remembered={key: text for key, text in self.remembered.items() if key != name})
+
+    def in_region(self, region: str) -> Layers:
+        """The same layers with the default zone in a region: its first, as config-default.env's is of us-west-2."""
+        return replace(self, defaults={**self.defaults, "KUBE_AWS_ZONE": f"{region}a"}) if region else self
 
     def source(self, name: str) -> Source:
         """The layer that an option's value comes from."""

@@ -61,6 +61,10 @@ class AwsRefusal(KubeError):
         self.words = words
 
 
+class CredentialsError(KubeError):
+    """There are no credentials, or none that are good: whose they are, and what to type, stand in the line."""
+
+
 class Ambiguous(KubeError):
     """There are several of what must be one: the run names them all and changes nothing."""
 

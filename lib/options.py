@@ -172,8 +172,10 @@ def obsolete_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
     return [f"{name}: {said[name]}" for name in named]
 
 
-# kubectl's own, which people have in their environment for good.
-_READ_ELSEWHERE = re.compile(r"KUBE_EDITOR|KUBERNETES_(SERVICE|PORT).*")
+# kubectl's own, which people have in their environment for good; and what botocore reads that begins as options do.
+_READ_ELSEWHERE = re.compile(
+    r"KUBE_EDITOR|KUBERNETES_(SERVICE|PORT).*|AWS_(DEFAULT_)?(REGION|PROFILE)|AWS_S3_(DISABLE|USE|US_EAST)_.*"
+)
 _OURS = ("KUBE_", "MASTER_", "NODE_", "NUM_", "AWS_S3_")
 # Names that begin so and are other programs' everywhere.
 _OTHERS = re.compile(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from lib import addons, alarms, beforehand, kubeenv, preflight, releases, snapshots, state, upgrade, userdata
 from lib import bucket as buckets
 from lib import subnet as subnets
-from lib.aws import FAILURES, explain
+from lib.aws import FAILURES
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
 from lib.disk import check_found, disk_name, find_disk
-from lib.errors import KubeError, SettingError
+from lib.errors import CredentialsError, KubeError, SettingError
 from lib.images import Image, Images, find_images, tell
 from lib.routetable import table_of_subnet
 from lib.vpc import find_vpc
@@ -161,8 +161,9 @@ def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
     try:
         aws.identify()
         layers = read_remembered(aws, layers)
-    except FAILURES as error:  # whatever keeps AWS from answering, the rest can be shown
-        aws.console.warn(f"what is remembered of the cluster could not be read: {explain(error)}")
+    except (CredentialsError, *FAILURES) as error:  # whatever keeps AWS from answering, the rest can be shown
+        why = error if isinstance(error, CredentialsError) else aws.explain(error)
+        aws.console.warn(f"what is remembered of the cluster could not be read: {why}")
     return layers, resolve(layers)
 
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lib import blockers, iam, master, minions
-from lib.aws import EXPIRED, FAILURES, Aws, error_code, explain, tags_of
-from lib.errors import AwsRefusal, KubeError, OutputLost, WaitExpired
+from lib.aws import FAILURES, Aws, error_code, tags_of
+from lib.errors import AwsRefusal, CredentialsError, KubeError, OutputLost, WaitExpired
+from lib.explain import NO_LONGER_HEARD
 from lib.stops import Stopped
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Removal:
     def each(self, delete: Callable[[Aws, T], None], items: Sequence[T], *, part: bool = False) -> None:
         """Call `delete` for each of `items`, but for what an instance has that stays.
 
-        `part`: the items are still there after it. Raises AwsRefusal only where no further call can succeed either.
+        `part`: the items are still there after it. Raises AwsRefusal or CredentialsError where no call is heard.
         """
         for item in items:
             holders = sorted(
@@ -100,12 +101,14 @@ class Removal:
             call()
         except OutputLost:
             raise
+        except CredentialsError:
+            raise
         except AwsRefusal as refused:
-            if refused.code in EXPIRED:
+            if refused.code in NO_LONGER_HEARD:
                 raise
             self.note(item, refused)
         except (KubeError, *FAILURES) as error:
-            self.note(item, error if isinstance(error, KubeError) else explain(error))
+            self.note(item, error if isinstance(error, KubeError) else self._aws.explain(error))
         else:
             if not part:
                 self._gone.append(item)

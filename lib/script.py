@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from lib import runlog
+from lib import rules, runlog
 from lib.aws import FAILURES, Aws, Clock, Waits, explain
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
+from lib.credentials import Credentials, check_file
 from lib.errors import KubeError, OutputLost, SettingError
 from lib.options import FLAGS, help_text, obsolete_warnings, settings_table, unread_warnings
 from lib.runlog import RunLog
@@ -118,7 +119,7 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
         # A setting refused half-way is no longer one refused before anything was changed.
         return REFUSED if this.has_changed() else error.exit_code
     except FAILURES as error:
-        explained = explain(error)
+        explained = this.aws.explain(error) if this.aws else explain(error)
         console.error(str(explained), hint=explained.hint)
         return REFUSED
     except OSError as error:
@@ -145,9 +146,14 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
     layers = read_layers(environ)
     for warning in (*obsolete_warnings(layers), *unread_warnings(layers)):
         console.warn(warning)
+    check_file(layers)
+    credentials = Credentials(environ=environ, file=layers.file)
+    region, where = credentials.region()
+    layers = _in_region(layers, region, where)
     config = resolve(layers, check=False)  # what is remembered may yet change what does not fit
     aws = this.aws = Aws(
         config.region,
+        credentials=credentials,
         console=console,
         clock=this.clock,
         waits=Waits(make=config.kube_wait_aws_seconds, remove=config.kube_wait_delete_seconds),
@@ -157,8 +163,23 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
     if flags.show_settings:
         _show_settings(console, *show(aws, layers))
         return DONE
+    _tell_region(console, layers, config, region, where)
     body(aws, layers, flags)
     return WOULD_CHANGE if flags.dry_run and aws.changes else DONE
+
+
+def _in_region(layers: Layers, region: str, where: str) -> Layers:
+    """The layers with the default zone in the region that is set, if one is. SettingError for what is no region."""
+    return layers.in_region(rules.region(where, region)) if region and not layers.asked("KUBE_AWS_ZONE") else layers
+
+
+def _tell_region(console: Console, layers: Layers, config: Config, region: str, where: str) -> None:
+    """Say where KUBE_AWS_ZONE is in another region than environment or profile, or where nobody chose one."""
+    if layers.asked("KUBE_AWS_ZONE"):
+        if region not in ("", config.region):
+            console.warn(f"KUBE_AWS_ZONE={config.kube_aws_zone} counts, not {region}, which is {where}")
+    elif not region:
+        console.say(f"neither KUBE_AWS_ZONE nor a region is set: it is {config.kube_aws_zone}, the default")
 
 
 def _parse(script: str, argv: Sequence[str]) -> Flags | None:

@@ -48,7 +48,7 @@ def direct(aws: Sandbox, endpoint: str) -> Iterator[None]:
             body = b"".join(aws(_environ(request), start))
         except LoseAnswer as lost:
             raise ConnectionClosedError(endpoint_url=request.url, error=lost) from lost
-        headers: Any = dict(told["headers"]) | {"Date": date()}
+        headers: Any = {"Date": date()} | dict(told["headers"])
         return AWSResponse(request.url, told["status"], headers, _Body(body))
 
     URLLib3Session.send = send  # type: ignore[method-assign,assignment]

@@ -205,6 +205,7 @@ def test_version_and_ranges_are_remembered_as_resolved_and_other_defaults_are_no
     made = layers(NUM_NODES="10")
     kept = to_remember(made, resolve(made))
     assert kept == {
+        "KUBE_AWS_ZONE": "us-west-2a",
         "NUM_NODES": "10",
         "KUBERNETES_VERSION": "1.37.2",
         "KUBE_VPC_CIDR_BASE": "172.20",

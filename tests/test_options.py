@@ -43,6 +43,7 @@ from lib.aws import Aws, Waits
 from lib.bucket import Bucket
 from lib.config import read_layers, resolve
 from lib.console import Console
+from lib.credentials import Credentials
 from lib.iam import policy_document
 from lib.plan import iam_values
 from sandbox.clock import FakeClock
@@ -596,7 +597,8 @@ def test_partitions_show_in_every_arn_and_domain(
 ) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     config = resolve(read_layers({"HOME": "/tmp", "KUBE_AWS_ZONE": zone, "AWS_IMAGE": "ami-0123456789abcdef0"}))
-    aws = Aws(config.region, console=Console(FakeClock()), clock=FakeClock(), waits=Waits(1, 1))
+    nobodys = Credentials(environ={}, file={})
+    aws = Aws(config.region, credentials=nobodys, console=Console(FakeClock()), clock=FakeClock(), waits=Waits(1, 1))
     aws.account, aws.partition = "123456789012", partition
     staging = Bucket(name="b", region=config.region, prefix="p/", owner="123456789012", ours=True, computed=True)
     values = iam_values(aws, config, staging)

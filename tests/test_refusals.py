@@ -120,8 +120,8 @@ def test_a_security_group_of_our_name_that_is_not_ours(sandbox: Box) -> None:
         ("ec2:CreateVpc", "VpcLimitExceeded", "The maximum number of VPCs has been reached.", "quota"),
         ("ec2:AllocateAddress", "AddressLimitExceeded", "The maximum number of addresses has been reached.", "quota"),
         ("ec2:RunInstances", "InsufficientInstanceCapacity", "We currently do not have sufficient capacity", "later"),
-        ("sts:GetCallerIdentity", "ExpiredToken", "The security token included in the request is expired", "renew"),
-        ("sts:GetCallerIdentity", "InvalidClientTokenId", "The security token is invalid.", "renew"),
+        ("sts:GetCallerIdentity", "ExpiredToken", "The security token included in the request is expired", "anew"),
+        ("sts:GetCallerIdentity", "InvalidClientTokenId", "The security token is invalid.", "anew"),
         ("ec2:DescribeNetworkInterfaces", "OptInRequired", "You are not subscribed to this service.", "enable"),
         ("ec2:DescribeInstanceTypes", "UnauthorizedOperation", "You are not authorized.", "permission"),
     ],
@@ -139,7 +139,7 @@ def test_a_refusal_is_one_line_with_awss_words_and_what_to_do(
 @pytest.mark.parametrize("operation", ["ec2:DescribeVpcs", "ec2:CreateSubnet", "iam:CreateInstanceProfile"])
 def test_a_region_that_the_account_may_not_use(sandbox: Box, operation: str) -> None:
     answer_with(sandbox, operation, "OptInRequired", "You are not subscribed to this service.", status=401)
-    said = refused(sandbox.up(), 1, "OptInRequired", "enable it in the AWS console")
+    said = refused(sandbox.up(), 1, "OptInRequired", "aws account enable-region --region-name us-west-2")
     assert len(said.splitlines()) == 2
 
 

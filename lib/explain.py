@@ -1,0 +1,130 @@
+"""What to do about what AWS says no to: the words behind its error codes.
+
+The codes: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html and, for what all services say,
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonErrors.html; S3 has names of its own for some.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lib.credentials import Source
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
+_ENDED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+# What also a clock that is wrong is answered with: by S3 in the first word, by others in one of the rest.
+_CLOCK = frozenset(
+    {
+        "RequestTimeTooSkewed",
+        "RequestExpired",
+        "AuthFailure",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+    }
+)
+# What keys are answered with that AWS does not know, in this region or at all.
+UNKNOWN = frozenset(
+    {
+        "AuthFailure",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)
+NOT_ENABLED = frozenset({"OptInRequired", "RegionDisabledException", "SubscriptionRequiredException"})
+_HELD_BACK = frozenset({"AccountProblem", "AllAccessDisabled", "Blocked", "NotSignedUp", "PendingVerification"})
+# No further call with the same credentials will be heard.
+NO_LONGER_HEARD = _ENDED | _CLOCK | (UNKNOWN - {"AuthFailure"})  # which is also said of somebody else's things
+
+_AGAIN = "run the same command again: it goes on where it stopped"
+_SHOWN_FROM = 60.0  # seconds that a clock may be off without a word
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and where: what the words name. `known_in` is a region that takes the credentials, where one does."""
+
+    source: Source = field(default_factory=Source)
+    region: str = ""
+    known_in: str = ""
+
+
+def clock_words(headers: Mapping[str, str]) -> str:
+    """How far this computer's clock is from that of AWS's answer, '' where that is little or not known."""
+    try:
+        ahead = time.time() - email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except ValueError:
+        return ""
+    way = "ahead of" if ahead > 0 else "behind"
+    return f"this computer's clock is {abs(ahead):.0f} s {way} AWS's" if abs(ahead) > _SHOWN_FROM else ""
+
+
+def denied_action(words: str) -> str:
+    """The action that AWS names as denied, '' where it names none: a call may need more than its own."""
+    found = re.search(r"not authorized to perform: ([\w-]+:\w+)", words)
+    return found[1] if found else ""
+
+
+def what_to_do(error: ClientError, caller: Caller) -> str:
+    """What a person can do about a refusal, by its code."""
+    said = error.response.get("Error", {})
+    code, operation = str(said.get("Code", "")), error.operation_name
+    if code in DENIED:
+        action = denied_action(str(said.get("Message", ""))) or operation
+        return f"ask for the permission to call {action} (docs/permissions.md has the whole policy); then {_AGAIN}"
+    return _about_credentials(code, error, caller) or _about_things(code)
+
+
+def _about_credentials(code: str, error: ClientError, caller: Caller) -> str:
+    of = f" of {caller.source}" if str(caller.source) else ""
+    if code in _CLOCK:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        wrong = "this computer's clock is wrong" if code == "RequestTimeTooSkewed" else ""
+        if words := clock_words(headers) or wrong:
+            return f"{words}: set it (timedatectl set-ntp true), then {_AGAIN}"
+    if code in NOT_ENABLED or (code in UNKNOWN and caller.known_in):
+        known = f"{caller.known_in} takes the credentials; " if caller.known_in else ""
+        enable = f"aws account enable-region --region-name {caller.region}" if caller.region else "enable it"
+        return f"{known}the region, or the service there, is not enabled for this account: {enable}"
+    if code in _HELD_BACK:
+        return "AWS holds this account back: the AWS console, or AWS Support, says what is missing"
+    if code in _ENDED:
+        return f"the credentials{of} have expired, renew them: {caller.source.renew}; then {_AGAIN}"
+    if code in _CLOCK or code in UNKNOWN:
+        return f"the credentials{of} are wrong or have expired, renew them: {caller.source.renew}; then {_AGAIN}"
+    return ""
+
+
+_TODO = {
+    "400": "AWS does not say why; most often the credentials have expired: renew them, then run this again",  # to HEAD
+    "InsufficientInstanceCapacity": "AWS has no such machine free in this zone now: try again later, or another "
+    "MASTER_SIZE or NODE_SIZE",
+    "OperationAborted": "S3 is still letting go of that name, which can take an hour: try again later, or set "
+    "AWS_S3_BUCKET",
+    "OperationNotPermitted": "somebody protected it: aws ec2 modify-instance-attribute --no-disable-api-termination "
+    f"--instance-id takes that off; then {_AGAIN}",
+}
+
+
+def _about_things(code: str) -> str:
+    if code.endswith((".Duplicate", ".AlreadyExistsException")):
+        return "one of that name is there without the cluster's tags: give it its tags back, or remove it"
+    if "LimitExceeded" in code or code == "TooManyBuckets" or code.endswith("QuotaExceeded"):
+        return "raise this quota in Service Quotas, or remove what is not needed; then run the same command again"
+    if "NotFound" in code or code.startswith("NoSuch"):
+        return "what was there is gone, by a kube_down.py that runs perhaps: run the same command again after it"
+    return _TODO.get(code, f"mend that, then {_AGAIN}")
