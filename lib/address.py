@@ -20,7 +20,7 @@ def find_address(aws: Aws, config: Config) -> AddressTypeDef | None:
     name = config.master_name
     describe = functools.partial(_describe, aws)
     found = find_ours("elastic IP", describe, config.cluster_id, _id, name=name, role=name)
-    return one("elastic IP", found, lambda a: a["PublicIp"], claimed=aws.claimed)
+    return one("elastic IP", found, lambda a: f"{_id(a)} {a['PublicIp']}", claimed=aws.claimed)
 
 
 def tagged_addresses(aws: Aws, config: Config) -> list[AddressTypeDef]:

@@ -175,15 +175,18 @@ def one(
     id_of: Callable[[T], str],
     *,
     hint: str = "",
-    claimed: Callable[[str], str] = lambda _: "",
+    claimed: Callable[[str, Sequence[str]], str] = lambda *_: "",
 ) -> T | None:
-    """None or the one of `found`. Raises Ambiguous, with their ids, for two of which `claimed(what)` names neither."""
+    """None or the one of `found`. Raises Ambiguous, with their ids, for two of which `claimed` says that neither is it.
+
+    `claimed` is told what it is and their ids.
+    """
     if len(found) > 1:
-        first = claimed(what)
-        for item in found:
-            if id_of(item) == first:
-                return item
-        raise Ambiguous(what, [id_of(item) for item in found], hint=hint or _TWO)
+        ids = [id_of(item) for item in found]
+        first = claimed(what, ids)
+        if not first:
+            raise Ambiguous(what, ids, hint=hint or _TWO)
+        return found[ids.index(first)]
     return found[0] if found else None
 
 
@@ -240,6 +243,7 @@ class Aws:
         self.retries = 0
         self.claims: Claiming | None = None  # once the bucket is there
         self._sole: list[Callable[[], object]] = []
+        self._warned: set[str] = set()
         self.account = self.partition = self.user = ""
         self._credentials = credentials
         self._core = credentials.session
@@ -497,9 +501,17 @@ class Aws:
             self.made.remove(made)
         return first
 
-    def claimed(self, kind: str) -> str:
-        """The id that was claimed of a kind, '' for none, or before the bucket is known."""
-        return self.claims.claimed(kind) if self.claims else ""
+    def claimed(self, kind: str, ids: Sequence[str]) -> str:
+        """Which of several counts, since it was claimed; '' for none of them, or before the bucket is known."""
+        first = self.claims.claimed(kind) if self.claims else ""
+        counts = next((each for each in ids if first and first in each.split()), "")
+        if counts and (words := " and ".join(ids)) not in self._warned:
+            self._warned.add(words)
+            self.console.warn(
+                f"there must be one {kind}, but there are {len(ids)}: {words}; {counts} counts, which was claimed first; "
+                "where no other run is at work, remove what does not"
+            )
+        return counts
 
     def look_again(self) -> None:
         """Look once more for what another run can have made beside ours. Raises Ambiguous, with both ids."""
