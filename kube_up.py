@@ -58,7 +58,10 @@ try:
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise
-    sys.exit(f"the Python package {missing.name} is not installed: python3 -m pip install -r requirements.txt")
+    sys.exit(
+        f"the Python package {missing.name} is not installed: python3 -m venv .venv && "
+        ".venv/bin/python3 -m pip install -r requirements.txt, then . .venv/bin/activate"
+    )
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Master:
     instance_id: str
     public_ip: str
     runs: bool
+    interface_id: str
     template_id: str = ""
 
 
@@ -138,7 +142,14 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
 
     step("Alarms")
     alarms.ensure_alarms(aws, p.config, the_master.instance_id)
-    selfheal.ensure_schedule(aws, p.config, the_master.template_id)
+    selfheal.ensure_schedule(
+        aws,
+        p.config,
+        the_master.template_id,
+        interface_id=the_master.interface_id,
+        subnet_id=network.subnet_id,
+        group_id=network.master_group,
+    )
 
     step("kubeconfig")
     server = api.server_url(p.config, the_master.public_ip)
@@ -232,7 +243,7 @@ def ensure_master(
     instance_id, runs = master.ensure_master(
         aws, config, data=data, has=has, no_snapshots=no_snapshots, new_disk=new_disk
     )
-    return Master(instance_id, public_ip, runs, template_id)
+    return Master(instance_id, public_ip, runs, interface_id=interface_id, template_id=template_id)
 
 
 def existing_master(aws: Aws, p: Plan) -> Master:
@@ -243,7 +254,9 @@ def existing_master(aws: Aws, p: Plan) -> Master:
     attached = found.get("Attachment", {}).get("InstanceId", "")
     if not attached:
         raise master.no_instance(p.config)
-    return Master(attached, found.get("Association", {}).get("PublicIp", ""), runs=False)
+    return Master(
+        attached, found.get("Association", {}).get("PublicIp", ""), runs=False, interface_id=found["NetworkInterfaceId"]
+    )
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time, ends: bool = False) -> int:

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from lib import filters
+from lib import filters, proxies
 from lib.credentials import Credentials
 from lib.credentials import explain as explain_credentials
 from lib.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
@@ -230,8 +230,10 @@ class Aws:
         waits: Waits,
         dry_run: bool = False,
         log: RunLog | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.region = region
+        self._environ = environ or {}  # for the proxy's variables alone
         self._log = log
         self.console = console
         self.clock = clock
@@ -422,6 +424,14 @@ class Aws:
             return ""
         return other
 
+    def proxy(self, server: str, proxy_url: str = "") -> proxies.Proxy | None:
+        """The proxy that a server is asked through, by kubeconfig's `proxy_url` or the environment; None for none."""
+        return proxies.find(server, self._environ, proxy_url=proxy_url)
+
+    def unusable_proxy(self, server: str, proxy_url: str = "") -> str:
+        """The kind of a proxy that is set for the server and cannot be used, '' where there is none such."""
+        return proxies.unusable(server, self._environ, proxy_url=proxy_url)
+
     @property
     def caller(self) -> Caller:
         """Who asks, for words about a refusal."""
@@ -508,8 +518,8 @@ class Aws:
         if counts and (words := " and ".join(ids)) not in self._warned:
             self._warned.add(words)
             self.console.warn(
-                f"there must be one {kind}, but there are {len(ids)}: {words}; {counts} counts, which was claimed first; "
-                "where no other run is at work, remove what does not"
+                f"there must be one {kind}, but there are {len(ids)}: {words}; {counts} was claimed first and counts; "
+                "remove the rest, where no other run is at work"
             )
         return counts
 

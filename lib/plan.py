@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.bucket import Bucket
 
+_NFT_BROKEN = ("1.36.0", "1.36.1", "1.36.2")
 _IMAGES = ("AWS_IMAGE", "KUBE_NODE_IMAGE")
 
 
@@ -174,6 +175,11 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
         f"cluster {config.cluster_id}: Kubernetes {f'{was} → {now}' if was not in ('', now) else now}, "
         f"{config.num_nodes} minion{'s' if config.num_nodes != 1 else ''} in {config.kube_aws_zone}"
     )
+    if config.kubernetes_version in _NFT_BROKEN:
+        aws.console.warn(
+            f"KUBERNETES_VERSION: kube-proxy of {config.kubernetes_version} fails where a host's own nft, from 1.1.3 "
+            "on, has made sets (kubernetes 136786, 140405): give 1.36.3 or later"
+        )
     remembered = [name for name in layers.defaults if layers.source(name) == "remembered"]
     chosen = [name for name in layers.defaults if layers.source(name) in ("environment", "KUBE_CONFIG_FILE")]
     if remembered:
@@ -212,6 +218,7 @@ def iam_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
         "MASTER_NAME": config.master_name,
         "DISK": disk_name(config),
         "BROUGHT_ROUTE_TABLE": brought_route_table(aws, config),
+        "BROUGHT_VPC": config.vpc_id or "none",
     }
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from lib.aws import FAILURES, error_code
 from lib.permissions import statements
 
@@ -22,10 +24,10 @@ _FEW = 6
 
 def tell(aws: Aws, config: Config, *, bucket: str) -> None:
     """Warn of the actions that the simulation denies; say so when it cannot be asked. Changes nothing."""
-    principal = simulated(aws.user)
-    if not principal:
+    if aws.user.endswith(":root"):
         return  # the account's root user may do everything
     try:
+        principal = _principal(aws)
         denied = sorted(set(_denied(aws, config, principal, bucket)))
     except FAILURES as error:
         why = error_code(error) or "no answer"
@@ -39,12 +41,20 @@ def tell(aws: Aws, config: Config, *, bucket: str) -> None:
         )
 
 
-def simulated(user: str) -> str:
-    """The ARN whose policies are asked for: of an assumed role the role itself; '' for the root user."""
-    role = re.fullmatch(r"arn:([\w-]+):sts::(\d+):assumed-role/([^/]+)/.*", user)
-    if role:
+def _principal(aws: Aws) -> str:
+    """The ARN whose policies are asked for: of an assumed role the role itself.
+
+    An assumed role's ARN lacks the role's path, which those of IAM Identity Center (SSO) have; IAM tells it. Where it
+    may not be asked, the role is taken for one without a path.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    """
+    role = re.fullmatch(r"arn:([\w-]+):sts::(\d+):assumed-role/([^/]+)/.*", aws.user)
+    if not role:
+        return aws.user
+    try:
+        return str(aws.iam.get_role(RoleName=role[3])["Role"]["Arn"])
+    except ClientError:
         return f"arn:{role[1]}:iam::{role[2]}:role/{role[3]}"
-    return "" if user.endswith(":root") else user
 
 
 def _denied(aws: Aws, config: Config, principal: str, bucket: str) -> Iterator[str]:

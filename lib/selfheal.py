@@ -70,8 +70,14 @@ def forget(aws: Aws, config: Config, remembered: Mapping[str, str]) -> None:
         _remove_schedule(aws, config)
 
 
-def ensure_schedule(aws: Aws, config: Config, template_id: str) -> None:
-    """Have the master's template launched every few minutes. Nothing without a template."""
+def ensure_schedule(
+    aws: Aws, config: Config, template_id: str, *, interface_id: str, subnet_id: str, group_id: str
+) -> None:
+    """Have the master's template launched every few minutes. Nothing without a template.
+
+    The schedule's role may use the interface, its subnet and its group by id: no document says whether EC2 takes the
+    two, which the template names by its interface alone, for what the template names (ec2:IsLaunchTemplateResource).
+    """
     if not template_id:
         return
     values = {
@@ -83,6 +89,9 @@ def ensure_schedule(aws: Aws, config: Config, template_id: str) -> None:
         "GROUP": config.healer_name,
         "TEMPLATE": template_id,
         "MASTER_ROLE": config.master_role,
+        "INTERFACE": interface_id,
+        "SUBNET": subnet_id,
+        "SECURITY_GROUP": group_id,
     }
     iam.ensure_role(
         aws,

@@ -16,7 +16,8 @@ from helpers import answer_with, must, refused_untouched
 
 from sandbox import images
 from sandbox.answers import simulated
-from sandbox.calls import Answer, Call, result_answer
+from sandbox.calls import Answer, Call, Refusal, result_answer
+from sandbox.faults import refuse
 
 ASKED = {"pricing:GetProducts", "service-quotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"}
 PRICES = {"t3.medium": "0.0416", "t3.small": "0.0208", "gp3": "0.08", "VPCPublicIPv4Address": "0.005"}
@@ -161,6 +162,52 @@ def test_what_the_simulation_denies_is_named(sandbox: Box) -> None:
 def test_that_permissions_were_not_checked_is_said(sandbox: Box) -> None:
     answer_with(sandbox, "iam:SimulatePrincipalPolicy", "AccessDenied", "no", status=403)
     assert "permissions were not checked beforehand (SimulatePrincipalPolicy: AccessDenied)" in must(sandbox.up()).out
+
+
+def as_role(box: Box, name: str, *, path: str = "/") -> set[str]:
+    """Let the caller have assumed a role, whose ARN in STS has no path; returns whom a simulation is asked for."""
+    asked: set[str] = set()
+    service = {"Effect": "Allow", "Principal": {"Service": "sso.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trust = {"Version": "2012-10-17", "Statement": [service]}
+    box.client("iam").create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=json.dumps(trust))
+
+    def before(call: Call) -> Answer | None:
+        if call.operation == "SimulatePrincipalPolicy":
+            asked.add(call.params["PolicySourceArn"])
+        if call.operation != "GetCallerIdentity":
+            return None
+        arn = f"arn:aws:sts::123456789012:assumed-role/{name}/alice@example.com"
+        return result_answer(call, {"UserId": "AROA:alice", "Account": "123456789012", "Arn": arn})
+
+    box.aws.hooks.before.append(before)
+    return asked
+
+
+def test_the_simulation_is_asked_for_a_role_with_a_path(sandbox: Box) -> None:
+    """Every role of IAM Identity Center (SSO) has one."""
+    name = "AWSReservedSSO_Admin_0123456789abcdef"
+    path = "/aws-reserved/sso.amazonaws.com/eu-west-1/"
+    asked = as_role(sandbox, name, path=path)
+    assert "were not checked" not in must(sandbox.up()).out
+    assert asked == {f"arn:aws:iam::123456789012:role{path}{name}"}
+
+
+def refuse_own_role(box: Box) -> None:
+    """Whoever may do all that docs/permissions.md had before it named GetRole of any role."""
+
+    def before(call: Call) -> Answer | None:
+        if call.operation == "GetRole" and call.params["RoleName"] == "deployer":
+            return refuse(call, "denied", Refusal("AccessDenied", "no", 403))
+        return None
+
+    box.aws.hooks.before.append(before)
+
+
+def test_a_role_that_may_not_look_at_itself_is_taken_for_one_without_a_path(sandbox: Box) -> None:
+    asked = as_role(sandbox, "deployer")
+    refuse_own_role(sandbox)
+    assert "were not checked" not in must(sandbox.up()).out
+    assert asked == {"arn:aws:iam::123456789012:role/deployer"}
 
 
 # --- when

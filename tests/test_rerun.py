@@ -704,7 +704,7 @@ def test_of_two_the_one_that_this_cluster_claimed_counts_and_both_are_named(
     extra = second(finished)
     result = must(finished.up())
     assert result.changing == []
-    warning = only(line for line in result.err.splitlines() if "claimed first" in line)
+    warning = only(line for line in result.err.splitlines() if "was claimed first" in line)
     assert f"{only(first)}" in warning.split("; ")[1]
     assert extra in warning
 

@@ -226,6 +226,9 @@ OTHERS = {"aws:ResourceTag/kubernetes.io/cluster/kube2": "owned", "aws:ResourceT
 DISK = {"aws:ResourceTag/Name": "kube-master-pd"}
 TAGGED = {"aws:ResourceTag/KubernetesCluster": "kube"}
 CLAIM = {"aws:ResourceTag/kubernetes.io/created-for/pvc/name": "data"}
+ASKED = {"aws:RequestTag/kubernetes.io/cluster/kube": "owned"}
+MADE_VOLUME = {"ec2:CreateAction": "CreateVolume"}
+MADE_LB = {"elasticloadbalancing:CreateAction": "CreateLoadBalancer"}
 DRIVER = {"aws:ResourceTag/ebs.csi.aws.com/cluster": "true"}
 DISK_ACTIONS = ("Attach", "Detach", "Modify", "Delete")
 ASG = f"arn:aws:autoscaling:{REGION}:123456789012:autoScalingGroup:x:autoScalingGroupName/y"
@@ -257,6 +260,10 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:DescribeInstances", "*", {}, True),
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", TAGGED, True),
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", OTHERS, False),
+    ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "SourceDestCheck"}, True),
+    ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "sourceDestCheck"}, True),
+    ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "disableApiTermination"}, False),
+    ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "userData"}, False),
     ("iam:PassRole", "arn:aws:iam::123456789012:role/kubernetes-master-kube-kubernetes-vpc-us-west-2", {}, False),
     ("iam:PutRolePolicy", "arn:aws:iam::123456789012:role/kubernetes-master-kube-kubernetes-vpc-us-west-2", {}, False),
     ("sts:AssumeRole", "arn:aws:iam::123456789012:role/admin", {}, False),
@@ -284,6 +291,17 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube2": "owned"}, False),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {}, False),
     ("ec2:CreateTags", f"{EC2}:volume/vol-1", {"ec2:CreateAction": "CreateVolume"}, True),
+    (
+        "ec2:CreateTags",
+        f"{EC2}:volume/vol-1",
+        {**MADE_VOLUME, **ASKED, "aws:RequestTag/KubernetesCluster": "kube"},
+        True,
+    ),
+    # else it could be taken for another cluster's etcd, which is found by these names
+    ("ec2:CreateTags", f"{EC2}:volume/vol-1", {**MADE_VOLUME, **ASKED, "aws:RequestTag/KubernetesCluster": "b"}, False),
+    ("ec2:CreateTags", f"{EC2}:volume/vol-1", {**MADE_VOLUME, **ASKED, "aws:RequestTag/Name": "b-master-pd"}, False),
+    ("ec2:CreateTags", f"{EC2}:volume/vol-1", {**MADE_VOLUME, **ASKED, "aws:RequestTag/Role": "b-master"}, False),
+    ("ec2:CreateTags", f"{EC2}:volume/vol-1", {**MADE_VOLUME, **ASKED, "aws:RequestTag/Name": "kube-dynamic-1"}, True),
     ("ec2:CreateTags", f"{EC2}:volume/vol-1", {}, False),  # else it could make any disk its own
     ("ec2:CreateTags", f"{EC2}:instance/i-1", {"ec2:CreateAction": "RunInstances"}, False),
     ("ec2:DeleteTags", f"{EC2}:volume/vol-1", OWNED, False),
@@ -301,12 +319,22 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:CreateRoute", f"{EC2}:route-table/rtb-1", {}, False),
     ("ec2:DeleteSecurityGroup", f"{EC2}:security-group/sg-1", TAGGED, True),
     ("ec2:DeleteSecurityGroup", f"{EC2}:security-group/sg-1", OTHERS, False),
+    ("ec2:CreateSecurityGroup", f"{EC2}:security-group/*", ASKED, True),
+    ("ec2:CreateSecurityGroup", f"{EC2}:vpc/vpc-1", TAGGED, True),
+    ("ec2:CreateSecurityGroup", f"{EC2}:vpc/vpc-1", OTHERS, False),
+    ("ec2:CreateSecurityGroup", f"{EC2}:vpc/vpc-1", {}, False),
     ("ec2:DeleteVpc", f"{EC2}:vpc/vpc-1", TAGGED, False),
     ("ec2:ReleaseAddress", f"{EC2}:elastic-ip/eipalloc-1", TAGGED, False),
     # load balancers and groups
     ("elasticloadbalancing:DeleteLoadBalancer", LB, OWNED, True),
     ("elasticloadbalancing:DeleteLoadBalancer", LB, OTHERS, False),
     ("elasticloadbalancing:AddTags", LB, {}, False),
+    ("elasticloadbalancing:AddTags", LB, ASKED, False),  # else it could make any load balancer its own
+    ("elasticloadbalancing:AddTags", LB, {**ASKED, **MADE_LB}, True),
+    ("elasticloadbalancing:AddTags", LB, {**OWNED, "aws:RequestTag/team": "x"}, True),
+    ("elasticloadbalancing:AddTags", LB, {**OWNED, "aws:RequestTag/KubernetesCluster": "kube2"}, False),
+    ("elasticloadbalancing:CreateLoadBalancer", LB, ASKED, True),
+    ("elasticloadbalancing:CreateLoadBalancer", LB, {}, False),
     ("autoscaling:SetDesiredCapacity", ASG, TAGGED, True),
     ("autoscaling:SetDesiredCapacity", ASG, OTHERS, False),
     ("autoscaling:UpdateAutoScalingGroup", ASG, TAGGED, False),
@@ -350,13 +378,16 @@ def test_the_minions_role_may_do_none_of_it(kube: Kube) -> None:
     assert not [row for row in MASTER_MAY if may(policy, row[0], row[1].replace("BUCKET", bucket_of(kube)), row[2])]
 
 
+KEY = "s3:ExistingObjectTag/x"
+
+
 def test_the_evaluator_knows_what_a_policy_says() -> None:
     allow = {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::b/p/*"}
     assert may({"Statement": [allow]}, "S3:GETObject", "arn:aws:s3:::b/p/x")
     assert not may({"Statement": [allow]}, "s3:GetObject", "arn:aws:s3:::b/p2/x")
-    deny = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"StringLike": {"aws:x": "a?c*"}}}
-    assert not may({"Statement": [allow, deny]}, "s3:GetObject", "arn:aws:s3:::b/p/x", {"AWS:X": "abcd"})
-    assert may({"Statement": [allow, deny]}, "s3:GetObject", "arn:aws:s3:::b/p/x", {"aws:x": "ab"})
+    deny = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"StringLike": {KEY: "a?c*"}}}
+    assert not may({"Statement": [allow, deny]}, "s3:GetObject", "arn:aws:s3:::b/p/x", {KEY.upper(): "abcd"})
+    assert may({"Statement": [allow, deny]}, "s3:GetObject", "arn:aws:s3:::b/p/x", {KEY: "ab"})
     with pytest.raises(NotImplementedError):
         may({"Statement": [{**allow, "NotResource": "x"}]}, "s3:GetObject", "arn:aws:s3:::b/p/x")
     with pytest.raises(NotImplementedError):

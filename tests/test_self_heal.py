@@ -273,6 +273,13 @@ def test_the_role_may_launch_that_template_and_pass_that_role(healing: Box) -> N
     assert may(policy(healing), "ec2:RunInstances", instance, ours)
     assert not may(policy(healing), "ec2:RunInstances", instance, {**ours, "ec2:IsLaunchTemplateResource": "false"})
     assert not may(policy(healing), "ec2:RunInstances", instance, {})
+    interface, at = only((n, it) for n, it in part(healing, "interfaces").items() if it["address"] == "172.20.0.9")
+    by_id = {"ec2:LaunchTemplate": ours["ec2:LaunchTemplate"]}  # whether AWS takes these for the template's, none says
+    for kind, name in (("network-interface", interface), ("subnet", at["subnet"]), ("security-group", at["groups"][0])):
+        arn = f"arn:aws:ec2:{REGION}:123456789012:{kind}/"
+        assert may(policy(healing), "ec2:RunInstances", arn + name, by_id)
+        assert not may(policy(healing), "ec2:RunInstances", arn + name, {})
+        assert not may(policy(healing), "ec2:RunInstances", f"{arn}other", by_id)
     to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
     assert may(policy(healing), "iam:PassRole", f"arn:aws:iam::123456789012:role/{MASTER_ROLE}", to_ec2)
     assert not may(policy(healing), "iam:PassRole", "arn:aws:iam::123456789012:role/admin", to_ec2)
