@@ -150,7 +150,7 @@ def _is_taken(error: BaseException) -> bool:
     return code.endswith(".Duplicate") or "AlreadyExists" in code or code in TAKEN
 
 
-def _is_lost(error: BaseException) -> bool:
+def is_lost(error: BaseException) -> bool:
     """Whether the call may have been done although no good answer came."""
     if isinstance(error, ClientError):
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -618,8 +618,8 @@ class Aws:
                 if removal and is_not_found(error):
                     return ""
                 late = bool(self.made) and not removal and is_not_found(error)
-                again = _is_lost(error) or late or retry_if(error)
-                found = self._look(look) if look and (_is_lost(error) or _is_taken(error)) else None
+                again = is_lost(error) or late or retry_if(error)
+                found = self._look(look) if look and (is_lost(error) or _is_taken(error)) else None
                 if found:
                     self.retries += 1
                     return found
@@ -708,7 +708,7 @@ def refusal(error: BaseException, words: str = "", caller: Caller | None = None)
         resource=words,
         code=code,
         words=text.split(" Encoded authorization failure message:")[0],
-        hint=BUSY if code in THROTTLED or _is_lost(error) else what_to_do(error, caller or Caller()),
+        hint=BUSY if code in THROTTLED or is_lost(error) else what_to_do(error, caller or Caller()),
     )
 
 

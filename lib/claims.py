@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from lib.aws import error_code
+from lib.aws import BUSY, LOST, backoff, error_code, is_lost
+from lib.errors import KubeError
 
 if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.bucket import Bucket
 
 FOLDER = "claims/"
+_ATTEMPTS = 8
 _YOUNG = 60.0  # seconds after which what was claimed shows, if it is there at all
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what was claimed a moment ago
 
@@ -35,13 +37,16 @@ class Claims:
 
     def claim(self, kind: str, made: str, is_there: Callable[[str], bool]) -> str:
         """The id that counts of a kind: `made`, or what another run has claimed before and `is_there` still."""
-        while not self._put(kind, made, IfNoneMatch="*"):
+        for attempt in range(1, _ATTEMPTS + 1):
+            if self._put(kind, made, last=attempt == _ATTEMPTS, IfNoneMatch="*"):
+                return made
             first, etag, young = self._read(kind)
             if first == made or (first and self._is_there(first, is_there, young=young)):
                 return first
-            if first and self._put(kind, made, IfMatch=etag):
-                break
-        return made
+            if first and self._put(kind, made, last=attempt == _ATTEMPTS, IfMatch=etag):
+                return made
+            self._aws.clock.sleep(backoff(attempt))
+        raise KubeError(f"the claim of {made} could not be put into {self._bucket.name}", hint=BUSY)
 
     def _is_there(self, first: str, is_there: Callable[[str], bool], *, young: bool) -> bool:
         for pause in _LOOKS if young else _LOOKS[:1]:
@@ -50,8 +55,11 @@ class Claims:
                 return True
         return False
 
-    def _put(self, kind: str, made: str, **condition: str) -> bool:
-        """Whether it was put: S3 decides, by the condition. A lost answer is as good as another's claim: it is read."""
+    def _put(self, kind: str, made: str, *, last: bool, **condition: str) -> bool:
+        """Whether it was put: S3 decides, by the condition. Where the answer is lost, what is there tells.
+
+        Raises what AWS or the network says where this is the `last` attempt.
+        """
         try:
             self._aws.s3(self._bucket.region).put_object(
                 Bucket=self._bucket.name,
@@ -61,9 +69,11 @@ class Claims:
                 ExpectedBucketOwner=self._bucket.owner,
                 **condition,  # type: ignore[arg-type]
             )
-        except ClientError as error:
-            if error_code(error) not in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
+        except (ClientError, *LOST) as error:
+            decided = error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+            if not decided and (last or not is_lost(error)):
                 raise
+            self._aws.retries += not decided
             return False
         return True
 
