@@ -86,6 +86,7 @@ def test_what_is_not_there_is_not_found(sandbox: Box, registry: str) -> None:
         assert get(registry, path, token)[0] == 404
 
 
+@pytest.mark.parametrize("host", [sites.DEBIAN, sites.DEBIAN_IN_AWS])
 @pytest.mark.parametrize(
     ("script", "wanted"),
     [
@@ -99,10 +100,10 @@ def test_what_is_not_there_is_not_found(sandbox: Box, registry: str) -> None:
     ids=["there", "not there", "no mirror"],
 )
 def test_debians_mirror_is_what_this_computers_apt_reaches(
-    registry: str, monkeypatch: pytest.MonkeyPatch, script: str, wanted: tuple[int, bytes]
+    host: str, registry: str, monkeypatch: pytest.MonkeyPatch, script: str, wanted: tuple[int, bytes]
 ) -> None:
     monkeypatch.setattr(sites, "APT_HELPER", ("sh", "-c", script, "apt-helper"))
-    request = urllib.request.Request(f"{registry}/debian/dists/trixie/InRelease", headers={"Host": sites.DEBIAN})
+    request = urllib.request.Request(f"{registry}/debian/dists/trixie/InRelease", headers={"Host": host})
     try:
         with urllib.request.urlopen(request) as answer:
             status, body = answer.status, answer.read()

@@ -19,7 +19,8 @@ from sandbox.machines.servers import Handler
 # Hosts of S3 with the bucket's name in front.
 VIRTUAL = re.compile(r"^(?P<bucket>.+)\.(?P<host>s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?)$")
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length", "date", "server")
-DEBIAN = "deb.debian.org"  # where the image's apt asks
+DEBIAN = "deb.debian.org"
+DEBIAN_IN_AWS = "cdn-aws.deb.debian.org"  # where apt asks once cloud-init has run (debian/files: 01_debian_cloud.cfg)
 APT_HELPER = ("/usr/lib/apt/apt-helper",)
 FROM = "X-Sandbox-Instance"  # tells calls of machines from the command's
 
@@ -40,7 +41,7 @@ class Sites(Handler):
             self.reply(*self.repositories.answer(host, self.path, self.headers.get("Authorization", "")))
         elif host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
             self._forward(*endpoint(host, self.path), self.aws, self.who(self.client_address[0]))
-        elif host == DEBIAN:
+        elif host in (DEBIAN, DEBIAN_IN_AWS):
             self._from_debian()
         elif host == "registry.k8s.io" and self.registry is None:
             self.reply(503, b"the sandbox has this image with --pull only, or not at all\n")
