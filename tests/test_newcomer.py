@@ -276,9 +276,6 @@ def _failing(box: Box, step: str, *, role: str, earlier: int = 0) -> Iterator[No
             if any((tag["key"], tag["value"]) == ("Role", f"{ID}-{role}") for tag in instance.get_tags()):
                 lines = [f"kube-bootstrap: step {step.format(ms=number)}" for number in range(times)]
                 box.aws.world.state.consoles[instance.id] = [*lines, "kube-bootstrap: step 1/6 settings: ok"]
-                    *lines,
-                    "kube-bootstrap: step 1/6 settings: ok",
-                ]  # at it again
 
     box.aws.world.delays = Delays(host=10**6)
     box.aws.on_tick.append(speak)
