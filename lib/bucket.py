@@ -61,6 +61,10 @@ class Bucket:
         """The object's whole key."""
         return self.prefix + name
 
+    def url(self, name: str) -> str:
+        """The object as a person types it: s3://<bucket>/<key>"""
+        return f"s3://{self.name}/{self.key(name)}"
+
 
 def default_name(aws: Aws, config: Config) -> str:
     """kubernetes-staging-<md5 of account, region, cluster id>: the same on every machine with this account's rights."""
