@@ -1,8 +1,8 @@
 """What Debian publishes of its image for EC2: the packages, and the programs on the PATH that these bring.
 
 `packages`, `programs` and `kernels` beside this file are that data, `ubuntu` and `ubuntu-kernel` what is known of
-Ubuntu's image, `called` and `modules` the programs and the kernel's modules that what runs on a node needs: each with its
-source, its date and how to renew it. `files/` are the settings that Debian's recipe adds, each at its own place.
+Ubuntu's image, `called` and `modules` the programs and the kernel's modules that what runs on a node needs: each with
+its source, its date and how to renew it. `files/` are the settings that Debian's recipe adds, each at its own place.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ HEADER = """\
 """
 
 KERNELS = """\
-# What Debian's kernels for the cloud have: below net, in places that a node uses, of file systems and of veth, each module
-# by its place and one letter for each kernel in the order of the lines `kernel`: m a module, y built in, - neither.
+# What Debian's kernels for the cloud have of network and file systems, as far as a node may use it: each module by its
+# place and one letter for each kernel in the order of the lines `kernel`: m a module, y built in, - neither.
 # They are what linux-image-cloud-amd64 and -arm64 of Debian 12, 13 and 14 (testing) depend on. {date}.
 # To renew: for each suite and architecture, from an apt configuration of that suite, apt-get download the package that
 # linux-image-cloud-ARCH depends on (since Debian 14 its linux-modules-* and linux-base-*), then
@@ -36,7 +36,9 @@ KERNELS = """\
 
 """
 # Where what a node needs may stand.
-PLACES = re.compile(r"(net/(802|bridge|ipv4|ipv6|llc|netfilter)|fs/(ext4|nfs|nfs_common|overlayfs|xfs))/|drivers/net/veth")
+PLACES = re.compile(
+    r"(net/(802|bridge|ipv4|ipv6|llc|netfilter)|fs/(ext4|nfs|nfs_common|overlayfs|xfs))/|drivers/net/veth"
+)
 MODULE = re.compile(r"\./(?:usr/)?lib/modules/[^/]+/kernel/(?P<place>\S+)\.ko(?:\.\w+)?")
 
 
