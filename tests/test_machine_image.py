@@ -100,7 +100,7 @@ def test_every_module_of_the_kernel_that_a_node_needs_is_in_both_images() -> Non
 
 
 def test_the_bootstrap_asks_the_kernel_for_every_module_that_a_node_needs(tmp_path: Path) -> None:
-    """One that it lacks is named on the console; a kernel without a folder of modules, as in a container, cannot tell."""
+    """One that it lacks is named on the console; a kernel without a folder of modules cannot tell."""
     folder = tmp_path / "lib/modules/7.0"
     folder.mkdir(parents=True)
     stubs = """put() { cat >/dev/null; }; uname() { echo 7.0; }; grep() { :; }
