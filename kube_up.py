@@ -52,7 +52,8 @@ try:
         userdata,
         vpc,
     )
-    from lib.aws import Aws, Clock
+    from lib.aws import Aws
+    from lib.clock import Clock
     from lib.config import Layers
     from lib.plan import Plan
 except ModuleNotFoundError as missing:
