@@ -68,6 +68,7 @@ class Layers:
     file: Mapping[str, str]
     defaults: Mapping[str, str]
     remembered: Mapping[str, str] = field(default_factory=dict)
+    zone_from: str = ""  # what names the region of the default zone, where something does
 
     def with_remembered(self, values: Mapping[str, str]) -> Layers:
         """The same layers with what is remembered of the cluster; names that never are remembered are left out."""
@@ -78,9 +79,10 @@ class Layers:
         """The same layers as if nothing were remembered of one option."""
         return replace(self, remembered={key: text for key, text in self.remembered.items() if key != name})
 
-    def in_region(self, region: str) -> Layers:
-        """The same layers with the default zone in a region: its first, as config-default.env's is of us-west-2."""
-        return replace(self, defaults={**self.defaults, "KUBE_AWS_ZONE": f"{region}a"}) if region else self
+    def in_region(self, region: str, *, where: str) -> Layers:
+        """The same layers with the default zone in a region that `where` names: its first, as us-west-2a is."""
+        defaults = {**self.defaults, "KUBE_AWS_ZONE": f"{region}a"}
+        return replace(self, defaults=defaults, zone_from=where)
 
     def source(self, name: str) -> Source:
         """The layer that an option's value comes from."""

@@ -171,7 +171,9 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
 
 def _in_region(layers: Layers, region: str, where: str) -> Layers:
     """The layers with the default zone in the region that is set, if one is. SettingError for what is no region."""
-    return layers.in_region(rules.region(where, region)) if region and not layers.asked("KUBE_AWS_ZONE") else layers
+    if not region or layers.asked("KUBE_AWS_ZONE"):
+        return layers
+    return layers.in_region(rules.region(where, region), where=where)
 
 
 def _tell_region(console: Console, layers: Layers, config: Config, region: str, where: str) -> None:
