@@ -21,7 +21,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib import limits, rules, sizes, tags
-from lib.errors import SettingError
+from lib.errors import SettingError, raise_all
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "config-default.env"
 
@@ -523,12 +523,18 @@ _COMPUTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def resolve(layers: Layers, *, check: bool = True) -> Config:
-    """The settings of a run, checked as far as that needs no call to AWS. SettingError for the first that is wrong.
+    """The settings of a run, checked as far as that needs no call to AWS. SettingError for all that are wrong.
 
     Without `check` each value is right, but they may not fit together: enough to look for what is remembered, which may
     be what one of them needs.
     """
-    values = {name: _parse(name, layers.value(name)) for name in RULES if layers.value(name) or name not in _COMPUTED}
+    values, wrong = dict[str, Any](), list[SettingError]()
+    for name in (each for each in RULES if layers.value(each) or each not in _COMPUTED):
+        try:
+            values[name] = _parse(name, layers.value(name))
+        except SettingError as error:
+            wrong.append(error)
+    raise_all(wrong)
     for name, compute in _COMPUTED.items():
         if name not in values:
             text = compute(values)
@@ -551,9 +557,11 @@ def resolve_whatever(layers: Layers) -> tuple[Layers, Config]:
         try:
             return layers, resolve(layers, check=False)
         except SettingError as wrong:
-            if wrong.variable not in layers.remembered:
+            found = [each.variable for each in (wrong, *wrong.others) if each.variable in layers.remembered]
+            if not found:
                 raise
-            layers = layers.without_remembered(wrong.variable)
+            for name in found:
+                layers = layers.without_remembered(name)
 
 
 def _parse(name: str, text: str) -> Any:

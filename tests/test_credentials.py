@@ -30,7 +30,7 @@ from conftest import Box, Result
 from helpers import answer_with, must, refused, refused_untouched
 
 from lib.config import read_layers
-from lib.options import unread_warnings
+from lib.options import unread
 from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -559,4 +559,4 @@ def test_where_the_account_has_no_zone_a_the_zones_that_it_has_are_named(sandbox
 
 @pytest.mark.parametrize("name", VARIABLES)
 def test_no_variable_that_botocore_reads_is_called_unread(name: str) -> None:
-    assert unread_warnings(read_layers({"HOME": "/x", name: "x"})) == []
+    assert unread(read_layers({"HOME": "/x", name: "x"})) == ([], [])
