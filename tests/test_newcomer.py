@@ -67,7 +67,7 @@ def test_a_dry_run_ends_with_what_it_found_and_what_to_type(sandbox: Box) -> Non
     [
         ("NUM_NODS", "2", "nothing reads it; did you mean NUM_NODES?"),
         ("NUM_MINION", "2", "nothing reads it; did you mean NUM_MINIONS? It is called NUM_NODES today"),
-        ("NUM_MINIONS", "2", "is called NUM_NODES today and has no effect under this name"),
+        ("MINION_SIZE", "t3.large", "is called NODE_SIZE today and has no effect under this name"),
         ("KUBE_MASTER_SIZE", "t3.large", "did you mean MASTER_SIZE?"),
     ],
 )

@@ -185,7 +185,7 @@ def test_the_same_value_again_is_no_change(sandbox: Box) -> None:
 
 
 def test_an_option_of_former_days_is_said_and_has_no_effect(sandbox: Box) -> None:
-    refused_untouched(sandbox, sandbox.up(NUM_MINIONS=7), 2, "NUM_MINIONS: is called NUM_NODES today")
+    refused_untouched(sandbox, sandbox.up(MINION_SIZE="t3.large"), 2, "MINION_SIZE: is called NODE_SIZE today")
     result = must(sandbox.up(NUM_MINIONS=7, NUM_NODES=2, KUBE_PASSWORD="secret", DOCKER_STORAGE="aufs"))
     assert "warning: NUM_MINIONS: is called NUM_NODES today" in result.err
     assert "warning: KUBE_PASSWORD: has no effect: Kubernetes dropped basic auth" in result.err
