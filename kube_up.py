@@ -26,6 +26,7 @@ try:
         alarms,
         api,
         bucket,
+        claims,
         dhcp,
         disk,
         gateway,
@@ -93,6 +94,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
 
     step("Staging bucket")
     staging = bucket.ensure_bucket(aws, p.config, p.bucket)
+    aws.claims = None if staging.planned else claims.Claims(aws, staging)
     plan.remember(aws, staging, p)
 
     step("Roles and instance profiles")

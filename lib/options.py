@@ -169,7 +169,7 @@ def hidden(name: str, value: str) -> str:
 # Other tools' variables that begin as ours do, from their documents and sources: kubectl and client-go (backoff,
 # features, checks of themselves), kube-ps1, Terraform's Kubernetes provider and backend; and what botocore reads.
 _READ_ELSEWHERE = re.compile(
-    r"KUBE_(EDITOR(_CALLBACK)?|PS1_.*|FEATURE_.*|CLIENT_BACKOFF_(BASE|DURATION)"
+    r"KUBE_(EDITOR(_CALLBACK)?|PS1_.*|FEATURE_\w*[a-z]\w*|CLIENT_BACKOFF_(BASE|DURATION)"
     r"|(CACHE_MUTATION|PATCH_CONVERSION|WATCHLIST_INCONSISTENCY)_DETECTOR|PANIC_WATCH_DECODE_ERROR"
     r"|HOST|INSECURE|TLS_SERVER_NAME|CLIENT_(CERT|KEY)_DATA|CLUSTER_CA_CERT_DATA|CONFIG_PATHS?|CTX(_AUTH_INFO|_CLUSTER)?"
     r"|TOKEN|PROXY_URL|NAMESPACE|IN_CLUSTER_CONFIG|LOAD_CONFIG_FILE)"

@@ -62,7 +62,12 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
     bucket, master = found.bucket, found.interface
-    layers = layers.with_remembered(state.read_settings(aws, bucket))
+    layers = layers.with_remembered(state.read_settings(aws, asked, bucket))
+    if master is not None and bucket and not layers.remembered:
+        aws.console.warn(
+            f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
+            "to the defaults (docs/recovery.md, The bucket is lost)"
+        )
     refuse_changes(layers, has_master=master is not None)
     if master is not None:
         layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
@@ -154,8 +159,9 @@ def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
 
 def read_remembered(aws: Aws, layers: Layers) -> Layers:
     """The layers with what is remembered of the cluster."""
-    found = state.find_staging(aws, resolve(layers, check=False))
-    return layers.with_remembered(state.read_settings(aws, found.bucket))
+    asked = resolve(layers, check=False)
+    found = state.find_staging(aws, asked)
+    return layers.with_remembered(state.read_settings(aws, asked, found.bucket))
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
