@@ -149,7 +149,8 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
     warnings, wrong = unread(layers)
     for warning in warnings:
         console.warn(warning)
-    check_file(layers)
+    if refused := gathered(lambda: check_file(layers)):
+        raise_all([*wrong, *refused])
     credentials = Credentials(environ=environ, file=layers.file)
     region, where = credentials.region()
     layers = _in_region(layers, region, where)
