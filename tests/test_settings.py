@@ -244,7 +244,6 @@ def test_all_that_settings_do_not_agree_on_is_said(sandbox: Box) -> None:
         ("AWS_ZONE", "KUBE_AWS_ZONE"),
         ("KUBE_AWS_INSTANCE_PREFX", "KUBE_AWS_INSTANCE_PREFIX"),
         ("KUBE_FOO", ""),
-        ("KUBE_FEATURE_GATES", "FEATURE_GATES"),
         ("KUBE_MASTER_DISK_SIZE", "MASTER_DISK_SIZE"),
     ],
 )
