@@ -581,10 +581,12 @@ def to_remember(layers: Layers, config: Config) -> dict[str, str]:
 
 _DOWN_FIRST = "leave it as it is, or run kube_down.py first"
 _NEW_GROUP = "leave it as it is, or set KUBE_USE_EXISTING_MASTER=true to add minions there"
+_NEW_ZONE = f"{_NEW_GROUP}; how a whole cluster changes its zone: docs/recovery.md, A zone is lost"
+_ELSEWHERE = ("KUBE_AWS_ZONE", "SUBNET_ID")  # what a cluster that begins anew in another zone is given
 
 # What a cluster has from its first step on, and what it has from its master on: every minion knows these.
 _FROM_THE_START = {
-    "KUBE_AWS_ZONE": _NEW_GROUP,
+    "KUBE_AWS_ZONE": _NEW_ZONE,
     "SUBNET_ID": _NEW_GROUP,
     "VPC_NAME": _DOWN_FIRST,
     "VPC_ID": _DOWN_FIRST,
@@ -601,11 +603,11 @@ _WITH_A_MASTER = {
 }
 
 
-def refuse_changes(layers: Layers, *, has_master: bool) -> None:
+def refuse_changes(layers: Layers, *, has_master: bool, moves: bool = False) -> None:
     """SettingError when environment or file ask for another value than the cluster has of what cannot change in place.
 
     What it has is what is remembered of it, and the defaults of the rest; of a cluster that is not there yet nothing is
-    refused.
+    refused, and of one that `moves` neither its zone nor its subnet.
     """
     remembered = layers.remembered
     if not remembered:
@@ -615,7 +617,9 @@ def refuse_changes(layers: Layers, *, has_master: bool) -> None:
     for name, instead in {**_FROM_THE_START, **(_WITH_A_MASTER if has_master else {})}.items():
         wanted, was = config.text(name), remembered.get(name, layers.defaults[name])
         asked = layers.asked(name) is not None and wanted and wanted != was
-        if asked and not (another_group and instead is _NEW_GROUP):
+        if moves and name in _ELSEWHERE:
+            continue
+        if asked and not (another_group and instead in (_NEW_GROUP, _NEW_ZONE)):
             problem = f"the cluster has {was or 'its own'}, and it cannot become {rules.shown(wanted)}"
             raise SettingError(name, problem, instead)
     if not another_group:

@@ -9,7 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import addons, alarms, beforehand, kubeenv, preflight, releases, snapshots, state, upgrade, userdata
+from lib import (
+    addons,
+    alarms,
+    beforehand,
+    kubeenv,
+    preflight,
+    releases,
+    relocation,
+    snapshots,
+    state,
+    upgrade,
+    userdata,
+)
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES
@@ -68,7 +80,10 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
             f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
             "to the defaults (docs/recovery.md, The bucket is lost)"
         )
-    refuse_changes(layers, has_master=master is not None)
+    moves = relocation.is_asked(layers, asked, found)
+    if moves:
+        layers = relocation.forget_place(aws, layers, asked, found)
+    refuse_changes(layers, has_master=master is not None, moves=moves)
     if master is not None:
         layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
     config = resolve(layers)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from lib import rules, runlog
-from lib.aws import FAILURES, Aws, Clock, Waits, explain
+from lib.aws import FAILURES, Aws, Waits, explain
+from lib.clock import Clock
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
 from lib.credentials import Credentials, check_file

@@ -45,7 +45,7 @@ MODULE = re.compile(r"\./(?:usr/)?lib/modules/[^/]+/kernel/(?P<place>\S+)\.ko(?:
 def modules(package: Path) -> dict[str, str]:
     """The modules of a kernel's package: place -> m or y, for built in."""
     content = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True).stdout
-    found = {}
+    found: dict[str, str] = {}
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         for member in tar:
             if member.name.endswith("/modules.builtin"):
