@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
     from lib.pki import Pki
+    from lib.proxies import Proxy
 
 RENEW_DAYS = 90
 _LOCK_SECONDS = 10.0  # kubectl holds its lock for milliseconds

@@ -197,7 +197,7 @@ def unread(layers: Layers, *, porting: Path = PORTING) -> tuple[list[str], list[
     warnings, wrong = list[str](), list[SettingError]()
     for name, (words, right) in {**_renamed_or_gone(layers, porting), **_unread(layers, porting)}.items():
         if right:
-            wrong.append(SettingError(name, words, right))
+            wrong.append(SettingError(name.replace("\n", "\\n"), words, right))  # a line each
         else:
             warnings.append(f"{name}: {words}")
     return warnings, wrong
