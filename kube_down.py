@@ -43,7 +43,8 @@ try:
         volumes,
         vpc,
     )
-    from lib.aws import Aws, Clock
+    from lib.aws import Aws
+    from lib.clock import Clock
     from lib.config import Layers
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):

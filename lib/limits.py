@@ -6,13 +6,14 @@ table may have.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 import os
 from typing import TYPE_CHECKING
 
 from lib import sizes
-from lib.errors import SettingError
+from lib.errors import SettingError, gathered, raise_all
 from lib.rules import partition
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ _SERVICE_PORTS = range(30000, 32768)
 
 
 def check(config: Config) -> None:
-    """SettingError for the first thing that settings do not agree on."""
-    for agree in _CHECKS:
-        agree(config)
+    """SettingError for all that settings do not agree on."""
+    raise_all([error for agree in _CHECKS for error in gathered(functools.partial(agree, config))])
 
 
 # --- what fits

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import string
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,7 @@ from sandbox.calls import result_answer
 from sandbox.clock import FakeClock
 from sandbox.world import Delays
 
+ROOT = Path(__file__).resolve().parent.parent
 NO_CHECK = {"KUBE_WAIT_API_SECONDS": 1}
 
 
@@ -743,6 +745,26 @@ def test_partitions_show_in_every_arn_and_domain(
 @pytest.mark.parametrize("zone", ["cn-north-1a", "us-gov-west-1a"])
 def test_outside_partition_aws_an_image_is_needed(sandbox: Box, zone: str) -> None:
     refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=zone), 2, "AWS_IMAGE", zone[:-1])
+
+
+@pytest.mark.parametrize("zone", ["cn-north-1a", "us-gov-west-1a"])
+def test_a_whole_life_in_each_partition(sandbox: Box, zone: str) -> None:
+    images = sandbox.client("ec2", zone[:-1]).describe_images()["Images"]
+    image = next(i["ImageId"] for i in images if "debian" in i["Name"] and i["Architecture"] == "x86_64")
+    before = sandbox.inventory()
+    sandbox.environ["KUBE_AWS_ZONE"] = zone
+    must(sandbox.up(AWS_IMAGE=image, KUBE_MASTER_SELF_HEAL="true"))
+    there = sandbox.inventory()
+    assert {"iam", "s3", zone[:-1]} == set(there)
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == before == {}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "sandbox").rglob("*.py")), ids=lambda file: file.name)
+def test_the_sandbox_writes_down_no_partition(file: Path) -> None:
+    """Each ARN and each host is of the partition that was asked: moto keeps a part of its state by it."""
+    assert re.findall(r"arn:aws(?![\w-]*\[)(?:-\w+)*:|PARTITION\b|\[.aws.\]", file.read_text()) == []
 
 
 def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:
