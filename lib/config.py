@@ -21,7 +21,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib import limits, rules, sizes, tags
-from lib.errors import SettingError
+from lib.errors import SettingError, raise_all
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "config-default.env"
 
@@ -68,6 +68,7 @@ class Layers:
     file: Mapping[str, str]
     defaults: Mapping[str, str]
     remembered: Mapping[str, str] = field(default_factory=dict)
+    zone_from: str = ""  # what names the region of the default zone, where something does
 
     def with_remembered(self, values: Mapping[str, str]) -> Layers:
         """The same layers with what is remembered of the cluster; names that never are remembered are left out."""
@@ -78,9 +79,10 @@ class Layers:
         """The same layers as if nothing were remembered of one option."""
         return replace(self, remembered={key: text for key, text in self.remembered.items() if key != name})
 
-    def in_region(self, region: str) -> Layers:
-        """The same layers with the default zone in a region: its first, as config-default.env's is of us-west-2."""
-        return replace(self, defaults={**self.defaults, "KUBE_AWS_ZONE": f"{region}a"}) if region else self
+    def in_region(self, region: str, *, where: str) -> Layers:
+        """The same layers with the default zone in a region that `where` names: its first, as us-west-2a is."""
+        defaults = {**self.defaults, "KUBE_AWS_ZONE": f"{region}a"}
+        return replace(self, defaults=defaults, zone_from=where)
 
     def source(self, name: str) -> Source:
         """The layer that an option's value comes from."""
@@ -253,6 +255,7 @@ class Config:
     kube_enable_cluster_dns: bool
     kube_enable_cluster_monitoring: bool
     kube_enable_ebs_csi_driver: bool
+    kube_enable_volume_snapshots: bool
     kube_enable_cluster_autoscaler: bool
     kube_autoscaler_min_nodes: int
     kube_autoscaler_max_nodes: int
@@ -472,6 +475,7 @@ RULES: Mapping[str, rules.Rule] = {
     "KUBE_ENABLE_CLUSTER_DNS": rules.boolean,
     "KUBE_ENABLE_CLUSTER_MONITORING": rules.monitoring,
     "KUBE_ENABLE_EBS_CSI_DRIVER": rules.boolean,
+    "KUBE_ENABLE_VOLUME_SNAPSHOTS": rules.boolean,
     "KUBE_ENABLE_CLUSTER_AUTOSCALER": rules.boolean,
     "KUBE_AUTOSCALER_MIN_NODES": rules.whole(1, 5000, unit="minions"),
     "KUBE_AUTOSCALER_MAX_NODES": rules.whole(1, 5000, unit="minions"),
@@ -521,12 +525,18 @@ _COMPUTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def resolve(layers: Layers, *, check: bool = True) -> Config:
-    """The settings of a run, checked as far as that needs no call to AWS. SettingError for the first that is wrong.
+    """The settings of a run, checked as far as that needs no call to AWS. SettingError for all that are wrong.
 
     Without `check` each value is right, but they may not fit together: enough to look for what is remembered, which may
     be what one of them needs.
     """
-    values = {name: _parse(name, layers.value(name)) for name in RULES if layers.value(name) or name not in _COMPUTED}
+    values, wrong = dict[str, Any](), list[SettingError]()
+    for name in (each for each in RULES if layers.value(each) or each not in _COMPUTED):
+        try:
+            values[name] = _parse(name, layers.value(name))
+        except SettingError as error:
+            wrong.append(error)
+    raise_all(wrong)
     for name, compute in _COMPUTED.items():
         if name not in values:
             text = compute(values)
@@ -549,9 +559,11 @@ def resolve_whatever(layers: Layers) -> tuple[Layers, Config]:
         try:
             return layers, resolve(layers, check=False)
         except SettingError as wrong:
-            if wrong.variable not in layers.remembered:
+            found = [each.variable for each in (wrong, *wrong.others) if each.variable in layers.remembered]
+            if not found:
                 raise
-            layers = layers.without_remembered(wrong.variable)
+            for name in found:
+                layers = layers.without_remembered(name)
 
 
 def _parse(name: str, text: str) -> Any:

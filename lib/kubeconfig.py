@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
     from lib.pki import Pki
+    from lib.proxies import Proxy
 
 RENEW_DAYS = 90
 _LOCK_SECONDS = 10.0  # kubectl holds its lock for milliseconds
@@ -116,10 +117,22 @@ def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Cli
                 write_private(path, merge(*_load(path), name, wanted))  # as it is now: others write it too
 
         aws.change("write", f"context {name} into {path}", write)
-    by = str(entry(data, "clusters", name).get("proxy-url") or "")
+    by = _proxy_url(data, name)
     if kind := aws.unusable_proxy(server, by):
         aws.console.warn(f"a proxy of kind {kind} is not for the API, which is asked directly; one of kind http is")
     return Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=aws.proxy(server, by))
+
+
+def find_proxy(aws: Aws, config: Config, server: str) -> Proxy | None:
+    """The proxy that the cluster's API is asked through, by kubeconfig or the environment; None for none.
+
+    Raises SettingError for a kubeconfig that cannot be read.
+    """
+    return aws.proxy(server, _proxy_url(_load(chosen_file(config))[1], config.context))
+
+
+def _proxy_url(data: Mapping[str, Any], name: str) -> str:
+    return str(entry(data, "clusters", name).get("proxy-url") or "")
 
 
 def _b64(content: bytes) -> str:

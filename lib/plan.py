@@ -28,7 +28,7 @@ from lib.aws import FAILURES
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
 from lib.disk import check_found, disk_name, find_disk
 from lib.errors import CredentialsError, KubeError, SettingError
-from lib.images import Image, Images, find_images, tell
+from lib.images import Image, Images, check_zone, find_images, tell
 from lib.routetable import table_of_subnet
 from lib.vpc import find_vpc
 
@@ -69,7 +69,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     """The plan of kube_up.py. Raises SettingError for whatever can be refused now."""
     aws.console.step("Settings")
     asked = resolve(layers, check=False)
-    preflight.check_regions(aws, asked)
+    preflight.check_regions(aws, asked, layers)
     aws.identify()
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
@@ -89,6 +89,8 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     config = resolve(layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, master=master)
+    if bucket is None:  # a new cluster; a region's first zone is not in every account
+        check_zone(aws, config)
     _tell_settings(aws, layers, config)
     images = find_images(
         aws, config, replaceable=[name for name in _IMAGES if layers.source(name) in ("remembered", "default")]
@@ -179,7 +181,7 @@ def read_remembered(aws: Aws, layers: Layers) -> Layers:
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
     """For --show-settings: the layers and settings with what is remembered, where AWS can be asked; else without."""
-    preflight.check_regions(aws, resolve(layers, check=False))
+    preflight.check_regions(aws, resolve(layers, check=False), layers)
     try:
         aws.identify()
         layers = read_remembered(aws, layers)

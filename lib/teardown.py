@@ -226,7 +226,7 @@ class Doomed:
 
 def look(aws: Aws, layers: Layers) -> Doomed:
     """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
-    check_regions(aws, resolve_whatever(layers)[1])
+    check_regions(aws, resolve_whatever(layers)[1], layers)
     aws.identify()
     asked = resolve(layers, check=False)
     found = find_staging_to_remove(aws, asked)
