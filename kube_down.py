@@ -40,6 +40,7 @@ try:
         sshkey,
         subnet,
         teardown,
+        upstream,
         volumes,
         vpc,
     )
@@ -86,6 +87,7 @@ def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bo
     removal.end_instances(aws, doomed, this)
     removal.wait_groups_gone(doomed, this)
     this.each(minions.delete_template, doomed.templates)
+    this.each(upstream.delete_launch_configuration, doomed.launch_configurations)
     this.each(alarms.delete_alarm, doomed.alarms)
 
     step("Addresses and disks")

@@ -255,6 +255,7 @@ class Config:
     kube_enable_cluster_dns: bool
     kube_enable_cluster_monitoring: bool
     kube_enable_ebs_csi_driver: bool
+    kube_enable_volume_snapshots: bool
     kube_enable_cluster_autoscaler: bool
     kube_autoscaler_min_nodes: int
     kube_autoscaler_max_nodes: int
@@ -474,6 +475,7 @@ RULES: Mapping[str, rules.Rule] = {
     "KUBE_ENABLE_CLUSTER_DNS": rules.boolean,
     "KUBE_ENABLE_CLUSTER_MONITORING": rules.monitoring,
     "KUBE_ENABLE_EBS_CSI_DRIVER": rules.boolean,
+    "KUBE_ENABLE_VOLUME_SNAPSHOTS": rules.boolean,
     "KUBE_ENABLE_CLUSTER_AUTOSCALER": rules.boolean,
     "KUBE_AUTOSCALER_MIN_NODES": rules.whole(1, 5000, unit="minions"),
     "KUBE_AUTOSCALER_MAX_NODES": rules.whole(1, 5000, unit="minions"),

@@ -1049,7 +1049,12 @@ addons() {
 	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
 	for each in $ADDONS; do
 		addon "$each"
-		files+=(--filename "$file")
+		if [[ $each = *-crds:* ]]; then
+			try kubectl apply --server-side --force-conflicts --filename "$file"
+			try kubectl wait --for=condition=Established --timeout=60s --filename "$file"
+		else
+			files+=(--filename "$file")
+		fi
 	done
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
 	sync
