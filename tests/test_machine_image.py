@@ -115,6 +115,22 @@ def test_the_bootstrap_asks_the_kernel_for_every_module_that_a_node_needs(tmp_pa
     assert warned == "warning: the kernel 7.0 has no nft_masq: services or host ports may not work"
 
 
+def test_nothing_is_run_from_run_where_both_images_forbid_it() -> None:
+    """initramfs-tools mounts /run noexec; the machines' has no such flag."""
+    begins = r"(?:^|[|;&({!]|\$\(|\b(?:then|do|else|try|exec|if|until)\s)\s*"
+    run = re.compile(rf'{begins}"?(?:/run/|\$RUN\b|\$\{{RUN\}})\S*', re.MULTILINE)
+    assert run.search('\ttry "$RUN/program" x')
+    assert run.search("x && /run/y")
+    for script in scripts().values():
+        assert run.findall(script) == []
+
+
+def test_the_kubelets_time_at_shutdown_is_what_unattended_upgrades_of_both_images_lets_logind_give() -> None:
+    """More is refused: its file, InhibitDelayMaxSec=30, comes after the kubelet's own (kubernetes 102818)."""
+    (seconds,) = re.findall(r"^shutdownGracePeriod: (\d+)s$", (TEMPLATES / "kubelet.conf").read_text(), re.MULTILINE)
+    assert int(seconds) <= 30
+
+
 def test_the_programs_are_those_of_the_list() -> None:
     """Whoever changes the list of packages makes the list of programs anew, and reads what that adds to the PATH."""
     assert f"# list {debian.digest()}\n" in (debian.HERE / "programs").read_text()
