@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import Box
 
-from sandbox.machines import debian, ecr, sites
+from sandbox.machines import ecr, sites
 from sandbox.machines.servers import Server, listen
 
 HOST = "123456789012.dkr.ecr.us-west-2.amazonaws.com"
