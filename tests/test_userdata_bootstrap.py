@@ -562,8 +562,9 @@ def test_extra_packages_are_asked_of_the_mirror_only_when_needed(tmp_path: Path,
     [
         (":", "apt-get: nosuch: E: Unable to locate package nosuch"),
         (
-            "locked() { echo 'W: Failed to fetch http://deb.debian.org/x  Could not connect'; return 1; }",
-            "apt-get: nosuch: W: Failed to fetch http://deb.debian.org/x Could not connect "
+            "locked() { printf 'Err:3 https://deb.debian.org/debian trixie InRelease\\n  503  No way\\n'; "
+            "echo 'W: Failed to fetch http://deb.debian.org/x  Could not connect'; return 1; }",
+            "apt-get: nosuch: 503 No way W: Failed to fetch http://deb.debian.org/x Could not connect "
             "E: Unable to locate package nosuch",
         ),
     ],
