@@ -93,6 +93,15 @@ def instances_with(item: Any) -> set[str]:
     return {attachment["InstanceId"] for attachment in attachments if attachment.get("InstanceId")}
 
 
+def how_to_detach(item: Any) -> str:
+    """What a person types to take a described volume or interface off its instance, '' for an instance's first one."""
+    if "VolumeId" in item:
+        return f"aws ec2 detach-volume --volume-id {item['VolumeId']}"
+    attachment = item.get("Attachment") or {}
+    name = attachment.get("AttachmentId", "")
+    return f"aws ec2 detach-network-interface --attachment-id {name}" if attachment.get("DeviceIndex") else ""
+
+
 # --- what to look at before what can go
 
 

@@ -48,7 +48,7 @@ UNKNOWN = frozenset(
 NOT_ENABLED = frozenset({"OptInRequired", "RegionDisabledException", "SubscriptionRequiredException"})
 _HELD_BACK = frozenset({"AccountProblem", "AllAccessDisabled", "Blocked", "NotSignedUp", "PendingVerification"})
 # No further call with the same credentials will be heard.
-NO_LONGER_HEARD = _ENDED | _CLOCK | (UNKNOWN - {"AuthFailure"})  # which is also said of somebody else's things
+NO_LONGER_HEARD = (_ENDED | _CLOCK | UNKNOWN) - {"AuthFailure"}  # which is also said of somebody else's things
 
 _AGAIN = "run the same command again: it goes on where it stopped"
 _SHOWN_FROM = 60.0  # seconds that a clock may be off without a word

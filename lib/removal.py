@@ -49,14 +49,19 @@ class Removal:
         `part`: the items are still there after it. Raises AwsRefusal or CredentialsError where no call is heard.
         """
         for item in items:
-            holders = sorted(
-                i for i in blockers.instances_with(item) if i in self.staying or (i not in self.ending and self.ending)
-            )
+            holders = self.holders_that_stay(item)
             if holders:
                 words = f"{blockers.id_of(item)} cannot go: {', '.join(holders)} has it and stays"
-                self.note(item, KubeError(words, hint="end that first, then run kube_down.py again"))
+                detach = blockers.how_to_detach(item)
+                hint = f"end that first{f', or {detach}' if detach else ''}; then run kube_down.py again"
+                self.note(item, KubeError(words, hint=hint))
             else:
                 self._attempt(functools.partial(delete, self._aws, item), item, part=part)
+
+    def holders_that_stay(self, item: Any) -> list[str]:
+        """The instances that have `item` and do not end: what is not told to end is somebody else's."""
+        ending = self.ending - self.staying
+        return sorted(blockers.instances_with(item) - ending)
 
     def patiently(self, delete: Callable[..., None], items: Sequence[Any], look: blockers.Look) -> None:
         """The same for what other things can stand in the way of, which `look` finds.

@@ -7,6 +7,7 @@ made.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +39,10 @@ _HEAD = """\
 # Written by kube_up.py: what was set when this cluster was last brought up, and what it resolved to.
 # kube_up.py and kube_down.py read it; a variable in the environment or in KUBE_CONFIG_FILE wins over it.
 """
+_COUNTED = "# The last line counts the settings: without it this file is cut off.\n"
+_END = re.compile(r"^# end, (\d+) settings$", re.MULTILINE)
+# What was always written, also by a kube_up.py that wrote no last line.
+_ALWAYS = (_ZONE, "KUBERNETES_VERSION", "CLUSTER_IP_RANGE", "SERVICE_CLUSTER_IP_RANGE", "MASTER_INTERNAL_IP")
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,9 @@ def read_settings(aws: Aws, config: Config, bucket: Bucket | None) -> dict[str, 
     if bucket is None or content is None:
         return {}
     try:
-        values = _parsed(content.decode())
+        values = _parsed(text := content.decode())
         _refuse_another_clusters(config, values)
+        _refuse_cut_off(text, values)
     except ValueError as wrong:
         raise Damaged(bucket.url(OBJECT), "what is remembered of the cluster", str(wrong)) from wrong
     return values
@@ -159,6 +165,18 @@ def _refuse_another_clusters(config: Config, values: Mapping[str, str]) -> None:
         raise ValueError(f"it is of cluster {cluster} in {zone}")
 
 
+def _refuse_cut_off(text: str, values: Mapping[str, str]) -> None:
+    """Raises ValueError where settings are missing that were written: a cut at a line's end leaves what can be read."""
+    end = _END.search(text)
+    if end and int(end[1]) > len(values):
+        raise ValueError(f"it holds {len(values)} of {end[1]} settings")
+    if not end and _COUNTED in text:
+        raise ValueError(f"it is cut off after {len(values)} settings")
+    lost = [name for name in _ALWAYS if not values.get(name)]
+    if lost:
+        raise ValueError(f"it lacks {', '.join(lost)}")
+
+
 def remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapping[str, str]) -> None:
     """Write the settings where they differ from what is known to be there."""
     if dict(wanted) == dict(known):
@@ -166,7 +184,8 @@ def remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapp
         return
     lines = "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(wanted.items()))
     words = f"settings ({_changes(known, wanted)})" if known else "settings"
-    staging.put_object(aws, bucket, OBJECT, (_HEAD + lines).encode(), words=words)
+    end = f"# end, {len(wanted)} settings\n"
+    staging.put_object(aws, bucket, OBJECT, (_HEAD + _COUNTED + lines + end).encode(), words=words)
 
 
 def _changes(known: Mapping[str, str], wanted: Mapping[str, str]) -> str:

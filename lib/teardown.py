@@ -288,8 +288,8 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         sorted_out = [_disputed(config, kind, item) or item for item in listed]
         found[name] = [item for item in sorted_out if not isinstance(item, Disputed)]
         disputed += [f"{each.words} of cluster {each.owner}" for each in sorted_out if isinstance(each, Disputed)]
-        if name == "vpcs" and found[name] and (vpc_name := tags_of(found[name][0]).get("Name")):
-            config = dataclasses.replace(config, vpc_name=vpc_name)  # the roles' names end in it
+        if name == "vpcs":
+            config = _with_roles_vpc_name(aws, config, found[name])
     if (
         staging
         and bears_one(config.cluster_id, staging.tags)
@@ -312,6 +312,17 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         ),
         **{name: found[name] for name in kinds()},
     )
+
+
+def _with_roles_vpc_name(aws: Aws, config: Config, vpcs: Sequence[Any]) -> Config:
+    """The settings with the VPC_NAME that the roles' names end in.
+
+    That is the one asked for or remembered where it has roles; where that was lost, what the VPC is called may be it.
+    """
+    called = next((name for each in vpcs if (name := tags_of(each).get("Name"))), config.vpc_name)
+    if called == config.vpc_name or iam.owned(aws, config):
+        return config
+    return dataclasses.replace(config, vpc_name=called)
 
 
 def _disputed(config: Config, kind: Kind, item: Any) -> Disputed | None:

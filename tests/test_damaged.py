@@ -56,3 +56,46 @@ def test_down_needs_none_of_them(sandbox: Box, how: str) -> None:
             harm(sandbox, name, HARMS[how])
     must(sandbox.down())
     assert sandbox.inventory() == {}
+
+
+def settings_of(box: Box) -> list[str]:
+    return read_object(box, f"{REGION}/{ID}/settings.env").decode().splitlines(keepends=True)
+
+
+def put_settings(box: Box, lines: list[str]) -> None:
+    harm(box, "settings.env", lambda _: "".join(lines).encode())
+
+
+def test_settings_cut_off_at_any_lines_end_are_never_taken_for_whole(sandbox: Box) -> None:
+    """What is set last would be given its default: a group of t3.large became one of t3.small."""
+    sandbox.cluster(NODE_SIZE="t3.large", VPC_NAME="mine")
+    lines = settings_of(sandbox)
+    first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    for kept in range(first + 1, len(lines)):
+        put_settings(sandbox, lines[:kept])
+        refused_untouched(sandbox, sandbox.up("--dry-run"), 1, "settings.env", "is damaged")
+    put_settings(sandbox, lines)
+    assert must(sandbox.up()).changing == []
+
+
+def test_settings_with_one_taken_out_of_their_middle_are_damaged(sandbox: Box) -> None:
+    sandbox.cluster(NODE_SIZE="t3.large")
+    lines = [line for line in settings_of(sandbox) if not line.startswith("NODE_SIZE=")]
+    put_settings(sandbox, lines)
+    refused_untouched(sandbox, sandbox.up("--dry-run"), 1, "settings.env", f"of {len(lines) - 3} settings")
+
+
+def uncounted(lines: list[str]) -> list[str]:
+    """As they were written before their last line counted them."""
+    return [line for line in lines if not line.startswith(("# end", "# The last line"))]
+
+
+def test_settings_of_a_time_before_the_count_are_read_unless_they_lack_what_all_have(sandbox: Box) -> None:
+    sandbox.cluster()
+    lines = uncounted(settings_of(sandbox))
+    put_settings(sandbox, lines)
+    assert must(sandbox.up()).changing == []
+    cut = [line for line in lines if not line.startswith("SERVICE_CLUSTER_IP_RANGE=")]
+    for left in (cut, ["NODE_SIZE='t3.large'\n"]):
+        put_settings(sandbox, left)
+        refused_untouched(sandbox, sandbox.up("--dry-run"), 1, "settings.env", "it lacks ", "SERVICE_CLUSTER_IP_RANGE")

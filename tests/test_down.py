@@ -531,6 +531,19 @@ def test_roles_that_alone_are_left_go(sandbox: Box) -> None:
     assert sandbox.inventory() == {}
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_roles_go_though_somebody_renamed_the_vpc(sandbox: Box, lost: bool) -> None:
+    """Their names end in the VPC_NAME that is asked for or remembered; in the VPC's own where that was lost."""
+    sandbox.cluster(VPC_NAME="mine")
+    if lost:
+        sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=f"{REGION}/{ID}/settings.env")
+    else:
+        _, vpc = network(sandbox)
+        sandbox.client("ec2").create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": "renamed"}])
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
 def test_a_role_of_our_name_without_our_tag_stays(sandbox: Box) -> None:
     sandbox.cluster()
     iam = sandbox.client("iam")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Box
+from conftest import REGION, Box
 from helpers import (
     ID,
     answer_with,
@@ -148,6 +148,19 @@ def test_credentials_that_expire_on_the_way_down_end_it_in_one_line(sandbox: Box
     answer_with(sandbox, "ec2:DeleteVpc", "ExpiredToken", "The security token included in the request is expired")
     said = refused(sandbox.down(), 1, "DeleteVpc", "expired")
     assert len(said.splitlines()) == 2
+    sandbox.aws.hooks.before.clear()
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_what_may_also_be_said_of_one_thing_ends_not_the_whole_way_down(sandbox: Box) -> None:
+    """EC2 says AuthFailure of wrong keys, and of a thing that is another account's."""
+    sandbox.cluster()
+    answer_with(sandbox, "ec2:DeleteVolume", "AuthFailure", "Not authorized for volume", status=401)
+    result = sandbox.down()
+    refused(result, 1, "left of cluster kubernetes: disk vol-")
+    assert result.err.count("AuthFailure") == 1
+    assert not set(sandbox.inventory()[REGION]) - {"volumes"}
     sandbox.aws.hooks.before.clear()
     must(sandbox.down())
     assert sandbox.inventory() == {}

@@ -7,7 +7,21 @@ import signal
 
 import pytest
 from conftest import REGION, Box
-from helpers import GROUP, ID, answer_with, kubeconfig, master_of, must, named, only, part, refused, stop_after, tagged
+from helpers import (
+    GROUP,
+    ID,
+    answer_with,
+    kubeconfig,
+    master_of,
+    must,
+    named,
+    only,
+    part,
+    refused,
+    settle,
+    stop_after,
+    tagged,
+)
 
 from sandbox import faults
 from sandbox.denials import Deny
@@ -46,6 +60,38 @@ def test_a_minion_that_somebody_took_out_of_its_group_and_protected_is_named(san
     sandbox.client("ec2").modify_instance_attribute(InstanceId=minion, DisableApiTermination={"Value": False})
     must(sandbox.down())
     assert sandbox.inventory() == {}
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_a_disk_that_somebody_elses_instance_has_is_not_waited_for(sandbox: Box, run: int) -> None:
+    """On the second run no instance of the cluster's is left to be ended, which is no reason to wait for another's."""
+    sandbox.cluster()
+    ec2, master = sandbox.client("ec2"), master_of(sandbox)
+    disk = named(sandbox, "volumes", f"{ID}-master-pd")
+    image = ec2.describe_instances(InstanceIds=[master])["Reservations"][0]["Instances"][0]["ImageId"]
+    ec2.modify_instance_attribute(InstanceId=master, DisableApiTermination={"Value": False})
+    ec2.terminate_instances(InstanceIds=[master])
+    settle(sandbox)
+    subnet = ec2.describe_subnets(
+        Filters=[
+            {"Name": "default-for-az", "Values": ["true"]},
+            {"Name": "availability-zone", "Values": [f"{REGION}a"]},
+        ]
+    )["Subnets"][0]["SubnetId"]
+    other = ec2.run_instances(ImageId=image, InstanceType="t3.small", MinCount=1, MaxCount=1, SubnetId=subnet)
+    theirs = other["Instances"][0]["InstanceId"]
+    settle(sandbox)
+    ec2.attach_volume(VolumeId=disk, InstanceId=theirs, Device="/dev/sdf")
+    for _ in range(run - 1):
+        sandbox.down()
+    start = sandbox.clock.now
+    result = sandbox.down()
+    refused(result, 1, f"left of cluster {ID}: disk {disk}")
+    assert f"{disk} cannot go: {theirs} has it and stays" in result.err
+    assert f"aws ec2 detach-volume --volume-id {disk}" in result.err
+    assert sandbox.clock.now - start < 60
+    ec2.detach_volume(VolumeId=disk, InstanceId=theirs)
+    must(sandbox.down())
 
 
 def test_a_group_that_may_not_be_deleted_and_its_minions_are_not_waited_for(sandbox: Box) -> None:
