@@ -13,17 +13,27 @@ from typing import Any
 
 from lib.aws import FAILURES, Aws, explain, tags_of
 from lib.errors import AwsRefusal
+from lib.explain import DENIED
 
 GUARD_DUTY = "GuardDutyManaged"  # the tag that GuardDuty gives its endpoint in a VPC and that endpoint's group
 
 
 @dataclass(frozen=True)
 class Blocker:
-    """One thing in the way. `todo` is what removes it; `leaves`, that it goes by itself."""
+    """One thing in the way. `todo` is what removes it; `leaves`, that it goes by itself.
+
+    `unseen`: what could not be looked at, and may be nothing.
+    """
 
     words: str
     todo: str = ""
     leaves: bool = False
+    unseen: bool = False
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is there, and until somebody removes it."""
+        return not self.leaves and not self.unseen
 
     def __str__(self) -> str:
         return f"{self.words} ({self.todo})" if self.todo else self.words
@@ -182,7 +192,10 @@ def _seen(look: Callable[[], Iterable[Blocker]], kind: str) -> list[Blocker]:
     except FAILURES as error:
         refused = explain(error)
         why = refused.code if isinstance(refused, AwsRefusal) else str(refused)
-        return [Blocker(f"perhaps {kind}, which could not be looked at: {why}", leaves=True)]
+        todo = f"look for {kind} yourself"
+        if isinstance(refused, AwsRefusal) and refused.code in DENIED:
+            todo = f"ask for ec2:{refused.action}, or {todo}"
+        return [Blocker(f"perhaps {kind}, which could not be looked at: {why}", todo, unseen=True)]
 
 
 # --- one kind each

@@ -7,6 +7,7 @@ goes on with the other. It is no lock: nobody waits for it, and one of a thing t
 from __future__ import annotations
 
 import email.utils
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lib.bucket import Bucket
 
 FOLDER = "claims/"
+_ID = re.compile(r"[a-z]+-[0-9a-f]{8,17}")
 _ATTEMPTS = 8
 _YOUNG = 60.0  # seconds after which what was claimed shows, if it is there at all
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what was claimed a moment ago
@@ -47,7 +49,7 @@ class Claims:
             first, etag, young = self._read(kind)
             if first == made or (first and self._is_there(first, is_there, young=young)):
                 return first
-            if first and self._put(kind, made, last=attempt == _ATTEMPTS, IfMatch=etag):
+            if etag and self._put(kind, made, last=attempt == _ATTEMPTS, IfMatch=etag):
                 return made
             self._aws.clock.sleep(backoff(attempt))
         raise KubeError(f"the claim of {made} could not be put into {self._bucket.name}", hint=BUSY)
@@ -82,7 +84,10 @@ class Claims:
         return True
 
     def _read(self, kind: str) -> tuple[str, str, bool]:
-        """The id, the object's ETag, and whether it was put a moment ago; two empty ones where there is none."""
+        """The id, the object's ETag, and whether it was put a moment ago; two empty ones where there is none.
+
+        An object that holds no id claims nothing.
+        """
         try:
             answer = self._aws.s3(self._bucket.region).get_object(
                 Bucket=self._bucket.name, Key=self._key(kind), ExpectedBucketOwner=self._bucket.owner
@@ -94,7 +99,8 @@ class Claims:
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         now = email.utils.parsedate_to_datetime(date) if date else answer["LastModified"]
         age = (now - answer["LastModified"]).total_seconds()
-        return answer["Body"].read().decode(), answer["ETag"], age < _YOUNG
+        claimed = answer["Body"].read().decode(errors="replace")
+        return claimed if _ID.fullmatch(claimed) else "", answer["ETag"], age < _YOUNG
 
     def _key(self, kind: str) -> str:
         return self._bucket.key(FOLDER + kind.replace(" ", "-"))

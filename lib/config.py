@@ -69,11 +69,15 @@ class Layers:
     defaults: Mapping[str, str]
     remembered: Mapping[str, str] = field(default_factory=dict)
     zone_from: str = ""  # what names the region of the default zone, where something does
+    remembered_in: str = ""  # where what is remembered stands
 
-    def with_remembered(self, values: Mapping[str, str]) -> Layers:
-        """The same layers with what is remembered of the cluster; names that never are remembered are left out."""
+    def with_remembered(self, values: Mapping[str, str], *, place: str = "") -> Layers:
+        """The same layers with what is remembered of the cluster, in the object `place`.
+
+        Names that never are remembered are left out.
+        """
         kept = {name: text for name, text in values.items() if name in self.defaults and name not in NEVER_REMEMBERED}
-        return replace(self, remembered=kept)
+        return replace(self, remembered=kept, remembered_in=place or self.remembered_in)
 
     def without_remembered(self, name: str) -> Layers:
         """The same layers as if nothing were remembered of one option."""
@@ -535,7 +539,7 @@ def resolve(layers: Layers, *, check: bool = True) -> Config:
         try:
             values[name] = _parse(name, layers.value(name))
         except SettingError as error:
-            wrong.append(error)
+            wrong.append(_said_of_memory(error, layers) if layers.source(name) == "remembered" else error)
     raise_all(wrong)
     for name, compute in _COMPUTED.items():
         if name not in values:
@@ -547,6 +551,13 @@ def resolve(layers: Layers, *, check: bool = True) -> Config:
     if check:
         limits.check(config)
     return config
+
+
+def _said_of_memory(error: SettingError, layers: Layers) -> SettingError:
+    """The same of a value that this run was not told, but remembers."""
+    name = error.variable
+    problem = f"{error.problem}, and that is remembered in {layers.remembered_in or 'settings.env'}"
+    return SettingError(name, problem, f"{error.right}, or run {name}= python kube_up.py, which forgets it")
 
 
 def resolve_whatever(layers: Layers) -> tuple[Layers, Config]:

@@ -7,6 +7,7 @@ A session is botocore's, with two differences that the AWS command has as well: 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import getpass
 import json
 import os
@@ -68,13 +69,15 @@ class Source:
     """Where the credentials come from: their kind, and the profile's name, '' for none.
 
     `kind` is environment, sso, login, process, role, mfa, keys or none. `login` is the profile that is logged in with:
-    of a role its source. `program` is a process's name without its arguments, which may be secret.
+    of a role its source. `program` is a process's name without its arguments, which may be secret. `files` are the
+    configuration's, as a person finds them.
     """
 
     kind: str = "none"
     profile: str = ""
     login: str = ""
     program: str = ""
+    files: str = "~/.aws/config or ~/.aws/credentials"
 
     def __str__(self) -> str:
         words = {
@@ -131,6 +134,11 @@ class Credentials:
     @property
     def source(self) -> Source:
         """Where they come from, as far as the configuration can be read."""
+        named = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials"}
+        files = " or ".join(self._environ.get(name) or usual for name, usual in named.items())
+        return dataclasses.replace(self._source(), files=files)
+
+    def _source(self) -> Source:
         chosen = self.session.instance_variables().get("profile")
         if not chosen and self._environ.get("AWS_ACCESS_KEY_ID"):
             return Source("environment")
@@ -264,10 +272,14 @@ def _what_to_do(error: BaseException, source: Source) -> str:
         return "run the same command again, and type the code of the MFA device"
     if isinstance(error, RefreshWithMFAUnsupportedError):
         return "the role's session has ended: run the same command again, and type a new MFA code"
+    if isinstance(error, ProfileNotFound) and not error.kwargs.get("profile"):
+        return f"unset AWS_PROFILE or AWS_DEFAULT_PROFILE, whichever is empty; {again}"
+    if isinstance(error, PartialCredentialsError) and error.kwargs.get("provider") == "env":
+        return f"set both {' and '.join(_KEYS)} in the environment, or neither; {again}"
     if isinstance(error, ProfileNotFound):
         return "aws configure list-profiles names those that there are"
     if isinstance(error, _MEND):
-        return f"mend that in ~/.aws/config or ~/.aws/credentials; {again}"
+        return f"mend that in {source.files}; {again}"
     if isinstance(error, MissingDependencyException):
         return f"python3 -m pip install 'botocore[crt]', or take another profile; {again}"
     if isinstance(error, HTTPClientError | NoConnection):

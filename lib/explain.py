@@ -86,7 +86,19 @@ def what_to_do(error: ClientError, caller: Caller) -> str:
     if code in DENIED:
         action = denied_action(str(said.get("Message", ""))) or operation
         return f"ask for the permission to call {action} (docs/permissions.md has the whole policy); then {_AGAIN}"
+    if code == "OperationNotPermitted" and (command := _unprotect(operation, str(said.get("Message", "")))):
+        return f"somebody protected it: {command} takes that off; then {_AGAIN}"
     return _about_credentials(code, error, caller) or _about_things(code)
+
+
+def _unprotect(operation: str, words: str) -> str:
+    """What a person types to take the protection off the thing that AWS's words name, '' where they name none."""
+    if operation == "DeleteLoadBalancer" and (arn := re.search(r"arn:[\w:/.-]+", words)):
+        off = "--attributes Key=deletion_protection.enabled,Value=false"
+        return f"aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn[0]} {off}"
+    if operation == "TerminateInstances" and (instance := re.search(r"i-[0-9a-f]+", words)):
+        return f"aws ec2 modify-instance-attribute --no-disable-api-termination --instance-id {instance[0]}"
+    return ""
 
 
 def _about_credentials(code: str, error: ClientError, caller: Caller) -> str:
@@ -115,8 +127,6 @@ _TODO = {
     "MASTER_SIZE or NODE_SIZE",
     "OperationAborted": "S3 is still letting go of that name, which can take an hour: try again later, or set "
     "AWS_S3_BUCKET",
-    "OperationNotPermitted": "somebody protected it: aws ec2 modify-instance-attribute --no-disable-api-termination "
-    f"--instance-id takes that off; then {_AGAIN}",
 }
 
 

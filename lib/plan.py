@@ -74,7 +74,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
     bucket, master = found.bucket, found.interface
-    layers = layers.with_remembered(state.read_settings(aws, asked, bucket))
+    layers = layers.with_remembered(state.read_settings(aws, asked, bucket), place=state.place(bucket))
     if master is not None and bucket and not layers.remembered:
         aws.console.warn(
             f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
@@ -176,7 +176,7 @@ def read_remembered(aws: Aws, layers: Layers) -> Layers:
     """The layers with what is remembered of the cluster."""
     asked = resolve(layers, check=False)
     found = state.find_staging(aws, asked)
-    return layers.with_remembered(state.read_settings(aws, asked, found.bucket))
+    return layers.with_remembered(state.read_settings(aws, asked, found.bucket), place=state.place(found.bucket))
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:

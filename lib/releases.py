@@ -121,8 +121,10 @@ def settings(wanted: list[Download], sums: Mapping[str, str]) -> dict[str, str]:
 
 
 def _parse_remembered(content: bytes | None) -> dict[str, str]:
-    lines = (content or b"").decode().splitlines()
-    return {url: value for value, _, url in (line.partition("  ") for line in lines)}
+    """What is no line of `remember_sums` is dropped: the sums can be read anew from their sites."""
+    lines = (content or b"").decode(errors="replace").splitlines()
+    found = [re.fullmatch(r"([0-9a-f]{64})  (https?://\S+)", line) for line in lines]
+    return {match[2]: match[1] for match in found if match}
 
 
 def _read_sum(sleep: Callable[[float], None], download: Download) -> str:

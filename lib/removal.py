@@ -131,9 +131,9 @@ class Removal:
             if error_code(error) not in BLOCKED:
                 return False
             found[:] = look(self._aws, item, leaving)
-            if any(not blocker.leaves for blocker in found):
+            if any(blocker.stays for blocker in found):
                 return False
-            left[0] -= 0 if found else 1
+            left[0] -= 0 if any(blocker.leaves for blocker in found) else 1
             return left[0] > 0
 
         try:

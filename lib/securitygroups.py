@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -77,11 +78,46 @@ def ensure_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> tuple[st
         for name, role in zip(group_names(config), ("master", "minion"), strict=True)
     )
     master_name, minion_name = group_names(config)
-    _ensure_rules(aws, master, found.get(master_name), master_rules(config, master=master, minion=minion))
-    _ensure_rules(aws, minion, found.get(minion_name), minion_rules(config, master=master, minion=minion))
-    for group in found.values():
-        _warn_of_closed(aws, group)
+    for group_id, name, rules in (
+        (master, master_name, master_rules(config, master=master, minion=minion)),
+        (minion, minion_name, minion_rules(config, master=master, minion=minion)),
+    ):
+        _ensure_rules(aws, group_id, found.get(name), rules)
+        if group := found.get(name):
+            _warn_of_wider(aws, group, rules)
+            _warn_of_closed(aws, group)
     return master, minion
+
+
+def _warn_of_wider(aws: Aws, group: SecurityGroupTypeDef, wanted: Sequence[Rule]) -> None:
+    """Say that a rule which is not up's lets more of the world reach a port than its setting does: it stays."""
+    there = [(permission, each) for permission in group.get("IpPermissions", []) for each in permission["IpRanges"]]
+    for rule in (each for each in wanted if each.cidr):
+        for permission, each in there:
+            said, cidr = each.get("Description", ""), each["CidrIp"]
+            if said not in (SSH_RULE, API_RULE) and _reaches(permission, rule.port) and _is_wider(cidr, rule.cidr):
+                aws.console.warn(
+                    f"{group['GroupId']} {group['GroupName']} lets {cidr} reach port {rule.port}, by a rule described "
+                    f"as {said!r}, and {rule.setting} is {rule.cidr}: aws ec2 revoke-security-group-ingress --region "
+                    f"{aws.region} --group-id {group['GroupId']} {_options(permission)} --cidr {cidr} ends that"
+                )
+
+
+def _reaches(permission: Any, port: int) -> bool:
+    within = port in range(permission.get("FromPort", 0), permission.get("ToPort", 0) + 1)
+    return permission["IpProtocol"] == "-1" or (permission["IpProtocol"] == "tcp" and within)
+
+
+def _options(permission: Any) -> str:
+    """A rule's protocol and ports as the AWS command takes them."""
+    if permission["IpProtocol"] == "-1":
+        return "--protocol all"
+    return f"--protocol tcp --port {permission['FromPort']}-{permission['ToPort']}"
+
+
+def _is_wider(cidr: str, than: str) -> bool:
+    wide, narrow = ipaddress.IPv4Network(cidr), ipaddress.IPv4Network(than)
+    return wide != narrow and wide.supernet_of(narrow)
 
 
 def _warn_of_closed(aws: Aws, group: SecurityGroupTypeDef) -> None:

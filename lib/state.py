@@ -146,6 +146,11 @@ def read_settings(aws: Aws, config: Config, bucket: Bucket | None) -> dict[str, 
     return values
 
 
+def place(bucket: Bucket | None) -> str:
+    """Where the settings are, as s3://bucket/key; '' before there is a bucket."""
+    return bucket.url(OBJECT) if bucket else ""
+
+
 def _parsed(text: str) -> dict[str, str]:
     """The settings. Raises ValueError for text that cannot have been written by `remember`, or not to its end."""
     wrong = next((line.original.string for line in parse_stream(io.StringIO(text)) if line.error), None)

@@ -68,6 +68,7 @@ BEFORE: dict[str, list[Before]] = {
     "autoscaling:DeleteTags": [strict_more.group_tags],
     "elb:DescribeTags": [strict_more.balancer_tags],
     "elbv2:DescribeTags": [strict_more.balancer_tags],
+    "elbv2:DeleteLoadBalancer": [strict_more.delete_balancer],
     "cloudwatch:DeleteAlarms": [strict_more.delete_alarms],
     "cloudwatch:PutMetricAlarm": [strict_more.alarm_actions],
     "scheduler:CreateScheduleGroup": [schedules.create_group],

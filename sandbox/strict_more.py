@@ -417,6 +417,15 @@ def balancer_tags(_world: World, call: Call) -> None:
             raise Refusal("TargetGroupNotFound", "One or more target groups not found")
 
 
+def delete_balancer(_world: World, call: Call) -> None:
+    """Not while its deletion protection is on; moto deletes it."""
+    arn = call.params.get("LoadBalancerArn", "")
+    found = cloud.backend("elbv2", call.region).load_balancers.get(arn)
+    if found and found.attrs.get("deletion_protection.enabled") == "true":
+        words = f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
+        raise Refusal("OperationNotPermitted", words)
+
+
 def alarm_actions(_world: World, call: Call) -> None:
     """What AWS does to a machine is of the EC2 namespace's metrics of one; recovery is for no failed instance check."""
     actions = [arn for arn in call.params.get("AlarmActions") or [] if ":automate:" in arn]

@@ -102,3 +102,17 @@ def test_what_is_claimed_and_has_lost_both_tags_is_given_them_back(sandbox: Box,
     assert must(sandbox.up()).changing == []
     must(sandbox.down())
     assert sandbox.inventory() == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"vpc-1\n", b"an error page"])
+def test_what_is_no_id_claims_nothing(sandbox: Box, content: bytes) -> None:
+    """Two of a kind are there, or one is made: neither ends in a traceback, and the new id takes the object's place."""
+    sandbox.cluster()
+    ec2, key = sandbox.client("ec2"), f"{REGION}/{ID}/claims/DHCP-option-set"
+    sandbox.client("s3").put_object(Bucket=bucket_of(sandbox), Key=key, Body=content)
+    ec2.associate_dhcp_options(DhcpOptionsId="default", VpcId=only(part(sandbox, "vpcs")))
+    ec2.delete_dhcp_options(DhcpOptionsId=only(part(sandbox, "dhcp options")))
+    must(sandbox.up())
+    assert claims(sandbox)["DHCP-option-set"] == only(part(sandbox, "dhcp options"))
+    must(sandbox.down())
+    assert sandbox.inventory() == {}

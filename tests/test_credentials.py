@@ -118,21 +118,21 @@ PROFILES = {
     "a source that is not there": (
         "[profile x]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = gone\n",
         "gone",
-        "mend that in ~/.aws/config",
+        "/.aws/config or /",
     ),
     "roles in a circle": (
         "[profile x]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = y\n"
         "[profile y]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = x\n",
         "profile x (a role)",
-        "mend that in ~/.aws/config",
+        "/.aws/config or /",
     ),
     "half a pair of keys": (
         "[profile x]\naws_access_key_id = AKIA\n",
         "aws_secret_access_key",
-        "mend that in ~/.aws/config",
+        "/.aws/config or /",
     ),
     "no profile of that name": ("[profile other]\n", "(x)", "aws configure list-profiles"),
-    "a file that is none": ("this is no configuration\n", "profile x", "mend that in ~/.aws/config"),
+    "a file that is none": ("this is no configuration\n", "profile x", "/.aws/config or /"),
     "a token that is not there": (
         "[profile x]\nrole_arn = arn:aws:iam::123456789012:role/r\nweb_identity_token_file = /no/such/token\n",
         "No such file or directory: /no/such/token",
@@ -150,6 +150,25 @@ def test_a_profile_that_gives_no_credentials(sandbox: Box, script: str, what: st
     said = one_line(sandbox, run(sandbox, script, AWS_PROFILE="x"), "AWS credentials", words, hint)
     assert "hunter2" not in said
     assert sandbox.calls == []
+
+
+@BOTH
+def test_half_a_pair_in_the_environment_is_mended_there(sandbox: Box, script: str) -> None:
+    result = run(sandbox, script, AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="")
+    said = one_line(sandbox, result, "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")
+    assert "~/.aws" not in said
+
+
+@BOTH
+def test_an_empty_aws_profile_is_named(sandbox: Box, script: str) -> None:
+    one_line(sandbox, run(sandbox, script, AWS_PROFILE=""), "unset AWS_PROFILE")
+
+
+@BOTH
+def test_a_configuration_elsewhere_is_named_by_its_path(sandbox: Box, script: str) -> None:
+    path = sandbox.home / "elsewhere"
+    path.write_text("this is no configuration\n", encoding="utf-8")
+    one_line(sandbox, run(sandbox, script, AWS_CONFIG_FILE=path), f"mend that in {path} or ")
 
 
 def test_an_sso_token_that_has_expired(sandbox: Box) -> None:

@@ -99,3 +99,22 @@ def test_settings_of_a_time_before_the_count_are_read_unless_they_lack_what_all_
     for left in (cut, ["NODE_SIZE='t3.large'\n"]):
         put_settings(sandbox, left)
         refused_untouched(sandbox, sandbox.up("--dry-run"), 1, "settings.env", "it lacks ", "SERVICE_CLUSTER_IP_RANGE")
+
+
+@pytest.mark.parametrize("garbage", [bytes(50), b"\xff\xfe\x00", b"an error page\n", b"0123  https://example.com/x\n"])
+def test_sums_that_are_none_are_read_anew_and_do_not_stay(sandbox: Box, garbage: bytes) -> None:
+    sandbox.cluster()
+    whole = read_object(sandbox, f"{REGION}/{ID}/downloads.sha256")
+    harm(sandbox, "downloads.sha256", lambda _: garbage)
+    must(sandbox.up())
+    assert read_object(sandbox, f"{REGION}/{ID}/downloads.sha256") == whole
+
+
+def test_a_remembered_value_that_is_wrong_is_not_said_as_if_it_had_been_typed(sandbox: Box) -> None:
+    sandbox.cluster(NODE_SIZE="t3.large")
+    harm(sandbox, "settings.env", lambda content: content.replace(b"'t3.large'", b"'x'"))
+    place = f"remembered in s3://{bucket_of(sandbox)}/{REGION}/{ID}/settings.env"
+    refused_untouched(sandbox, sandbox.up(), 2, "NODE_SIZE: 'x'", place, "NODE_SIZE= python kube_up.py")
+    assert "would replace minion" in sandbox.up("--dry-run", NODE_SIZE="").out  # with the default
+    said = refused_untouched(sandbox, sandbox.up(NODE_SIZE="y"), 2, "NODE_SIZE: 'y'")
+    assert "remembered" not in said

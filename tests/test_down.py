@@ -226,9 +226,13 @@ def test_what_may_not_be_looked_at_is_said(sandbox: Box) -> None:
     made = sandbox.client("ec2").create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3")
     endpoint = made["VpcEndpoint"]["VpcEndpointId"]
     faults.put(sandbox.aws, Deny("ec2:DescribeVpcEndpoints"))
-    said = sandbox.down().err
+    start = sandbox.clock.now
+    said = sandbox.down(KUBE_WAIT_DELETE_SECONDS=3000).err
+    assert sandbox.clock.now - start < 900
     assert endpoint not in said
     assert "perhaps VPC endpoints, which could not be looked at: UnauthorizedOperation" in said
+    assert "ask for ec2:DescribeVpcEndpoints, or look for VPC endpoints yourself" in said
+    assert "on its way out" not in said
     assert "nothing was found" not in said
 
 

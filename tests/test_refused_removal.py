@@ -54,10 +54,27 @@ def test_a_minion_that_somebody_took_out_of_its_group_and_protected_is_named(san
     start = sandbox.clock.now
     result = sandbox.down()
     refused(result, 1, f"instance {minion}")
-    assert "--no-disable-api-termination" in result.err
+    assert f"--no-disable-api-termination --instance-id {minion} takes" in result.err
     assert sandbox.clock.now - start < 30
     assert list(part(sandbox, "instances")) == [minion]
     sandbox.client("ec2").modify_instance_attribute(InstanceId=minion, DisableApiTermination={"Value": False})
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_a_load_balancer_under_deletion_protection_is_told_with_its_own_command(sandbox: Box) -> None:
+    sandbox.cluster()
+    elb = sandbox.client("elbv2")
+    arn = elb.create_load_balancer(
+        Name="web", Type="network", Subnets=[only(part(sandbox, "subnets"))], Tags=tagged("x")[0]["Tags"]
+    )["LoadBalancers"][0]["LoadBalancerArn"]
+    key = "deletion_protection.enabled"
+    elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[{"Key": key, "Value": "true"}])
+    result = sandbox.down()
+    refused(result, 1, "load balancer web")
+    command = f"aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} --attributes Key={key},Value=false"
+    assert command in result.err
+    elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[{"Key": key, "Value": "false"}])
     must(sandbox.down())
     assert sandbox.inventory() == {}
 

@@ -791,3 +791,27 @@ def test_another_role_in_a_profile_makes_place_for_ours(sandbox: Box) -> None:
     left = sandbox.inventory()["iam"]
     assert left["roles"].pop("theirs") is not None
     assert left == whole
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ports", "options"),
+    [
+        ("tcp", {"FromPort": 22, "ToPort": 22}, "--protocol tcp --port 22-22"),
+        ("tcp", {"FromPort": 0, "ToPort": 65535}, "--protocol tcp --port 0-65535"),
+        ("-1", {}, "--protocol all"),
+    ],
+)
+def test_a_rule_that_is_wider_than_its_setting_is_said_where_it_is_not_ups_to_take(
+    sandbox: Box, protocol: str, ports: dict[str, int], options: str
+) -> None:
+    sandbox.cluster(SSH_CIDR="10.0.0.0/8")
+    ec2, groups = sandbox.client("ec2"), part(sandbox, "security groups")
+    group = next(key for key, each in groups.items() if each["name"] == f"kubernetes-master-{ID}")
+    for cidr in ("0.0.0.0/0", "10.1.0.0/16"):
+        permission = {"IpProtocol": protocol, **ports, "IpRanges": [{"CidrIp": cidr, "Description": "ssh for all"}]}
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+    result = must(sandbox.up())
+    assert f"{group} kubernetes-master-{ID} lets 0.0.0.0/0 reach port 22" in result.err
+    assert f"aws ec2 revoke-security-group-ingress --region {REGION} --group-id {group} {options}" in result.err
+    assert "10.1.0.0/16" not in result.err  # somebody's own, and no wider
+    assert result.changing == []

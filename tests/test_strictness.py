@@ -274,6 +274,19 @@ def test_groups_tags_are_refused(net: Net, group: str, key: str) -> None:
     assert refused(net.asg.create_or_update_tags, Tags=[tag]) == "ValidationError"
 
 
+def test_a_load_balancer_under_deletion_protection_stays(sandbox: Box) -> None:
+    ec2, elb = sandbox.client("ec2"), sandbox.client("elbv2")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    arn = elb.create_load_balancer(Name="web", Type="network", Subnets=[subnet])["LoadBalancers"][0]["LoadBalancerArn"]
+    for value in ("true", "false"):
+        protection = {"Key": "deletion_protection.enabled", "Value": value}
+        elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[protection])
+        if value == "true":
+            assert refused(elb.delete_load_balancer, LoadBalancerArn=arn) == "OperationNotPermitted"
+    elb.delete_load_balancer(LoadBalancerArn=arn)
+    assert elb.describe_load_balancers()["LoadBalancers"] == []
+
+
 def test_tags_of_load_balancers_that_are_gone_are_refused(sandbox: Box) -> None:
     arn = f"arn:aws:elasticloadbalancing:{REGION}:123456789012:"
     describe = sandbox.client("elbv2").describe_tags
