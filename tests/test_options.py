@@ -178,6 +178,7 @@ SNAPSHOTS_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:CreateSnapshot", VOLUME, BY_HAND, True),
     ("ec2:CreateSnapshot", VOLUME, ITS, False),  # the master's disk, with etcd
     ("ec2:CreateSnapshot", VOLUME, {**OTHERS, **CLAIM, **BY_HAND}, False),
+    ("ec2:CreateSnapshot", VOLUME, {**CLAIM, **BY_HAND, "aws:ResourceTag/CSIVolumeName": "pvc-1"}, False),
     ("ec2:CreateSnapshot", VOLUME, {}, False),
     ("ec2:CreateSnapshot", SNAPSHOT, ASKED, True),
     ("ec2:CreateSnapshot", SNAPSHOT, {}, False),

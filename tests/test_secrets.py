@@ -230,6 +230,8 @@ ASKED = {"aws:RequestTag/kubernetes.io/cluster/kube": "owned"}
 MADE_VOLUME = {"ec2:CreateAction": "CreateVolume"}
 MADE_LB = {"elasticloadbalancing:CreateAction": "CreateLoadBalancer"}
 DRIVER = {"aws:ResourceTag/ebs.csi.aws.com/cluster": "true"}
+# The driver names each volume that it makes (1.63.1, pkg/driver/controller.go).
+BY_DRIVER = {**DRIVER, "aws:ResourceTag/CSIVolumeName": "pvc-1"}
 DISK_ACTIONS = ("Attach", "Detach", "Modify", "Delete")
 ASG = f"arn:aws:autoscaling:{REGION}:123456789012:autoScalingGroup:x:autoScalingGroupName/y"
 LB = f"arn:aws:elasticloadbalancing:{REGION}:123456789012:loadbalancer/x"
@@ -286,6 +288,12 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     # a volume that a person made for the driver: used and grown, never deleted; another cluster's claim's is not one
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", DRIVER, each != "Delete") for each in DISK_ACTIONS),
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **OTHERS}, False) for each in DISK_ACTIONS),
+    # nor is one whose driver was told of no cluster's id, and which has no cluster's tag: the driver names what it makes
+    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **MADE_BY_DRIVER}, False) for each in DISK_ACTIONS),
+    *(
+        (f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **MADE_BY_DRIVER, **CLAIM}, False)
+        for each in DISK_ACTIONS
+    ),
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **OTHERS, **CLAIM}, False) for each in DISK_ACTIONS),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube": "owned"}, True),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube2": "owned"}, False),
