@@ -98,7 +98,10 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     tell(aws, config, images)
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
-    config = preflight.check(aws, config, master=master, address_given=given, remembered=layers.remembered)
+    wanted_cidr = config.non_masquerade_cidr
+    config = preflight.check(aws, config, master=master, address_given=given, layers=layers)
+    if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
+        layers = layers.without_remembered(preflight.NON_MASQUERADE)
     disk = _find_disk(aws, config, found)
     if disk:
         check_found(config, disk)

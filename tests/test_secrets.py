@@ -288,12 +288,9 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     # a volume that a person made for the driver: used and grown, never deleted; another cluster's claim's is not one
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", DRIVER, each != "Delete") for each in DISK_ACTIONS),
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **OTHERS}, False) for each in DISK_ACTIONS),
-    # nor is one whose driver was told of no cluster's id, and which has no cluster's tag: the driver names what it makes
-    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **MADE_BY_DRIVER}, False) for each in DISK_ACTIONS),
-    *(
-        (f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **MADE_BY_DRIVER, **CLAIM}, False)
-        for each in DISK_ACTIONS
-    ),
+    # nor is that of a cluster whose driver was not told the cluster's id: it has no cluster's tag
+    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", BY_DRIVER, False) for each in DISK_ACTIONS),
+    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**BY_DRIVER, **CLAIM}, False) for each in DISK_ACTIONS),
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **OTHERS, **CLAIM}, False) for each in DISK_ACTIONS),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube": "owned"}, True),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube2": "owned"}, False),
