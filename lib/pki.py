@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
-from lib.aws import tags_of
 from lib.errors import Damaged, KubeError
 from lib.master import living_master
+from lib.tags import tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
