@@ -61,7 +61,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
     bucket, master = found.bucket, found.interface
-    layers = layers.with_remembered(state.read_settings(aws, bucket))
+    layers = layers.with_remembered(state.read_settings(aws, bucket, was_put=bool(found.tagged)))
     refuse_changes(layers, has_master=master is not None)
     if master is not None:
         layers = upgrade.with_running(aws, layers, resolve(layers, check=False))

@@ -116,9 +116,9 @@ def _another_bucket(config: Config, found: Staging) -> SettingError:
     return SettingError("AWS_S3_BUCKET", problem, "leave it out")
 
 
-def read_settings(aws: Aws, bucket: Bucket | None) -> dict[str, str]:
-    """What is remembered, {} for a cluster that is not there yet."""
-    content = staging.read_object(aws, bucket, OBJECT) if bucket else None
+def read_settings(aws: Aws, bucket: Bucket | None, *, was_put: bool = False) -> dict[str, str]:
+    """What is remembered, {} for a cluster that is not there yet. `was_put`: what is made after it is there."""
+    content = staging.read_object(aws, bucket, OBJECT, was_put=was_put) if bucket else None
     if content is None:
         return {}
     values = dotenv_values(stream=io.StringIO(content.decode()), interpolate=False)

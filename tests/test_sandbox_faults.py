@@ -407,7 +407,25 @@ def test_names_are_late_too_and_taken_at_once(sandbox: Box) -> None:
     sandbox.clock.sleep(5.0)
     iam.get_role(RoleName="r")
     s3.put_object(Bucket="a-late-bucket", Key="k", Body=b"")
-    s3.head_object(Bucket="a-late-bucket", Key="k")  # objects are there at once
+    s3.head_object(Bucket="a-late-bucket", Key="k")  # objects are there at once, but for those of the next test
+
+
+def test_what_is_put_just_after_versions_were_first_kept_is_late(sandbox: Box) -> None:
+    s3 = sandbox.client("s3")
+    s3.create_bucket(Bucket="b-late", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    s3.put_object(Bucket="b-late", Key="before", Body=b"")
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0))
+    kept = {"Bucket": "b-late", "VersioningConfiguration": {"Status": "Enabled"}}
+    s3.put_bucket_versioning(**kept)
+    s3.put_object(Bucket="b-late", Key="after", Body=b"")
+    s3.head_object(Bucket="b-late", Key="before")
+    assert refusal_of(lambda: s3.get_object(Bucket="b-late", Key="after")) == ("NoSuchKey", 404)
+    assert refusal_of(lambda: s3.head_object(Bucket="b-late", Key="after")) == ("404", 404)
+    sandbox.clock.sleep(5.0)
+    s3.head_object(Bucket="b-late", Key="after")
+    s3.put_bucket_versioning(**kept)
+    s3.put_object(Bucket="b-late", Key="later", Body=b"")
+    s3.head_object(Bucket="b-late", Key="later")
 
 
 def test_a_name_that_comes_back_is_late_anew(sandbox: Box) -> None:
