@@ -48,7 +48,10 @@ try:
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise
-    sys.exit(f"the Python package {missing.name} is not installed: python3 -m pip install -r requirements.txt")
+    sys.exit(
+        f"the Python package {missing.name} is not installed: python3 -m venv .venv && "
+        ".venv/bin/python3 -m pip install -r requirements.txt, then . .venv/bin/activate"
+    )
 
 
 def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:

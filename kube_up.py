@@ -26,6 +26,7 @@ try:
         alarms,
         api,
         bucket,
+        claims,
         dhcp,
         disk,
         gateway,
@@ -57,7 +58,10 @@ try:
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise
-    sys.exit(f"the Python package {missing.name} is not installed: python3 -m pip install -r requirements.txt")
+    sys.exit(
+        f"the Python package {missing.name} is not installed: python3 -m venv .venv && "
+        ".venv/bin/python3 -m pip install -r requirements.txt, then . .venv/bin/activate"
+    )
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
 
     step("Staging bucket")
     staging = bucket.ensure_bucket(aws, p.config, p.bucket)
+    aws.claims = None if staging.planned else claims.Claims(aws, staging)
     plan.remember(aws, staging, p)
 
     step("Roles and instance profiles")

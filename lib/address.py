@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, Planned, one
+from lib.aws import Aws, Planned, Sole, one
 from lib.errors import SettingError
 from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
@@ -20,7 +20,7 @@ def find_address(aws: Aws, config: Config) -> AddressTypeDef | None:
     name = config.master_name
     describe = functools.partial(_describe, aws)
     found = find_ours("elastic IP", describe, config.cluster_id, _id, name=name, role=name)
-    return one("elastic IP", found, lambda a: f"{_id(a)} {a['PublicIp']}")
+    return one("elastic IP", found, lambda a: f"{_id(a)} {a['PublicIp']}", claimed=aws.claimed)
 
 
 def tagged_addresses(aws: Aws, config: Config) -> list[AddressTypeDef]:
@@ -90,17 +90,28 @@ def _make_address(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressT
         answer = aws.ec2.allocate_address(
             Domain="vpc", TagSpecifications=tag_specification("elastic-ip", tags), **_border_group(aws, config)
         )
-        made["address"] = {"AllocationId": answer["AllocationId"], "PublicIp": answer["PublicIp"]}
+        made[answer["PublicIp"]] = {"AllocationId": answer["AllocationId"], "PublicIp": answer["PublicIp"]}
         return answer["PublicIp"]
 
     def look() -> str | None:
         again = find_address(aws, config)
         if again:
-            made["address"] = again
+            made[again["PublicIp"]] = again
         return again["PublicIp"] if again else None
 
-    public_ip = aws.make("elastic IP", create, look=look, sole=look)
-    return made.get("address", {"AllocationId": Planned("(new)"), "PublicIp": public_ip})
+    def is_there(public_ip: str) -> bool:
+        found = _describe(aws, [{"Name": "public-ip", "Values": [public_ip]}])
+        made.update({each["PublicIp"]: each for each in found})
+        return bool(found)
+
+    sole = Sole(
+        "elastic IP",
+        look,
+        is_there,
+        delete=lambda public_ip: aws.ec2.release_address(AllocationId=made[public_ip]["AllocationId"]),
+    )
+    public_ip = aws.make("elastic IP", create, look=look, sole=sole)
+    return made.get(public_ip, {"AllocationId": Planned("(new)"), "PublicIp": public_ip})
 
 
 def _border_group(aws: Aws, config: Config) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
     from lib.kubeconfig import Client
+    from lib.proxies import Proxy
 
 _TIMEOUT = 5.0  # seconds for one answer
 # A master without a public address may be out of this computer's reach for good; that shows soon.
@@ -63,6 +63,7 @@ class Api:
         self.server = client.server
         self._host, self._port = url.hostname or "", url.port or 443
         self._context = _tls(client)
+        self._proxy = client.proxy
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body. Raises Unreachable."""
@@ -72,7 +73,7 @@ class Api:
         """Status and body of any request; `kind` is the body's type. Raises Unreachable."""
         headers = {"Accept": "application/json"} | ({"Content-Type": kind or "application/json"} if body else {})
         content = json.dumps(body) if body else None
-        connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT, context=self._context)
+        connection = _connection(self._host, self._port, self._context, self._proxy)
         try:
             connection.request(method, path, body=content, headers=headers)
             answer = connection.getresponse()
@@ -81,20 +82,21 @@ class Api:
             words = f"{self.server} shows a certificate that this cluster's CA did not make: {error.verify_message}"
             raise WrongCertificate(words) from error
         except (OSError, http.client.HTTPException) as error:
-            raise _unreachable(error) from error
+            raise _unreachable(error, self._proxy) from error
         finally:
             connection.close()
 
     def certificate(self) -> bytes:
         """The certificate that the server shows, DER. Raises Unreachable."""
+        connection = _connection(self._host, self._port, self._context, self._proxy)
         try:
-            with (
-                socket.create_connection((self._host, self._port), timeout=_TIMEOUT) as connection,
-                self._context.wrap_socket(connection, server_hostname=self._host) as tls,
-            ):
-                return tls.getpeercert(binary_form=True) or b""
-        except OSError as error:
-            raise _unreachable(error) from error
+            connection.connect()
+            tls: Any = connection.sock
+            return tls.getpeercert(binary_form=True) or b""
+        except (OSError, http.client.HTTPException) as error:
+            raise _unreachable(error, self._proxy) from error
+        finally:
+            connection.close()
 
     def get_json(self, path: str) -> dict[str, Any]:
         """The object at the path. Raises Unreachable, also for an answer that is a refusal."""
@@ -113,11 +115,11 @@ class Api:
         return sorted((_node(item) for item in self.get_json("/api/v1/nodes")["items"]), key=lambda node: node.name)
 
 
-def is_well(server: str, ca_cert: bytes) -> bool:
+def is_well(server: str, ca_cert: bytes, *, proxy: Proxy | None) -> bool:
     """Whether the cluster's own API server says that it is well, at /healthz, which anybody may ask."""
     url = urlsplit(server)
     context = ssl.create_default_context(cadata=ca_cert.decode())
-    connection = http.client.HTTPSConnection(url.hostname or "", url.port, timeout=_TIMEOUT, context=context)
+    connection = _connection(url.hostname or "", url.port or 443, context, proxy)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().read() == b"ok"
@@ -127,9 +129,19 @@ def is_well(server: str, ca_cert: bytes) -> bool:
         connection.close()
 
 
-def _unreachable(error: Exception) -> Unreachable:
+def _connection(host: str, port: int, context: ssl.SSLContext, proxy: Proxy | None) -> http.client.HTTPSConnection:
+    """A connection that is not there yet; through a proxy it is still the server whose certificate is looked at."""
+    to = (proxy.host, proxy.port) if proxy else (host, port)
+    connection = http.client.HTTPSConnection(*to, timeout=_TIMEOUT, context=context)
+    if proxy:
+        connection.set_tunnel(host, port, headers=proxy.headers)
+    return connection
+
+
+def _unreachable(error: Exception, proxy: Proxy | None) -> Unreachable:
     words = getattr(error, "strerror", "") or str(error)
-    return Unreachable(" ".join(words.split()) or type(error).__name__)
+    through = f", through the proxy {proxy}" if proxy else ""
+    return Unreachable((" ".join(words.split()) or type(error).__name__) + through)
 
 
 def _tls(client: Client) -> ssl.SSLContext:

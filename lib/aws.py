@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from lib import filters
+from lib import filters, proxies
 from lib.credentials import Credentials
 from lib.credentials import explain as explain_credentials
 from lib.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
@@ -150,7 +150,7 @@ def _is_taken(error: BaseException) -> bool:
     return code.endswith(".Duplicate") or "AlreadyExists" in code or code in TAKEN
 
 
-def _is_lost(error: BaseException) -> bool:
+def is_lost(error: BaseException) -> bool:
     """Whether the call may have been done although no good answer came."""
     if isinstance(error, ClientError):
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -169,11 +169,49 @@ def backoff(attempt: int) -> float:
     return float(min(10.0, 0.25 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311 no secret
 
 
-def one(what: str, found: Sequence[T], id_of: Callable[[T], str], *, hint: str = "") -> T | None:
-    """None or the one of `found`. Raises Ambiguous, with their ids, for two."""
+def one(
+    what: str,
+    found: Sequence[T],
+    id_of: Callable[[T], str],
+    *,
+    hint: str = "",
+    claimed: Callable[[str, Sequence[str]], str] = lambda *_: "",
+) -> T | None:
+    """None or the one of `found`. Raises Ambiguous, with their ids, for two of which `claimed` says that neither is it.
+
+    `claimed` is told what it is and their ids.
+    """
     if len(found) > 1:
-        raise Ambiguous(what, [id_of(item) for item in found], hint=hint or _TWO)
+        ids = [id_of(item) for item in found]
+        first = claimed(what, ids)
+        if not first:
+            raise Ambiguous(what, ids, hint=hint or _TWO)
+        return found[ids.index(first)]
     return found[0] if found else None
+
+
+class Claiming(Protocol):
+    """Who decides which of two counts (lib/claims.py)."""
+
+    def claimed(self, kind: str) -> str:
+        """The id that was claimed of a kind, '' for none."""
+
+    def claim(self, kind: str, made: str, is_there: Callable[[str], bool]) -> str:
+        """The id that counts of a kind: `made`, or what another run has claimed before and `is_there` still."""
+
+
+@dataclass(frozen=True)
+class Sole:
+    """What AWS would let two runs make at once, and of which there must be one.
+
+    `kind` is as `one` is told it; `look` raises Ambiguous for two; `is_there` says whether an id is; `delete` takes
+    back what was just made.
+    """
+
+    kind: str
+    look: Callable[[], object]
+    is_there: Callable[[str], bool]
+    delete: Callable[[str], object]
 
 
 class Aws:
@@ -192,8 +230,10 @@ class Aws:
         waits: Waits,
         dry_run: bool = False,
         log: RunLog | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.region = region
+        self._environ = environ or {}  # for the proxy's variables alone
         self._log = log
         self.console = console
         self.clock = clock
@@ -203,7 +243,9 @@ class Aws:
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
         self.retries = 0
+        self.claims: Claiming | None = None  # once the bucket is there
         self._sole: list[Callable[[], object]] = []
+        self._warned: set[str] = set()
         self.account = self.partition = self.user = ""
         self._credentials = credentials
         self._core = credentials.session
@@ -382,6 +424,14 @@ class Aws:
             return ""
         return other
 
+    def proxy(self, server: str, proxy_url: str = "") -> proxies.Proxy | None:
+        """The proxy that a server is asked through, by kubeconfig's `proxy_url` or the environment; None for none."""
+        return proxies.find(server, self._environ, proxy_url=proxy_url)
+
+    def unusable_proxy(self, server: str, proxy_url: str = "") -> str:
+        """The kind of a proxy that is set for the server and cannot be used, '' where there is none such."""
+        return proxies.unusable(server, self._environ, proxy_url=proxy_url)
+
     @property
     def caller(self) -> Caller:
         """Who asks, for words about a refusal."""
@@ -431,7 +481,7 @@ class Aws:
         call: Callable[[], str],
         *,
         look: Callable[[], str | None] | None = None,
-        sole: Callable[[], object] | None = None,
+        sole: Sole | None = None,
         retry_if: Retry = never,
     ) -> str:
         """Make one thing and return its id; a Planned id in a dry run.
@@ -439,7 +489,7 @@ class Aws:
         `call` makes it. When the answer is lost, `look` says whether it is there before `call` is repeated; leave it
         out where `call` carries a client token of its own. It is asked too when AWS refuses a second one of that name:
         then the other run's is taken. `retry_if` knows the refusals that mean that AWS is not ready yet.
-        `sole` is for what AWS would let two runs make at once: a look that raises Ambiguous for two.
+        `sole` is for what AWS would let two runs make at once: where another run was first, its id is returned.
         Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
         """
         if not self._announce("create", words):
@@ -448,9 +498,30 @@ class Aws:
         self.made.append(made)
         self.console.done("" if made in words else made)
         if sole:
-            self._sole.append(sole)
-            sole()
+            self._sole.append(sole.look)
+            return self._first(sole, made)
         return made
+
+    def _first(self, sole: Sole, made: str) -> str:
+        """What was made, or what another run made before; then ours is taken back."""
+        first = self.claims.claim(sole.kind, made, sole.is_there) if self.claims else made
+        if first != made:
+            self.console.say(f"another run was first, with {first}: this goes on with it")
+            self.remove("delete", made, lambda: sole.delete(made), retry_on=["IncorrectState", "DependencyViolation"])
+            self.made.remove(made)
+        return first
+
+    def claimed(self, kind: str, ids: Sequence[str]) -> str:
+        """Which of several counts, since it was claimed; '' for none of them, or before the bucket is known."""
+        first = self.claims.claimed(kind) if self.claims else ""
+        counts = next((each for each in ids if first and first in each.split()), "")
+        if counts and (words := " and ".join(ids)) not in self._warned:
+            self._warned.add(words)
+            self.console.warn(
+                f"there must be one {kind}, but there are {len(ids)}: {words}; {counts} was claimed first and counts; "
+                "remove the rest, where no other run is at work"
+            )
+        return counts
 
     def look_again(self) -> None:
         """Look once more for what another run can have made beside ours. Raises Ambiguous, with both ids."""
@@ -547,8 +618,8 @@ class Aws:
                 if removal and is_not_found(error):
                     return ""
                 late = bool(self.made) and not removal and is_not_found(error)
-                again = _is_lost(error) or late or retry_if(error)
-                found = self._look(look) if look and (_is_lost(error) or _is_taken(error)) else None
+                again = is_lost(error) or late or retry_if(error)
+                found = self._look(look) if look and (is_lost(error) or _is_taken(error)) else None
                 if found:
                     self.retries += 1
                     return found
@@ -637,7 +708,7 @@ def refusal(error: BaseException, words: str = "", caller: Caller | None = None)
         resource=words,
         code=code,
         words=text.split(" Encoded authorization failure message:")[0],
-        hint=BUSY if code in THROTTLED or _is_lost(error) else what_to_do(error, caller or Caller()),
+        hint=BUSY if code in THROTTLED or is_lost(error) else what_to_do(error, caller or Caller()),
     )
 
 

@@ -37,7 +37,7 @@ _SHOWN_SECONDS = 900  # for up to 15 minutes, S3 says, it may answer 404 for wha
 _ASKED_AGAIN_SECONDS = 30  # of an object that may be gone as well
 SNAPSHOT = "etcd-snapshot.db.gz"  # of etcd; every version of it is one
 # All else that is put there: what was overwritten or deleted can be had back for a day, and old secrets go after it.
-SHORT_LIVED = ("pki.tar", "join-token", "settings.env", "downloads.sha256", "addons/")
+SHORT_LIVED = ("pki.tar", "join-token", "settings.env", "downloads.sha256", "addons/", "claims/")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class Bucket:
     def key(self, name: str) -> str:
         """The object's whole key."""
         return self.prefix + name
+
+    def url(self, name: str) -> str:
+        """The object as a person types it: s3://<bucket>/<key>"""
+        return f"s3://{self.name}/{self.key(name)}"
 
 
 def default_name(aws: Aws, config: Config) -> str:

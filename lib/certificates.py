@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Mapping
 from typing import cast
 
 from cryptography import x509
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+FILES = ("ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "sa.key", "sa.pub")
 CA_DAYS = 3650
 CLIENT_DAYS = 365
 # kubeadm binds this group to cluster-admin and can take that away again, which it cannot from system:masters.
@@ -78,6 +80,17 @@ def make_files() -> dict[str, bytes]:
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return files
+
+
+def check_files(files: Mapping[str, bytes]) -> None:
+    """Raises ValueError where one of the files that `make_files` makes is missing, or no key is its certificate's."""
+    missing = [name for name in FILES if name not in files]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} missing")
+    for name in ("ca", "front-proxy-ca"):
+        if not is_pair(files[f"{name}.crt"], files[f"{name}.key"]):
+            raise ValueError(f"{name}.key is not the key of {name}.crt")
+    serialization.load_pem_private_key(files["sa.key"], password=None)
 
 
 def make_ca(key: ec.EllipticCurvePrivateKey, common_name: str) -> x509.Certificate:

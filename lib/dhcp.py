@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Retry, never, one
+from lib.aws import Retry, Sole, never, one
 from lib.errors import SettingError
 from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
@@ -21,7 +21,7 @@ NAME = "kubernetes-dhcp-option-set"
 def find_dhcp_options(aws: Aws, config: Config) -> DhcpOptionsTypeDef | None:
     """The cluster's own option set, None if there is none. Raises Ambiguous for two."""
     found = find_ours("DHCP option set", functools.partial(_describe, aws), config.cluster_id, _id, name=NAME)
-    return one("DHCP option set", found, _id)
+    return one("DHCP option set", found, _id, claimed=aws.claimed)
 
 
 def tagged_dhcp_options(aws: Aws, config: Config) -> list[DhcpOptionsTypeDef]:
@@ -90,7 +90,13 @@ def _ensure_own(aws: Aws, config: Config) -> str:
         again = find_dhcp_options(aws, config)
         return again["DhcpOptionsId"] if again else None
 
-    return aws.make(f"DHCP options {config.dhcp_domain}", create, look=look, sole=look)
+    sole = Sole(
+        "DHCP option set",
+        look,
+        is_there=lambda options_id: bool(_describe(aws, [{"Name": "dhcp-options-id", "Values": [options_id]}])),
+        delete=lambda options_id: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id),
+    )
+    return aws.make(f"DHCP options {config.dhcp_domain}", create, look=look, sole=sole)
 
 
 def check_given(aws: Aws, config: Config) -> None:

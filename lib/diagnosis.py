@@ -140,9 +140,13 @@ def _late(ours: Sequence[InstanceTypeDef], config: Config, there: Sequence[Node]
 
 
 def failing(said: str) -> str:
-    """The step that a console's last word says has failed, with its reason; '' where it says something else."""
-    step = _last_step(said)
-    return step if _FAILED.search(f"kube-bootstrap: {step}") else ""
+    """The step that failed last, with its reason, unless a later run of the bootstrap has got over it; '' for none."""
+    steps = [step.strip() for step in _STEP.findall(said)]
+    failed = [number for number, step in enumerate(steps) if _FAILED.search(f"kube-bootstrap: {step}")]
+    if not failed:
+        return ""
+    name = steps[failed[-1]].partition(":")[0]
+    return "" if f"{name}: ok" in steps[failed[-1] :] else steps[failed[-1]]
 
 
 def _bootstrap(aws: Aws, instance_id: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, error_code, one
+from lib.aws import Aws, Sole, error_code, one
 from lib.bucket import TAG as STAGING_TAG
 from lib.errors import SettingError
 from lib.sizes import iops
@@ -41,7 +41,7 @@ def find_disk(aws: Aws, config: Config) -> VolumeTypeDef | None:
         name=disk_name(config),
         role=config.master_name,
     )
-    return one("master disk", found, _id)
+    return one("master disk", found, _id, claimed=aws.claimed)
 
 
 def _id(volume: VolumeTypeDef) -> str:
@@ -168,7 +168,15 @@ def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
         return answer["VolumeId"]
 
     words = f"disk {disk_name(config)} {config.master_disk_size} GiB {config.master_disk_type}"
-    return aws.make(words, create, sole=lambda: find_disk(aws, config))
+    sole = Sole(
+        "master disk",
+        lambda: find_disk(aws, config),
+        is_there=lambda volume_id: bool(
+            aws.every("describe_volumes", "Volumes", Filters=[{"Name": "volume-id", "Values": [volume_id]}])
+        ),
+        delete=lambda volume_id: aws.ec2.delete_volume(VolumeId=volume_id),
+    )
+    return aws.make(words, create, sole=sole)
 
 
 def delete_disk(aws: Aws, volume: VolumeTypeDef) -> None:

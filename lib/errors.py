@@ -84,6 +84,16 @@ class WaitExpired(KubeError):
         self.seconds = seconds
 
 
+class Damaged(KubeError):
+    """An object in the cluster's bucket is there and is not what it must be."""
+
+    def __init__(self, place: str, what: str, problem: str) -> None:
+        super().__init__(
+            f"{place}, {what}, is damaged: {problem}",
+            hint="put an earlier version back: docs/recovery.md, The bucket is lost. kube_down.py does without it",
+        )
+
+
 class NothingFound(KubeError):
     """There is no such cluster where the run looked; nothing was touched."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, never, one
+from lib.aws import Planned, Retry, Sole, never, one
 from lib.errors import SettingError
 from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def find_gateway(aws: Aws, config: Config) -> InternetGatewayTypeDef | None:
     """The cluster's own gateway, attached or not. Raises Ambiguous for two."""
     found = find_ours("internet gateway", functools.partial(_describe, aws), config.cluster_id, _id)
-    return one("internet gateway", found, _id)
+    return one("internet gateway", found, _id, claimed=aws.claimed)
 
 
 def tagged_gateways(aws: Aws, config: Config) -> list[InternetGatewayTypeDef]:
@@ -93,7 +93,12 @@ def _make_gateway(aws: Aws, config: Config) -> str:
         "internet gateway",
         lambda: aws.ec2.create_internet_gateway(TagSpecifications=tags)["InternetGateway"]["InternetGatewayId"],
         look=look,
-        sole=look,
+        sole=Sole(
+            "internet gateway",
+            look,
+            is_there=lambda name: bool(_describe(aws, [{"Name": "internet-gateway-id", "Values": [name]}])),
+            delete=lambda name: aws.ec2.delete_internet_gateway(InternetGatewayId=name),
+        ),
     )
 
 

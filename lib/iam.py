@@ -179,7 +179,11 @@ def _ensure_instance_profile(aws: Aws, config: Config, name: str) -> None:
                 f"instance profile {name} with {tag_words(tags_of(found), config.tags)}",
                 lambda: aws.iam.tag_instance_profile(InstanceProfileName=name, Tags=tag_list(config.tags)),
             )
-    if found is None or name not in [role["RoleName"] for role in found["Roles"]]:
+    roles = [role["RoleName"] for role in found["Roles"]] if found else []
+    for other in roles:
+        if other != name:  # a profile holds one role
+            _remove_from_profile(aws, profile=name, role=other)
+    if name not in roles:
         aws.change(
             "add",
             f"role {name} to its instance profile",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
     from lib.pki import Pki
+    from lib.proxies import Proxy
 
 RENEW_DAYS = 90
 _LOCK_SECONDS = 10.0  # kubectl holds its lock for milliseconds
@@ -33,12 +34,13 @@ _TEMPORARY = ".kube-up."  # short, since the file's own name may be as long as a
 
 @dataclass(frozen=True)
 class Client:
-    """With what the API is asked: its address and the certificates, PEM."""
+    """With what the API is asked: its address, the certificates, PEM, and the proxy on the way, if there is one."""
 
     server: str
     ca_cert: bytes
     cert: bytes
     key: bytes
+    proxy: Proxy | None = None
 
     @property
     def host(self) -> str:
@@ -133,7 +135,10 @@ def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Cli
                 write_private(path, merge(*_load(path), name, wanted))  # as it is now: others write it too
 
         aws.change("write", f"context {name} into {path}", write)
-    return Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key)
+    by = str(entry(data, "clusters", name).get("proxy-url") or "")
+    if kind := aws.unusable_proxy(server, by):
+        aws.console.warn(f"a proxy of kind {kind} is not for the API, which is asked directly; one of kind http is")
+    return Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=aws.proxy(server, by))
 
 
 def _b64(content: bytes) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import sizes
-from lib.aws import Aws, error_code, is_not_found, one
+from lib.aws import Aws, Planned, became, error_code, is_not_found, one
 from lib.disk import VERSION_TAG
 from lib.errors import Known, KubeError
 from lib.tags import find_borne, find_ours, is_ours, tag_specification, tags_of
@@ -168,6 +168,8 @@ def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping
     aws.console.found(f"master {instance_id} {size} ({state})")
     same = tags_of(found).get(USER_DATA_TAG) == wanted[USER_DATA_TAG]
     aws.repair_tags(instance_id, tags_of(found), wanted if same else master_tags(config))
+    _repair_protection(aws, instance_id)
+    _warn_of_drift(aws, found, disk_id=wanted[DISK_TAG])
     if config.kube_master_self_heal and state in ("stopping", "stopped"):
         aws.console.say("a stopped master keeps its interface, so KUBE_MASTER_SELF_HEAL makes no other in its place")
     if size != config.master_size:
@@ -181,6 +183,35 @@ def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping
             f"KUBE_REPLACE_MASTER={instance_id} python kube_up.py"
         )
     return state == "running"
+
+
+def _repair_protection(aws: Aws, instance_id: str) -> None:
+    """Protect the master from termination again, where somebody, or a run that was stopped, took that off."""
+    answer = aws.ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="disableApiTermination")
+    if not answer["DisableApiTermination"].get("Value"):
+        aws.change(
+            "protect",
+            f"{instance_id} from termination",
+            lambda: aws.ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": True}),
+        )
+
+
+def _warn_of_drift(aws: Aws, found: InstanceTypeDef, *, disk_id: str) -> None:
+    """Say what somebody changed of a living master that no call of ours puts back without harm."""
+    instance_id = found["InstanceId"]
+    disks = [mapping["Ebs"]["VolumeId"] for mapping in found.get("BlockDeviceMappings", []) if "Ebs" in mapping]
+    if disk_id not in disks and not isinstance(disk_id, Planned) and found["State"]["Name"] == "running":
+        aws.console.warn(
+            f"the master's disk {disk_id} is not in {instance_id}, which attaches it when it boots: where it runs for "
+            f"minutes, aws ec2 reboot-instances --region {aws.region} --instance-ids {instance_id} has it back"
+        )
+    options: Mapping[str, Any] = found.get("MetadataOptions") or METADATA
+    changed = [became(key, options.get(key), value) for key, value in METADATA.items() if options.get(key) != value]
+    if changed:
+        aws.console.warn(
+            f"{instance_id}'s metadata options were changed ({', '.join(changed)} as it was made): "
+            f"KUBE_REPLACE_MASTER={instance_id} makes one that has them, or aws ec2 modify-instance-metadata-options"
+        )
 
 
 def _resize(aws: Aws, config: Config, found: InstanceTypeDef) -> None:

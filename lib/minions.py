@@ -112,6 +112,9 @@ def template_data(
         ],
         "BlockDeviceMappings": disk,
         "MetadataOptions": METADATA,
+        # By their addresses, also where a brought subnet names its hosts by their ids. A launch with an interface that
+        # is there, as the master's, takes no heed of it. (API reference, RunInstances)
+        "PrivateDnsNameOptions": {"HostnameType": "ip-name"},
         "UserData": base64.b64encode(user_data).decode(),
         "TagSpecifications": [
             *tag_specification("instance", instance_tags(config)),

@@ -7,6 +7,7 @@ finds there and makes the rest.
 from __future__ import annotations
 
 import io
+import re
 import secrets
 import string
 import tarfile
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lib import bucket as staging
 from lib.aws import tags_of
-from lib.errors import KubeError
+from lib.errors import Damaged, KubeError
 from lib.master import living_master
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def ensure_pki(
         files = _pack(certificates.make_files())
         content = staging.make_object(aws, bucket, OBJECT, files, words="certificate authorities")
         if aws.dry_run:  # it is made anew in each run until one is kept
-            return _unpack(content)
-    pki = _unpack(content)
+            return _unpack(bucket, content)
+    pki = _unpack(bucket, content)
     aws.console.found(
         f"certificate authority {pki.ca_cert_hash()[:23]}… until {certificates.ends(pki.ca_cert):%Y-%m-%d}"
     )
@@ -102,17 +103,23 @@ def _refuse_a_second(
 
 
 def find_ca_cert(aws: Aws, bucket: Bucket | None) -> bytes:
-    """The CA's certificate in the bucket, PEM; b'' where there is none to be read."""
+    """The CA's certificate in the bucket, PEM; b'' where there is none. Raises Damaged."""
     content = staging.read_object(aws, bucket, OBJECT) if bucket else None
-    return _unpack(content).ca_cert if content else b""
+    return b"" if bucket is None or content is None else _unpack(bucket, content).ca_cert
 
 
 def ensure_join_token(aws: Aws, bucket: Bucket) -> str:
-    """The minions' bootstrap token, made in the bucket if there is none: <6>.<16> of lower case and digits."""
+    """The minions' bootstrap token, made in the bucket if there is none: <6>.<16> of lower case and digits.
+
+    Raises Damaged for one of another form, which no minion could join with.
+    """
     content = staging.read_object(aws, bucket, TOKEN_OBJECT)
     if content is None:
         content = staging.make_object(aws, bucket, TOKEN_OBJECT, _new_token().encode(), words="join token")
-    return content.decode().strip()
+    token = content.decode("ascii", "replace").strip()
+    if not re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", token):
+        raise Damaged(bucket.url(TOKEN_OBJECT), "the minions' join token", "it has not the form of one")
+    return token
 
 
 def _new_token() -> str:
@@ -130,15 +137,13 @@ def _pack(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(content: bytes) -> Pki:
+def _unpack(bucket: Bucket, content: bytes) -> Pki:
+    from lib import certificates
+
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             files = {m.name: archive.extractfile(m).read() for m in archive.getmembers() if m.isfile()}  # type: ignore[union-attr]
-        pki = Pki(ca_cert=files["ca.crt"], ca_key=files["ca.key"])
-        pki.ca_cert_hash()
-    except (tarfile.TarError, KeyError, ValueError) as bad:
-        raise KubeError(
-            f"the object {OBJECT} in the staging bucket does not hold the cluster's CA",
-            hint="put an earlier version of it back; docs/recovery.md tells how",
-        ) from bad
-    return pki
+        certificates.check_files(files)
+    except (tarfile.TarError, ValueError) as bad:
+        raise Damaged(bucket.url(OBJECT), "the cluster's CA", " ".join(str(bad).split())) from bad
+    return Pki(ca_cert=files["ca.crt"], ca_key=files["ca.key"])

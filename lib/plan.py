@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.bucket import Bucket
 
+_NFT_BROKEN = ("1.36.0", "1.36.1", "1.36.2")
 _IMAGES = ("AWS_IMAGE", "KUBE_NODE_IMAGE")
 
 
@@ -61,7 +62,12 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
     bucket, master = found.bucket, found.interface
-    layers = layers.with_remembered(state.read_settings(aws, bucket, was_put=bool(found.tagged)))
+    layers = layers.with_remembered(state.read_settings(aws, asked, bucket, was_put=bool(found.tagged)))
+    if master is not None and bucket and not layers.remembered:
+        aws.console.warn(
+            f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
+            "to the defaults (docs/recovery.md, The bucket is lost)"
+        )
     refuse_changes(layers, has_master=master is not None)
     if master is not None:
         layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
@@ -151,8 +157,9 @@ def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
 
 def read_remembered(aws: Aws, layers: Layers) -> Layers:
     """The layers with what is remembered of the cluster."""
-    found = state.find_staging(aws, resolve(layers, check=False))
-    return layers.with_remembered(state.read_settings(aws, found.bucket))
+    asked = resolve(layers, check=False)
+    found = state.find_staging(aws, asked)
+    return layers.with_remembered(state.read_settings(aws, asked, found.bucket))
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
@@ -174,6 +181,11 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
         f"cluster {config.cluster_id}: Kubernetes {f'{was} → {now}' if was not in ('', now) else now}, "
         f"{config.num_nodes} minion{'s' if config.num_nodes != 1 else ''} in {config.kube_aws_zone}"
     )
+    if config.kubernetes_version in _NFT_BROKEN:
+        aws.console.warn(
+            f"KUBERNETES_VERSION: kube-proxy of {config.kubernetes_version} fails where a host's own nft, from 1.1.3 "
+            "on, has made sets (kubernetes 136786, 140405): give 1.36.3 or later"
+        )
     remembered = [name for name in layers.defaults if layers.source(name) == "remembered"]
     chosen = [name for name in layers.defaults if layers.source(name) in ("environment", "KUBE_CONFIG_FILE")]
     if remembered:

@@ -18,7 +18,7 @@ from lib.sshkey import check_key
 from lib.tags import is_ours, tags_of
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
+    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, SubnetTypeDef
 
     from lib.aws import Aws
 
@@ -46,6 +46,8 @@ def check(
     config = _with_brought_network(aws, config, has)
     if not config.vpc_id:
         _check_masquerade(aws, config, [config.vpc_cidr], has)
+    if config.kube_use_existing_master and master:
+        _check_same_table(aws, config, master)
     config = settle_address(config, cidr=config.subnet_cidr, master=master, given=address_given)
     if config.master_reserved_ip:
         brought = address.reserved_address(aws, config)
@@ -95,12 +97,47 @@ def _with_brought_network(aws: Aws, config: Config, has: Mapping[str, str]) -> C
         config = dataclasses.replace(config, vpc_id=brought["VpcId"], kube_subnet_cidr=brought["CidrBlock"])
         table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)
         routetable.check_brought(config, table)
+        _warn_of_names(aws, config, brought)
     elif config.vpc_id:
         subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
         gateway.check_way_out(aws, config)
     if config.vpc_id:
         _check_ranges(aws, config, has)
     return config
+
+
+def _warn_of_names(aws: Aws, config: Config, brought: SubnetTypeDef) -> None:
+    """The master's Node is named as its instance, which must not change with each new one."""
+    if brought.get("PrivateDnsNameOptionsOnLaunch", {}).get("HostnameType") == "resource-name":
+        aws.console.warn(
+            f"SUBNET_ID: {config.subnet_id} names hosts by their ids, so each new master would be another Node: aws "
+            f"ec2 modify-subnet-attribute --region {aws.region} --subnet-id {config.subnet_id} "
+            "--private-dns-hostname-type-on-launch ip-name"
+        )
+
+
+def _check_same_table(aws: Aws, config: Config, master: NetworkInterfaceTypeDef) -> None:
+    """Raises SettingError for a group whose subnet would use another route table than the master's.
+
+    The controller manager puts the routes to all nodes' pods into the one that its cloud.conf names, the first group's.
+    """
+    first = routetable.table_of_subnet(aws, subnet_id=master["SubnetId"], vpc_id=master["VpcId"])["RouteTableId"]
+    if config.subnet_id:
+        table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)["RouteTableId"]
+        name, problem = "SUBNET_ID", f"{config.subnet_id} has the route table {table}, and the master's is {first}"
+    else:
+        own = routetable.find_route_table(aws, config, vpc_id=master["VpcId"])
+        table = first if own else ""
+        name, problem = (
+            "KUBE_SUBNET_CIDR",
+            f"its subnet would have a table of its own, and the master's is {first}, yours",
+        )
+    if table != first:
+        raise SettingError(
+            name,
+            f"{problem}: the pods' routes are in that one alone, so that pods of this group would reach no others",
+            f"give SUBNET_ID with a subnet that {first} is associated with",
+        )
 
 
 def _check_subnets_range(config: Config, cidr: str) -> None:

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, never, one
+from lib.aws import Planned, Retry, Sole, never, one
 from lib.errors import KubeError, SettingError
 from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
@@ -29,7 +29,7 @@ def find_route_table(aws: Aws, config: Config, *, vpc_id: str) -> RouteTableType
         return None
     in_vpc: Any = {"Name": "vpc-id", "Values": [vpc_id]}
     found = find_ours("route table", lambda filters: _describe(aws, [*filters, in_vpc]), config.cluster_id, _id)
-    return one("route table", found, _id)
+    return one("route table", found, _id, claimed=aws.claimed)
 
 
 def tagged_route_tables(aws: Aws, config: Config) -> list[RouteTableTypeDef]:
@@ -137,8 +137,17 @@ def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
         lambda: aws.ec2.create_route_table(VpcId=vpc_id, TagSpecifications=tags, ClientToken=token)["RouteTable"][
             "RouteTableId"
         ],
-        sole=lambda: find_route_table(aws, config, vpc_id=vpc_id),
+        sole=Sole(
+            "route table",
+            lambda: find_route_table(aws, config, vpc_id=vpc_id),
+            is_there=lambda name: bool(_describe(aws, [_named("route-table-id", name), _named("vpc-id", vpc_id)])),
+            delete=lambda name: aws.ec2.delete_route_table(RouteTableId=name),
+        ),
     )
+
+
+def _named(name: str, value: str) -> Any:
+    return {"Name": name, "Values": [value]}
 
 
 def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subnet_id: str) -> None:

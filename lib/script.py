@@ -159,6 +159,7 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
         waits=Waits(make=config.kube_wait_aws_seconds, remove=config.kube_wait_delete_seconds),
         dry_run=flags.dry_run,
         log=this.log,
+        environ=environ,
     )
     if flags.show_settings:
         _show_settings(console, *show(aws, layers))

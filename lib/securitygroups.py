@@ -79,7 +79,24 @@ def ensure_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> tuple[st
     master_name, minion_name = group_names(config)
     _ensure_rules(aws, master, found.get(master_name), master_rules(config, master=master, minion=minion))
     _ensure_rules(aws, minion, found.get(minion_name), minion_rules(config, master=master, minion=minion))
+    for group in found.values():
+        _warn_of_closed(aws, group)
     return master, minion
+
+
+def _warn_of_closed(aws: Aws, group: SecurityGroupTypeDef) -> None:
+    """Say that not all goes out any more, as EC2 makes a group: somebody closed it, perhaps on purpose, so it stays."""
+    everywhere = [
+        reach["CidrIp"]
+        for permission in group.get("IpPermissionsEgress", [])
+        if permission["IpProtocol"] == "-1"
+        for reach in permission.get("IpRanges", [])
+    ]
+    if "0.0.0.0/0" not in everywhere:
+        aws.console.warn(
+            f"{group['GroupId']} {group['GroupName']} does not let all out: aws ec2 authorize-security-group-egress "
+            f"--region {aws.region} --group-id {group['GroupId']} --protocol all --cidr 0.0.0.0/0 gives that back"
+        )
 
 
 def _ensure_group(

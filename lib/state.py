@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from lib import bucket as staging
 from lib.aws import Aws, became
+from lib.config import region_of
 from lib.disk import find_disk
-from lib.errors import SettingError
+from lib.errors import Damaged, SettingError
 from lib.interface import find_interface, tagged_interfaces
 from lib.pki import OBJECT as PKI
 from lib.tags import is_ours, tags_of
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from lib.config import Config
 
 OBJECT = "settings.env"
+_CLUSTER, _ZONE = "KUBE_AWS_INSTANCE_PREFIX", "KUBE_AWS_ZONE"
 _FEW = 3  # settings of those that have changed that a person is told
 _HEAD = """\
 # Written by kube_up.py: what was set when this cluster was last brought up, and what it resolved to.
@@ -116,13 +119,40 @@ def _another_bucket(config: Config, found: Staging) -> SettingError:
     return SettingError("AWS_S3_BUCKET", problem, "leave it out")
 
 
-def read_settings(aws: Aws, bucket: Bucket | None, *, was_put: bool = False) -> dict[str, str]:
-    """What is remembered, {} for a cluster that is not there yet. `was_put`: what is made after it is there."""
+def read_settings(aws: Aws, config: Config, bucket: Bucket | None, *, was_put: bool = False) -> dict[str, str]:
+    """What is remembered, {} for a cluster that is not there yet. `was_put`: what is made after it is there.
+
+    Raises Damaged for an object that is empty or cut off, holds something else, or is another cluster's: a run must not
+    take the defaults for what the cluster was made with.
+    """
     content = staging.read_object(aws, bucket, OBJECT, was_put=was_put) if bucket else None
-    if content is None:
+    if bucket is None or content is None:
         return {}
-    values = dotenv_values(stream=io.StringIO(content.decode()), interpolate=False)
-    return {name: value for name, value in values.items() if value is not None}
+    try:
+        values = _parsed(content.decode())
+        _refuse_another_clusters(config, values)
+    except ValueError as wrong:
+        raise Damaged(bucket.url(OBJECT), "what is remembered of the cluster", str(wrong)) from wrong
+    return values
+
+
+def _parsed(text: str) -> dict[str, str]:
+    """The settings. Raises ValueError for text that cannot have been written by `remember`, or not to its end."""
+    wrong = next((line.original.string for line in parse_stream(io.StringIO(text)) if line.error), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong.strip()[:40]!r} is no setting")
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    found = {name: value for name, value in values.items() if value is not None}
+    if not found or len(found) < len(values):
+        raise ValueError("it holds no settings" if not found else "it holds more than settings")
+    return found
+
+
+def _refuse_another_clusters(config: Config, values: Mapping[str, str]) -> None:
+    """Raises ValueError where the settings name another cluster or region than the place that they were read from."""
+    cluster, zone = values.get(_CLUSTER, config.cluster_id), values.get(_ZONE, config.kube_aws_zone)
+    if cluster != config.cluster_id or region_of(zone) != config.region:
+        raise ValueError(f"it is of cluster {cluster} in {zone}")
 
 
 def remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapping[str, str]) -> None:

@@ -31,7 +31,7 @@ from lib import (
 from lib.aws import Aws
 from lib.config import Config, Layers, resolve, resolve_whatever
 from lib.disk import MASTER_IP_TAG
-from lib.errors import KubeError, NothingFound
+from lib.errors import Damaged, KubeError, NothingFound
 from lib.preflight import check_regions
 from lib.state import find_staging_to_remove, read_settings, refuse_to_leave_a_bucket
 from lib.tags import is_ours, other_owner, tags_of
@@ -216,7 +216,7 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     asked = resolve(layers, check=False)
     found = find_staging_to_remove(aws, asked)
     refuse_to_leave_a_bucket(aws, asked, found)
-    layers, staging = layers.with_remembered(read_settings(aws, found.bucket)), found.bucket
+    layers, staging = layers.with_remembered(_settings(aws, asked, found.bucket)), found.bucket
     had_schedule = layers.remembered.get("KUBE_MASTER_SELF_HEAL", "").lower() == "true"
     layers, config = resolve_whatever(layers)
     if had_schedule:  # also where this run is told otherwise
@@ -238,6 +238,23 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     for words in doomed.spared:
         aws.console.found(f"{words}: yours, it stays")
     return doomed
+
+
+def _settings(aws: Aws, config: Config, staging: Bucket | None) -> dict[str, str]:
+    """What is remembered, {} where that is damaged: what has to go is found by its tags."""
+    try:
+        return read_settings(aws, config, staging)
+    except Damaged as damaged:
+        aws.console.warn(f"{damaged}: down goes on without it")
+        return {}
+
+
+def _ca_cert(aws: Aws, staging: Bucket | None) -> bytes:
+    """The CA's certificate, b'' where that is damaged: it only tells the cluster's entries in kubeconfig apart."""
+    try:
+        return pki.find_ca_cert(aws, staging)
+    except Damaged:
+        return b""
 
 
 def kinds() -> dict[str, Kind]:
@@ -262,7 +279,7 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         config=config,
         bucket=staging,
         objects=len(list(bucket.object_keys(aws, staging))) if staging else 0,
-        ca_cert=pki.find_ca_cert(aws, staging),
+        ca_cert=_ca_cert(aws, staging),
         brought_table=_brought_table(aws, config),
         disputed=disputed,
         spared=_spared(aws, config, found),

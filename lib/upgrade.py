@@ -85,7 +85,8 @@ def _call_off(
 ) -> None:
     """Say that the upgrade is given up. Raises SettingError where it is done, though no run was there to see it."""
     address = (interface or {}).get("Association", {}).get("PublicIp", "")
-    if running(aws, config) == begun and is_well(server_url(config, address), find_ca_cert(aws, bucket)):
+    server = server_url(config, address)
+    if running(aws, config) == begun and is_well(server, find_ca_cert(aws, bucket), proxy=aws.proxy(server)):
         _refuse_step(begun, config.kubernetes_version, begun=begun)
     aws.console.say(
         f"the upgrade to {begun} is called off: no run has seen its API answer. Where it has begun to change the disk "

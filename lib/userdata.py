@@ -54,6 +54,7 @@ MASTER_SETTINGS = (
 MINION_SETTINGS = ("KUBE_JOIN_TOKEN",)
 
 _COMMENT = re.compile(r"^[ \t]*#(?![!@]).*\n", re.MULTILINE)
+_INDENTATION = re.compile(r"^\t+", re.MULTILINE)  # for people too; what is put into files is indented by spaces
 _INCLUDE = re.compile(r"^#@include (?P<file>\S+)\n", re.MULTILINE)
 _SETTINGS = re.compile(r"^#@settings\n", re.MULTILINE)
 
@@ -76,7 +77,7 @@ def render(role: Literal["master", "minion"], settings: Mapping[str, str]) -> by
 
     Raises UserDataTooLarge over EC2's 16,384 bytes.
     """
-    packed = gzip.compress(script(role, settings).encode(), compresslevel=9, mtime=0)
+    packed = gzip.compress(_INDENTATION.sub("", script(role, settings)).encode(), compresslevel=9, mtime=0)
     if len(packed) > LIMIT_BYTES:
         raise UserDataTooLarge(role, len(packed), _longest(settings))
     return packed

@@ -6,7 +6,7 @@ import functools
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Retry, never, one
+from lib.aws import Retry, Sole, never, one
 from lib.errors import SettingError
 from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
@@ -22,7 +22,7 @@ DNS_ATTRIBUTES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": 
 def find_vpc(aws: Aws, config: Config) -> VpcTypeDef | None:
     """The cluster's own VPC, None if there is none. Raises Ambiguous for two."""
     found = find_ours("VPC", functools.partial(_describe, aws), config.cluster_id, _id, name=config.vpc_name)
-    return one("VPC", found, _id)
+    return one("VPC", found, _id, claimed=aws.claimed)
 
 
 def tagged_vpcs(aws: Aws, config: Config) -> list[VpcTypeDef]:
@@ -105,7 +105,12 @@ def _make_vpc(aws: Aws, config: Config) -> VpcTypeDef:
         f"VPC {config.vpc_name} {config.vpc_cidr}",
         lambda: aws.ec2.create_vpc(CidrBlock=config.vpc_cidr, TagSpecifications=tags)["Vpc"]["VpcId"],
         look=look,
-        sole=look,
+        sole=Sole(
+            "VPC",
+            look,
+            is_there=lambda vpc_id: bool(_describe(aws, [{"Name": "vpc-id", "Values": [vpc_id]}])),
+            delete=lambda vpc_id: aws.ec2.delete_vpc(VpcId=vpc_id),
+        ),
     )
     _enable_dns(aws, vpc_id, "enableDnsHostnames")  # EC2 switches DNS support on by itself
     return {"VpcId": vpc_id, "CidrBlock": config.vpc_cidr, "DhcpOptionsId": ""}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +34,14 @@ def _decisions(call: Call, denied: Mapping[str, str]) -> dict[str, Any]:
         for action in call.params.get("ActionNames", [])
     ]
     return {"EvaluationResults": results, "IsTruncated": False}
+
+
+def get_authorization_token(world: World, call: Call) -> dict[str, Any]:
+    """ECR's password for 12 hours, as its API reference has it; moto's is the same everywhere and ended in 2015."""
+    token = base64.b64encode(f"AWS:{world.ecr_password}".encode()).decode()
+    registry = f"https://{cloud.ACCOUNT}.dkr.ecr.{call.region}.amazonaws.com"
+    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=12)
+    return {"authorizationData": [{"authorizationToken": token, "expiresAt": until, "proxyEndpoint": registry}]}
 
 
 def get_products(_world: World, _call: Call) -> dict[str, Any]:

@@ -76,6 +76,7 @@ BEFORE: dict[str, list[Before]] = {
     "scheduler:CreateSchedule": [schedules.create_schedule],
     "scheduler:UpdateSchedule": [schedules.update_schedule],
     "iam:SimulatePrincipalPolicy": [answers.simulate_principal_policy],
+    "ecr:GetAuthorizationToken": [answers.get_authorization_token],
     "pricing:GetProducts": [answers.get_products],
     "service-quotas:GetServiceQuota": [images.get_quota],
     "service-quotas:GetAWSDefaultServiceQuota": [images.get_quota],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,6 +97,7 @@ class World:
         self.clock = clock
         self.delays = delays
         self.state = State()
+        self.ecr_password = secrets.token_hex(16)  # nobody has it who was not given it
         # What hosts that are machines say: whether an instance's still ends, and what it said on its console.
         self.busy: Callable[[str], bool] = lambda _instance: False
         self.console: Callable[[str], str | None] = lambda _instance: None

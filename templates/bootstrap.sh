@@ -166,9 +166,19 @@ CONF
 		try iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE
 }
 
+# Both by files that are read when they are next needed: networkd at its next start, which an upgrade of its package
+# brings, and by which it would take away routes and rules that are not its own (kops 17433, k0s 5623); udev when a link
+# comes up, whose address it would set anew while the bridge is already in use (libnetwork 2380).
+networkd() {
+	printf '[Network]\nManageForeign%s=no\n' Routes RoutingPolicyRules | put /etc/systemd/networkd.conf.d/kube-bootstrap.conf
+	printf '[Match]\nOriginalName=cbr0 veth*\n[Link]\nMACAddressPolicy=none\n' | put /etc/systemd/network/10-kube-bootstrap.link
+	udevadm control --reload 2>/dev/null || true
+}
+
 host() {
 	modules
 	sysctls
+	networkd
 	clock
 	logs
 	masquerade
@@ -308,6 +318,24 @@ CONF
 eviction() {
 	local rule
 	for rule in ${EVICTION_HARD//,/ }; do printf '%s: "%s", ' "${rule%%<*}" "${rule#*<}"; done
+}
+
+# part AMOUNT UPTO:PER10000...: of the amount up to each of these, so many in ten thousand, added up.
+part() {
+	local band sum=0
+	for band in "${@:2}"; do sum=$((sum + ($1 < ${band%:*} ? $1 : ${band%:*}) * ${band#*:})); done
+	echo $((sum / 10000))
+}
+
+# What pods may not take, so that the kubelet and containerd live on beside a pod that wants all: what GKE reserves up to
+# 1.36, by the machine's size alone, since any node here may have 110 pods (cloud.google.com/kubernetes-engine/docs/
+# concepts/plan-node-sizes). Of memory 25% of the first 4 GiB, 20% up to 8, 10% up to 16, 6% up to 128, 2% of the rest;
+# of the first core 6%, of the second 1%, 0.5% up to the fourth, 0.25% of the rest. Each band is what it has over the next.
+reserved() {
+	local kib
+	kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 1000:500 2000:50 4000:25 9999999:25)" \
+		"$(part $((kib / 1024)) 4096:500 8192:1000 16384:400 131072:400 99999999:200)"
 }
 
 # The kubelet is started by this script, never by itself: on a master nothing may run before the disk is mounted.

@@ -209,8 +209,10 @@ def _shape(thing: Any) -> Any:
             return "a VPC's main route table"  # where simulated nodes' routes go while their own table is off
         if any(ALL_IDS.fullmatch(key) for key in thing):
             return sorted((_shape(value) for value in thing.values()), key=json.dumps)
-        return {
-            _blank(key): "AES256" in json.dumps(v) if key == "encryption" else _shape(v) for key, v in thing.items()
+        return {  # but for claims: who finds what another run made claims nothing
+            _blank(key): "AES256" in json.dumps(v) if key == "encryption" else _shape(v)
+            for key, v in thing.items()
+            if "/claims/" not in key
         }
     if isinstance(thing, list):
         return sorted((_shape(value) for value in thing), key=json.dumps)

@@ -80,7 +80,7 @@ DIFFERENT: dict[str, dict[str, str]] = {
         "*--stderrthreshold": "only where logs go to files",
         "*--skip-nodes-with-local-storage": "the default: a node with a pod's emptyDir on it is not taken away",
         "*--expander": "the default, which depends on nothing that the groups look like",
-        "*--node-group-auto-discovery": "by name and limits, which NUM_NODES and reruns know",
+        "*--node-group-auto-discovery": "by tags that every group has had since its making",
         "*.resources.*": "for large clusters; it may take more memory than upstream's limit, and any CPU",
         "*.imagePullPolicy": _PULL,
     },

@@ -12,6 +12,7 @@ from conftest import REGION, Box
 from helpers import ID, master_of, must, part, speaking
 from test_terminal import TERMINAL, on_terminal, plain
 
+from lib.diagnosis import failing
 from sandbox import cloud
 from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
 from sandbox.denials import Deny
@@ -274,7 +275,7 @@ def _failing(box: Box, step: str, *, role: str, earlier: int = 0) -> Iterator[No
         for instance in cloud.instances(REGION):
             if any((tag["key"], tag["value"]) == ("Role", f"{ID}-{role}") for tag in instance.get_tags()):
                 lines = [f"kube-bootstrap: step {step.format(ms=number)}" for number in range(times)]
-                box.aws.world.state.consoles[instance.id] = ["kube-bootstrap: step 1/6 settings: ok", *lines]
+                box.aws.world.state.consoles[instance.id] = [*lines, "kube-bootstrap: step 1/6 settings: ok"]
 
     box.aws.world.delays = Delays(host=10**6)
     box.aws.on_tick.append(speak)
@@ -329,3 +330,9 @@ def test_types_without_nitro_give_the_console_that_they_have(sandbox: Box) -> No
     with _no_machine_up(sandbox, ["kube-bootstrap: step 4/8 certificates: failed: no"]):
         said = answer(run(sandbox, "up", code=1, KUBE_WAIT_API_SECONDS=4), "error: ")
     assert "its bootstrap: step 4/8 certificates: failed: no" in said
+
+
+def test_a_step_that_a_later_run_got_over_fails_no_more() -> None:
+    lines = [*["kube-bootstrap: step 2/6 host: failed: no"] * 9, "kube-bootstrap: step 2/6 host: ok"]
+    assert failing("\n".join(lines[:-1])) == "step 2/6 host: failed: no"
+    assert failing("\n".join(lines)) == ""

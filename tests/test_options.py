@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import re
 import string
 from typing import Any
 
@@ -46,6 +47,7 @@ from lib.console import Console
 from lib.credentials import Credentials
 from lib.iam import policy_document
 from lib.plan import iam_values
+from sandbox.calls import result_answer
 from sandbox.clock import FakeClock
 from sandbox.world import Delays
 
@@ -256,6 +258,31 @@ def test_a_brought_vpc_is_used_and_left_as_it_was(sandbox: Box) -> None:
     assert must(sandbox.up()).changing == []
     must(sandbox.down())
     assert sandbox.inventory() == before
+
+
+def test_a_group_in_a_subnet_of_another_route_table_than_the_masters_is_refused(sandbox: Box) -> None:
+    """The pods' routes go into the first subnet's table alone: the group's pods would reach nobody."""
+    brought, more = Brought(sandbox), {"KUBE_USE_EXISTING_MASTER": "true", "NUM_NODES": 1}
+    ec2 = brought.ec2
+    other = ec2.create_subnet(VpcId=brought.vpc, CidrBlock="172.31.5.0/24", AvailabilityZone=f"{REGION}b")
+    subnet, zone = other["Subnet"]["SubnetId"], {"KUBE_AWS_ZONE": f"{REGION}b"}
+    must(sandbox.up(VPC_ID=brought.vpc, SUBNET_ID=brought.subnet))
+    wrong = sandbox.up(SUBNET_ID=subnet, **zone, **more)  # that one uses the VPC's main table
+    refused_untouched(sandbox, wrong, 2, "SUBNET_ID", f"the master's is {brought.table}", "reach no others")
+    its_own = sandbox.up(SUBNET_ID="", KUBE_SUBNET_CIDR="172.31.6.0/24", **zone, **more)
+    refused_untouched(sandbox, its_own, 2, "KUBE_SUBNET_CIDR", f"the master's is {brought.table}, yours", "SUBNET_ID")
+    ec2.associate_route_table(RouteTableId=brought.table, SubnetId=subnet)
+    must(sandbox.up(SUBNET_ID=subnet, **zone, **more))
+    assert len(part(sandbox, "groups")) == 2
+
+
+def test_a_brought_subnet_for_a_group_beside_a_master_in_the_clusters_own_is_refused(sandbox: Box) -> None:
+    sandbox.cluster()
+    vpc, ec2 = only(part(sandbox, "vpcs")), sandbox.client("ec2")
+    made = ec2.create_subnet(VpcId=vpc, CidrBlock="172.20.7.0/24", AvailabilityZone=f"{REGION}b")
+    more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "KUBE_AWS_ZONE": f"{REGION}b"}
+    wrong = sandbox.up(SUBNET_ID=made["Subnet"]["SubnetId"], **more)
+    refused_untouched(sandbox, wrong, 2, "SUBNET_ID", "and the master's is rtb-")
 
 
 def test_a_private_vpc_gets_no_gateway(sandbox: Box) -> None:
@@ -510,6 +537,25 @@ def test_the_autoscalers_range_is_the_groups_and_its_choice_is_kept(sandbox: Box
     assert part(sandbox, "groups")[GROUP]["size"] == [1, 4, 5]
 
 
+def test_the_autoscaler_knows_every_group_by_its_tags_and_each_keeps_its_own_range(sandbox: Box) -> None:
+    given: dict[str, object] = {"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "KUBE_AUTOSCALER_MAX_NODES": 5}
+    sandbox.cluster(**given)
+    more: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
+    more |= {"KUBE_AUTOSCALER_MAX_NODES": 2}
+    must(sandbox.up(**more))
+    groups = part(sandbox, "groups")
+    assert {name: group["size"] for name, group in groups.items()} == {GROUP: [1, 2, 5], f"{GROUP}-t3-large": [1, 1, 2]}
+    entry = next(each for each in master_settings(sandbox)["ADDONS"].split() if each.startswith("cluster-autoscaler:"))
+    said = read_object(sandbox, f"{REGION}/{ID}/addons/{entry.partition(':')[2]}").decode()
+    wanted = re.search(r"--node-group-auto-discovery=asg:tag=(\S+)", said)
+    assert wanted
+    filters = [{"Name": f"tag:{k}", "Values": [v]} for k, _, v in (t.partition("=") for t in wanted[1].split(","))]
+    found = sandbox.client("autoscaling").describe_auto_scaling_groups(Filters=filters)["AutoScalingGroups"]
+    assert {group["AutoScalingGroupName"] for group in found} == set(groups)
+    assert must(sandbox.up()).changing == []
+    assert must(sandbox.up(**more)).changing == []
+
+
 # --- which nodes count
 
 
@@ -663,3 +709,24 @@ def test_a_range_that_our_vpc_got_later_is_warned_of(sandbox: Box) -> None:
     sandbox.client("ec2").associate_vpc_cidr_block(VpcId=ours, CidrBlock="10.77.0.0/16")
     again = must(sandbox.up())
     assert "NON_MASQUERADE_CIDR: 10.0.0.0/8 overlaps 10.77.0.0/16" in again.out + again.err
+
+
+def test_a_subnet_that_names_hosts_by_their_ids_is_warned_of_and_minions_ask_for_addresses(sandbox: Box) -> None:
+    brought = Brought(sandbox)
+    assert "names hosts by their ids" not in sandbox.up("--dry-run", SUBNET_ID=brought.subnet).err
+    subnets = brought.ec2.describe_subnets(SubnetIds=[brought.subnet])["Subnets"]
+    subnets[0]["PrivateDnsNameOptionsOnLaunch"] = {"HostnameType": "resource-name"}
+    sandbox.aws.hooks.before.append(
+        lambda call: result_answer(call, {"Subnets": subnets}) if call.operation == "DescribeSubnets" else None
+    )
+    said = must(sandbox.up(SUBNET_ID=brought.subnet)).err
+    assert f"warning: SUBNET_ID: {brought.subnet} names hosts by their ids" in said
+    assert template_data(sandbox)["PrivateDnsNameOptions"]["HostnameType"] == "ip-name"
+
+
+@pytest.mark.parametrize(("version", "warned"), [("1.36.2", True), ("1.36.3", False)])
+def test_a_release_whose_kube_proxy_may_set_up_no_services_is_warned_of(
+    sandbox: Box, version: str, warned: bool
+) -> None:
+    result = sandbox.up("--dry-run", KUBERNETES_VERSION=version)
+    assert ("kubernetes 136786" in result.out + result.err) is warned

@@ -101,7 +101,7 @@ def test_on_abase_cluster_nothing_is_changed_and_that_is_said(finished: Finished
     before, written = finished.inventory(), kubeconfig(finished).stat()
     result = must(finished.up())
     assert [call.operation for call in result.calls if call.changes] == []
-    assert len(result.calls) <= 40
+    assert len(result.calls) <= 42
     assert "nothing to do" in result.out
     assert finished.inventory() == before
     now = kubeconfig(finished).stat()
@@ -161,6 +161,17 @@ def trust_changed(box: Box) -> None:
 
 def role_out_of_profile(box: Box) -> None:
     box.client("iam").remove_role_from_instance_profile(InstanceProfileName=MINION_ROLE, RoleName=MINION_ROLE)
+
+
+def another_role_in_profile(box: Box) -> None:
+    role_out_of_profile(box)
+    trust = '{"Version": "2012-10-17", "Statement": []}'
+    box.client("iam").create_role(RoleName="theirs", AssumeRolePolicyDocument=trust)
+    box.client("iam").add_role_to_instance_profile(InstanceProfileName=MINION_ROLE, RoleName="theirs")
+
+
+def protection_taken_off(box: Box) -> None:
+    box.client("ec2").modify_instance_attribute(InstanceId=master_of(box), DisableApiTermination={"Value": False})
 
 
 def default_route_removed(box: Box) -> None:
@@ -316,6 +327,7 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
         r"trust statement 1 Principal \* → .*ec2.amazonaws.com",
     ),
     (role_out_of_profile, {"iam:AddRoleToInstanceProfile"}, rf"would add role {MINION_ROLE} to its instance profile"),
+    (protection_taken_off, {"ec2:ModifyInstanceAttribute"}, r"would protect i-\w+ from termination"),
     (default_route_removed, {"ec2:CreateRoute"}, r"would route 0.0.0.0/0 to igw-\w+ in rtb-"),
     (default_route_elsewhere, {"ec2:ReplaceRoute"}, r"would route 0.0.0.0/0 eni-\w+ → igw-\w+ in rtb-"),
     (table_dissociated, {"ec2:AssociateRouteTable"}, r"would attach rtb-\w+ to subnet-"),
@@ -676,15 +688,30 @@ def second_master(box: Box) -> str:
 
 
 SECONDS: list[tuple[Callable[[Box], str], str]] = [
+    (second_interface, "interfaces"),
+    (second_disk, "volumes"),
+    (second_master, "instances"),
+]
+CLAIMED: list[tuple[Callable[[Box], str], str]] = [
     (second_vpc, "vpcs"),
     (second_gateway, "internet gateways"),
     (second_table, "route tables"),
-    (second_interface, "interfaces"),
     (second_address, "addresses"),
-    (second_disk, "volumes"),
     (second_dhcp_options, "dhcp options"),
-    (second_master, "instances"),
 ]
+
+
+@pytest.mark.parametrize(("second", "kind"), CLAIMED, ids=[second.__name__ for second, _ in CLAIMED])
+def test_of_two_the_one_that_this_cluster_claimed_counts_and_both_are_named(
+    finished: Finished, second: Callable[[Box], str], kind: str
+) -> None:
+    first = {key for key in part(finished, kind) if _counts(finished, kind, key)}
+    extra = second(finished)
+    result = must(finished.up())
+    assert result.changing == []
+    warning = only(line for line in result.err.splitlines() if "was claimed first" in line)
+    assert f"{only(first)}" in warning.split("; ")[1]
+    assert extra in warning
 
 
 @pytest.mark.parametrize(("second", "kind"), SECONDS, ids=[second.__name__ for second, _ in SECONDS])
@@ -751,3 +778,43 @@ def test_a_conflict_of_two_writes_is_no_answer(sandbox: Box) -> None:
     must(sandbox.up())
     assert not left
     assert must(sandbox.up()).changing == []
+
+
+# --- what is said and stays
+
+
+def egress_closed(box: Box) -> None:
+    out = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    box.client("ec2").revoke_security_group_egress(GroupId=group_id(box, f"kubernetes-minion-{ID}"), IpPermissions=out)
+
+
+def disk_taken_off(box: Box) -> None:
+    settle(box)
+    disk = named(box, "volumes", f"{ID}-master-pd")
+    box.client("ec2").detach_volume(VolumeId=disk, InstanceId=master_of(box))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (egress_closed, "does not let all out: aws ec2 authorize-security-group-egress"),
+        (disk_taken_off, "aws ec2 reboot-instances"),
+    ],
+)
+def test_what_only_its_owner_can_decide_is_said(sandbox: Box, change: Callable[[Box], None], words: str) -> None:
+    sandbox.cluster()
+    assert words not in must(sandbox.up()).err
+    change(sandbox)
+    result = must(sandbox.up())
+    assert words in result.err
+    assert result.changing == []
+
+
+def test_another_role_in_a_profile_makes_place_for_ours(sandbox: Box) -> None:
+    sandbox.cluster()
+    whole = sandbox.inventory()["iam"]
+    another_role_in_profile(sandbox)
+    must(sandbox.up())
+    left = sandbox.inventory()["iam"]
+    assert left["roles"].pop("theirs") is not None
+    assert left == whole

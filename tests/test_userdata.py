@@ -51,6 +51,13 @@ def test_user_data_is_sound_shell(role: Role, settings: dict[str, str]) -> None:
 
 
 @by_role
+def test_only_indentation_is_left_out_of_what_boots(role: Role, settings: dict[str, str]) -> None:
+    shown, boots = (userdata.script(role, settings), gzip.decompress(userdata.render(role, settings)).decode())
+    assert boots.splitlines() == [line.lstrip("\t") for line in shown.splitlines()]
+    subprocess.run(["bash", "-n"], input=boots, text=True, check=True)
+
+
+@by_role
 def test_user_data_leaves_room(role: Role, settings: dict[str, str]) -> None:
     """3 of EC2's 16 KiB, for the settings that a person gives at length."""
     assert len(userdata.render(role, settings)) < 13 * 1024

@@ -64,7 +64,7 @@ def test_what_calls_aws_runs_on_the_master_with_its_network_region_and_authoriti
 DOCUMENTED = {
     "ebs-plugin": {"k8s-tag-cluster-id", "metadata-sources"},
     "liveness-probe": {"http-endpoint"},
-    "cluster-autoscaler": {"nodes", "address", "leader-elect"},
+    "cluster-autoscaler": {"address", "leader-elect"},
 }
 
 

@@ -248,6 +248,46 @@ def test_a_minion_waits_while_a_dead_instances_node_has_its_name(tmp_path: Path)
     assert free(r"\n503") == "not yet"
 
 
+@pytest.mark.parametrize(
+    ("mib", "cores", "said"),
+    [
+        (952, 2, "cpu: 70m, memory: 238Mi"),
+        (1912, 2, "cpu: 70m, memory: 478Mi"),
+        (4096, 1, "cpu: 60m, memory: 1024Mi"),
+        (8192, 2, "cpu: 70m, memory: 1843Mi"),
+        (16384, 4, "cpu: 80m, memory: 2662Mi"),
+        (131072, 32, "cpu: 150m, memory: 9543Mi"),
+        (262144, 96, "cpu: 310m, memory: 12165Mi"),
+    ],
+)
+def test_memory_and_cpu_are_reserved_by_the_machines_size(tmp_path: Path, mib: int, cores: int, said: str) -> None:
+    """As GKE's table has it: 25, 20, 10, 6 and 2% of memory, and 6, 1, 0.5 and 0.25% of a core."""
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(f"MemFree:  1 kB\nMemTotal:  {mib * 1024 + 7} kB\n")
+    shell = Shell("minion", MINION, tmp_path, {"/proc/meminfo": str(meminfo)})
+    assert shell.run(f"nproc() {{ echo {cores}; }}", "reserved").output == said
+
+
+def test_what_is_reserved_is_in_the_kubelets_settings(tmp_path: Path) -> None:
+    shell = Shell("master", MASTER, tmp_path, {"put /etc/": f"put {tmp_path}/etc/"})
+    stubs = f"KUBELET_DROP_INS={tmp_path}; provider=p; systemctl() {{ :; }}"
+    ran = shell.run(stubs, "eval_settings; kubelet_unit")
+    assert ran.status == 0, ran.output
+    settings = yaml.safe_load((tmp_path / "10-node.conf").read_text())
+    assert re.fullmatch(r"\d+m", settings["kubeReserved"]["cpu"])
+    assert re.fullmatch(r"\d+Mi", settings["kubeReserved"]["memory"])
+    assert "enforceNodeAllocatable" not in settings  # pods, the kubelet's own default
+
+
+def test_foreign_routes_and_the_bridges_address_are_left_alone(tmp_path: Path) -> None:
+    shell = Shell("minion", MINION, tmp_path, {"put /etc/": f"put {tmp_path}/"})
+    ran = shell.run("udevadm() { return 1; }", "networkd; networkd")
+    assert ran.status == 0, ran.output
+    assert "ManageForeignRoutes=no" in (tmp_path / "systemd/networkd.conf.d/kube-bootstrap.conf").read_text()
+    link = (tmp_path / "systemd/network/10-kube-bootstrap.link").read_text()
+    assert link == "[Match]\nOriginalName=cbr0 veth*\n[Link]\nMACAddressPolicy=none\n"
+
+
 def test_a_refused_join_token_is_said(tmp_path: Path) -> None:
     stub = "node=n; provider=p; api() { printf '\\n401'; }"
     ran = Shell("minion", MINION, tmp_path).run(stub + "; joins() { name_is_free; }", "main eval_settings joins")

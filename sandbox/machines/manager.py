@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from sandbox import cloud, lifecycle
-from sandbox.machines import imds, places, registry, sites, wanted
+from sandbox.machines import ecr, imds, places, registry, sites, wanted
 from sandbox.machines.authority import Authority
-from sandbox.machines.image import Image
+from sandbox.machines.image import Image, archives
 from sandbox.machines.keeper import Failed, Keeper, drop_groups
 from sandbox.machines.machine import Machine
 from sandbox.machines.network import METADATA, OUTSIDE, SITES, Network
@@ -56,6 +56,7 @@ class Machines:
         self._run = _Run(cache)
         self._keeper = Keeper()
         self._registry = registry.start(cache, self._keeper, self._run.folder, say) if pull else None
+        self._repositories = ecr.Repositories(archives(cache), world.ecr_password)
         self._volumes = Volumes(self._run.folder / "volumes")
         self._doors = Doors(self._keeper)
         self._machines: dict[str, Machine] = {}
@@ -211,7 +212,9 @@ class Machines:
         def at(address: str, port: int) -> socket.socket:
             return self._keeper.in_network(network.name, functools.partial(listen, (address, port)))
 
-        site = sites.handler(self._cache.mirror, aws=self._aws, registry=self._registry, who=name)
+        site = sites.handler(
+            self._cache.mirror, aws=self._aws, registry=self._registry, who=name, repositories=self._repositories
+        )
         self._servers[network.name] = [
             Server(at(METADATA, 80), imds.handler(find)),
             Server(at(SITES, 80), site),

@@ -22,7 +22,16 @@ OUTSIDE = (
 )
 METADATA, TIME = "169.254.169.254", "169.254.169.123"
 TABLE = 1000  # the first of the subnets' routing tables
-NAMES = ("dl.k8s.io", "github.com", "registry.k8s.io", "amazonaws.com", "amazonaws.com.cn", "api.aws")
+NAMES = (
+    "dl.k8s.io",
+    "github.com",
+    "registry.k8s.io",
+    "artifacts.k8s.io",
+    "deb.debian.org",
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "api.aws",
+)
 OUTSIDE_NAME = "outside.example.com"
 
 

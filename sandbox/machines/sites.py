@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import re
 import shutil
+import subprocess
+import tempfile
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
+from sandbox.machines import ecr
 from sandbox.machines.servers import Handler
 
 # Hosts of S3 with the bucket's name in front.
 VIRTUAL = re.compile(r"^(?P<bucket>.+)\.(?P<host>s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?)$")
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length", "date", "server")
+DEBIAN = "deb.debian.org"
+DEBIAN_IN_AWS = "cdn-aws.deb.debian.org"  # where apt asks once cloud-init has run (debian/files: 01_debian_cloud.cfg)
+APT_HELPER = ("/usr/lib/apt/apt-helper",)
 FROM = "X-Sandbox-Instance"  # tells calls of machines from the command's
 
 
@@ -25,12 +32,17 @@ class Sites(Handler):
     aws: tuple[str, int]
     registry: tuple[str, int] | None
     who: Callable[[str], str]
+    repositories: ecr.Repositories | None
 
     def answer(self) -> None:
         """Any request."""
         host = self.headers.get("Host", "").partition(":")[0]
-        if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
+        if self.repositories is not None and ecr.HOST.fullmatch(host):
+            self.reply(*self.repositories.answer(host, self.path, self.headers.get("Authorization", "")))
+        elif host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
             self._forward(*endpoint(host, self.path), self.aws, self.who(self.client_address[0]))
+        elif host in (DEBIAN, DEBIAN_IN_AWS):
+            self._from_debian()
         elif host == "registry.k8s.io" and self.registry is None:
             self.reply(503, b"the sandbox has this image with --pull only, or not at all\n")
         elif host == "registry.k8s.io" and self.registry is not None:
@@ -40,11 +52,26 @@ class Sites(Handler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
 
+    def _from_debian(self) -> None:
+        """What this computer's own apt gets at that address, by its own settings; nothing is kept."""
+        with tempfile.TemporaryDirectory() as folder:
+            got = Path(folder) / "got"
+            asked = [*APT_HELPER, "-o", "Acquire::Retries=0", "download-file", f"http://{DEBIAN}{self.path}", str(got)]
+            done = subprocess.run(asked, env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=False)
+            if got.is_file():
+                self._send(got)
+            else:
+                words = " ".join((done.stdout + done.stderr).split())
+                self.reply(404 if " 404 " in words else 503, f"{words}\n".encode())
+
     def _file(self, path: str) -> None:
         file = (self.mirror / urllib.parse.unquote(path.partition("?")[0]).lstrip("/")).resolve()
         if not file.is_file() or not file.is_relative_to(self.mirror.resolve()):
             self.reply(404, b"not found\n")
             return
+        self._send(file)
+
+    def _send(self, file: Path) -> None:
         with open(file, "rb") as content:
             self._head(200, {"Content-Type": "application/octet-stream"}, str(file.stat().st_size))
             if self.command != "HEAD":
@@ -75,10 +102,15 @@ class Sites(Handler):
 
 
 def handler(
-    mirror: Path, *, aws: tuple[str, int], registry: tuple[str, int] | None, who: Callable[[str], str]
+    mirror: Path,
+    *,
+    aws: tuple[str, int],
+    registry: tuple[str, int] | None,
+    who: Callable[[str], str],
+    repositories: ecr.Repositories | None = None,
 ) -> type[Handler]:
     """A request handler for the sites; `who` names the instance at an address."""
-    known = {"mirror": mirror, "aws": aws, "registry": registry, "who": staticmethod(who)}
+    known = {"mirror": mirror, "aws": aws, "registry": registry, "who": staticmethod(who), "repositories": repositories}
     return type("KnowingSites", (Sites,), known)
 
 

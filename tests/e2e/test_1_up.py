@@ -110,6 +110,15 @@ def test_logs_and_exec(stage: Stage, pods: list[tuple[str, str, str]]) -> None:
     assert stage.kubectl("exec", pods[0][0], "--", "/usr/bin/hostname") == pods[0][0]
 
 
+def test_pods_may_not_take_what_is_reserved(stage: Stage) -> None:
+    """What is theirs is the node's less kubeReserved and the 100 MiB at which eviction begins."""
+    for node in stage.get("nodes")["items"]:
+        capacity, allocatable = node["status"]["capacity"], node["status"]["allocatable"]
+        kept = int(capacity["memory"].removesuffix("Ki")) - int(allocatable["memory"].removesuffix("Ki"))
+        assert kept > 100 * 1024
+        assert allocatable["cpu"].endswith("m")
+
+
 def test_ssh_reaches_the_master_as_kube_up_says(stage: Stage) -> None:
     assert stage.on_master("hostname --fqdn") == "ip-172-20-0-9.us-west-2.compute.internal"
 
@@ -184,3 +193,18 @@ def test_without_its_rule_the_apis_port_is_closed(stage: Stage) -> None:
     wait("the port to be closed", lambda: not stage.nodes(), seconds=10)
     ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[rule])
     wait("the port to be open", stage.nodes, seconds=10)
+
+
+def test_an_image_of_ecr_is_pulled_by_the_nodes_own_rights(stage: Stage) -> None:
+    """Its registry wants the password of this run's GetAuthorizationToken, and the pod has no secret."""
+    pause = next(
+        name
+        for node in stage.get("nodes")["items"]
+        for image in node["status"]["images"]
+        for name in image["names"]
+        if name.startswith("registry.k8s.io/pause:")
+    )
+    image = f"123456789012.dkr.ecr.us-west-2.amazonaws.com/{pause.partition('/')[2]}"
+    stage.kubectl("run", "from-ecr", f"--image={image}", "--image-pull-policy=Always", "--restart=Never")
+    stage.kubectl("wait", "--for=condition=Ready", "pod/from-ecr", "--timeout=90s")
+    stage.kubectl("delete", "pod", "from-ecr", "--wait=false")

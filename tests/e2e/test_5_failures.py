@@ -16,6 +16,7 @@ PATHS = [
     "github.com/containerd/containerd/releases/download/v2.3.7/containerd-static-2.3.7-linux-amd64.tar.gz",
     "github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64",
     "github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
+    "artifacts.k8s.io/binaries/cloud-provider-aws/v1.31.7/linux/amd64/ecr-credential-provider-linux-amd64",
 ]
 SOON = 300.0  # seconds in which a failure that is repeated ends the wait, which may last 900
 
@@ -24,8 +25,11 @@ Runs = dict[str, "Future[Result]"]
 
 @pytest.fixture(scope="module")
 def runs(stage: Stage) -> Iterator[Runs]:
-    """Three clusters that fail, side by side: most of their time is waiting."""
+    """Four clusters that fail, side by side: most of their time is waiting."""
     cases: dict[str, Callable[[Stage], Result]] = {"sum": _wrong_sum, "mirror": _no_mirror, "token": _wrong_token}
+    cases["package"] = lambda stage: _up_and_down(
+        stage, _settings(stage, "nopackage") | {"NUM_NODES": "1", "KUBE_EXTRA_PACKAGES": "no-such-package"}
+    )
     with ThreadPoolExecutor() as pool:
         yield {name: pool.submit(case, stage) for name, case in cases.items()}
 
@@ -90,3 +94,10 @@ def test_a_wrong_token(runs: Runs) -> None:
     result = runs["token"].result()
     assert (result.code, result.seconds < SOON) == (1, True)
     assert "failed: the master refuses the join token" in result.out, result.out
+
+
+def test_a_package_that_does_not_exist(runs: Runs) -> None:
+    result = runs["package"].result()
+    assert (result.code, result.seconds < SOON) == (1, True)
+    words = result.out.partition("extra packages: failed:")[2].partition("\n")[0]
+    assert "Unable to locate package no-such-package" in words, result.out

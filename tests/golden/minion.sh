@@ -139,6 +139,7 @@ sysctls() {
 	put /usr/local/lib/sysctl.d/90-kube-network.conf <<'CONF'
 net.ipv4.ip_forward = 1
 net.bridge.bridge-nf-call-iptables = 1
+net.ipv4.neigh.default.gc_thresh1 = 0
 CONF
 	put /usr/local/lib/sysctl.d/90-kube-kernel.conf <<'CONF'
 vm.overcommit_memory = 1
@@ -191,9 +192,16 @@ CONF
 		try iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE
 }
 
+networkd() {
+	printf '[Network]\nManageForeign%s=no\n' Routes RoutingPolicyRules | put /etc/systemd/networkd.conf.d/kube-bootstrap.conf
+	printf '[Match]\nOriginalName=cbr0 veth*\n[Link]\nMACAddressPolicy=none\n' | put /etc/systemd/network/10-kube-bootstrap.link
+	udevadm control --reload 2>/dev/null || true
+}
+
 host() {
 	modules
 	sysctls
+	networkd
 	clock
 	logs
 	masquerade
@@ -345,6 +353,19 @@ eviction() {
 	for rule in ${EVICTION_HARD//,/ }; do printf '%s: "%s", ' "${rule%%<*}" "${rule#*<}"; done
 }
 
+part() {
+	local band sum=0
+	for band in "${@:2}"; do sum=$((sum + ($1 < ${band%:*} ? $1 : ${band%:*}) * ${band#*:})); done
+	echo $((sum / 10000))
+}
+
+reserved() {
+	local kib
+	kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 1000:500 2000:50 4000:25 9999999:25)" \
+		"$(part $((kib / 1024)) 4096:500 8192:1000 16384:400 131072:400 99999999:200)"
+}
+
 kubelet_unit() {
 	local resolv=/etc/resolv.conf
 	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
@@ -383,6 +404,7 @@ providerID: "$provider"
 resolvConf: $resolv
 clusterDNS: ["$DNS_SERVER_IP"]
 featureGates: {${FEATURE_GATES//=/: }}
+kubeReserved: {$(reserved)}
 evictionHard: {$(eviction)}
 mergeDefaultEvictionSettings: true
 protectKernelDefaults: true

@@ -155,8 +155,11 @@ def portrait(box: SharedBox, *, beside: dict[str, Any] | None = None) -> Portrai
 
 
 def object_names(entries: list[str]) -> list[str]:
-    """Each name once: a manifest that changed is one more, beside the old; what was written twice has two versions."""
-    return sorted({entry.rpartition(" x")[0] for entry in entries})
+    """Each name once: a manifest that changed is one more, beside the old; what was written twice has two versions.
+
+    Claims are left out: who finds what another run made claims nothing.
+    """
+    return sorted({entry.rpartition(" x")[0] for entry in entries if "/claims/" not in entry})
 
 
 def without(found: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _end(root: Path, file: Path) -> Path:
         if not link.is_symlink():
             break
         file = Path(os.path.normpath(file.parent / os.readlink(link)))
-    return file
+    return _merged(file)
 
 
 def owners(root: Path) -> dict[Path, str]:
