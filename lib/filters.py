@@ -34,6 +34,7 @@ VALUES: Mapping[str, Callable[[Any], Iterable[Any]]] = {
     "group-id": lambda it: [it.get("GroupId"), *_each(it, "Groups", "GroupId")],
     "group-name": lambda it: [it.get("GroupName"), *_each(it, "Groups", "GroupName")],
     "instance-state-name": lambda it: [it.get("State", {}).get("Name")],
+    "internet-gateway-id": lambda it: [it.get("InternetGatewayId")],
     "ip-permission.group-id": lambda it: _permitted(it, "IpPermissions"),
     "key-name": lambda it: [it.get("KeyName")],
     "launch-template-name": lambda it: [it.get("LaunchTemplateName")],

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Box
-from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, neighbour, part, refused
+from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, part, refused
 
 from lib import filters, tags
-from sandbox.calls import Answer, Call, result_answer
 
 ANOTHERS = {"KubernetesCluster": "other", "kubernetes.io/cluster/other": "owned"}
 
@@ -84,41 +82,3 @@ def test_what_two_clusters_have_tags_on_is_named_and_left_alone(sandbox: Box) ->
     sandbox.client("ec2").create_tags(Resources=[disk], Tags=[{"Key": "KubernetesCluster", "Value": "kubernetes"}])
     must(sandbox.down())
     assert sandbox.inventory() == {}
-
-
-# --- an AWS, or what stands in for it, that does not mind a filter
-
-
-def ignore_filters(box: Box, operation: str) -> None:
-    """Have an EC2 that answers with all that there is, whatever its filters say."""
-
-    def answer(call: Call) -> Answer | None:
-        if call.operation != operation or "Filters" not in call.params:
-            return None
-        box.aws.hooks.before.remove(answer)
-        describe = getattr(box.client("ec2", call.region), re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
-        asked = {name: value for name, value in call.params.items() if name != "Filters"}
-        found: Any = describe(**asked)
-        box.aws.hooks.before.append(answer)
-        return result_answer(call, found)
-
-    box.aws.hooks.before.append(answer)
-
-
-ASKED = [
-    "DescribeInternetGateways",
-    "DescribeNetworkInterfaces",
-    "DescribeVolumes",
-    "DescribeInstances",
-]
-
-
-@pytest.mark.parametrize("operation", ASKED)
-def test_a_filter_that_is_ignored_costs_nobody_anything(sandbox: Box, operation: str) -> None:
-    neighbour(sandbox)
-    before = sandbox.inventory()
-    ignore_filters(sandbox, operation)
-    must(sandbox.up())
-    assert must(sandbox.up()).changing == []
-    must(sandbox.down())
-    assert sandbox.inventory() == before

@@ -38,6 +38,10 @@ SPREAD = {
     "up-and-down": 1,
     "apart": 1,
     "foreign": 2,
+    "tag-lost": 2,
+    "tags-lost": 1,
+    "tag-given": 2,
+    "unfiltered": 2,
 }
 CASES = [(fault, place, count) for fault, count in SPREAD.items() for place in range(count)]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torture import anew, apart, changes, delays, denied, foreign, killed, lost, races, stops, storms
+from torture import anew, apart, changes, delays, denied, foreign, killed, lost, races, stops, storms, tags
 from torture.stage import Stage
 
 STORMS = 10  # different seeds
@@ -94,6 +94,10 @@ FAULTS: dict[str, Fault] = {
     "up-and-down": Fault("up and down at once", _seeds(races.CASES), races.up_and_down),
     "apart": Fault("two clusters, down of one", _seeds(2 * len(apart.PAIRS)), apart.side_by_side),
     "foreign": Fault("others' things in the VPC", _seeds(len(foreign.TAGGINGS) * len(foreign.MAKERS)), foreign.foreign),
+    "tag-lost": Fault("a tag taken off; up, or down", _seeds(len(tags.LOST)), tags.lost),
+    "tags-lost": Fault("a tag taken off each of two things", _seeds(len(tags.PAIRS)), tags.two_lost),
+    "tag-given": Fault("another cluster's tag on a thing of ours", _seeds(len(tags.GIVEN)), tags.given),
+    "unfiltered": Fault("AWS does not mind a call's filters", _seeds(len(tags.UNFILTERED)), tags.unfiltered),
 }
 
 
