@@ -21,6 +21,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from lib import filters, proxies
+from lib.clock import Clock
 from lib.credentials import Credentials
 from lib.credentials import explain as explain_credentials
 from lib.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
@@ -91,16 +92,6 @@ _ATTEMPTS = 12
 _TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what a lost call may have made: it may show late
-
-
-class Clock(Protocol):
-    """Time, passed in so that tests need not sleep. `time` itself fits."""
-
-    def monotonic(self) -> float:
-        """Seconds, from any start."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Return `seconds` later."""
 
 
 @dataclass(frozen=True)

@@ -272,15 +272,18 @@ def _group(group: Any) -> Entry:
 
 
 def _iam() -> dict[str, Any]:
-    backend = cloud.iam()
+    backends = cloud.iam_everywhere()
     found = {
-        "roles": {role.name: _role(role) for role in backend.roles.values()},
+        "roles": {role.name: _role(role) for backend in backends for role in backend.roles.values()},
         "instance profiles": {
             profile.name: {"roles": sorted(role.name for role in profile.roles), "tags": _iam_tags(profile)}
+            for backend in backends
             for profile in backend.instance_profiles.values()
         },
-        "users": sorted(backend.users),
-        "policies": sorted(arn for arn in backend.managed_policies if f":{cloud.ACCOUNT}:" in arn),
+        "users": sorted(user for backend in backends for user in backend.users),
+        "policies": sorted(
+            arn for backend in backends for arn in backend.managed_policies if f":{cloud.ACCOUNT}:" in arn
+        ),
     }
     return {kind: things for kind, things in found.items() if things}
 
@@ -304,10 +307,12 @@ def _document(text: Any) -> Any:
 
 
 def _s3() -> dict[str, Any]:
-    return {name: _bucket(bucket) for name, bucket in cloud.s3().buckets.items()}
+    return {
+        name: _bucket(backend, bucket) for backend in cloud.s3_everywhere() for name, bucket in backend.buckets.items()
+    }
 
 
-def _bucket(bucket: Any) -> Entry:
+def _bucket(backend: Any, bucket: Any) -> Entry:
     block = bucket.public_access_block
     return {
         "region": bucket.region_name,
@@ -315,7 +320,7 @@ def _bucket(bucket: Any) -> Entry:
         "encryption": bucket.encryption,
         "versioning": bucket.versioning_status,
         "lifecycle": getattr(bucket, "asked_rules", []) if bucket.rules else [],
-        "tags": dict(cloud.s3().tagger.get_tag_dict_for_resource(f"arn:aws:s3:::{bucket.name}")),
+        "tags": dict(backend.tagger.get_tag_dict_for_resource(bucket.arn)),
         "objects": _objects(bucket),
     }
 

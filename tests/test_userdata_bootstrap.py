@@ -579,3 +579,19 @@ def test_a_package_that_cannot_be_had_is_a_failed_step_in_apts_words(tmp_path: P
 def test_no_extra_packages_no_apt(tmp_path: Path) -> None:
     ran = Shell("minion", MINION, tmp_path).run("dpkg-query() { exit 9; }", "main eval_settings extra_packages")
     assert ran.status == 0, ran.output
+
+
+def test_resources_are_there_before_the_addons_that_have_objects_of_them(tmp_path: Path) -> None:
+    names = ("aws-ebs-csi-driver", "snapshot-crds", "snapshot-controller")
+    settings = {**MASTER, "ADDONS": " ".join(f"{name}:{number}" for number, name in enumerate(names))}
+    shell = Shell("master", settings, tmp_path, {"/mnt/master-pd": str(tmp_path)})
+    stubs = """addon() { file=${1%%:*}.yaml; }
+        kubectl() { echo "kubectl $*"; }
+    """
+    ran = shell.run(stubs, "eval_settings; addons")
+    apply = "kubectl apply --server-side --force-conflicts"
+    assert ran.output.splitlines()[:3] == [
+        f"{apply} --filename snapshot-crds.yaml",
+        "kubectl wait --for=condition=Established --timeout=60s --filename snapshot-crds.yaml",
+        f"{apply} --filename aws-ebs-csi-driver.yaml --filename snapshot-controller.yaml",
+    ]
