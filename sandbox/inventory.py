@@ -18,6 +18,71 @@ Entry = dict[str, Any]
 ID = re.compile(r"\b(?:[a-z]{1,9}|eni-attach|vpc-cidr-assoc)-[0-9a-f]{17}\b|\b(?:AROA|AIPA)[A-Z0-9]{16,17}\b")
 
 
+# The changing calls that show in each kind, S3's and EventBridge Scheduler's by the service.
+_SHOWS = (
+    ("vpcs", "ec2: CreateVpc DeleteVpc ModifyVpcAttribute AssociateDhcpOptions CreateTags"),
+    ("dhcp options", "ec2: CreateDhcpOptions DeleteDhcpOptions CreateTags"),
+    ("subnets", "ec2: CreateSubnet DeleteSubnet CreateTags"),
+    (
+        "internet gateways",
+        "ec2: CreateInternetGateway DeleteInternetGateway AttachInternetGateway DetachInternetGateway CreateTags",
+    ),
+    (
+        "route tables",
+        "ec2: CreateRouteTable DeleteRouteTable CreateRoute DeleteRoute ReplaceRoute AssociateRouteTable "
+        "DisassociateRouteTable ReplaceRouteTableAssociation CreateTags",
+    ),
+    (
+        "security groups",
+        "ec2: CreateSecurityGroup DeleteSecurityGroup AuthorizeSecurityGroupIngress "
+        "RevokeSecurityGroupIngress RevokeSecurityGroupEgress CreateTags",
+    ),
+    ("interfaces", "ec2: CreateNetworkInterface DeleteNetworkInterface ModifyNetworkInterfaceAttribute CreateTags"),
+    ("addresses", "ec2: AllocateAddress ReleaseAddress AssociateAddress DisassociateAddress CreateTags"),
+    ("volumes", "ec2: CreateVolume DeleteVolume ModifyVolume CreateTags"),
+    (
+        "instances",
+        "ec2: RunInstances StartInstances StopInstances TerminateInstances ModifyInstanceAttribute CreateTags",
+    ),
+    ("nothing", "ec2: RebootInstances"),  # it leaves all as it was
+    ("key pairs", "ec2: ImportKeyPair DeleteKeyPair CreateTags"),
+    (
+        "launch templates",
+        "ec2: CreateLaunchTemplate CreateLaunchTemplateVersion ModifyLaunchTemplate DeleteLaunchTemplate CreateTags",
+    ),
+    (
+        "groups",
+        "autoscaling: CreateAutoScalingGroup UpdateAutoScalingGroup DeleteAutoScalingGroup CreateOrUpdateTags "
+        "DeleteTags TerminateInstanceInAutoScalingGroup",
+    ),
+    ("launch configurations", "autoscaling: DeleteLaunchConfiguration"),
+    ("alarms", "cloudwatch: PutMetricAlarm DeleteAlarms"),
+    ("load balancers", "elb: DeleteLoadBalancer"),
+    ("load balancers", "elbv2: DeleteLoadBalancer"),
+    ("target groups", "elbv2: DeleteTargetGroup"),
+    (
+        "roles",
+        "iam: CreateRole DeleteRole PutRolePolicy DeleteRolePolicy DetachRolePolicy UpdateAssumeRolePolicy TagRole",
+    ),
+    (
+        "instance profiles",
+        "iam: CreateInstanceProfile DeleteInstanceProfile AddRoleToInstanceProfile "
+        "RemoveRoleFromInstanceProfile TagInstanceProfile",
+    ),
+    ("s3", "s3: *"),
+    ("schedule groups", "scheduler: *"),
+)
+
+
+def shows_in(service: str, operation: str) -> set[str]:
+    """The kinds in which a changing call may show; an empty set for one of a kind that is not known here.
+
+    What such a call leaves, no comparison of two inventories sees.
+    """
+    words = [(kind, *text.split()) for kind, text in _SHOWS]
+    return {kind for kind, of, *does in words if of == f"{service}:" and {operation, "*"} & set(does)}
+
+
 def inventory() -> dict[str, Any]:
     """Every region's resources, IAM's and S3's, by kind and id. What a new account has of itself is left out."""
     found: dict[str, Any] = {"iam": _iam(), "s3": _s3()}
@@ -239,6 +304,7 @@ def _instance(instance: Any) -> Entry:
         "key": instance.key_name,
         "profile": (instance.iam_instance_profile or {}).get("Arn"),
         "tokens": instance.metadata_options.http_tokens,
+        "protected": str(instance.disable_api_termination).lower(),
         "hop limit": instance.metadata_options.http_put_response_hop_limit,
         "spot": instance.lifecycle,
         "user data": digest(str(instance.user_data)),
