@@ -203,6 +203,11 @@ apt_get() {
 		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Cmd::Pattern-Only=true "$@"
 }
 
+# Why apt failed: the line below the last "Err:", which has the cause where a mirror does not answer, and the last errors.
+apts_words() {
+	awk '/^Err:/ { getline; sub(/^ +/, ""); cause = $0 "\n" } /^[EW]: / { before = last; last = $0 "\n" } END { printf "%s", cause before last }'
+}
+
 # What KUBE_EXTRA_PACKAGES names and is not installed, whole: a run of dpkg that was cut short is ended first. The lists are
 # asked for anew only when those that are there, if any, do not do.
 extra_packages() {
@@ -216,7 +221,7 @@ extra_packages() {
 	if apt_get install "${missing[@]}" </dev/null; then return; fi
 	until_or_die 600 "the end of another apt-get" unlocked apt_get update
 	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
-		die "apt-get: ${missing[*]}: $(grep -E '^[EW]: ' "$RUN/words" | tail -n 3 | tr -s '\n\t ' ' ')"
+		die "apt-get: ${missing[*]}: $(apts_words <"$RUN/words" | tr -s '\n\t ' ' ')"
 }
 
 # fetch URL SHA256 FILE: gets a download whose sum was baked in by kube_up.py, five times at most.

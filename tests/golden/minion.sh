@@ -226,6 +226,10 @@ apt_get() {
 		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Cmd::Pattern-Only=true "$@"
 }
 
+apts_words() {
+	awk '/^Err:/ { getline; sub(/^ +/, ""); cause = $0 "\n" } /^[EW]: / { before = last; last = $0 "\n" } END { printf "%s", cause before last }'
+}
+
 extra_packages() {
 	local name missing=() state='--showformat=${db:Status-Status}'
 	local -x LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # Ubuntu's needrestart would restart services
@@ -237,7 +241,7 @@ extra_packages() {
 	if apt_get install "${missing[@]}" </dev/null; then return; fi
 	until_or_die 600 "the end of another apt-get" unlocked apt_get update
 	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
-		die "apt-get: ${missing[*]}: $(grep -E '^[EW]: ' "$RUN/words" | tail -n 3 | tr -s '\n\t ' ' ')"
+		die "apt-get: ${missing[*]}: $(apts_words <"$RUN/words" | tr -s '\n\t ' ' ')"
 }
 
 fetch() {
