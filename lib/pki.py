@@ -63,7 +63,8 @@ def ensure_pki(
     """
     from lib import certificates
 
-    content = staging.read_object(aws, bucket, OBJECT)
+    was_put = bool(disk or (interface and staging.TAG in tags_of(interface)))
+    content = staging.read_object(aws, bucket, OBJECT, was_put=was_put)
     if content is None:
         _refuse_a_second(aws, config, bucket, interface=interface, disk=disk)
         files = _pack(certificates.make_files())
