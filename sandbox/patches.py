@@ -24,6 +24,7 @@ def install(world: World) -> None:
     _routes()
     _repeated_ids()
     _filters()
+    _templates()
 
 
 def _original(owner: type, name: str) -> Any:
@@ -64,6 +65,13 @@ def _instances(world: World) -> None:
     _replace(Instance, "public_ip", property(lambda self: _first(self, "public_ip")))
     _replace(Instance, "public_ip_address", property(lambda self: _first(self, "public_ip")))
     _replace(Instance, "private_dns_name", property(_private_dns_name))
+
+
+def _templates() -> None:
+    """A launch template is described with the tags that it has now; moto keeps those that it was made with."""
+    from moto.ec2.models.launch_templates import LaunchTemplate
+
+    _replace(LaunchTemplate, "tags", property(lambda self: self.get_tags(), lambda *_: None))
 
 
 def _repeated_ids() -> None:
