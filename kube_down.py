@@ -40,10 +40,12 @@ try:
         sshkey,
         subnet,
         teardown,
+        upstream,
         volumes,
         vpc,
     )
-    from lib.aws import Aws, Clock
+    from lib.aws import Aws
+    from lib.clock import Clock
     from lib.config import Layers
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
@@ -85,6 +87,7 @@ def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bo
     removal.end_instances(aws, doomed, this)
     removal.wait_groups_gone(doomed, this)
     this.each(minions.delete_template, doomed.templates)
+    this.each(upstream.delete_launch_configuration, doomed.launch_configurations)
     this.each(alarms.delete_alarm, doomed.alarms)
 
     step("Addresses and disks")

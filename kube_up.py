@@ -52,7 +52,8 @@ try:
         userdata,
         vpc,
     )
-    from lib.aws import Aws, Clock
+    from lib.aws import Aws
+    from lib.clock import Clock
     from lib.config import Layers
     from lib.plan import Plan
 except ModuleNotFoundError as missing:
@@ -253,7 +254,7 @@ def existing_master(aws: Aws, p: Plan) -> Master:
     aws.console.found(f"interface {found['NetworkInterfaceId']} {found['PrivateIpAddress']}")
     attached = found.get("Attachment", {}).get("InstanceId", "")
     if not attached:
-        raise master.no_instance(p.config)
+        raise master.no_instance(p.config, zone=found["AvailabilityZone"])
     return Master(
         attached, found.get("Association", {}).get("PublicIp", ""), runs=False, interface_id=found["NetworkInterfaceId"]
     )

@@ -6,6 +6,7 @@ A manifest that changed is another object, so what a launched master was told to
 from __future__ import annotations
 
 import hashlib
+import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +22,24 @@ if TYPE_CHECKING:
 
 DNS_NTH = 10  # of the services' range: the address that kubeadm gives the cluster's DNS, and no second service can have
 TEMPLATES = Path(__file__).parent.parent / "templates" / "addons"
+# Lines of a manifest that are there with an option alone.
+_WITH_OPTION = re.compile(
+    r"^ *# with (?P<option>\w+)\n(?P<lines>.*?)^ *# end of (?P=option)\n", re.MULTILINE | re.DOTALL
+)
 
 
 def chosen(config: Config) -> list[str]:
-    """The addons to apply, in this order: the controller manager first, since nodes wait for it."""
+    """The addons to apply, in this order: the controller manager first, since nodes wait for it.
+
+    One whose name ends in -crds defines resources: the master applies it before the rest, and waits for it.
+    """
     services = config.service_cluster_ip_range
     wanted = {
         "cloud-controller-manager": True,
         "dns-address": config.kube_enable_cluster_dns and config.dns_server_ip != nth(services, DNS_NTH),
+        "snapshot-crds": config.kube_enable_volume_snapshots,
         "aws-ebs-csi-driver": config.kube_enable_ebs_csi_driver,
+        "snapshot-controller": config.kube_enable_volume_snapshots,
         "metrics-server": config.kube_enable_cluster_monitoring,
         "cluster-autoscaler": config.kube_enable_cluster_autoscaler,
     }
@@ -37,8 +47,9 @@ def chosen(config: Config) -> list[str]:
 
 
 def manifest(name: str, settings: Mapping[str, str]) -> bytes:
-    """The addon's manifest with its ${NAMES} filled in from the settings and templates/releases.env."""
+    """The addon's manifest for these settings, with its ${NAMES} filled in from them and templates/releases.env."""
     text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
+    text = _WITH_OPTION.sub(lambda found: found["lines"] if settings[found["option"]] == "true" else "", text)
     return string.Template(text).substitute({**versions(settings["KUBERNETES_VERSION"]), **settings}).encode()
 
 

@@ -99,15 +99,16 @@ def _make_address(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressT
             made[again["PublicIp"]] = again
         return again["PublicIp"] if again else None
 
-    def is_there(public_ip: str) -> bool:
+    def find(public_ip: str) -> AddressTypeDef | None:
         found = _describe(aws, [{"Name": "public-ip", "Values": [public_ip]}])
         made.update({each["PublicIp"]: each for each in found})
-        return bool(found)
+        return found[0] if found else None
 
     sole = Sole(
         "elastic IP",
+        config.cluster_id,
         look,
-        is_there,
+        find,
         delete=lambda public_ip: aws.ec2.release_address(AllocationId=made[public_ip]["AllocationId"]),
     )
     public_ip = aws.make("elastic IP", create, look=look, sole=sole)

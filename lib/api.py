@@ -20,12 +20,30 @@ from lib.errors import Known, KubeError, WaitExpired
 if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
-    from lib.kubeconfig import Client
     from lib.proxies import Proxy
 
 _TIMEOUT = 5.0  # seconds for one answer
 # A master without a public address may be out of this computer's reach for good; that shows soon.
 _PRIVATE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Client:
+    """With what the API is asked: its address, the certificates, PEM, and the proxy on the way, if there is one."""
+
+    server: str
+    ca_cert: bytes
+    cert: bytes
+    key: bytes
+    proxy: Proxy | None = None
+
+    @property
+    def host(self) -> str:
+        """The server's name or address, without its port."""
+        return self.server.removeprefix("https://").split(":")[0]
+
+    def __repr__(self) -> str:  # a key must not get into a traceback or a log
+        return f"Client({self.server})"
 
 
 class Unreachable(Exception):

@@ -21,10 +21,13 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from lib import filters, proxies
+from lib.clock import Clock
 from lib.credentials import Credentials
 from lib.credentials import explain as explain_credentials
 from lib.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
 from lib.explain import NOT_ENABLED, UNKNOWN, Caller, clock_words, what_to_do
+from lib.tags import of as of_cluster
+from lib.tags import refuse_others
 from lib.tags import tag_filters as tag_filters
 from lib.tags import tag_list as tag_list
 from lib.tags import tag_specification as tag_specification
@@ -91,16 +94,6 @@ _ATTEMPTS = 12
 _TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what a lost call may have made: it may show late
-
-
-class Clock(Protocol):
-    """Time, passed in so that tests need not sleep. `time` itself fits."""
-
-    def monotonic(self) -> float:
-        """Seconds, from any start."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Return `seconds` later."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +189,9 @@ class Claiming(Protocol):
     def claimed(self, kind: str) -> str:
         """The id that was claimed of a kind, '' for none."""
 
+    def place(self, kind: str) -> str:
+        """Where the claim of a kind is, as a person writes it."""
+
     def claim(self, kind: str, made: str, is_there: Callable[[str], bool]) -> str:
         """The id that counts of a kind: `made`, or what another run has claimed before and `is_there` still."""
 
@@ -204,13 +200,14 @@ class Claiming(Protocol):
 class Sole:
     """What AWS would let two runs make at once, and of which there must be one.
 
-    `kind` is as `one` is told it; `look` raises Ambiguous for two; `is_there` says whether an id is; `delete` takes
-    back what was just made.
+    `kind` is as `one` is told it; `look` raises Ambiguous for two; `find` is what has an id, as AWS describes it, None
+    where nothing has; `delete` takes back what was just made.
     """
 
     kind: str
+    cluster_id: str
     look: Callable[[], object]
-    is_there: Callable[[str], bool]
+    find: Callable[[str], Mapping[str, Any] | None]
     delete: Callable[[str], object]
 
 
@@ -504,11 +501,24 @@ class Aws:
 
     def _first(self, sole: Sole, made: str) -> str:
         """What was made, or what another run made before; then ours is taken back."""
-        first = self.claims.claim(sole.kind, made, sole.is_there) if self.claims else made
-        if first != made:
-            self.console.say(f"another run was first, with {first}: this goes on with it")
-            self.remove("delete", made, lambda: sole.delete(made), retry_on=["IncorrectState", "DependencyViolation"])
-            self.made.remove(made)
+        claims, found = self.claims, None
+
+        def is_there(claimed: str) -> bool:
+            nonlocal found
+            found = sole.find(claimed)
+            return found is not None
+
+        first = claims.claim(sole.kind, made, is_there) if claims else made
+        if first == made or claims is None:
+            return made
+        self.console.say(f"{first} was claimed before, by a run that was first")
+        self.remove("delete", made, lambda: sole.delete(made), retry_on=["IncorrectState", "DependencyViolation"])
+        self.made.remove(made)
+        tags = tags_of(found or {})
+        mend = f"if it is {sole.cluster_id}'s, give it back its tags; if not, remove {claims.place(sole.kind)}"
+        refuse_others(sole.cluster_id, f"{sole.kind} {first}, which {sole.cluster_id} has claimed,", tags, hint=mend)
+        resource = str((found or {}).get("AllocationId", first))
+        self.repair_tags(resource, tags, of_cluster(sole.cluster_id))
         return first
 
     def claimed(self, kind: str, ids: Sequence[str]) -> str:

@@ -35,6 +35,10 @@ class Claims:
         """The id that was claimed of a kind, '' for none."""
         return self._read(kind)[0]
 
+    def place(self, kind: str) -> str:
+        """The claim's object, as s3://bucket/key."""
+        return f"s3://{self._bucket.name}/{self._key(kind)}"
+
     def claim(self, kind: str, made: str, is_there: Callable[[str], bool]) -> str:
         """The id that counts of a kind: `made`, or what another run has claimed before and `is_there` still."""
         for attempt in range(1, _ATTEMPTS + 1):

@@ -21,7 +21,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib import limits, rules, sizes, tags
-from lib.errors import SettingError
+from lib.errors import SettingError, raise_all
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "config-default.env"
 
@@ -68,6 +68,7 @@ class Layers:
     file: Mapping[str, str]
     defaults: Mapping[str, str]
     remembered: Mapping[str, str] = field(default_factory=dict)
+    zone_from: str = ""  # what names the region of the default zone, where something does
 
     def with_remembered(self, values: Mapping[str, str]) -> Layers:
         """The same layers with what is remembered of the cluster; names that never are remembered are left out."""
@@ -78,9 +79,10 @@ class Layers:
         """The same layers as if nothing were remembered of one option."""
         return replace(self, remembered={key: text for key, text in self.remembered.items() if key != name})
 
-    def in_region(self, region: str) -> Layers:
-        """The same layers with the default zone in a region: its first, as config-default.env's is of us-west-2."""
-        return replace(self, defaults={**self.defaults, "KUBE_AWS_ZONE": f"{region}a"}) if region else self
+    def in_region(self, region: str, *, where: str) -> Layers:
+        """The same layers with the default zone in a region that `where` names: its first, as us-west-2a is."""
+        defaults = {**self.defaults, "KUBE_AWS_ZONE": f"{region}a"}
+        return replace(self, defaults=defaults, zone_from=where)
 
     def source(self, name: str) -> Source:
         """The layer that an option's value comes from."""
@@ -253,6 +255,7 @@ class Config:
     kube_enable_cluster_dns: bool
     kube_enable_cluster_monitoring: bool
     kube_enable_ebs_csi_driver: bool
+    kube_enable_volume_snapshots: bool
     kube_enable_cluster_autoscaler: bool
     kube_autoscaler_min_nodes: int
     kube_autoscaler_max_nodes: int
@@ -472,6 +475,7 @@ RULES: Mapping[str, rules.Rule] = {
     "KUBE_ENABLE_CLUSTER_DNS": rules.boolean,
     "KUBE_ENABLE_CLUSTER_MONITORING": rules.monitoring,
     "KUBE_ENABLE_EBS_CSI_DRIVER": rules.boolean,
+    "KUBE_ENABLE_VOLUME_SNAPSHOTS": rules.boolean,
     "KUBE_ENABLE_CLUSTER_AUTOSCALER": rules.boolean,
     "KUBE_AUTOSCALER_MIN_NODES": rules.whole(1, 5000, unit="minions"),
     "KUBE_AUTOSCALER_MAX_NODES": rules.whole(1, 5000, unit="minions"),
@@ -521,12 +525,18 @@ _COMPUTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def resolve(layers: Layers, *, check: bool = True) -> Config:
-    """The settings of a run, checked as far as that needs no call to AWS. SettingError for the first that is wrong.
+    """The settings of a run, checked as far as that needs no call to AWS. SettingError for all that are wrong.
 
     Without `check` each value is right, but they may not fit together: enough to look for what is remembered, which may
     be what one of them needs.
     """
-    values = {name: _parse(name, layers.value(name)) for name in RULES if layers.value(name) or name not in _COMPUTED}
+    values, wrong = dict[str, Any](), list[SettingError]()
+    for name in (each for each in RULES if layers.value(each) or each not in _COMPUTED):
+        try:
+            values[name] = _parse(name, layers.value(name))
+        except SettingError as error:
+            wrong.append(error)
+    raise_all(wrong)
     for name, compute in _COMPUTED.items():
         if name not in values:
             text = compute(values)
@@ -549,9 +559,11 @@ def resolve_whatever(layers: Layers) -> tuple[Layers, Config]:
         try:
             return layers, resolve(layers, check=False)
         except SettingError as wrong:
-            if wrong.variable not in layers.remembered:
+            found = [each.variable for each in (wrong, *wrong.others) if each.variable in layers.remembered]
+            if not found:
                 raise
-            layers = layers.without_remembered(wrong.variable)
+            for name in found:
+                layers = layers.without_remembered(name)
 
 
 def _parse(name: str, text: str) -> Any:
@@ -571,10 +583,12 @@ def to_remember(layers: Layers, config: Config) -> dict[str, str]:
 
 _DOWN_FIRST = "leave it as it is, or run kube_down.py first"
 _NEW_GROUP = "leave it as it is, or set KUBE_USE_EXISTING_MASTER=true to add minions there"
+_NEW_ZONE = f"{_NEW_GROUP}; how a whole cluster changes its zone: docs/recovery.md, A zone is lost"
+_ELSEWHERE = ("KUBE_AWS_ZONE", "SUBNET_ID")  # what a cluster that begins anew in another zone is given
 
 # What a cluster has from its first step on, and what it has from its master on: every minion knows these.
 _FROM_THE_START = {
-    "KUBE_AWS_ZONE": _NEW_GROUP,
+    "KUBE_AWS_ZONE": _NEW_ZONE,
     "SUBNET_ID": _NEW_GROUP,
     "VPC_NAME": _DOWN_FIRST,
     "VPC_ID": _DOWN_FIRST,
@@ -591,11 +605,11 @@ _WITH_A_MASTER = {
 }
 
 
-def refuse_changes(layers: Layers, *, has_master: bool) -> None:
+def refuse_changes(layers: Layers, *, has_master: bool, moves: bool = False) -> None:
     """SettingError when environment or file ask for another value than the cluster has of what cannot change in place.
 
     What it has is what is remembered of it, and the defaults of the rest; of a cluster that is not there yet nothing is
-    refused.
+    refused, and of one that `moves` neither its zone nor its subnet.
     """
     remembered = layers.remembered
     if not remembered:
@@ -605,7 +619,9 @@ def refuse_changes(layers: Layers, *, has_master: bool) -> None:
     for name, instead in {**_FROM_THE_START, **(_WITH_A_MASTER if has_master else {})}.items():
         wanted, was = config.text(name), remembered.get(name, layers.defaults[name])
         asked = layers.asked(name) is not None and wanted and wanted != was
-        if asked and not (another_group and instead is _NEW_GROUP):
+        if moves and name in _ELSEWHERE:
+            continue
+        if asked and not (another_group and instead in (_NEW_GROUP, _NEW_ZONE)):
             problem = f"the cluster has {was or 'its own'}, and it cannot become {rules.shown(wanted)}"
             raise SettingError(name, problem, instead)
     if not another_group:

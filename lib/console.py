@@ -25,7 +25,7 @@ from rich.text import Text
 from lib.errors import OutputLost
 
 if TYPE_CHECKING:
-    from lib.aws import Clock
+    from lib.clock import Clock
 
 _INDENT = "        "
 _VERB = 7  # columns, of the word before what is found, made or removed

@@ -92,8 +92,9 @@ def _ensure_own(aws: Aws, config: Config) -> str:
 
     sole = Sole(
         "DHCP option set",
+        config.cluster_id,
         look,
-        is_there=lambda options_id: bool(_describe(aws, [{"Name": "dhcp-options-id", "Values": [options_id]}])),
+        find=lambda options_id: next(iter(_describe(aws, [{"Name": "dhcp-options-id", "Values": [options_id]}])), None),
         delete=lambda options_id: aws.ec2.delete_dhcp_options(DhcpOptionsId=options_id),
     )
     return aws.make(f"DHCP options {config.dhcp_domain}", create, look=look, sole=sole)

@@ -170,9 +170,10 @@ def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
     words = f"disk {disk_name(config)} {config.master_disk_size} GiB {config.master_disk_type}"
     sole = Sole(
         "master disk",
+        config.cluster_id,
         lambda: find_disk(aws, config),
-        is_there=lambda volume_id: bool(
-            aws.every("describe_volumes", "Volumes", Filters=[{"Name": "volume-id", "Values": [volume_id]}])
+        find=lambda volume_id: next(
+            iter(aws.every("describe_volumes", "Volumes", Filters=[{"Name": "volume-id", "Values": [volume_id]}])), None
         ),
         delete=lambda volume_id: aws.ec2.delete_volume(VolumeId=volume_id),
     )

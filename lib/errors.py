@@ -7,7 +7,7 @@ Only the two scripts turn these into output and an exit status; code below them 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
@@ -40,9 +40,26 @@ class SettingError(KubeError):
 
     def __init__(self, variable: str, problem: str, right: str) -> None:
         super().__init__(f"{variable}: {problem}; {right}")
+        self.others: tuple[SettingError, ...] = ()  # what else is wrong, each to be told in its own line
         self.variable = variable
         self.problem = problem
         self.right = right
+
+
+def raise_all(errors: Sequence[SettingError]) -> None:
+    """Raise the first error, with the others to be told after it; nothing for none."""
+    if errors:
+        errors[0].others = tuple(errors[1:])
+        raise errors[0]
+
+
+def gathered(step: Callable[[], object]) -> list[SettingError]:
+    """The SettingErrors that a step raises, none where it comes to its end."""
+    try:
+        step()
+    except SettingError as error:
+        return [error, *error.others]
+    return []
 
 
 class AwsRefusal(KubeError):

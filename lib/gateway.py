@@ -95,8 +95,9 @@ def _make_gateway(aws: Aws, config: Config) -> str:
         look=look,
         sole=Sole(
             "internet gateway",
+            config.cluster_id,
             look,
-            is_there=lambda name: bool(_describe(aws, [{"Name": "internet-gateway-id", "Values": [name]}])),
+            find=lambda name: next(iter(_describe(aws, [{"Name": "internet-gateway-id", "Values": [name]}])), None),
             delete=lambda name: aws.ec2.delete_internet_gateway(InternetGatewayId=name),
         ),
     )

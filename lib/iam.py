@@ -9,7 +9,7 @@ import functools
 import json
 import string
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,13 +82,37 @@ def ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str
 def _policy(config: Config, role: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Kubelets pull from ECR, and a minion's does nothing else on AWS, since its --cloud-provider is external.
 
-    A master that AWS makes by itself makes its alarms itself, too; others have no right to.
+    A master that AWS makes by itself makes its alarms itself, too, and where there are VolumeSnapshots the EBS driver
+    makes them with the master's role; others have no right to.
     """
-    names = ["ecr-policy"]
-    if role == "master":
-        names = ["master-policy", *(["master-alarms-policy"] if config.kube_master_self_heal else []), "ecr-policy"]
+    parts = {
+        "master-policy": role == "master",
+        "master-alarms-policy": role == "master" and config.kube_master_self_heal,
+        "master-snapshots-policy": role == "master" and config.kube_enable_volume_snapshots,
+        "ecr-policy": True,
+    }
+    return joined([name for name, wish in parts.items() if wish], values)
+
+
+def joined(names: Sequence[str], values: Mapping[str, str]) -> dict[str, Any]:
+    """These documents of templates/iam as one policy.
+
+    Statements that differ in their actions alone become the first of them: a role's inline policies may have 10,240
+    characters in all (IAM's quotas).
+    """
     documents = [policy_document(name, values) for name in names]
-    return documents[0] | {"Statement": [statement for each in documents for statement in each["Statement"]]}
+    statements: list[dict[str, Any]] = []
+    for new in (statement for each in documents for statement in each["Statement"]):
+        same = next((s for s in statements if {**s, "Sid": "", "Action": ""} == {**new, "Sid": "", "Action": ""}), None)
+        if same:
+            same["Action"] = [*_listed(same["Action"]), *_listed(new["Action"])]
+        else:
+            statements.append(new)
+    return documents[0] | {"Statement": statements}
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def ensure_role(aws: Aws, config: Config, name: str, *, trust: dict[str, Any], policy: dict[str, Any]) -> None:

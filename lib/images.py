@@ -116,7 +116,7 @@ def _check_offered(aws: Aws, config: Config, wishes: Sequence[_Wish]) -> None:
     offered = {(offering["Location"], offering["InstanceType"]) for offering in offerings}
     for wish in wishes:
         if (config.kube_aws_zone, wish.size) not in offered:
-            _check_zone(aws, config)
+            check_zone(aws, config)
             zones = sorted(zone for zone in dict(offered) if all((zone, each.size) in offered for each in wishes))
             others = f"KUBE_AWS_ZONE={' or '.join(zones)}" if zones else "another KUBE_AWS_ZONE"
             raise SettingError(
@@ -126,8 +126,8 @@ def _check_offered(aws: Aws, config: Config, wishes: Sequence[_Wish]) -> None:
             )
 
 
-def _check_zone(aws: Aws, config: Config) -> None:
-    """Raises SettingError when the zone itself is the trouble."""
+def check_zone(aws: Aws, config: Config) -> None:
+    """Raises SettingError, with the zones that there are, for one that the account does not have."""
     zones = [zone["ZoneName"] for zone in aws.ec2.describe_availability_zones()["AvailabilityZones"]]
     if config.kube_aws_zone not in zones:
         raise SettingError(

@@ -12,13 +12,14 @@ import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from lib.api import Client
 from lib.errors import KubeError, SettingError
+from lib.files import make_private_directory
 from lib.kubetext import LOADER, SECTIONS, entry, is_entry, merge, without
 
 if TYPE_CHECKING:
@@ -30,25 +31,6 @@ if TYPE_CHECKING:
 RENEW_DAYS = 90
 _LOCK_SECONDS = 10.0  # kubectl holds its lock for milliseconds
 _TEMPORARY = ".kube-up."  # short, since the file's own name may be as long as a name can be
-
-
-@dataclass(frozen=True)
-class Client:
-    """With what the API is asked: its address, the certificates, PEM, and the proxy on the way, if there is one."""
-
-    server: str
-    ca_cert: bytes
-    cert: bytes
-    key: bytes
-    proxy: Proxy | None = None
-
-    @property
-    def host(self) -> str:
-        """The server's name or address, without its port."""
-        return self.server.removeprefix("https://").split(":")[0]
-
-    def __repr__(self) -> str:  # a key must not get into a traceback or a log
-        return f"Client({self.server})"
 
 
 def chosen_file(config: Config) -> Path:
@@ -135,10 +117,22 @@ def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Cli
                 write_private(path, merge(*_load(path), name, wanted))  # as it is now: others write it too
 
         aws.change("write", f"context {name} into {path}", write)
-    by = str(entry(data, "clusters", name).get("proxy-url") or "")
+    by = _proxy_url(data, name)
     if kind := aws.unusable_proxy(server, by):
         aws.console.warn(f"a proxy of kind {kind} is not for the API, which is asked directly; one of kind http is")
     return Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=aws.proxy(server, by))
+
+
+def find_proxy(aws: Aws, config: Config, server: str) -> Proxy | None:
+    """The proxy that the cluster's API is asked through, by kubeconfig or the environment; None for none.
+
+    Raises SettingError for a kubeconfig that cannot be read.
+    """
+    return aws.proxy(server, _proxy_url(_load(chosen_file(config))[1], config.context))
+
+
+def _proxy_url(data: Mapping[str, Any], name: str) -> str:
+    return str(entry(data, "clusters", name).get("proxy-url") or "")
 
 
 def _b64(content: bytes) -> str:
@@ -237,12 +231,6 @@ def write_private(path: Path, text: str) -> None:
             f"{path} cannot be written: {error.strerror}",
             hint="it is as it was; mend that, and run the same command again",
         ) from error
-
-
-def make_private_directory(path: Path) -> None:
-    """Make the directory, and those above it that are missing, for this user alone whatever the umask."""
-    for missing in [*(parent for parent in reversed(path.parents) if not parent.exists()), path]:
-        missing.mkdir(mode=0o700, exist_ok=True)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -6,13 +6,14 @@ table may have.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 import os
 from typing import TYPE_CHECKING
 
 from lib import sizes
-from lib.errors import SettingError
+from lib.errors import SettingError, gathered, raise_all
 from lib.rules import partition
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ _SERVICE_PORTS = range(30000, 32768)
 
 
 def check(config: Config) -> None:
-    """SettingError for the first thing that settings do not agree on."""
-    for agree in _CHECKS:
-        agree(config)
+    """SettingError for all that settings do not agree on."""
+    raise_all([error for agree in _CHECKS for error in gathered(functools.partial(agree, config))])
 
 
 # --- what fits
@@ -271,6 +271,12 @@ def _autoscaler(config: Config) -> None:
         raise SettingError("NUM_NODES", problem, f"give one from {low} to {high}, or change these two")
 
 
+def _volume_snapshots(config: Config) -> None:
+    if config.kube_enable_volume_snapshots and not config.kube_enable_ebs_csi_driver:
+        problem = "true is of no use with KUBE_ENABLE_EBS_CSI_DRIVER=false: the EBS driver makes the snapshots"
+        raise SettingError("KUBE_ENABLE_VOLUME_SNAPSHOTS", problem, "leave one of them out")
+
+
 def _notready(config: Config) -> None:
     if config.allowed_notready_nodes > config.num_nodes:
         problem = f"{config.allowed_notready_nodes} is more than NUM_NODES ({config.num_nodes})"
@@ -290,6 +296,7 @@ _CHECKS = (
     _dns_address,
     _api_port,
     _autoscaler,
+    _volume_snapshots,
     _pods_and_routes,
     _notready,
     _files,

@@ -55,11 +55,12 @@ def living_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
     return None if master is None or master["State"]["Name"] == "shutting-down" else master
 
 
-def no_instance(config: Config) -> KubeError:
-    """What KUBE_USE_EXISTING_MASTER is told when the master's interface has no instance."""
+def no_instance(config: Config, *, zone: str) -> KubeError:
+    """What KUBE_USE_EXISTING_MASTER is told when the master's interface, in that zone, has no instance."""
     return KubeError(
         f"the master of cluster {config.cluster_id} is not there, only its address",
-        hint="bring it back first: the same command without KUBE_USE_EXISTING_MASTER",
+        hint=f"bring it back first: KUBE_AWS_ZONE={zone} python kube_up.py; "
+        "where that zone is lost: docs/recovery.md, A zone is lost",
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.config import DEFAULTS, Config, Layers, read_env
+from lib.errors import SettingError
 
 PORTING = DEFAULTS.parent / "docs" / "porting.md"
 
@@ -162,49 +163,91 @@ def hidden(name: str, value: str) -> str:
     return "(hidden)" if value and _SECRET.search(name) else value
 
 
-# --- what became of options of former days
+# --- what nothing reads
 
 
-def obsolete_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
-    """For each name in environment or KUBE_CONFIG_FILE that docs/porting.md says is gone or renamed: what it says."""
-    said = obsolete(porting)
-    named = [name for name in said if layers.environment.get(name) or layers.file.get(name)]
-    return [f"{name}: {said[name]}" for name in named]
-
-
-# kubectl's own, which people have in their environment for good; and what botocore reads that begins as options do.
+# Other tools' variables that begin as ours do, from their documents and sources: kubectl and client-go (backoff,
+# features, checks of themselves), kube-ps1, Terraform's Kubernetes provider and backend; and what botocore reads.
 _READ_ELSEWHERE = re.compile(
-    r"KUBE_EDITOR|KUBERNETES_(SERVICE|PORT).*|AWS_(DEFAULT_)?(REGION|PROFILE)|AWS_S3_(DISABLE|USE|US_EAST)_.*"
+    r"KUBE_(EDITOR(_CALLBACK)?|PS1_.*|FEATURE_\w*[a-z]\w*|CLIENT_BACKOFF_(BASE|DURATION)"
+    r"|(CACHE_MUTATION|PATCH_CONVERSION|WATCHLIST_INCONSISTENCY)_DETECTOR|PANIC_WATCH_DECODE_ERROR"
+    r"|HOST|INSECURE|TLS_SERVER_NAME|CLIENT_(CERT|KEY)_DATA|CLUSTER_CA_CERT_DATA|CONFIG_PATHS?|CTX(_AUTH_INFO|_CLUSTER)?"
+    r"|TOKEN|PROXY_URL|NAMESPACE|IN_CLUSTER_CONFIG|LOAD_CONFIG_FILE)"
+    r"|KUBERNETES_(SERVICE|PORT|MASTER).*|AWS_(DEFAULT_)?(REGION|PROFILE)|AWS_S3_(DISABLE|USE|US_EAST)_.*"
 )
+# What Kubernetes tells the containers of a pod about each service beside them.
+_SERVICE = re.compile(r"(\w+?)_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 _OURS = ("KUBE_", "MASTER_", "NODE_", "NUM_", "AWS_S3_")
 # Names that begin so and are other programs' everywhere.
 _OTHERS = re.compile(
     r"NODE_(ENV|PATH|OPTIONS|VERSION|EXTRA_CA_CERTS|NO_WARNINGS|DEBUG|HOME)|NUM_(THREADS|CPUS|WORKERS)"
 )
 _FEW_EDITS = 2
+_LETTERS_AN_EDIT = 8  # APP_NAME is not meant for VPC_NAME, nor VM_ID for VPC_ID
+_UNSET = "set that, or unset this"
 
 
-def unread_warnings(layers: Layers, *, porting: Path = PORTING) -> list[str]:
-    """For each name that looks like an option and that nothing reads: that, and the option that may be meant.
+def unread(layers: Layers, *, porting: Path = PORTING) -> tuple[list[str], list[SettingError]]:
+    """What to warn of, and what to refuse, among the names in environment and KUBE_CONFIG_FILE that nothing reads.
+
+    Refused is what was meant for us, since the run would be about other settings than its user thinks, or another
+    cluster: what begins with KUBE_, what nearly is an option, and what has another name today and is not set under it.
+    A name of former days that is gone is warned of.
+    """
+    warnings, wrong = list[str](), list[SettingError]()
+    for name, (words, right) in {**_renamed_or_gone(layers, porting), **_unread(layers, porting)}.items():
+        if right:
+            wrong.append(SettingError(name.replace("\n", "\\n"), words, right))  # a line each
+        else:
+            warnings.append(f"{name}: {words}")
+    return warnings, wrong
+
+
+def _renamed_or_gone(layers: Layers, porting: Path) -> dict[str, tuple[str, str]]:
+    """What docs/porting.md says of each name that is set, and for one that is refused what would be right."""
+    named = {name: said for name, said in obsolete(porting).items() if _set(layers, name)}
+    new = {name: match[1] for name, said in named.items() if (match := re.match(r"is called (\w+) today", said))}
+    return {name: (said, "" if _set(layers, new.get(name, name)) else _UNSET) for name, said in named.items()}
+
+
+def _set(layers: Layers, name: str) -> bool:
+    return bool(layers.environment.get(name) or layers.file.get(name))
+
+
+def _unread(layers: Layers, porting: Path) -> dict[str, tuple[str, str]]:
+    """The same of each name that looks like an option and is none, by the option that may be meant.
 
     All that KUBE_CONFIG_FILE holds is meant for us; of the environment, what begins as options do or nearly is one.
     """
     old = obsolete(porting)
     known = {*layers.defaults, *old}
-    asked = sorted(name for name in {*layers.environment, *layers.file} - known if not _READ_ELSEWHERE.fullmatch(name))
-    near = {name: nearest(name, list(layers.defaults)) for name in asked}
+    asked = sorted(n for n in {*layers.environment, *layers.file} - known if not _is_elsewhere(layers, n))
+    found = dict[str, tuple[str, str]]()
+    for name in asked:
+        near = nearest(name, list(layers.defaults))
+        if name not in layers.file and (_OTHERS.fullmatch(name) or not (near or name.startswith(_OURS))):
+            continue
+        gone = "" if near else nearest(name, list(old))
+        advice = f"did you mean {near or gone}?" if near or gone else "--help lists all options"
+        advice += f" It {old[gone]}" if gone else ""
+        if _is_meant(layers, name, near or gone):
+            found[name] = ("nothing reads it", advice)
+        else:
+            found[name] = (f"nothing reads it; {advice}", "")
+    return found
 
-    def advice(name: str) -> str:
-        if near[name]:
-            return f"did you mean {near[name]}?"
-        gone = nearest(name, list(old))
-        return f"did you mean {gone}? It {old[gone]}" if gone else "--help lists all options"
 
-    return [
-        f"{name}: nothing reads it; {advice(name)}"
-        for name in asked
-        if name in layers.file or (not _OTHERS.fullmatch(name) and (near[name] or name.startswith(_OURS)))
-    ]
+def _is_elsewhere(layers: Layers, name: str) -> bool:
+    """Whether another program reads it: by its name, or as one of a service's variables in a pod."""
+    service = _SERVICE.fullmatch(name)
+    return bool(_READ_ELSEWHERE.fullmatch(name) or (service and f"{service[1]}_SERVICE_HOST" in layers.environment))
+
+
+def _is_meant(layers: Layers, name: str, near: str) -> bool:
+    """Whether the name was surely meant for us, `near` being the option, today's or a former one, that it resembles."""
+    if name.startswith("KUBE_") or (near and (name in layers.file or name.startswith((*_OURS, "AWS_")))):
+        return True
+    return bool(near) and edits(name, near) <= max(1, len(name) // _LETTERS_AN_EDIT)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -9,14 +9,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import addons, alarms, beforehand, kubeenv, preflight, releases, snapshots, state, upgrade, userdata
+from lib import (
+    addons,
+    alarms,
+    beforehand,
+    kubeenv,
+    preflight,
+    releases,
+    relocation,
+    snapshots,
+    state,
+    upgrade,
+    userdata,
+)
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws import FAILURES
 from lib.config import Config, Layers, refuse_changes, resolve, to_remember
 from lib.disk import check_found, disk_name, find_disk
 from lib.errors import CredentialsError, KubeError, SettingError
-from lib.images import Image, Images, find_images, tell
+from lib.images import Image, Images, check_zone, find_images, tell
 from lib.routetable import table_of_subnet
 from lib.vpc import find_vpc
 
@@ -57,7 +69,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     """The plan of kube_up.py. Raises SettingError for whatever can be refused now."""
     aws.console.step("Settings")
     asked = resolve(layers, check=False)
-    preflight.check_regions(aws, asked)
+    preflight.check_regions(aws, asked, layers)
     aws.identify()
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
@@ -68,12 +80,17 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
             f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
             "to the defaults (docs/recovery.md, The bucket is lost)"
         )
-    refuse_changes(layers, has_master=master is not None)
+    moves = relocation.is_asked(layers, asked, found)
+    if moves:
+        layers = relocation.forget_place(aws, layers, asked, found)
+    refuse_changes(layers, has_master=master is not None, moves=moves)
     if master is not None:
         layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
     config = resolve(layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, master=master)
+    if bucket is None:  # a new cluster; a region's first zone is not in every account
+        check_zone(aws, config)
     _tell_settings(aws, layers, config)
     images = find_images(
         aws, config, replaceable=[name for name in _IMAGES if layers.source(name) in ("remembered", "default")]
@@ -164,7 +181,7 @@ def read_remembered(aws: Aws, layers: Layers) -> Layers:
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
     """For --show-settings: the layers and settings with what is remembered, where AWS can be asked; else without."""
-    preflight.check_regions(aws, resolve(layers, check=False))
+    preflight.check_regions(aws, resolve(layers, check=False), layers)
     try:
         aws.identify()
         layers = read_remembered(aws, layers)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lib import address, dhcp, gateway, interface, limits, routetable, subnet, vpc
-from lib.config import Config, master_address
+from lib.config import Config, Layers, master_address
 from lib.errors import SettingError
 from lib.kubeconfig import check_kubeconfig
 from lib.sshkey import check_key
@@ -61,10 +61,11 @@ def check(
     return config
 
 
-def check_regions(aws: Aws, config: Config) -> None:
+def check_regions(aws: Aws, config: Config, layers: Layers) -> None:
     """Raises SettingError for a region that there is not, whose endpoints nothing would answer at. Asks nobody."""
+    zone_letter = "" if layers.zone_from else config.kube_aws_zone.removeprefix(config.region)
     for name, region, letter in (
-        ("KUBE_AWS_ZONE", config.region, config.kube_aws_zone.removeprefix(config.region)),
+        (layers.zone_from or "KUBE_AWS_ZONE", config.region, zone_letter),
         ("AWS_S3_REGION", config.aws_s3_region, ""),
     ):
         if region not in aws.regions:

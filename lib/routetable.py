@@ -139,8 +139,11 @@ def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
         ],
         sole=Sole(
             "route table",
+            config.cluster_id,
             lambda: find_route_table(aws, config, vpc_id=vpc_id),
-            is_there=lambda name: bool(_describe(aws, [_named("route-table-id", name), _named("vpc-id", vpc_id)])),
+            find=lambda name: next(
+                iter(_describe(aws, [_named("route-table-id", name), _named("vpc-id", vpc_id)])), None
+            ),
             delete=lambda name: aws.ec2.delete_route_table(RouteTableId=name),
         ),
     )

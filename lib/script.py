@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from lib import rules, runlog
-from lib.aws import FAILURES, Aws, Clock, Waits, explain
+from lib.aws import FAILURES, Aws, Waits, explain
+from lib.clock import Clock
 from lib.config import Config, Layers, read_layers, resolve
 from lib.console import Console
 from lib.credentials import Credentials, check_file
-from lib.errors import KubeError, OutputLost, SettingError
-from lib.options import FLAGS, help_text, obsolete_warnings, settings_table, unread_warnings
+from lib.errors import KubeError, OutputLost, SettingError, gathered, raise_all
+from lib.options import FLAGS, help_text, settings_table, unread
 from lib.runlog import RunLog
 from lib.stops import Stopped, stopping
 
@@ -116,6 +117,8 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
         return REFUSED
     except KubeError as error:
         console.error(str(error), hint=error.hint, seen=error.seen)
+        for other in error.others if isinstance(error, SettingError) else ():
+            console.error(str(other))
         # A setting refused half-way is no longer one refused before anything was changed.
         return REFUSED if this.has_changed() else error.exit_code
     except FAILURES as error:
@@ -144,12 +147,15 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
         return DONE
     this.log = runlog.new_log(script, environ)
     layers = read_layers(environ)
-    for warning in (*obsolete_warnings(layers), *unread_warnings(layers)):
+    warnings, wrong = unread(layers)
+    for warning in warnings:
         console.warn(warning)
-    check_file(layers)
+    if refused := gathered(lambda: check_file(layers)):
+        raise_all([*wrong, *refused])
     credentials = Credentials(environ=environ, file=layers.file)
     region, where = credentials.region()
     layers = _in_region(layers, region, where)
+    raise_all([*wrong, *gathered(lambda: resolve(layers, check=False))])
     config = resolve(layers, check=False)  # what is remembered may yet change what does not fit
     aws = this.aws = Aws(
         config.region,
@@ -171,7 +177,9 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
 
 def _in_region(layers: Layers, region: str, where: str) -> Layers:
     """The layers with the default zone in the region that is set, if one is. SettingError for what is no region."""
-    return layers.in_region(rules.region(where, region)) if region and not layers.asked("KUBE_AWS_ZONE") else layers
+    if not region or layers.asked("KUBE_AWS_ZONE"):
+        return layers
+    return layers.in_region(rules.region(where, region), where=where)
 
 
 def _tell_region(console: Console, layers: Layers, config: Config, region: str, where: str) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from lib.aws import Aws, one
 from lib.errors import KubeError, MissingProgram, SettingError
-from lib.kubeconfig import make_private_directory, nearest_parent
+from lib.files import make_private_directory
+from lib.kubeconfig import nearest_parent
 from lib.programs import PACKAGES, find_program, run
 from lib.tags import find_borne, refuse_others, tag_specification, tags_of
 

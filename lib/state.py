@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib import bucket as staging
+from lib.address import find_address, tagged_addresses
 from lib.aws import Aws, became
 from lib.config import region_of
 from lib.disk import find_disk
@@ -43,8 +44,8 @@ _HEAD = """\
 class Staging:
     """The cluster's bucket and its master's interface, as far as they are there.
 
-    `tagged` is the bucket that the interface, or else the disk, says the cluster's state is in, '' where neither does;
-    `disk` is the master's where it was looked for, which `looked` says.
+    `tagged` is the bucket that the interface, or else the disk or a kept elastic IP, says the cluster's state is in, ''
+    where none does; `disk` is the master's where it was looked for, which `looked` says.
     """
 
     bucket: Bucket | None
@@ -57,8 +58,8 @@ class Staging:
 def find_staging(aws: Aws, config: Config) -> Staging:
     """What is there of the cluster to begin with.
 
-    The bucket is looked for where the master's interface or disk says it is, so that forgetting AWS_S3_BUCKET makes no
-    second CA.
+    The bucket is looked for where the master's interface or disk says it is, or the elastic IP that outlived them, so
+    that forgetting AWS_S3_BUCKET makes no second CA.
     """
     interface = find_interface(aws, config)
     tagged = tags_of(interface).get(staging.TAG, "") if interface else ""
@@ -66,12 +67,15 @@ def find_staging(aws: Aws, config: Config) -> Staging:
     looked = not tagged
     tagged = tagged or (tags_of(disk).get(staging.TAG, "") if disk else "")
     bucket = staging.find_bucket(aws, config, tagged=tagged)
+    if bucket is None and not tagged and (address := find_address(aws, config)):
+        tagged = tags_of(address).get(staging.TAG, "")
+        bucket = staging.find_bucket(aws, config, tagged=tagged)
     return Staging(bucket=bucket, interface=interface, tagged=tagged, disk=disk, looked=looked)
 
 
 def find_staging_to_remove(aws: Aws, config: Config) -> Staging:
     """The same for kube_down.py, for which two interfaces or disks, or one in dispute, are no reason to refuse."""
-    things = [*tagged_interfaces(aws, config), *find_volumes(aws, config)]
+    things = [*tagged_interfaces(aws, config), *find_volumes(aws, config), *tagged_addresses(aws, config)]
     tagged = [tags_of(each).get(staging.TAG, "") for each in things if is_ours(config.cluster_id, tags_of(each))]
     named = next(filter(None, tagged), "")
     bucket = staging.find_bucket(aws, config, tagged=named)

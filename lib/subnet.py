@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lib.aws import Planned, Retry, never, one
-from lib.errors import SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.errors import AwsRefusal, SettingError
+from lib.tags import find_borne, find_ours, other_owner, tag_specification, tags_of
 from lib.vpc import ranges
 
 if TYPE_CHECKING:
@@ -129,13 +129,32 @@ def _make_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef:
         again = find_subnet(aws, config, vpc_id=vpc_id)
         return again["SubnetId"] if again else None
 
-    subnet_id = aws.make(f"subnet {config.subnet_cidr} in {config.kube_aws_zone}", create, look=look)
+    try:
+        subnet_id = aws.make(f"subnet {config.subnet_cidr} in {config.kube_aws_zone}", create, look=look)
+    except AwsRefusal as refused:
+        if refused.code == "InvalidSubnet.Conflict":
+            others = ", ".join(_overlapping(aws, config, vpc_id=vpc_id))
+            refused.hint = f"in its way: {others}; give another KUBE_SUBNET_CIDR, or a subnet of yours its tags back"
+        raise
     return {
         "SubnetId": subnet_id,
         "CidrBlock": config.subnet_cidr,
         "AvailabilityZone": config.kube_aws_zone,
         "VpcId": vpc_id,
     }
+
+
+def _overlapping(aws: Aws, config: Config, *, vpc_id: str) -> list[str]:
+    """The subnets of the VPC that have addresses of ours, with whose they are by their tags."""
+    wanted = ipaddress.IPv4Network(config.subnet_cidr)
+    there = [
+        each for each in all_subnets(aws, vpc_id=vpc_id) if wanted.overlaps(ipaddress.IPv4Network(each["CidrBlock"]))
+    ]
+    owners = [other_owner(config.cluster_id, tags_of(each)) for each in there]
+    return [
+        f"{each['SubnetId']} {each['CidrBlock']}" + (f" of cluster {owner}" if owner else "")
+        for each, owner in zip(there, owners, strict=True)
+    ]
 
 
 def delete_subnet(aws: Aws, subnet: SubnetTypeDef, *, wait_if: Retry = never) -> None:

@@ -15,9 +15,9 @@ from lib.programs import find_program
 from lib.upgrade import numbers
 
 if TYPE_CHECKING:
+    from lib.api import Client
     from lib.aws import Aws
     from lib.config import Config
-    from lib.kubeconfig import Client
 
 _SOON_DAYS = 30
 

@@ -25,6 +25,7 @@ from lib import (
     selfheal,
     sshkey,
     subnet,
+    upstream,
     volumes,
     vpc,
 )
@@ -63,6 +64,11 @@ def _kind(words: str | Callable[[Any], str], find: Find, *, kept: bool = False) 
     return dataclasses.field(default=(), metadata={"kind": Kind(find, said, kept)})
 
 
+def _addresses(aws: Aws, config: Config, found: Mapping[str, Any]) -> Sequence[Any]:
+    untagged = upstream.find_addresses(aws, config, instances=found["instances"], volumes=found[_EVERY_VOLUME])
+    return [*address.tagged_addresses(aws, config), *untagged]
+
+
 def _format(words: str, item: Any) -> str:
     return words.format_map(item) if isinstance(item, Mapping) else words.format(item)
 
@@ -74,7 +80,7 @@ class Doomed:
     The fields that are kinds are the one table of what a cluster is made of, in the order in which it is looked for.
     What kube_down.py has no step for is found again at its end, as left. `disputed` is what has a tag of the cluster's
     and is tagged for another one too, in words: nobody but a person knows whose it is. `spared` is what people made or
-    had made, in words: no step removes it.
+    had made, in words: no step removes it. Nor what kube-up.sh made for several clusters: that is `shared`, in words.
     """
 
     config: Config
@@ -84,6 +90,7 @@ class Doomed:
     brought_table: Any
     disputed: Sequence[str]
     spared: Sequence[str]
+    shared: Sequence[str]
     vpcs: Sequence[Any] = _kind("VPC {VpcId}", lambda aws, config, _: vpc.tagged_vpcs(aws, config))
     instances: Sequence[Any] = _kind(
         "instance {InstanceId}", lambda aws, config, _: master.tagged_instances(aws, config)
@@ -104,9 +111,7 @@ class Doomed:
     alarms: Sequence[str] = _kind(
         "alarm {}", lambda aws, config, found: alarms.find_alarms(aws, config, _master_ids(config, found["instances"]))
     )
-    addresses: Sequence[Any] = _kind(
-        "elastic IP {PublicIp} {AllocationId}", lambda aws, config, _: address.tagged_addresses(aws, config), kept=True
-    )
+    addresses: Sequence[Any] = _kind("elastic IP {PublicIp} {AllocationId}", _addresses, kept=True)
     interfaces: Sequence[Any] = _kind(
         "interface {NetworkInterfaceId}", lambda aws, config, _: interface.tagged_interfaces(aws, config)
     )
@@ -124,8 +129,18 @@ class Doomed:
         "security group {GroupId}", lambda aws, config, _: securitygroups.tagged_groups(aws, config)
     )
     subnets: Sequence[Any] = _kind("subnet {SubnetId}", lambda aws, config, _: subnet.tagged_subnets(aws, config))
+    launch_configurations: Sequence[Any] = _kind(
+        "launch configuration {LaunchConfigurationName}",
+        lambda aws, config, found: upstream.find_launch_configurations(
+            aws, config, groups=found["groups"], security_groups=found["security_groups"]
+        ),
+    )
     gateways: Sequence[Any] = _kind(
-        "internet gateway {InternetGatewayId}", lambda aws, config, _: gateway.tagged_gateways(aws, config)
+        "internet gateway {InternetGatewayId}",
+        lambda aws, config, found: [
+            *gateway.tagged_gateways(aws, config),
+            *upstream.find_gateways(aws, config, found["vpcs"]),
+        ],
     )
     route_tables: Sequence[Any] = _kind(
         "route table {RouteTableId}", lambda aws, config, _: routetable.tagged_route_tables(aws, config)
@@ -211,7 +226,7 @@ class Doomed:
 
 def look(aws: Aws, layers: Layers) -> Doomed:
     """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
-    check_regions(aws, resolve_whatever(layers)[1])
+    check_regions(aws, resolve_whatever(layers)[1], layers)
     aws.identify()
     asked = resolve(layers, check=False)
     found = find_staging_to_remove(aws, asked)
@@ -237,6 +252,8 @@ def look(aws: Aws, layers: Layers) -> Doomed:
         aws.console.found(volumes.describe(volume))
     for words in doomed.spared:
         aws.console.found(f"{words}: yours, it stays")
+    for words in doomed.shared:
+        aws.console.found(f"{words}: kube-up.sh's, other clusters may have it too, it stays")
     return doomed
 
 
@@ -283,6 +300,12 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         brought_table=_brought_table(aws, config),
         disputed=disputed,
         spared=_spared(aws, config, found),
+        shared=upstream.shared(
+            config,
+            instances=found["instances"],
+            configurations=found["launch_configurations"],
+            key_pairs=found["key_pairs"],
+        ),
         **{name: found[name] for name in kinds()},
     )
 
@@ -356,8 +379,10 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
         console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
     if left.spared:
         console.line(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
+    if doomed.shared:
+        console.line(f"Left, for other clusters may have it too: {', '.join(doomed.shared)}.")
     again = f", {aws.retries} calls repeated" if aws.retries else ""
     console.line(
         f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s{again}: "
-        f"nothing{' else' if kept or left.spared else ''} is left of it."
+        f"nothing{' else' if kept or left.spared or doomed.shared else ''} is left of it."
     )

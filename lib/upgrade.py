@@ -17,6 +17,7 @@ from lib.api import Unreachable, is_well, server_url
 from lib.aws import tags_of
 from lib.disk import VERSION_TAG, confirm_version, confirmed_version, find_disk
 from lib.errors import KubeError, SettingError
+from lib.kubeconfig import find_proxy
 from lib.master import find_master
 from lib.pki import find_ca_cert
 
@@ -86,7 +87,9 @@ def _call_off(
     """Say that the upgrade is given up. Raises SettingError where it is done, though no run was there to see it."""
     address = (interface or {}).get("Association", {}).get("PublicIp", "")
     server = server_url(config, address)
-    if running(aws, config) == begun and is_well(server, find_ca_cert(aws, bucket), proxy=aws.proxy(server)):
+    if running(aws, config) == begun and is_well(
+        server, find_ca_cert(aws, bucket), proxy=find_proxy(aws, config, server)
+    ):
         _refuse_step(begun, config.kubernetes_version, begun=begun)
     aws.console.say(
         f"the upgrade to {begun} is called off: no run has seen its API answer. Where it has begun to change the disk "

@@ -107,8 +107,9 @@ def _make_vpc(aws: Aws, config: Config) -> VpcTypeDef:
         look=look,
         sole=Sole(
             "VPC",
+            config.cluster_id,
             look,
-            is_there=lambda vpc_id: bool(_describe(aws, [{"Name": "vpc-id", "Values": [vpc_id]}])),
+            find=lambda vpc_id: next(iter(_describe(aws, [{"Name": "vpc-id", "Values": [vpc_id]}])), None),
             delete=lambda vpc_id: aws.ec2.delete_vpc(VpcId=vpc_id),
         ),
     )

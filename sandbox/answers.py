@@ -18,7 +18,7 @@ def simulate_principal_policy(_world: World, call: Call) -> dict[str, Any]:
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
     """
     asked = call.params["PolicySourceArn"]
-    if ":role/" in asked and asked not in [role.arn for role in cloud.iam().roles.values()]:
+    if ":role/" in asked and asked not in [role.arn for role in cloud.iam(call.region).roles.values()]:
         raise Refusal("NoSuchEntity", f"The role with name {asked.rpartition('/')[2]} cannot be found.", 404)
     return _decisions(call, {})
 
@@ -39,7 +39,7 @@ def _decisions(call: Call, denied: Mapping[str, str]) -> dict[str, Any]:
 def get_authorization_token(world: World, call: Call) -> dict[str, Any]:
     """ECR's password for 12 hours, as its API reference has it; moto's is the same everywhere and ended in 2015."""
     token = base64.b64encode(f"AWS:{world.ecr_password}".encode()).decode()
-    registry = f"https://{cloud.ACCOUNT}.dkr.ecr.{call.region}.amazonaws.com"
+    registry = f"https://{cloud.ACCOUNT}.dkr.ecr.{call.region}.{cloud.dns_suffix(call.region)}"
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=12)
     return {"authorizationData": [{"authorizationToken": token, "expiresAt": until, "proxyEndpoint": registry}]}
 

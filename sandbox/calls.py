@@ -18,6 +18,8 @@ from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import BackendRequest
 from werkzeug.test import EnvironBuilder
 
+from sandbox import cloud
+
 Environ = MutableMapping[str, Any]
 
 # Names in a signature's credential scope that differ from boto3's name of the service.
@@ -117,7 +119,7 @@ def request_of(service: str, operation: str, region: str, params: Mapping[str, A
     )
     scope = f"sandbox/20260101/{region}/{model.signing_name}/aws4_request"
     headers = {**asked["headers"], "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host"}
-    headers["Host"] = f"{service}.{region}.amazonaws.com"
+    headers["Host"] = f"{service}.{region}.{cloud.dns_suffix(region)}"
     builder = EnvironBuilder(asked["url_path"], method=asked["method"], data=asked["body"], headers=headers)
     return builder.get_environ()
 

@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 
 ACCOUNT = "123456789012"
-PARTITION = "aws"
 
 
 def _load_moto() -> None:
@@ -73,18 +72,49 @@ def autoscaling(region: str) -> Any:
     return autoscaling_backends[ACCOUNT][region]
 
 
-def iam() -> Any:
-    """IAM's backend."""
+def partition(region: str) -> str:
+    """aws, aws-cn or aws-us-gov: the second part of the ARNs of a region."""
+    from moto.utilities.utils import get_partition
+
+    return get_partition(region)
+
+
+def dns_suffix(region: str) -> str:
+    """The domain of AWS's services in a region."""
+    return "amazonaws.com.cn" if partition(region) == "aws-cn" else "amazonaws.com"
+
+
+def iam(region: str) -> Any:
+    """IAM's backend of the partition that a region is in."""
     from moto.iam.models import iam_backends
 
-    return iam_backends[ACCOUNT][PARTITION]
+    return iam_backends[ACCOUNT][partition(region)]
 
 
-def s3() -> Any:
-    """S3's backend."""
+def s3(region: str) -> Any:
+    """S3's backend of the partition that a region is in."""
     from moto.s3.models import s3_backends
 
-    return s3_backends[ACCOUNT][PARTITION]
+    return s3_backends[ACCOUNT][partition(region)]
+
+
+def iam_everywhere() -> list[Any]:
+    """IAM's backends of the partitions that a call has touched."""
+    from moto.iam.models import iam_backends
+
+    return list(iam_backends[ACCOUNT].values())
+
+
+def s3_everywhere() -> list[Any]:
+    """S3's backends of the partitions that a call has touched."""
+    from moto.s3.models import s3_backends
+
+    return list(s3_backends[ACCOUNT].values())
+
+
+def find_bucket(name: str) -> Any | None:
+    """The bucket of this name, in whichever partition, or None."""
+    return next((backend.buckets[name] for backend in s3_everywhere() if name in backend.buckets), None)
 
 
 def ssm(region: str) -> Any:
@@ -142,7 +172,8 @@ def forget_everything() -> None:
     """Empty the account, as if it had been made just now. The services' classes stay loaded."""
     from moto.core.base_backend import BackendDict
 
-    s3().reset()  # closes the temporary files that moto keeps objects in, and frees the buckets' names
+    for storage in s3_everywhere():
+        storage.reset()  # closes the temporary files that moto keeps objects in, and frees the buckets' names
     services: Any = BackendDict._instances  # type: ignore[misc]
     for service in list(services):
         for account in list(service.values()):

@@ -227,7 +227,7 @@ def _knows(minion: Host, master: Host) -> bool:
 
 def _read(settings: dict[str, str], name: str) -> bytes:
     """An object under the cluster's prefix, as the master reads it."""
-    bucket = cloud.s3().buckets.get(settings.get("KUBE_BUCKET", ""))
+    bucket = cloud.find_bucket(settings.get("KUBE_BUCKET", ""))
     key = settings.get("KUBE_BUCKET_PREFIX", "") + name
     found = bucket.keys.get(key) if bucket is not None else None
     if found is None or not hasattr(found, "value"):

@@ -11,7 +11,6 @@ from sandbox import answers, cloud
 from sandbox.calls import Answer, Call, Refusal
 from sandbox.faults import refuse
 
-USER = f"arn:aws:iam::{cloud.ACCOUNT}:user/moto"  # as sts get-caller-identity says
 JSON_SERVICES = ("ssm", "service-quotas", "pricing", "scheduler")
 
 PREFIXES = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing", "service-quotas": "servicequotas"}
@@ -90,11 +89,13 @@ def _needed(call: Call) -> Iterator[str]:
 
 def _denied(call: Call, action: str) -> Refusal:
     because = f"because no identity-based policy allows the {action} action"
-    words = f"User: {USER} is not authorized to perform: {action}"
+    partition = cloud.partition(call.region)
+    user = f"arn:{partition}:iam::{cloud.ACCOUNT}:user/moto"  # as sts get-caller-identity says
+    words = f"User: {user} is not authorized to perform: {action}"
     if call.service == "ec2":
         words = f"You are not authorized to perform this operation. {words}"
         if call.changes:
-            resource = f"arn:aws:ec2:{call.region}:{cloud.ACCOUNT}:*/*"
+            resource = f"arn:{partition}:ec2:{call.region}:{cloud.ACCOUNT}:*/*"
             return Refusal("UnauthorizedOperation", f"{words} on resource: {resource} {because}. {_encoded(call)}", 403)
         return Refusal("UnauthorizedOperation", f"{words} {because}", 403)
     if call.service in JSON_SERVICES:
@@ -112,7 +113,7 @@ def _encoded(call: Call) -> str:
 def _resource(call: Call) -> str:
     if call.service == "s3":
         key = f"/{call.params['Key']}" if call.params.get("Key") else ""
-        return f'"arn:aws:s3:::{call.params.get("Bucket", "*")}{key}"'
+        return f'"arn:{cloud.partition(call.region)}:s3:::{call.params.get("Bucket", "*")}{key}"'
     if call.service == "iam":
         for kind, name in (("role", "RoleName"), ("instance profile", "InstanceProfileName")):
             if call.params.get(name):

@@ -279,3 +279,12 @@ def refuse_launch_configurations(_world: World, _call: Call) -> None:
         "The Launch Configuration creation operation is not available in your account. "
         "Use launch templates to create configuration templates for your Auto Scaling groups.",
     )
+
+
+def before_delete_configuration(_world: World, call: Call) -> None:
+    """DeleteLaunchConfiguration: refused for one that is not there, and for one that a group launches from."""
+    name, backend = call.params.get("LaunchConfigurationName", ""), cloud.autoscaling(call.region)
+    if name not in backend.launch_configurations:
+        raise Refusal("ValidationError", "Launch configuration name not found - null")
+    if any(group.launch_config_name == name for group in backend.autoscaling_groups.values()):
+        raise Refusal("ResourceInUse", f"Cannot delete launch configuration {name} because it is attached to a group")

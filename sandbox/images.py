@@ -167,7 +167,7 @@ def _quota(region: str, service: str, code: str) -> dict[str, Any]:
     return {
         "ServiceCode": service,
         "ServiceName": {"vpc": "Amazon Virtual Private Cloud (Amazon VPC)"}.get(service, "Amazon EC2"),
-        "QuotaArn": f"arn:aws:servicequotas:{region}:{cloud.ACCOUNT}:{service}/{code}",
+        "QuotaArn": f"arn:{cloud.partition(region)}:servicequotas:{region}:{cloud.ACCOUNT}:{service}/{code}",
         "QuotaCode": code,
         "QuotaName": name,
         "Value": value,

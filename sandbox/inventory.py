@@ -18,6 +18,71 @@ Entry = dict[str, Any]
 ID = re.compile(r"\b(?:[a-z]{1,9}|eni-attach|vpc-cidr-assoc)-[0-9a-f]{17}\b|\b(?:AROA|AIPA)[A-Z0-9]{16,17}\b")
 
 
+# The changing calls that show in each kind, S3's and EventBridge Scheduler's by the service.
+_SHOWS = (
+    ("vpcs", "ec2: CreateVpc DeleteVpc ModifyVpcAttribute AssociateDhcpOptions CreateTags"),
+    ("dhcp options", "ec2: CreateDhcpOptions DeleteDhcpOptions CreateTags"),
+    ("subnets", "ec2: CreateSubnet DeleteSubnet CreateTags"),
+    (
+        "internet gateways",
+        "ec2: CreateInternetGateway DeleteInternetGateway AttachInternetGateway DetachInternetGateway CreateTags",
+    ),
+    (
+        "route tables",
+        "ec2: CreateRouteTable DeleteRouteTable CreateRoute DeleteRoute ReplaceRoute AssociateRouteTable "
+        "DisassociateRouteTable ReplaceRouteTableAssociation CreateTags",
+    ),
+    (
+        "security groups",
+        "ec2: CreateSecurityGroup DeleteSecurityGroup AuthorizeSecurityGroupIngress "
+        "RevokeSecurityGroupIngress RevokeSecurityGroupEgress CreateTags",
+    ),
+    ("interfaces", "ec2: CreateNetworkInterface DeleteNetworkInterface ModifyNetworkInterfaceAttribute CreateTags"),
+    ("addresses", "ec2: AllocateAddress ReleaseAddress AssociateAddress DisassociateAddress CreateTags"),
+    ("volumes", "ec2: CreateVolume DeleteVolume ModifyVolume CreateTags"),
+    (
+        "instances",
+        "ec2: RunInstances StartInstances StopInstances TerminateInstances ModifyInstanceAttribute CreateTags",
+    ),
+    ("nothing", "ec2: RebootInstances"),  # it leaves all as it was
+    ("key pairs", "ec2: ImportKeyPair DeleteKeyPair CreateTags"),
+    (
+        "launch templates",
+        "ec2: CreateLaunchTemplate CreateLaunchTemplateVersion ModifyLaunchTemplate DeleteLaunchTemplate CreateTags",
+    ),
+    (
+        "groups",
+        "autoscaling: CreateAutoScalingGroup UpdateAutoScalingGroup DeleteAutoScalingGroup CreateOrUpdateTags "
+        "DeleteTags TerminateInstanceInAutoScalingGroup",
+    ),
+    ("launch configurations", "autoscaling: DeleteLaunchConfiguration"),
+    ("alarms", "cloudwatch: PutMetricAlarm DeleteAlarms"),
+    ("load balancers", "elb: DeleteLoadBalancer"),
+    ("load balancers", "elbv2: DeleteLoadBalancer"),
+    ("target groups", "elbv2: DeleteTargetGroup"),
+    (
+        "roles",
+        "iam: CreateRole DeleteRole PutRolePolicy DeleteRolePolicy DetachRolePolicy UpdateAssumeRolePolicy TagRole",
+    ),
+    (
+        "instance profiles",
+        "iam: CreateInstanceProfile DeleteInstanceProfile AddRoleToInstanceProfile "
+        "RemoveRoleFromInstanceProfile TagInstanceProfile",
+    ),
+    ("s3", "s3: *"),
+    ("schedule groups", "scheduler: *"),
+)
+
+
+def shows_in(service: str, operation: str) -> set[str]:
+    """The kinds in which a changing call may show; an empty set for one of a kind that is not known here.
+
+    What such a call leaves, no comparison of two inventories sees.
+    """
+    words = [(kind, *text.split()) for kind, text in _SHOWS]
+    return {kind for kind, of, *does in words if of == f"{service}:" and {operation, "*"} & set(does)}
+
+
 def inventory() -> dict[str, Any]:
     """Every region's resources, IAM's and S3's, by kind and id. What a new account has of itself is left out."""
     found: dict[str, Any] = {"iam": _iam(), "s3": _s3()}
@@ -239,6 +304,7 @@ def _instance(instance: Any) -> Entry:
         "key": instance.key_name,
         "profile": (instance.iam_instance_profile or {}).get("Arn"),
         "tokens": instance.metadata_options.http_tokens,
+        "protected": str(instance.disable_api_termination).lower(),
         "hop limit": instance.metadata_options.http_put_response_hop_limit,
         "spot": instance.lifecycle,
         "user data": digest(str(instance.user_data)),
@@ -272,15 +338,18 @@ def _group(group: Any) -> Entry:
 
 
 def _iam() -> dict[str, Any]:
-    backend = cloud.iam()
+    backends = cloud.iam_everywhere()
     found = {
-        "roles": {role.name: _role(role) for role in backend.roles.values()},
+        "roles": {role.name: _role(role) for backend in backends for role in backend.roles.values()},
         "instance profiles": {
             profile.name: {"roles": sorted(role.name for role in profile.roles), "tags": _iam_tags(profile)}
+            for backend in backends
             for profile in backend.instance_profiles.values()
         },
-        "users": sorted(backend.users),
-        "policies": sorted(arn for arn in backend.managed_policies if f":{cloud.ACCOUNT}:" in arn),
+        "users": sorted(user for backend in backends for user in backend.users),
+        "policies": sorted(
+            arn for backend in backends for arn in backend.managed_policies if f":{cloud.ACCOUNT}:" in arn
+        ),
     }
     return {kind: things for kind, things in found.items() if things}
 
@@ -304,10 +373,12 @@ def _document(text: Any) -> Any:
 
 
 def _s3() -> dict[str, Any]:
-    return {name: _bucket(bucket) for name, bucket in cloud.s3().buckets.items()}
+    return {
+        name: _bucket(backend, bucket) for backend in cloud.s3_everywhere() for name, bucket in backend.buckets.items()
+    }
 
 
-def _bucket(bucket: Any) -> Entry:
+def _bucket(backend: Any, bucket: Any) -> Entry:
     block = bucket.public_access_block
     return {
         "region": bucket.region_name,
@@ -315,7 +386,7 @@ def _bucket(bucket: Any) -> Entry:
         "encryption": bucket.encryption,
         "versioning": bucket.versioning_status,
         "lifecycle": getattr(bucket, "asked_rules", []) if bucket.rules else [],
-        "tags": dict(cloud.s3().tagger.get_tag_dict_for_resource(f"arn:aws:s3:::{bucket.name}")),
+        "tags": dict(backend.tagger.get_tag_dict_for_resource(bucket.arn)),
         "objects": _objects(bucket),
     }
 

@@ -48,7 +48,7 @@ def check(world: World, region: str, spec: Spec, count: int = 0) -> None:
     check_user_data(spec.get("UserData"))
     image = _check_image(region, spec.get("ImageId"))
     _check_type(region, spec, image)
-    check_profile(world, spec.get("IamInstanceProfile") or {})
+    check_profile(world, region, spec.get("IamInstanceProfile") or {})
     _check_key(region, spec.get("KeyName"))
     _check_groups(region, _group_ids(spec))
     _check_interfaces(region, spec)
@@ -136,12 +136,12 @@ def _subnet(region: str, subnet_id: str) -> Any:
     raise Refusal("InvalidSubnetID.NotFound", f"The subnet ID '{subnet_id}' does not exist")
 
 
-def check_profile(world: World, wanted: dict[str, str]) -> None:
+def check_profile(world: World, region: str, wanted: dict[str, str]) -> None:
     """EC2 learns of a new instance profile, and of the role in it, seconds after IAM has made them."""
     name = wanted.get("Name") or wanted.get("Arn", "").rpartition("/")[2]
     if not name:
         return
-    profile = cloud.iam().instance_profiles.get(name)
+    profile = cloud.iam(region).instance_profiles.get(name)
     if profile is None or world.state.profiles.get(name, 0.0) > world.now:
         field, words = ("name", "name") if wanted.get("Name") else ("arn", "ARN")
         raise Refusal(

@@ -25,6 +25,28 @@ def install(world: World) -> None:
     _repeated_ids()
     _filters()
     _templates()
+    _offers()
+
+
+def _offers() -> None:
+    """In the regions that moto has no list of types for (China, GovCloud) there are those of us-west-2.
+
+    Whether a region really has a type is not known here: it is what lets a cluster's life be tried in its partition.
+    """
+    from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+    from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
+
+    zones: Any = RegionsAndZonesBackend.zones
+    like = [o["InstanceType"] for o in INSTANCE_TYPE_OFFERINGS["region"]["us-west-2"]]
+    for region in [name for name in zones if name not in INSTANCE_TYPE_OFFERINGS["region"]]:
+        for kind, places in (
+            ("region", [region]),
+            ("availability-zone", [zone.name for zone in zones[region]]),
+            ("availability-zone-id", [zone.zone_id for zone in zones[region]]),
+        ):
+            INSTANCE_TYPE_OFFERINGS[kind][region] = [
+                {"InstanceType": name, "Location": place, "LocationType": kind} for place in places for name in like
+            ]
 
 
 def _original(owner: type, name: str) -> Any:

@@ -54,6 +54,7 @@ BEFORE: dict[str, list[Before]] = {
     "ec2:ModifyVolume": [strict_more.modify_volume],
     "ec2:*": [strict_more.filters, strict_more.tags, strict_ec2.dry_run],
     "autoscaling:CreateLaunchConfiguration": [groups.refuse_launch_configurations],
+    "autoscaling:DeleteLaunchConfiguration": [groups.before_delete_configuration],
     "autoscaling:CreateAutoScalingGroup": [strict_more.group_name, strict_more.group_sizes, groups.before_create],
     "autoscaling:UpdateAutoScalingGroup": [strict_more.group_sizes, groups.before_update],
     "autoscaling:DeleteAutoScalingGroup": [groups.delete],

@@ -122,10 +122,11 @@ def _is_target(arn: str) -> bool:
 def _may_assume(world: World, call: Call, arn: str) -> bool:
     """Whether Scheduler may assume the role for this group, and has heard of it yet."""
     name = arn.rpartition("/")[2]
-    role = next((role for role in cloud.iam().roles.values() if role.name == name), None)
+    role = next((role for role in cloud.iam(call.region).roles.values() if role.name == name), None)
     if role is None or world.state.roles.get(name, 0.0) > world.now:
         return False
-    group = f"arn:aws:scheduler:{call.region}:{cloud.ACCOUNT}:schedule-group/{call.params.get('GroupName', 'default')}"
+    partition, name = cloud.partition(call.region), call.params.get("GroupName", "default")
+    group = f"arn:{partition}:scheduler:{call.region}:{cloud.ACCOUNT}:schedule-group/{name}"
     context = {"aws:SourceArn": group, "aws:SourceAccount": cloud.ACCOUNT}
     document = json.loads(role.assume_role_policy_document)
     return any(_trusts(statement, context) for statement in document["Statement"])

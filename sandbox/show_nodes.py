@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from lib.api import Api
-from lib.kubeconfig import Client
+from lib.api import Api, Client
 
 
 def read_client(path: Path) -> Client:

@@ -269,7 +269,7 @@ def create_role(_world: World, call: Call) -> None:
     """Its name, which differs from others' by more than upper and lower case, and whom it trusts."""
     name = call.params["RoleName"]
     _check_name("roleName", name, 64)
-    if name.lower() in {role.name.lower() for role in cloud.iam().roles.values()}:
+    if name.lower() in {role.name.lower() for role in cloud.iam(call.region).roles.values()}:
         raise Refusal("EntityAlreadyExists", f"Role with name {name} already exists.", 409)
     _check_trust(call.params.get("AssumeRolePolicyDocument", ""))
 
@@ -294,7 +294,7 @@ def _check_trust(text: str) -> None:
 
 def put_role_policy(_world: World, call: Call) -> None:
     """A role's own policies have 10,240 characters together, white space not counted."""
-    role = next((role for role in cloud.iam().roles.values() if role.name == call.params["RoleName"]), None)
+    role = next((role for role in cloud.iam(call.region).roles.values() if role.name == call.params["RoleName"]), None)
     if role is None:
         return
     together = dict(role.policies) | {call.params["PolicyName"]: call.params.get("PolicyDocument", "")}
@@ -356,12 +356,12 @@ def put_lifecycle(_world: World, call: Call) -> None:
 
 def lifecycle_put(_world: World, call: Call) -> None:
     """moto forgets NewerNoncurrentVersions."""
-    cloud.s3().buckets[call.params["Bucket"]].asked_rules = call.params["LifecycleConfiguration"]["Rules"]
+    cloud.s3(call.region).buckets[call.params["Bucket"]].asked_rules = call.params["LifecycleConfiguration"]["Rules"]
 
 
 def get_lifecycle(_world: World, call: Call) -> dict[str, Any] | None:
     """The rules as they were put; moto says that there are none."""
-    bucket = cloud.s3().buckets.get(call.params["Bucket"])
+    bucket = cloud.s3(call.region).buckets.get(call.params["Bucket"])
     rules = getattr(bucket, "asked_rules", None) if bucket is not None and bucket.rules else None
     return {"Rules": rules} if rules else None
 

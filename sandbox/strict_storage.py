@@ -20,7 +20,8 @@ def profile_made(world: World, call: Call) -> None:
 def remove_from_profile(_world: World, call: Call) -> None:
     """RemoveRoleFromInstanceProfile of a role that is not in it; moto fails over that."""
     profile = next(
-        (p for p in cloud.iam().instance_profiles.values() if p.name == call.params["InstanceProfileName"]), None
+        (p for p in cloud.iam(call.region).instance_profiles.values() if p.name == call.params["InstanceProfileName"]),
+        None,
     )
     role = call.params["RoleName"]
     if profile is not None and role not in [each.name for each in profile.roles]:
@@ -39,7 +40,7 @@ def owner(_world: World, call: Call) -> None:
 
 def region_of_bucket(_world: World, call: Call) -> None:
     """A call signed for another region than the bucket's is sent away."""
-    bucket = cloud.s3().buckets.get(call.params.get("Bucket"))
+    bucket = cloud.s3(call.region).buckets.get(call.params.get("Bucket"))
     if bucket is None or call.operation in ("CreateBucket", "GetBucketLocation", "ListBuckets"):
         return
     if bucket.region_name != call.region:
@@ -80,7 +81,7 @@ def bucket_made(_world: World, call: Call) -> None:
     """
     from moto.s3.models import PublicAccessBlock
 
-    bucket = cloud.s3().buckets[call.params["Bucket"]]
+    bucket = cloud.s3(call.region).buckets[call.params["Bucket"]]
     bucket.public_access_block = PublicAccessBlock(True, True, True, True)
     bucket.ownership_rule = "BucketOwnerEnforced"
     bucket.encryption = {
@@ -88,12 +89,12 @@ def bucket_made(_world: World, call: Call) -> None:
     }
     tags = call.params.get("CreateBucketConfiguration", {}).get("Tags", [])
     if tags:
-        cloud.s3().put_bucket_tagging(call.params["Bucket"], {tag["Key"]: tag["Value"] for tag in tags})
+        cloud.s3(call.region).put_bucket_tagging(call.params["Bucket"], {tag["Key"]: tag["Value"] for tag in tags})
 
 
 def no_public_policy(_world: World, call: Call) -> None:
     """A policy for everybody is refused while public access is blocked."""
-    bucket = cloud.s3().buckets.get(call.params.get("Bucket"))
+    bucket = cloud.s3(call.region).buckets.get(call.params.get("Bucket"))
     block = getattr(bucket, "public_access_block", None)
     if block and str(block.block_public_policy).lower() == "true" and _public(call.params.get("Policy", "{}")):
         raise Refusal(

@@ -439,13 +439,19 @@ addon() {
 	mv "$RUN/addon" "$file"
 }
 
+# Resources that are defined come before objects of them: kubectl refuses those of a kind that it does not find.
 addons() {
 	local each file
 	local -a files=()
 	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
 	for each in $ADDONS; do
 		addon "$each"
-		files+=(--filename "$file")
+		if [[ $each = *-crds:* ]]; then
+			try kubectl apply --server-side --force-conflicts --filename "$file"
+			try kubectl wait --for=condition=Established --timeout=60s --filename "$file"
+		else
+			files+=(--filename "$file")
+		fi
 	done
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
 	# Last of all, what the disk has now: until then an upgrade is not done.

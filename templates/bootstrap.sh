@@ -39,7 +39,7 @@ die() {
 try() {
 	local words=$RUN/words
 	if ! "$@" 2>&1 | tee "$words"; then
-		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
+		why=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
 			tail -n 3 | tr -s '\n\t ' ' ' || true)
 		why=${why:-$(tail -n 1 "$words")}
 		die "${1##*/}: ${why% }$(kubelets_words)"
@@ -111,11 +111,19 @@ settings() {
 # need PROGRAM PACKAGE: images of Debian and Ubuntu have them all; an image of one's own may not. Nothing is installed here.
 need() { command -v "$1" >/dev/null || die "the image has no $1: make one that has the package $2"; }
 
-# What counts is what the kernel can do: a module may be built in, and then there is no file of it.
+# What counts is what the kernel can do: a module may be built in, and then there is no file of it. What iptables' rules need
+# is tried in the step of masquerade; what is left can only be asked for by name, and names change: that is a warning.
 modules() {
-	local sign
+	local sign name lacking=''
 	printf '%s\n' overlay br_netfilter nf_conntrack nf_tables | put /etc/modules-load.d/kube-bootstrap.conf
-	modprobe --all overlay br_netfilter nf_conntrack nf_tables || true
+	for name in overlay br_netfilter nf_conntrack nf_conntrack_netlink bridge veth nf_tables nft_compat nft_chain_nat nf_nat \
+		xt_{MASQUERADE,addrtype,comment,mark,multiport,nat,tcpudp} \
+		nft_{ct,fib,fib_ipv4,fib_ipv6,masq,nat,numgen,reject,reject_ipv4,reject_ipv6}; do
+		modprobe --quiet "$name" || lacking+=" $name"
+	done
+	if [ -n "$lacking" ] && [ -e "/lib/modules/$(uname -r)/modules.dep" ]; then
+		say "warning: the kernel $(uname -r) has no$lacking: services or host ports may not work"
+	fi
 	for sign in /proc/sys/net/bridge/bridge-nf-call-iptables /proc/sys/net/netfilter/nf_conntrack_max; do
 		[ -e $sign ] || die "the kernel lacks br_netfilter or nf_conntrack: there is no $sign"
 	done
@@ -155,7 +163,8 @@ CONF
 
 # Pods' packets leave the cluster as their node's; inside it, and in NON_MASQUERADE_CIDR, they keep their address.
 # By iptables, which Debian's and Ubuntu's images have (Debian's has no nft). The chain is filled in one transaction, also
-# where it is there already; a run that was killed before the jump leaves a chain that nothing enters.
+# where it is there already; a run that was killed before the jump leaves a chain that nothing enters. POD-CHECK is made and
+# unmade in the same transaction: whether the kernel has what the rules of portmap, for pods' host ports, will need.
 masquerade() {
 	need iptables iptables
 	put /etc/kube-bootstrap/masquerade.iptables <<CONF
@@ -194,6 +203,11 @@ apt_get() {
 		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Cmd::Pattern-Only=true "$@"
 }
 
+# Why apt failed: the line below the last "Err:", which has the cause where a mirror does not answer, and the last errors.
+apts_words() {
+	awk '/^Err:/ { getline; sub(/^ +/, ""); cause = $0 "\n" } /^[EW]: / { before = last; last = $0 "\n" } END { printf "%s", cause before last }'
+}
+
 # What KUBE_EXTRA_PACKAGES names and is not installed, whole: a run of dpkg that was cut short is ended first. The lists are
 # asked for anew only when those that are there, if any, do not do.
 extra_packages() {
@@ -207,7 +221,7 @@ extra_packages() {
 	if apt_get install "${missing[@]}" </dev/null; then return; fi
 	until_or_die 600 "the end of another apt-get" unlocked apt_get update
 	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
-		die "apt-get: ${missing[*]}: $(grep -E '^[EW]: ' "$RUN/words" | tail -n 3 | tr -s '\n\t ' ' ')"
+		die "apt-get: ${missing[*]}: $(apts_words <"$RUN/words" | tr -s '\n\t ' ' ')"
 }
 
 # fetch URL SHA256 FILE: gets a download whose sum was baked in by kube_up.py, five times at most.

@@ -25,7 +25,7 @@ from direct import direct
 from sandbox import surroundings
 from sandbox.app import Record, Sandbox
 from sandbox.clock import FakeClock
-from sandbox.inventory import inventory, masked
+from sandbox.inventory import inventory, masked, shows_in
 
 REGION = "us-west-2"
 
@@ -123,6 +123,8 @@ class Box:
                 patch.setenv(name, value)
             code = main(list(argv), environ, clock=self.clock)
         shown = self._capture.readouterr()
+        for service, operation in {(each.service, each.operation) for each in self.changing_calls}:
+            assert shows_in(service, operation), f"{service} {operation} shows in no inventory (sandbox/inventory.py)"
         return Result(code, shown.out, shown.err, list(self.aws.calls))
 
 

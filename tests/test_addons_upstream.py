@@ -21,6 +21,7 @@ UPSTREAM: dict[str, Any] = json.loads(FACTS.read_text(encoding="utf-8"))
 _PULL = "the default for an image with a tag"
 _ONE_MASTER = "there is one master, and one replica on it"
 _LEASES = "no leader is elected among one"
+_NO_GROUPS = "the driver has no snapshots of groups of volumes"
 
 # By addon: a pattern of paths (fnmatch, so brackets are written as ?), and why ours differs there.
 DIFFERENT: dict[str, dict[str, str]] = {
@@ -45,9 +46,23 @@ DIFFERENT: dict[str, dict[str, str]] = {
         "*/liveness-probe.resources.limits.memory": "32Mi leave a Go program no room for a large answer",
         "*/node-driver-registrar.resources.limits.memory": "the same",
         "ebs-csi-node.hostNetwork": "false is the default",
-        "*csi-snapshotter*": "no VolumeSnapshots (docs/volumes.md)",
-        "may * volumesnapshot*": "the same",
-        "may * volumegroupsnapshot*": "the same",
+        # The driver's pull request 2806; neither csi-provisioner v6.3.0 nor csi-resizer v2.2.1 knows the name.
+        "*ENABLE_VAC_FALLBACK": "read by AWS's own builds of the sidecars alone, for Kubernetes before 1.34",
+        "may * volumegroupsnapshot*": _NO_GROUPS,
+    },
+    "snapshot-crds": {
+        "*.source.* rules": "one rule of the whole source keeps it as it was given",
+        "*.sourceVolumeMode rules": "the rule of spec keeps it as it was given",
+        "*.volumeSnapshotRef rules": "name and namespace are required",
+        "*.volumeSnapshotClassName rules": "its minLength says it",
+        "*.status.restoreSize *": "a number or a text; only the controllers write it, with Kubernetes' own type",
+    },
+    "snapshot-controller": {
+        "*.imagePullPolicy": _PULL,
+        "*--leader-election": _LEASES,
+        "may * leases.coordination.k8s.io": _LEASES,
+        "may * volumegroupsnapshot*": _NO_GROUPS,
+        "*--v": "each step in full would fill the log",
     },
     "cloud-controller-manager": {
         "*.tolerations*.value": "whatever the taint's value",
@@ -109,6 +124,15 @@ def test_what_upstreams_manifest_says_ours_says_too_or_it_is_listed_with_its_rea
     assert {path: both for path, both in differences(name).items() if not reasons(name, path)} == {}
 
 
+def test_the_resources_of_snapshots_ask_for_nothing_else_than_upstreams() -> None:
+    ours = facts(manifest(userdata.TEMPLATES / "addons" / "snapshot-crds.yaml"))
+    more = set(ours) - set(UPSTREAM["snapshot-crds"]["facts"])
+    assert more == {
+        "volumesnapshotcontents v1.spec.volumeSnapshotRef required",
+        "volumesnapshots v1.spec.volumeSnapshotClassName minLength",
+    }
+
+
 @pytest.mark.parametrize("name", UPSTREAM)
 def test_no_reason_outlives_its_difference(name: str) -> None:
     used = {pattern for path in differences(name) for pattern in reasons(name, path)}
@@ -117,20 +141,19 @@ def test_no_reason_outlives_its_difference(name: str) -> None:
 
 # Actions of the driver's example policy that the master's role has not.
 NOT_ALLOWED = {
-    "ec2:CopyVolumes": "no clones of claims (docs/volumes.md)",
-    "ec2:CreateSnapshot": "no VolumeSnapshots (docs/volumes.md)",
-    "ec2:DeleteSnapshot": "the same",
-    "ec2:EnableFastSnapshotRestores": "the same; it costs by the hour",
+    "ec2:CopyVolumes": "AWS has no condition on the volume that is copied (docs/volumes.md)",
+    "ec2:EnableFastSnapshotRestores": "no parameter of the class here asks for it; it costs by the hour",
     "ec2:LockSnapshot": "the same; who may lock can make a bill that nobody can end",
     "ec2:DeleteTags": "AWS has no condition that leaves the tags alone by which what is the cluster's is known",
 }
 
 
 def test_the_role_may_do_what_the_drivers_example_policy_lists() -> None:
-    policy = json.loads((userdata.TEMPLATES / "iam" / "master-policy.json").read_text(encoding="utf-8"))
+    files = [userdata.TEMPLATES / "iam" / f"master{part}-policy.json" for part in ("", "-snapshots")]
     allowed = {
         action
-        for statement in policy["Statement"]
+        for file in files
+        for statement in json.loads(file.read_text(encoding="utf-8"))["Statement"]
         if statement["Effect"] == "Allow"
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }
@@ -140,6 +163,8 @@ def test_the_role_may_do_what_the_drivers_example_policy_lists() -> None:
 def test_the_drivers_facts_are_those_of_the_version_that_runs() -> None:
     run = versions("1.37.2")
     assert UPSTREAM["aws-ebs-csi-driver"]["tag"] == run["EBS_CSI_DRIVER_VERSION"]
+    assert UPSTREAM["snapshot-controller"]["tag"] == run["CSI_SNAPSHOTTER_VERSION"]
+    assert UPSTREAM["snapshot-crds"]["tag"] == run["CSI_SNAPSHOTTER_VERSION"]
     assert UPSTREAM["metrics-server"]["tag"] == run["METRICS_SERVER_VERSION"]
     assert UPSTREAM["cluster-autoscaler"]["tag"].endswith(run["CLUSTER_AUTOSCALER_VERSION"].removeprefix("v"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import REGION, Box
-from helpers import ID, TAGS, bucket_of, must, only, part, refused, tagged
+from helpers import ID, TAGS, bucket_of, drop_tags, must, only, part, refused, tagged
 
 KINDS = ("VPC", "DHCP-option-set", "internet-gateway", "route-table", "elastic-IP", "master-disk")
 
@@ -70,3 +70,35 @@ def test_two_of_which_none_is_claimed_are_refused_by_both_ids(sandbox: Box, kind
     for interface in part(sandbox, "interfaces"):
         ec2.delete_tags(Resources=[interface], Tags=[{"Key": "KubernetesStagingBucket"}])
     refused(sandbox.up(), 1, disk, other)
+
+
+CLAIMED = {
+    "VPC": "vpcs",
+    "DHCP-option-set": "dhcp options",
+    "internet-gateway": "internet gateways",
+    "master-disk": "volumes",
+}
+
+
+@pytest.mark.parametrize("kind", CLAIMED)
+def test_what_is_claimed_and_tagged_for_another_cluster_is_refused_by_id(sandbox: Box, kind: str) -> None:
+    """A claim says that it was this cluster's; a tag says whose it is."""
+    sandbox.cluster()
+    claimed = claims(sandbox)[kind]
+    drop_tags(sandbox, claimed, *TAGS)
+    sandbox.client("ec2").create_tags(Resources=[claimed], Tags=[{"Key": "KubernetesCluster", "Value": "other"}])
+    before = part(sandbox, CLAIMED[kind])
+    refused(sandbox.up(), 1, claimed, "cluster other")
+    assert part(sandbox, CLAIMED[kind]) == before
+
+
+@pytest.mark.parametrize("kind", ["VPC", "DHCP-option-set", "internet-gateway"])
+def test_what_is_claimed_and_has_lost_both_tags_is_given_them_back(sandbox: Box, kind: str) -> None:
+    sandbox.cluster()
+    claimed = claims(sandbox)[kind]
+    drop_tags(sandbox, claimed, *TAGS)
+    must(sandbox.up())
+    assert list(part(sandbox, CLAIMED[kind])) == [claimed]
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}

@@ -30,8 +30,8 @@ from conftest import Box, Result
 from helpers import answer_with, must, refused, refused_untouched
 
 from lib.config import read_layers
-from lib.options import unread_warnings
-from sandbox.calls import Answer, Call, Refusal, refusal_answer
+from lib.options import unread
+from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
 
 ROOT = Path(__file__).resolve().parent.parent
 BOTH = pytest.mark.parametrize("script", ["up", "down"])
@@ -535,6 +535,28 @@ def test_what_is_no_region_is_refused_by_its_own_name(sandbox: Box, script: str)
     refused_untouched(sandbox, run(sandbox, script, **ZONELESS, AWS_REGION="Frankfurt"), 2, "AWS_REGION: 'Frankfurt'")
 
 
+@BOTH
+def test_a_region_that_there_is_not_is_refused_by_its_own_name(sandbox: Box, script: str) -> None:
+    words = "AWS_REGION: there is no region eu-central-9; give eu-central-"
+    refused_untouched(sandbox, run(sandbox, script, **ZONELESS, AWS_REGION="eu-central-9"), 2, words)
+    named: dict[str, str] = {"KUBE_AWS_ZONE": "eu-central-9a", "AWS_REGION": "eu-central-9"}
+    refused_untouched(sandbox, run(sandbox, script, **named), 2, "KUBE_AWS_ZONE: there is no region eu-central-9")
+
+
+def test_where_the_account_has_no_zone_a_the_zones_that_it_has_are_named(sandbox: Box) -> None:
+    """Newer accounts do not get the first zone of each region; here the types are listed in it all the same."""
+    zones = [{"ZoneName": f"ap-northeast-1{letter}", "State": "available"} for letter in "cd"]
+
+    def before(call: Call) -> Answer | None:
+        there = call.operation == "DescribeAvailabilityZones"
+        return result_answer(call, {"AvailabilityZones": zones}) if there else None
+
+    sandbox.aws.hooks.before.append(before)
+    result = sandbox.up(**ZONELESS, AWS_REGION="ap-northeast-1")
+    words = "KUBE_AWS_ZONE: this account has no zone ap-northeast-1a; give one of ap-northeast-1c, ap-northeast-1d"
+    refused_untouched(sandbox, result, 2, words)
+
+
 @pytest.mark.parametrize("name", VARIABLES)
 def test_no_variable_that_botocore_reads_is_called_unread(name: str) -> None:
-    assert unread_warnings(read_layers({"HOME": "/x", name: "x"})) == []
+    assert unread(read_layers({"HOME": "/x", name: "x"})) == ([], [])

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 import shellcommands
+from bootstrap import MINION, Shell
 
 from lib import userdata
 from sandbox.machines import debian, image
@@ -86,6 +87,48 @@ def test_a_bootstrap_that_calls_nft_is_found_out(words: str) -> None:
 )
 def test_how_a_script_is_read(script: str, programs: str) -> None:
     assert shellcommands.called(script, runners=RUNNERS) - {"try", "until_or_die"} == set(programs.split())
+
+
+def test_every_module_of_the_kernel_that_a_node_needs_is_in_both_images() -> None:
+    kernels = debian.kernels()
+    assert len(kernels) == 6  # Debian 12, 13 and 14, of both architectures
+    needed = debian.modules()
+    assert [(name, need) for name, have in kernels.items() for need in needed if need not in have] == []
+    places = {name: have[name] for have in kernels.values() for name in needed}
+    assert [name for name, place in places.items() if not debian.in_ubuntus_kernel(place)] == []
+    assert all({"nfs", "nfsv4"} <= have.keys() for have in kernels.values())  # what KUBE_EXTRA_PACKAGES names first
+
+
+def test_the_bootstrap_asks_the_kernel_for_every_module_that_a_node_needs(tmp_path: Path) -> None:
+    """One that it lacks is named on the console; a kernel without a folder of modules cannot tell."""
+    folder = tmp_path / "lib/modules/7.0"
+    folder.mkdir(parents=True)
+    stubs = """put() { cat >/dev/null; }; uname() { echo 7.0; }; grep() { :; }
+        modprobe() { echo "asked ${*: -1}"; [ "${*: -1}" != nft_masq ]; }"""
+    shell = Shell("minion", MINION, tmp_path, {"/lib/modules": str(folder.parent), "-e $sign": "-e /proc"})
+    words = shell.run(stubs, "main modules")
+    asked = [line.partition(" ")[2] for line in words.output.splitlines() if line.startswith("asked ")]
+    assert sorted(asked) == sorted(debian.modules())
+    assert words.said[0] == "step 1/1 modules: ok"
+    (folder / "modules.dep").touch()
+    warned = shell.run(stubs, "main modules").said[0]
+    assert warned == "warning: the kernel 7.0 has no nft_masq: services or host ports may not work"
+
+
+def test_nothing_is_run_from_run_where_both_images_forbid_it() -> None:
+    """initramfs-tools mounts /run noexec; the machines' has no such flag."""
+    begins = r"(?:^|[|;&({!]|\$\(|\b(?:then|do|else|try|exec|if|until)\s)\s*"
+    run = re.compile(rf'{begins}"?(?:/run/|\$RUN\b|\$\{{RUN\}})\S*', re.MULTILINE)
+    assert run.search('\ttry "$RUN/program" x')
+    assert run.search("x && /run/y")
+    for script in scripts().values():
+        assert run.findall(script) == []
+
+
+def test_the_kubelets_time_at_shutdown_is_what_unattended_upgrades_of_both_images_lets_logind_give() -> None:
+    """More is refused: its file, InhibitDelayMaxSec=30, comes after the kubelet's own (kubernetes 102818)."""
+    (seconds,) = re.findall(r"^shutdownGracePeriod: (\d+)s$", (TEMPLATES / "kubelet.conf").read_text(), re.MULTILINE)
+    assert int(seconds) <= 30
 
 
 def test_the_programs_are_those_of_the_list() -> None:

@@ -92,6 +92,8 @@ def test_images_are_kubeadms_and_those_of_all_addons(wanted: Official) -> None:
     said = fetch(wanted)
     names = {file.name for file in wanted.images.iterdir()}
     assert {"kube-apiserver_v1.37.2.tar", "coredns_coredns_v1.14.6.tar"} < names
+    for part in ("snapshot-controller", "csi-snapshotter"):
+        assert any(f"{part}_v8.6.0" in name for name in names), part
     for part in ("aws-ebs-csi-driver", "csi-provisioner", "cluster-autoscaler", "cloud-controller-manager", "metrics"):
         assert any(part in name for name in names), part
         assert f" registry.k8s.io/{part}" in said or f"/{part}" in said

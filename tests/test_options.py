@@ -9,6 +9,7 @@ import os
 import random
 import re
 import string
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ from helpers import (
     template_data,
     user_data,
 )
+from policies import may
 
 from lib.aws import Aws, Waits
 from lib.bucket import Bucket
@@ -51,6 +53,7 @@ from sandbox.calls import result_answer
 from sandbox.clock import FakeClock
 from sandbox.world import Delays
 
+ROOT = Path(__file__).resolve().parent.parent
 NO_CHECK = {"KUBE_WAIT_API_SECONDS": 1}
 
 
@@ -110,23 +113,105 @@ def test_options_of_the_nodes_are_in_the_user_data_of_the_role_that_needs_them(s
     assert must(sandbox.up()).changing == []
 
 
-def addons(box: Box) -> set[str]:
-    """The addons that the master is told to apply; each is an object in the bucket."""
+def addons(box: Box) -> dict[str, list[dict[str, Any]]]:
+    """The addons that the master is told to apply, in that order; the objects of each are in the bucket."""
     found = dict(pair.split(":") for pair in master_settings(box)["ADDONS"].split())
-    for digest in found.values():
-        assert read_object(box, f"{REGION}/{ID}/addons/{digest}")
-    return set(found)
+    texts = {name: read_object(box, f"{REGION}/{ID}/addons/{digest}") for name, digest in found.items()}
+    return {name: list(yaml.safe_load_all(text)) for name, text in texts.items()}
 
 
 def test_addons_follow_their_switches(sandbox: Box) -> None:
     sandbox.cluster()
     usual = addons(sandbox)
-    assert {"cloud-controller-manager", "metrics-server"} <= usual
+    assert {"cloud-controller-manager", "metrics-server"} <= set(usual)
     assert "cluster-autoscaler" not in usual
     must(sandbox.down())
     must(sandbox.up(KUBE_ENABLE_CLUSTER_MONITORING="false", KUBE_ENABLE_EBS_CSI_DRIVER="false"))
     assert "metrics-server" not in addons(sandbox)
     assert "aws-ebs-csi-driver" not in addons(sandbox)
+
+
+def containers(documents: list[dict[str, Any]]) -> set[str]:
+    pods = [each["spec"]["template"]["spec"] for each in documents if each["kind"] == "Deployment"]
+    return {container["name"] for pod in pods for container in pod["containers"]}
+
+
+def rights(documents: list[dict[str, Any]]) -> str:
+    return json.dumps([each["rules"] for each in documents if each["kind"] == "ClusterRole"])
+
+
+def test_volume_snapshots_have_resources_a_controller_a_sidecar_and_a_class_with_their_option(sandbox: Box) -> None:
+    given: dict[str, object] = {"KUBE_ENABLE_VOLUME_SNAPSHOTS": "true"}
+    sandbox.cluster(**given)
+    found = addons(sandbox)
+    names = list(found)
+    assert names.index("snapshot-crds") < names.index("aws-ebs-csi-driver") < names.index("snapshot-controller")
+    assert {each["kind"] for each in found["snapshot-crds"]} == {"CustomResourceDefinition"}
+    (snapshot_class,) = (each for each in found["snapshot-controller"] if each["kind"] == "VolumeSnapshotClass")
+    assert (snapshot_class["driver"], snapshot_class["deletionPolicy"]) == ("ebs.csi.aws.com", "Delete")
+    assert "csi-snapshotter" in containers(found["aws-ebs-csi-driver"])
+    assert "snapshot.storage.k8s.io" in rights(found["aws-ebs-csi-driver"])
+    assert must(sandbox.up()).changing == []
+
+
+def test_without_their_option_there_is_nothing_of_volume_snapshots(sandbox: Box) -> None:
+    sandbox.cluster()
+    found = addons(sandbox)
+    assert not {"snapshot-crds", "snapshot-controller"} & set(found)
+    assert containers(found["aws-ebs-csi-driver"]) > {"ebs-plugin", "csi-provisioner", "liveness-probe"}
+    assert "csi-snapshotter" not in containers(found["aws-ebs-csi-driver"])
+    assert "snapshot.storage.k8s.io" not in rights(found["aws-ebs-csi-driver"])
+
+
+SNAPSHOT = f"arn:aws:ec2:{REGION}::snapshot/snap-1"
+VOLUME = f"arn:aws:ec2:{REGION}:123456789012:volume/vol-1"
+ITS = {f"aws:ResourceTag/kubernetes.io/cluster/{ID}": "owned"}
+OTHERS = {"aws:ResourceTag/kubernetes.io/cluster/b": "owned", "aws:ResourceTag/KubernetesCluster": "b"}
+CLAIM = {"aws:ResourceTag/kubernetes.io/created-for/pvc/name": "data"}
+BY_HAND = {"aws:ResourceTag/ebs.csi.aws.com/cluster": "true"}  # the driver's tag, which the docs tell people to give
+BY_DRIVER = {**BY_HAND, "aws:ResourceTag/CSIVolumeSnapshotName": "snapshot-1"}
+ASKED = {f"aws:RequestTag/kubernetes.io/cluster/{ID}": "owned"}
+MADE = {"ec2:CreateAction": "CreateSnapshot"}
+
+SNAPSHOTS_MAY: list[tuple[str, str, dict[str, str], bool]] = [
+    ("ec2:CreateSnapshot", VOLUME, {**ITS, **CLAIM}, True),
+    ("ec2:CreateSnapshot", VOLUME, BY_HAND, True),
+    ("ec2:CreateSnapshot", VOLUME, ITS, False),  # the master's disk, with etcd
+    ("ec2:CreateSnapshot", VOLUME, {**OTHERS, **CLAIM, **BY_HAND}, False),
+    ("ec2:CreateSnapshot", VOLUME, {}, False),
+    ("ec2:CreateSnapshot", SNAPSHOT, ASKED, True),
+    ("ec2:CreateSnapshot", SNAPSHOT, {}, False),
+    ("ec2:CreateTags", SNAPSHOT, {**MADE, **ASKED}, True),
+    ("ec2:CreateTags", SNAPSHOT, {**MADE, **ASKED, "aws:RequestTag/KubernetesCluster": "b"}, False),
+    ("ec2:CreateTags", SNAPSHOT, ASKED, False),  # else it could make any snapshot its own
+    ("ec2:DeleteSnapshot", SNAPSHOT, {**ITS, **BY_DRIVER}, True),
+    ("ec2:DeleteSnapshot", SNAPSHOT, ITS, False),  # a person's
+    ("ec2:CreateVolume", SNAPSHOT, ITS, False),
+    ("ec2:DeleteSnapshot", SNAPSHOT, BY_HAND, False),
+    ("ec2:DeleteSnapshot", SNAPSHOT, {**OTHERS, **BY_DRIVER}, False),
+    ("ec2:CreateVolume", SNAPSHOT, {**ITS, **BY_DRIVER}, True),
+    ("ec2:CreateVolume", SNAPSHOT, BY_HAND, True),
+    (
+        "ec2:CreateVolume",
+        SNAPSHOT,
+        BY_DRIVER,
+        False,
+    ),  # of another cluster: the driver gives snapshots no KubernetesCluster
+    ("ec2:CreateVolume", SNAPSHOT, {}, False),
+    ("ec2:ModifySnapshotAttribute", SNAPSHOT, {**ITS, **BY_DRIVER}, False),
+    ("ec2:CopySnapshot", SNAPSHOT, {**ITS, **BY_DRIVER}, False),
+    ("ec2:CopyVolumes", VOLUME, {**ITS, **CLAIM}, False),
+]
+
+
+def test_the_master_may_make_and_delete_snapshots_of_claims_with_their_option_alone(sandbox: Box) -> None:
+    sandbox.cluster(KUBE_ENABLE_VOLUME_SNAPSHOTS="true")
+    name = f"kubernetes-master-{ID}-kubernetes-vpc-{REGION}"
+    policy = sandbox.inventory()["iam"]["roles"][name]["policies"][name]
+    assert [row for row in SNAPSHOTS_MAY if may(policy, *row[:3]) is not row[3]] == []
+    must(sandbox.up(KUBE_ENABLE_VOLUME_SNAPSHOTS="false"))
+    policy = sandbox.inventory()["iam"]["roles"][name]["policies"][name]
+    assert [row for row in SNAPSHOTS_MAY if may(policy, *row[:3])] == []
 
 
 # --- the API's address
@@ -660,6 +745,26 @@ def test_partitions_show_in_every_arn_and_domain(
 @pytest.mark.parametrize("zone", ["cn-north-1a", "us-gov-west-1a"])
 def test_outside_partition_aws_an_image_is_needed(sandbox: Box, zone: str) -> None:
     refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=zone), 2, "AWS_IMAGE", zone[:-1])
+
+
+@pytest.mark.parametrize("zone", ["cn-north-1a", "us-gov-west-1a"])
+def test_a_whole_life_in_each_partition(sandbox: Box, zone: str) -> None:
+    images = sandbox.client("ec2", zone[:-1]).describe_images()["Images"]
+    image = next(i["ImageId"] for i in images if "debian" in i["Name"] and i["Architecture"] == "x86_64")
+    before = sandbox.inventory()
+    sandbox.environ["KUBE_AWS_ZONE"] = zone
+    must(sandbox.up(AWS_IMAGE=image, KUBE_MASTER_SELF_HEAL="true"))
+    there = sandbox.inventory()
+    assert {"iam", "s3", zone[:-1]} == set(there)
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == before == {}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "sandbox").rglob("*.py")), ids=lambda file: file.name)
+def test_the_sandbox_writes_down_no_partition(file: Path) -> None:
+    """Each ARN and each host is of the partition that was asked: moto keeps a part of its state by it."""
+    assert re.findall(r"arn:aws(?![\w-]*\[)(?:-\w+)*:|PARTITION\b|\[.aws.\]", file.read_text()) == []
 
 
 def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:

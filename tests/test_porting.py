@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lib.config import option_names, read_layers
-from lib.options import PORTING, obsolete, obsolete_warnings
+from lib.options import PORTING, obsolete, unread
 
 TEXT = PORTING.read_text(encoding="utf-8")
 ROOT = PORTING.parent.parent
@@ -78,21 +78,30 @@ def test_what_it_points_at_is_there(path: str) -> None:
 
 def test_setting_a_former_name_prints_its_row() -> None:
     names = list(obsolete())
-    warnings = obsolete_warnings(read_layers(dict.fromkeys(names, "something")))
-    assert len(warnings) == len(names) > 100
-    for name, warning in zip(names, warnings, strict=True):
-        assert warning.startswith(f"{name}: ")
-        assert warning.removeprefix(f"{name}: ") in TEXT.replace("`", "")
-        assert "no effect" in warning
-        assert "\n" not in warning
+    warnings, wrong = unread(read_layers(dict.fromkeys(names, "something")))
+    assert len(warnings) + len(wrong) == len(names) > 100
+    renamed = {name for name, said in obsolete().items() if said.startswith("is called")}
+    assert {error.variable for error in wrong} == renamed
+    said = {error.variable: error.problem for error in wrong} | dict(words.split(": ", 1) for words in warnings)
+    for name in names:
+        assert said[name] in TEXT.replace("`", "")
+        assert "no effect" in said[name]
+        assert "\n" not in said[name]
 
 
 @pytest.mark.parametrize(
     ("old", "new"), [("NUM_MINIONS", "NUM_NODES"), ("INSTANCE_PREFIX", "KUBE_AWS_INSTANCE_PREFIX")]
 )
 def test_a_renamed_variable_is_told_its_new_name(old: str, new: str) -> None:
-    (warning,) = obsolete_warnings(read_layers({old: "1"}))
-    assert new in warning
+    warnings, (error,) = unread(read_layers({old: "1"}))
+    assert warnings == []
+    assert str(error).startswith(f"{old}: is called {new} today")
+
+
+def test_a_renamed_variable_beside_its_new_name_is_only_warned_of() -> None:
+    (warning,), wrong = unread(read_layers({"INSTANCE_PREFIX": "dev", "KUBE_AWS_INSTANCE_PREFIX": "dev"}))
+    assert wrong == []
+    assert warning.startswith("INSTANCE_PREFIX: is called KUBE_AWS_INSTANCE_PREFIX today")
 
 
 def test_a_new_name_is_an_option() -> None:
@@ -104,10 +113,12 @@ def test_a_new_name_is_an_option() -> None:
 def test_a_former_name_in_the_config_file_is_warned_of_and_an_empty_one_is_not(tmp_path: Path) -> None:
     file = tmp_path / "my.env"
     file.write_text("KUBE_USER=admin\nKUBE_PASSWORD=\n")
-    (warning,) = obsolete_warnings(read_layers({"KUBE_CONFIG_FILE": str(file)}))
+    (warning,), wrong = unread(read_layers({"KUBE_CONFIG_FILE": str(file)}))
+    assert wrong == []
     assert warning.startswith("KUBE_USER: ")
     assert "admin" not in warning
 
 
 def test_an_environment_without_former_names_is_not_warned_of() -> None:
-    assert obsolete_warnings(read_layers({"HOME": "/x", "NUM_NODES": "3", "MASTER_DISK_ID": "vol-1"})) == []
+    assert unread(read_layers({"HOME": "/x", "NUM_NODES": "3"})) == ([], [])
+    assert "MASTER_DISK_ID" not in obsolete()

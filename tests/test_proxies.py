@@ -77,7 +77,7 @@ def proxy() -> Iterator[Connect]:
     it.close()
 
 
-def _set_proxy_url(box: Box, url: str) -> str:
+def set_proxy_url(box: Box, url: str) -> str:
     path = box.home / ".kube" / "config"
     config = yaml.safe_load(path.read_text())
     config["clusters"][0]["cluster"]["proxy-url"] = url
@@ -88,7 +88,7 @@ def _set_proxy_url(box: Box, url: str) -> str:
 def test_kubeconfigs_proxy_is_asked_and_its_password_is_shown_nowhere(sandbox: Box) -> None:
     sandbox.cluster()
     with proxy() as it:
-        server = _set_proxy_url(sandbox, f"http://me:hunter2%21@{it.address}")
+        server = set_proxy_url(sandbox, f"http://me:hunter2%21@{it.address}")
         result = must(sandbox.up())
         assert result.changing == []
         host, _, port = server.partition(":")
@@ -111,7 +111,7 @@ def test_the_environments_proxy_is_asked_for_an_api_inside_the_vpc(sandbox: Box)
 
 def test_a_proxy_that_does_not_answer_is_named(sandbox: Box) -> None:
     sandbox.cluster()
-    _set_proxy_url(sandbox, "http://me:hunter2@127.0.0.1:9")
+    set_proxy_url(sandbox, "http://me:hunter2@127.0.0.1:9")
     result = sandbox.up(KUBE_WAIT_API_SECONDS=5)
     assert result.code == 1
     assert "Connection refused, through the proxy 127.0.0.1:9" in result.err
@@ -120,7 +120,7 @@ def test_a_proxy_that_does_not_answer_is_named(sandbox: Box) -> None:
 
 def test_a_proxy_of_another_kind_is_said_not_to_serve(sandbox: Box) -> None:
     sandbox.cluster()
-    _set_proxy_url(sandbox, "socks5://127.0.0.1:1080")
+    set_proxy_url(sandbox, "socks5://127.0.0.1:1080")
     assert "a proxy of kind socks5 is not for the API, which is asked directly" in must(sandbox.up()).err
 
 

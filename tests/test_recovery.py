@@ -17,10 +17,12 @@ from helpers import (
     master_settings,
     must,
     named,
+    only,
     part,
     read_object,
     refused,
     refused_untouched,
+    remembered,
     settle,
     shape,
 )
@@ -140,3 +142,97 @@ def test_the_way_back_to_a_snapshot_while_the_disk_is_there(
     typed(sandbox, rest)
     assert (made_from(sandbox), master_settings(sandbox)["KUBERNETES_VERSION"]) == (taken, before)
     assert must(sandbox.up()).changing == []
+
+
+# --- a zone is lost
+
+
+def _without_disk(box: Box) -> None:
+    """What kube_down.py --keep-disk leaves, and then the disk's end."""
+    must(box.down("--keep-disk"))
+    box.client("ec2").delete_volume(VolumeId=named(box, "volumes", f"{ID}-master-pd"))
+
+
+def test_the_way_into_another_zone(sandbox: Box) -> None:
+    sandbox.cluster(NUM_NODES="3")
+    settle(sandbox)
+    taken = take_snapshot(sandbox, b"before the zone was lost", release=remembered(sandbox)["KUBERNETES_VERSION"])
+    pki, address, entry = read_object(sandbox, PKI), part(sandbox, "addresses"), kubeconfig(sandbox).read_text()
+    disk = named(sandbox, "volumes", f"{ID}-master-pd")
+    text = (DOCS / "recovery.md").read_text().partition("## A zone is lost\n")[2]
+    down, delete, up = (line.strip() for line in re.sub(r" +#.*", "", text).split("\n\n")[1].splitlines())
+    refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=f"{REGION}b"), 2, "A zone is lost")
+    assert down == "python kube_down.py --keep-disk"
+    must(sandbox.down("--keep-disk"))
+    del sandbox.environ["NUM_NODES"]
+    refused_untouched(
+        sandbox, sandbox.up(KUBE_AWS_ZONE=f"{REGION}b"), 2, disk, f"aws ec2 delete-volume --volume-id {disk}"
+    )
+    typed(sandbox, [delete.replace("vol-…", disk)])
+    said = must(sandbox.up(**dict(pair.split("=") for pair in up.split()[:2]))).out
+    assert f"KUBE_AWS_ZONE: {REGION}a → {REGION}b" in said
+    assert "forgotten" not in said
+    settle(sandbox)
+    assert {each["zone"] for kind in ("instances", "volumes", "subnets") for each in part(sandbox, kind).values()} == {
+        f"{REGION}b"
+    }
+    assert made_from(sandbox) == taken
+    assert read_object(sandbox, PKI) == pki
+    assert list(part(sandbox, "addresses")) == list(address)
+    assert _servers(kubeconfig(sandbox).read_text()) == _servers(entry)
+    assert (remembered(sandbox)["KUBE_AWS_ZONE"], remembered(sandbox)["NUM_NODES"]) == (f"{REGION}b", "3")
+    del sandbox.environ["KUBE_AWS_ZONE"]
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def _servers(text: str) -> list[str]:
+    return re.findall(r"server: (\S+)", text)
+
+
+def test_another_zones_subnet_forgets_the_addresses_of_the_old_one(sandbox: Box) -> None:
+    sandbox.cluster()
+    _without_disk(sandbox)
+    elsewhere = {"KUBE_AWS_ZONE": f"{REGION}b", "KUBE_SUBNET_CIDR": "172.20.7.0/24"}
+    assert "forgotten, for it was of another subnet: MASTER_INTERNAL_IP=172.20.0.9" in must(sandbox.up(**elsewhere)).out
+    assert only(part(sandbox, "subnets").values())["cidr"] == "172.20.7.0/24"
+    assert remembered(sandbox)["MASTER_INTERNAL_IP"] == "172.20.7.9"
+
+
+def test_a_cluster_leaves_no_minions_behind_in_its_old_zone(sandbox: Box) -> None:
+    """An interface that somebody deleted by hand is not all there was of the zone."""
+    sandbox.cluster()
+    kill_master(sandbox)
+    settle(sandbox)
+    ec2 = sandbox.client("ec2")
+    ec2.delete_volume(VolumeId=named(sandbox, "volumes", f"{ID}-master-pd"))
+    ec2.delete_network_interface(NetworkInterfaceId=named(sandbox, "interfaces", f"{ID}-master"))
+    subnet = only(part(sandbox, "subnets"))
+    words = (f"group {ID}-minion-group-{REGION}a", subnet, "kube_down.py --keep-disk")
+    refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=f"{REGION}b"), 2, *words)
+
+
+def test_a_further_zone_for_a_cluster_that_is_not_there_is_told_a_way_that_works(sandbox: Box) -> None:
+    sandbox.cluster()
+    kill_master(sandbox)
+    settle(sandbox)
+    another = {"KUBE_AWS_ZONE": f"{REGION}b", "KUBE_USE_EXISTING_MASTER": "true", "KUBE_SUBNET_CIDR": "172.20.1.0/24"}
+    refused(sandbox.up("--dry-run", **another), 1, f"KUBE_AWS_ZONE={REGION}a python kube_up.py", "A zone is lost")
+    _without_disk(sandbox)
+    refused_untouched(sandbox, sandbox.up(**another), 1, "without KUBE_USE_EXISTING_MASTER")
+    must(sandbox.up(KUBE_AWS_ZONE=f"{REGION}b"))
+
+
+def test_the_elastic_ip_that_was_kept_says_where_the_ca_is(sandbox: Box) -> None:
+    """AWS_S3_BUCKET is forgotten, and no disk is there to tell."""
+    sandbox.cluster(AWS_S3_BUCKET="a-name-of-mine-2")
+    pki = read_object(sandbox, PKI)
+    _without_disk(sandbox)
+    sandbox.environ.pop("AWS_S3_BUCKET", None)
+    must(sandbox.up())
+    assert list(sandbox.inventory()["s3"]) == ["a-name-of-mine-2"]
+    assert read_object(sandbox, PKI) == pki
+    _without_disk(sandbox)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}

@@ -18,8 +18,8 @@ from conftest import REGION, Box, Result
 from helpers import ID, SharedBox, answer_with, bucket_of, kubeconfig, must, part, read_object, shared_box
 from policies import may
 
+from lib.api import Client
 from lib.config import read_layers
-from lib.kubeconfig import Client
 from lib.pki import Pki
 from sandbox.app import record_line
 

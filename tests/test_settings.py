@@ -23,7 +23,7 @@ from helpers import (
 )
 
 from lib.config import DEFAULTS, read_layers
-from lib.options import markdown, unread_warnings
+from lib.options import markdown, unread
 
 
 def size(box: Box) -> object:
@@ -185,7 +185,8 @@ def test_the_same_value_again_is_no_change(sandbox: Box) -> None:
 
 
 def test_an_option_of_former_days_is_said_and_has_no_effect(sandbox: Box) -> None:
-    result = must(sandbox.up(NUM_MINIONS=7, KUBE_PASSWORD="secret", DOCKER_STORAGE="aufs"))
+    refused_untouched(sandbox, sandbox.up(MINION_SIZE="t3.large"), 2, "MINION_SIZE: is called NODE_SIZE today")
+    result = must(sandbox.up(NUM_MINIONS=7, NUM_NODES=2, KUBE_PASSWORD="secret", DOCKER_STORAGE="aufs"))
     assert "warning: NUM_MINIONS: is called NUM_NODES today" in result.err
     assert "warning: KUBE_PASSWORD: has no effect: Kubernetes dropped basic auth" in result.err
     assert "warning: DOCKER_STORAGE: has no effect" in result.err
@@ -199,11 +200,38 @@ def test_a_mistyped_option_is_said_with_the_near_name(sandbox: Box) -> None:
     given: dict[str, object] = {"KUBE_AWS_ZONES": "eu-central-1b", "NODE_SIZES": "t3.large", "KUBE_FOO": 1}
     others: dict[str, object] = {"NODE_ENV": "test", "SSH_AUTH_SOCK": "/x", "HOME_FOLDER": 1, "KUBE_EDITOR": "vi"}
     result = sandbox.up("--show-settings", KUBE_CONFIG_FILE=file, **given, **others)
-    warned = {line.removeprefix("warning: ") for line in result.err.splitlines() if "nothing reads it" in line}
-    assert {line.split(":")[0] for line in warned} == {*given, "MINIONS", "NUM_NODE"}
-    assert "KUBE_AWS_ZONES: nothing reads it; did you mean KUBE_AWS_ZONE?" in warned
-    assert "NODE_SIZES: nothing reads it; did you mean NODE_SIZE?" in warned
-    assert "NUM_NODE: nothing reads it; did you mean NUM_NODES?" in warned
+    assert result.code == 2
+    said = {line.split(": ", 1)[1]: line.split(": ")[0] for line in result.err.splitlines() if "nothing reads" in line}
+    assert {words.split(":")[0] for words in said} == {*given, "MINIONS", "NUM_NODE"}
+    assert said["KUBE_AWS_ZONES: nothing reads it; did you mean KUBE_AWS_ZONE?"] == "error"
+    assert said["KUBE_FOO: nothing reads it; --help lists all options"] == "error"
+    assert said["NODE_SIZES: nothing reads it; did you mean NODE_SIZE?"] == "error"
+    assert said["NUM_NODE: nothing reads it; did you mean NUM_NODES?"] == "error"
+    words = "MINIONS: nothing reads it; did you mean NUM_MINIONS? It is called NUM_NODES today and has no effect under"
+    assert said[f"{words} this name"] == "error"
+
+
+@pytest.mark.parametrize("script", ["up", "down"])
+def test_all_that_is_wrong_is_said_at_once_a_line_each(sandbox: Box, script: str) -> None:
+    sandbox.cluster()
+    wrong = {"KUBE_AWS_INSTANCE_PREFX": "dev", "NUM_NODES": "four", "VPC_ID": "x", "INSTANCE_PREFIX": "dev"}
+    result = getattr(sandbox, script)(**wrong)
+    assert result.code == 2
+    lines = result.err.splitlines()
+    assert all(line.startswith("error: ") for line in lines)
+    assert [line.split(": ")[1] for line in lines] == [
+        "INSTANCE_PREFIX",
+        "KUBE_AWS_INSTANCE_PREFX",
+        "NUM_NODES",
+        "VPC_ID",
+    ]
+    assert "did you mean KUBE_AWS_INSTANCE_PREFIX?" in lines[1]
+    assert result.calls == []
+
+
+def test_all_that_settings_do_not_agree_on_is_said(sandbox: Box) -> None:
+    result = sandbox.up(ALLOWED_NOTREADY_NODES=9, KUBE_API_PORT=22, DNS_SERVER_IP="10.9.0.10")
+    refused_untouched(sandbox, result, 2, "ALLOWED_NOTREADY_NODES: 9", "KUBE_API_PORT: 22", "DNS_SERVER_IP: 10.9.0.10")
 
 
 @pytest.mark.parametrize(
@@ -214,13 +242,25 @@ def test_a_mistyped_option_is_said_with_the_near_name(sandbox: Box) -> None:
         ("AWS_S3_BUKCET", "AWS_S3_BUCKET"),
         ("SSH_CDIR", "SSH_CIDR"),
         ("AWS_ZONE", "KUBE_AWS_ZONE"),
+        ("KUBE_AWS_INSTANCE_PREFX", "KUBE_AWS_INSTANCE_PREFIX"),
+        ("KUBE_FOO", ""),
         ("KUBE_MASTER_DISK_SIZE", "MASTER_DISK_SIZE"),
-        ("NODE_FLAVOUR", ""),
-        ("NUM_MASTERS", ""),
     ],
 )
 def test_what_may_be_meant_is_named(typed: str, meant: str) -> None:
-    (warning,) = unread_warnings(read_layers({typed: "1", "HOME": "/x"}))
+    warnings, (error,) = unread(read_layers({typed: "1", "HOME": "/x"}))
+    assert warnings == []
+    advice = f"did you mean {meant}?" if meant else "--help lists all options"
+    assert str(error) == f"{typed}: nothing reads it; {advice}"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("NODE_FLAVOUR", ""), ("NUM_MASTERS", ""), ("APP_NAME", "VPC_NAME"), ("S3_BUCKET", "AWS_S3_BUCKET")],
+)
+def test_what_may_be_anothers_is_only_warned_of(typed: str, meant: str) -> None:
+    (warning,), wrong = unread(read_layers({typed: "1", "HOME": "/x"}))
+    assert wrong == []
     assert warning == f"{typed}: nothing reads it; " + (
         f"did you mean {meant}?" if meant else "--help lists all options"
     )
@@ -228,10 +268,29 @@ def test_what_may_be_meant_is_named(typed: str, meant: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["KUBE_EDITOR", "KUBERNETES_SERVICE_HOST", "KUBERNETES_PORT_443_TCP", "NODE_OPTIONS", "PATH", "DNS", "SSH_TTY"],
+    [
+        *(
+            "KUBE_EDITOR",
+            "KUBERNETES_SERVICE_HOST",
+            "KUBERNETES_PORT_443_TCP",
+            "NODE_OPTIONS",
+            "PATH",
+            "DNS",
+            "SSH_TTY",
+        ),
+        *("KUBERNETES_SERVICE_PORT_HTTPS", "KUBERNETES_PORT_443_TCP_ADDR", "KUBECTL_EXTERNAL_DIFF", "KUBERC"),
+        *("KUBE_PS1_NS_ENABLE", "KUBE_CONFIG_PATH", "KUBE_CTX", "KUBE_TOKEN", "KUBE_FEATURE_WatchListClient"),
+    ],
 )
 def test_what_is_another_programs_is_left_unsaid(name: str) -> None:
-    assert unread_warnings(read_layers({name: "1"})) == []
+    assert unread(read_layers({name: "1"})) == ([], [])
+
+
+def test_in_a_pod_the_variables_of_a_service_are_left_unsaid() -> None:
+    told = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_DNS_TCP", "PORT", "PORT_53_UDP", "PORT_53_UDP_ADDR")
+    service = {f"KUBE_DNS_{name}": "x" for name in told}
+    assert unread(read_layers(service)) == ([], [])
+    assert [each.variable for each in unread(read_layers({"KUBE_DNS_PORT": "53"}))[1]] == ["KUBE_DNS_PORT"]
 
 
 def test_the_table_of_options_is_what_config_default_env_says() -> None:

@@ -153,12 +153,12 @@ def test_names_that_would_act_on_a_terminal_are_spelt_out(sandbox: Box) -> None:
     sandbox.environ |= {"KUBE_\x1b[31m": "1", "KUBE_A\nerror: B": "1", "KUBE_\udcff": "1"}
     run = start(sandbox, "--show-settings")
     said = run.communicate()[1]
-    assert run.returncode == 0
+    assert run.returncode == 2
     warned = [line for line in said.splitlines() if "nothing reads it" in line]
     assert {line.split(": nothing")[0] for line in warned} == {
-        r"warning: KUBE_\x1b[31m",
-        r"warning: KUBE_A\nerror: B",
-        r"warning: KUBE_\udcff",
+        r"error: KUBE_\x1b[31m",
+        r"error: KUBE_A\nerror: B",
+        r"error: KUBE_\udcff",
     }
     assert len(warned) == len(said.splitlines())
 

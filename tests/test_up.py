@@ -504,7 +504,7 @@ def test_two_runs_at_once_make_one_ca(sandbox: Box) -> None:
     theirs = archive()
 
     def other_run() -> None:
-        cloud.s3().put_object(only(sandbox.inventory()["s3"]), f"{REGION}/{ID}/pki.tar", theirs)
+        cloud.s3(REGION).put_object(only(sandbox.inventory()["s3"]), f"{REGION}/{ID}/pki.tar", theirs)
 
     at_put(sandbox, "pki.tar", other_run)
     must(sandbox.up())

@@ -24,6 +24,7 @@ from helpers import (
     settle,
     stop_after,
 )
+from test_proxies import proxy, set_proxy_url
 from test_snapshots import brought, lose_disk, take_snapshot
 
 BEFORE, AFTER = "1.36.3", "1.37.2"
@@ -190,6 +191,17 @@ def test_one_that_is_done_though_no_run_saw_it_cannot_be_called_off(cluster: Box
     refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=BEFORE), 2, f"has {AFTER}", f"go down to {BEFORE}")
     must(cluster.up())
     assert confirmed(cluster) == AFTER
+
+
+def test_whether_the_new_master_is_well_is_asked_through_kubeconfigs_proxy(cluster: Box) -> None:
+    stop_after(cluster, "ec2:RunInstances", signal.SIGINT)
+    assert cluster.up(KUBERNETES_VERSION=AFTER).code == 130
+    cluster.aws.hooks.after.clear()
+    settle(cluster)
+    with proxy() as it:
+        set_proxy_url(cluster, f"http://{it.address}")
+        refused_untouched(cluster, cluster.up(KUBERNETES_VERSION=BEFORE), 2, f"has {AFTER}", f"go down to {BEFORE}")
+        assert it.asked
 
 
 def test_what_is_called_off_is_said_as_what_it_is(cluster: Box) -> None:

@@ -562,8 +562,9 @@ def test_extra_packages_are_asked_of_the_mirror_only_when_needed(tmp_path: Path,
     [
         (":", "apt-get: nosuch: E: Unable to locate package nosuch"),
         (
-            "locked() { echo 'W: Failed to fetch http://deb.debian.org/x  Could not connect'; return 1; }",
-            "apt-get: nosuch: W: Failed to fetch http://deb.debian.org/x Could not connect "
+            "locked() { printf 'Err:3 https://deb.debian.org/debian trixie InRelease\\n  503  No way\\n'; "
+            "echo 'W: Failed to fetch http://deb.debian.org/x  Could not connect'; return 1; }",
+            "apt-get: nosuch: 503 No way W: Failed to fetch http://deb.debian.org/x Could not connect "
             "E: Unable to locate package nosuch",
         ),
     ],
@@ -579,3 +580,19 @@ def test_a_package_that_cannot_be_had_is_a_failed_step_in_apts_words(tmp_path: P
 def test_no_extra_packages_no_apt(tmp_path: Path) -> None:
     ran = Shell("minion", MINION, tmp_path).run("dpkg-query() { exit 9; }", "main eval_settings extra_packages")
     assert ran.status == 0, ran.output
+
+
+def test_resources_are_there_before_the_addons_that_have_objects_of_them(tmp_path: Path) -> None:
+    names = ("aws-ebs-csi-driver", "snapshot-crds", "snapshot-controller")
+    settings = {**MASTER, "ADDONS": " ".join(f"{name}:{number}" for number, name in enumerate(names))}
+    shell = Shell("master", settings, tmp_path, {"/mnt/master-pd": str(tmp_path)})
+    stubs = """addon() { file=${1%%:*}.yaml; }
+        kubectl() { echo "kubectl $*"; }
+    """
+    ran = shell.run(stubs, "eval_settings; addons")
+    apply = "kubectl apply --server-side --force-conflicts"
+    assert ran.output.splitlines()[:3] == [
+        f"{apply} --filename snapshot-crds.yaml",
+        "kubectl wait --for=condition=Established --timeout=60s --filename snapshot-crds.yaml",
+        f"{apply} --filename aws-ebs-csi-driver.yaml --filename snapshot-controller.yaml",
+    ]

@@ -31,7 +31,35 @@ def facts(documents: list[dict[str, Any]]) -> dict[str, Any]:
             found |= dict.fromkeys(_rights(document), True)
         elif kind in ("CSIDriver", "APIService"):
             found |= {f"{kind}.{path}": value for path, value in _leaves(document["spec"], "")}
+        elif kind == "CustomResourceDefinition":
+            found |= dict(_resource(document))
     return found
+
+
+def _resource(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A resource's names, and of each version that is served its columns and the types and checks of its fields."""
+    spec, at = document["spec"], document["spec"]["names"]["plural"]
+    yield f"{at} approved", document["metadata"]["annotations"]["api-approved.kubernetes.io"]
+    yield from _leaves({key: spec[key] for key in ("group", "scope", "names")}, at)
+    for version in spec["versions"]:
+        if version["served"]:
+            name = f"{at} {version['name']}"
+            yield f"{name} stored", version["storage"]
+            yield f"{name} subresources", sorted(version.get("subresources", {}))
+            for number, column in enumerate(version["additionalPrinterColumns"]):
+                yield f"{name} column {number}", [column["name"], column["type"], column["jsonPath"]]
+            yield from _fields(version["schema"]["openAPIV3Schema"], name)
+
+
+def _fields(schema: dict[str, Any], at: str) -> Iterator[tuple[str, Any]]:
+    for key, value in schema.items():
+        if key == "properties":
+            for name, each in value.items():
+                yield from _fields(each, f"{at}.{name}")
+        elif key == "x-kubernetes-validations":
+            yield f"{at} rules", True
+        elif key != "description":
+            yield f"{at} {key}", value
 
 
 def _workload(document: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +96,7 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for each in value:
             yield from _leaves(each, f"{path}[{each.get('key', '*')}]")
-    else:
+    elif path:
         yield path, value
 
 

@@ -30,7 +30,7 @@ class Repositories:
     archives: Iterable[Path]
     password: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _blobs: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    _blobs: dict[str, bytes | tuple[Path, str]] = field(default_factory=dict)  # a blob, or where it is read from
     _manifests: dict[str, bytes] = field(default_factory=dict)
 
     def answer(self, host: str, path: str, authorization: str) -> Reply:
@@ -62,26 +62,40 @@ class Repositories:
     def _blob(self, digest: str) -> Reply:
         if digest not in self._blobs:
             return 404, b'{"errors": [{"code": "BLOB_UNKNOWN"}]}', {"Content-Type": "application/json"}
-        archive, member = self._blobs[digest]
-        with tarfile.open(archive) as files:
-            return 200, _content(files, member), {"Content-Type": "application/octet-stream"}
+        blob = self._blobs[digest]
+        if not isinstance(blob, bytes):
+            archive, member = blob
+            with tarfile.open(archive) as files:
+                blob = _content(files, member)
+        return 200, blob, {"Content-Type": "application/octet-stream"}
 
     def _made(self, tag: str) -> bytes | None:
         for archive in self.archives:
             with tarfile.open(archive) as files:
                 for image in json.loads(_content(files, "manifest.json")):
                     if tag in [each.partition("/")[2] for each in image["RepoTags"]]:
-                        config = self._described(archive, files, image["Config"], CONFIG)
-                        layers = [self._described(archive, files, layer, LAYER) for layer in image["Layers"]]
+                        config = self._config(_content(files, image["Config"]))
+                        layers = [self._layer(archive, files, layer) for layer in image["Layers"]]
                         made = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
                         return json.dumps(made).encode()
         return None
 
-    def _described(self, archive: Path, files: tarfile.TarFile, member: str, kind: str) -> dict[str, object]:
+    def _config(self, original: bytes) -> dict[str, object]:
+        """Another image than the release's of that name. By the image's id the kubelet minds who has pulled it with
+        which rights, and under another name it would ask the registry again.
+        """
+        content = json.dumps(json.loads(original) | {"author": "ecr"}).encode()
+        self._blobs[_digest(content)] = content
+        return _described(content, CONFIG)
+
+    def _layer(self, archive: Path, files: tarfile.TarFile, member: str) -> dict[str, object]:
         content = _content(files, member)
-        digest = _digest(content)
-        self._blobs[digest] = (archive, member)
-        return {"mediaType": kind, "size": len(content), "digest": digest}
+        self._blobs[_digest(content)] = (archive, member)
+        return _described(content, LAYER)
+
+
+def _described(content: bytes, kind: str) -> dict[str, object]:
+    return {"mediaType": kind, "size": len(content), "digest": _digest(content)}
 
 
 def _content(files: tarfile.TarFile, name: str) -> bytes:

@@ -80,8 +80,8 @@ def _metadata(instance: Instance) -> dict[str, str]:
         "instance-type": instance.kind,
         "placement/availability-zone": instance.zone,
         "placement/region": instance.region,
-        "services/domain": "amazonaws.com",
-        "services/partition": cloud.PARTITION,
+        "services/domain": cloud.dns_suffix(instance.region),
+        "services/partition": cloud.partition(instance.region),
     }
     if instance.key:
         names |= {"public-keys/0/openssh-key": instance.key, "public-keys/0": f"0={instance.key_name}"}

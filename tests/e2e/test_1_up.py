@@ -23,7 +23,7 @@ def pods(stage: Stage) -> list[tuple[str, str, str]]:
 
 
 def test_up_ends_with_every_node_ready_and_validated(stage: Stage) -> None:
-    result = stage.up()
+    result = stage.up(KUBE_ENABLE_VOLUME_SNAPSHOTS="true")
     stage.times["up"] = result.seconds
     assert "Cluster kubernetes is up" in result.out
     assert len(stage.nodes()) == 3
@@ -166,6 +166,26 @@ def test_addons_that_cannot_run_here_are_applied_and_accepted(stage: Stage) -> N
     (storage_class,) = stage.get("storageclass")["items"]
     assert storage_class["parameters"]["type"] == "gp3"
     assert storage_class["parameters"]["encrypted"] == "true"
+
+
+def test_volume_snapshots_are_accepted_and_checked(stage: Stage, tmp_path: Path) -> None:
+    """The API server has the last word on what a schema means: its rules are no more than text to all else here."""
+    (snapshot_class,) = stage.get("volumesnapshotclass")["items"]
+    assert snapshot_class["driver"] == "ebs.csi.aws.com"
+    sidecars = stage.get("deployment", "ebs-csi-controller", "--namespace=kube-system")["spec"]["template"]["spec"]
+    assert "csi-snapshotter" in {each["name"] for each in sidecars["containers"]}
+    file = tmp_path / "snapshot.json"
+    snapshot = {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": {"name": "orders"}}
+    sources = {"persistentVolumeClaimName": "orders", "volumeSnapshotContentName": "orders"}
+    for source, words in ((sources, "give persistentVolumeClaimName or"), ({}, "give persistentVolumeClaimName or")):
+        file.write_text(json.dumps(snapshot | {"spec": {"source": source}}))
+        assert words in stage.try_kubectl("apply", f"--filename={file}").stderr
+    file.write_text(json.dumps(snapshot | {"spec": {"source": {"persistentVolumeClaimName": "orders"}}}))
+    stage.kubectl("apply", "--validate=strict", f"--filename={file}")
+    other = json.dumps({"spec": {"source": {"persistentVolumeClaimName": "other"}}})
+    said = stage.try_kubectl("patch", "volumesnapshot", "orders", "--type=merge", f"--patch={other}").stderr
+    assert "stays as it was given" in said
+    stage.kubectl("delete", "volumesnapshot", "orders")
 
 
 def _answers(stage: Stage, pod: str, address: str) -> bool:

@@ -1,33 +1,112 @@
-"""KUBE_EXTRA_PACKAGES on machines, from Debian's own mirror as this computer's apt reaches it.
+"""A cluster whose nodes have more packages and less memory than the others'.
 
-Whether a pod mounts NFS is not shown: that needs a server, and a kernel that has it.
+Packages come from Debian's own mirror as this computer's apt reaches it. Whether a pod mounts NFS is not shown: that
+needs a server, and a kernel that has it. A machine sees the memory of the whole computer, so what is left to pods is
+made small by reserving the rest.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
-from e2e.stage import Stage
+import pytest
+
+from e2e.stage import Stage, wait
 
 ID = "packages"
+FOR_PODS = 2000  # MiB: enough for the control plane's own
+EVICTION = 100  # MiB, EVICTION_HARD's default
+EATER = """
+eaten = []
+while True:
+    eaten.append(b"x" * 2**24)
+"""
 
 
-def test_nfs_common_is_there_when_a_node_joins(stage: Stage) -> None:
-    settings = {"KUBE_AWS_INSTANCE_PREFIX": ID, "NUM_NODES": "1", "KUBE_EXTRA_PACKAGES": "nfs-common"}
+def _memory() -> int:
+    """MiB of this computer."""
+    with open("/proc/meminfo") as meminfo:
+        return int(next(meminfo).split()[1]) // 1024
+
+
+def _reserved(mib: int) -> float:
+    """What the bootstrap reserves of so many MiB."""
+    bands = ((4096, 0.25), (8192, 0.2), (16384, 0.1), (131072, 0.06), (mib, 0.02))
+    ends = [0, *(min(mib, end) for end, _ in bands)]
+    return sum(max(0, end - begin) * part for begin, end, (_, part) in zip(ends, ends[1:], bands, strict=False))
+
+
+@pytest.fixture(scope="module")
+def pause(stage: Stage) -> Iterator[str]:
+    """The cluster; the name of the image that every node has."""
+    spare = int(_memory() - _reserved(_memory()) - FOR_PODS)
+    settings = {
+        "KUBE_AWS_INSTANCE_PREFIX": ID,
+        "NUM_NODES": "1",
+        "KUBE_EXTRA_PACKAGES": "nfs-common",
+        "KUBELET_TEST_ARGS": f"--system-reserved=memory={max(0, spare)}Mi",
+    }
     stage.up(**settings)
-    for instance in stage.instances(ID):
-        assert "extra packages: ok" in stage.console(instance)
-    # A volume of type File is refused by the kubelet where the host has no such file.
-    image = next(
+    yield next(
         name
         for node in stage.get("nodes")["items"]
         for each in node["status"]["images"]
         for name in each["names"]
         if name.startswith("registry.k8s.io/pause:")
     )
-    volume = {"name": "mount-nfs", "hostPath": {"path": "/usr/sbin/mount.nfs", "type": "File"}}
-    overrides = {"spec": {"volumes": [volume]}}
-    stage.kubectl("run", "nfs", f"--image={image}", "--restart=Never", f"--overrides={json.dumps(overrides)}")
-    stage.kubectl("wait", "--for=condition=Ready", "pod/nfs", "--timeout=90s")
     down = stage.run("kube_down.py", **settings)
     assert down.code == 0, down.out
+
+
+def test_nfs_common_is_there_when_a_node_joins(stage: Stage, pause: str) -> None:
+    for instance in stage.instances(ID):
+        assert "extra packages: ok" in stage.console(instance)
+    # A volume of type File is refused by the kubelet where the host has no such file.
+    volume = {"name": "mount-nfs", "hostPath": {"path": "/usr/sbin/mount.nfs", "type": "File"}}
+    overrides = {"spec": {"volumes": [volume]}}
+    stage.kubectl("run", "nfs", f"--image={pause}", "--restart=Never", f"--overrides={json.dumps(overrides)}")
+    stage.kubectl("wait", "--for=condition=Ready", "pod/nfs", "--timeout=90s")
+
+
+def test_the_kernel_holds_pods_to_what_is_allocatable(stage: Stage, pause: str) -> None:
+    """The kubelet's limit for all pods together; eviction begins before it."""
+    assert pause
+    files = "/sys/fs/cgroup/memory/kubepods/memory.limit_in_bytes /sys/fs/cgroup/kubepods.slice/memory.max"
+    limit = int(stage.on_master(f"cat {files} 2>/dev/null || true"))
+    address = next(iter(stage.instances(ID, role="master").values())).replace(".", "-")
+    master = stage.get("node", f"ip-{address}.us-west-2.compute.internal")
+    allocatable = int(master["status"]["allocatable"]["memory"].removesuffix("Ki")) * 1024
+    assert limit == allocatable + EVICTION * 2**20
+
+
+def test_a_pod_that_eats_all_memory_is_killed_and_its_node_stays_ready(stage: Stage, pause: str) -> None:
+    before = _ready(stage)
+    assert set(before.values()) == {"True"}
+    folders = {"usr": "/usr", "lib": "/usr/lib", "lib64": "/usr/lib64"}
+    container = {
+        "name": "eater",
+        "image": pause,
+        "command": ["/usr/bin/python3", "-c", EATER],
+        "volumeMounts": [{"name": name, "mountPath": f"/{name}", "readOnly": True} for name in folders],
+    }
+    volumes = [{"name": name, "hostPath": {"path": path}} for name, path in folders.items()]
+    overrides = {"spec": {"containers": [container], "volumes": volumes}}
+    stage.kubectl("run", "eater", f"--image={pause}", "--restart=Never", f"--overrides={json.dumps(overrides)}")
+    wait("the end of a pod that eats memory", lambda: stage.get("pod", "eater")["status"]["phase"] == "Failed")
+    status = stage.get("pod", "eater")["status"]
+    ended = [each["state"].get("terminated", {}) for each in status.get("containerStatuses", [])]
+    assert status.get("reason") == "Evicted" or [each["reason"] for each in ended] == ["OOMKilled"], status
+    stage.kubectl("run", "next", f"--image={pause}", "--restart=Never")
+    stage.kubectl("wait", "--for=condition=Ready", "pod/next", "--timeout=90s")
+    assert _ready(stage) == before
+
+
+def _ready(stage: Stage) -> dict[tuple[str, str], str]:
+    """Each node's condition Ready, by its name and since when."""
+    return {
+        (node["metadata"]["name"], condition["lastTransitionTime"]): condition["status"]
+        for node in stage.get("nodes")["items"]
+        for condition in node["status"]["conditions"]
+        if condition["type"] == "Ready"
+    }

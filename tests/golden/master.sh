@@ -87,7 +87,7 @@ die() {
 try() {
 	local words=$RUN/words
 	if ! "$@" 2>&1 | tee "$words"; then
-		why=$(grep -iE 'error|fail|denied|refused|timed out' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
+		why=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
 			tail -n 3 | tr -s '\n\t ' ' ' || true)
 		why=${why:-$(tail -n 1 "$words")}
 		die "${1##*/}: ${why% }$(kubelets_words)"
@@ -151,9 +151,16 @@ settings() {
 need() { command -v "$1" >/dev/null || die "the image has no $1: make one that has the package $2"; }
 
 modules() {
-	local sign
+	local sign name lacking=''
 	printf '%s\n' overlay br_netfilter nf_conntrack nf_tables | put /etc/modules-load.d/kube-bootstrap.conf
-	modprobe --all overlay br_netfilter nf_conntrack nf_tables || true
+	for name in overlay br_netfilter nf_conntrack nf_conntrack_netlink bridge veth nf_tables nft_compat nft_chain_nat nf_nat \
+		xt_{MASQUERADE,addrtype,comment,mark,multiport,nat,tcpudp} \
+		nft_{ct,fib,fib_ipv4,fib_ipv6,masq,nat,numgen,reject,reject_ipv4,reject_ipv6}; do
+		modprobe --quiet "$name" || lacking+=" $name"
+	done
+	if [ -n "$lacking" ] && [ -e "/lib/modules/$(uname -r)/modules.dep" ]; then
+		say "warning: the kernel $(uname -r) has no$lacking: services or host ports may not work"
+	fi
 	for sign in /proc/sys/net/bridge/bridge-nf-call-iptables /proc/sys/net/netfilter/nf_conntrack_max; do
 		[ -e $sign ] || die "the kernel lacks br_netfilter or nf_conntrack: there is no $sign"
 	done
@@ -205,6 +212,11 @@ masquerade() {
 	need iptables iptables
 	put /etc/kube-bootstrap/masquerade.iptables <<CONF
 *nat
+:POD-CHECK - [0:0]
+-A POD-CHECK -p tcp -m comment --comment portmap -m multiport --destination-ports 1 -m mark --mark 0x2000/0x2000 -j DNAT --to-destination 127.0.0.1:1
+-A POD-CHECK -j MARK --set-xmark 0x2000/0x2000
+-F POD-CHECK
+-X POD-CHECK
 :POD-MASQUERADE - [0:0]
 -A POD-MASQUERADE ! -s $CLUSTER_IP_RANGE -j RETURN
 -A POD-MASQUERADE -d $CLUSTER_IP_RANGE -j RETURN
@@ -239,6 +251,10 @@ apt_get() {
 		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Cmd::Pattern-Only=true "$@"
 }
 
+apts_words() {
+	awk '/^Err:/ { getline; sub(/^ +/, ""); cause = $0 "\n" } /^[EW]: / { before = last; last = $0 "\n" } END { printf "%s", cause before last }'
+}
+
 extra_packages() {
 	local name missing=() state='--showformat=${db:Status-Status}'
 	local -x LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # Ubuntu's needrestart would restart services
@@ -250,7 +266,7 @@ extra_packages() {
 	if apt_get install "${missing[@]}" </dev/null; then return; fi
 	until_or_die 600 "the end of another apt-get" unlocked apt_get update
 	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
-		die "apt-get: ${missing[*]}: $(grep -E '^[EW]: ' "$RUN/words" | tail -n 3 | tr -s '\n\t ' ' ')"
+		die "apt-get: ${missing[*]}: $(apts_words <"$RUN/words" | tr -s '\n\t ' ' ')"
 }
 
 fetch() {
@@ -1037,7 +1053,12 @@ addons() {
 	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
 	for each in $ADDONS; do
 		addon "$each"
-		files+=(--filename "$file")
+		if [[ $each = *-crds:* ]]; then
+			try kubectl apply --server-side --force-conflicts --filename "$file"
+			try kubectl wait --for=condition=Established --timeout=60s --filename "$file"
+		else
+			files+=(--filename "$file")
+		fi
 	done
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
 	sync

@@ -153,7 +153,12 @@ PAIRS = [
     for first, second in itertools.combinations(KINDS, 2)
     for lost in (tuple(OURS), tuple(reversed(OURS)))
 ]
-GIVEN = [(kind, how) for kind in KINDS for how in ("the first tag", "the other's besides")]
+HOW: Mapping[str, Mapping[str, str]] = {
+    "the first tag": {"KubernetesCluster": "other"},
+    "the other's besides": {_OTHERS_KEY: "owned"},
+    "wholly": {"KubernetesCluster": "other", _OTHERS_KEY: "owned"},
+}
+GIVEN = [(kind, how) for kind in KINDS for how in HOW]
 
 
 def lost(stage: Stage, number: int) -> None:
@@ -189,17 +194,20 @@ def given(stage: Stage, number: int) -> None:
     stage.whole_cluster()
     box = stage.box
     its = thing(box, kind)
-    its.put({"KubernetesCluster": "other"} if how == "the first tag" else {_OTHERS_KEY: "owned"})
-    before = _entry(box, its)
+    its.put(HOW[how])
+    if how == "wholly":
+        its.drop(OWNED)
+    before, counts = _entry(box, its), _counts(box)
     up = box.up()
     assert _entry(box, its) == before, f"{kind} given {how}: up made {before} into {_entry(box, its)}"
     if up.code:
         assert its.name in up.err, f"{kind} given {how}: up does not name it\n{up.err}"
+        assert _counts(box) == counts, f"{kind} given {how}: up refuses, and has made something"
     assert "Traceback" not in up.err
     down = box.down()
     settle(box)
     assert _entry(box, its) == before, f"{kind} given {how}: down made {before} into {_entry(box, its)}"
-    if kind in (*EC2, "key pairs", "groups"):
+    if how != "wholly" and kind in (*EC2, "key pairs", "groups"):
         assert down.code == 1, f"{kind} given {how}: down ended with {down.code}"
         assert its.name in down.err, f"{kind} given {how}: down does not name it\n{down.err}"
     _give_back(its, how)
@@ -210,8 +218,14 @@ def given(stage: Stage, number: int) -> None:
 
 def _give_back(its: Thing, how: str) -> None:
     its.put(OURS)
-    if how != "the first tag":
+    if _OTHERS_KEY in HOW[how]:
         its.drop(_OTHERS_KEY)
+
+
+def _counts(box: SharedBox) -> Mapping[str, int]:
+    """How many things there are of each kind."""
+    found = box.inventory()
+    return {kind: len(things) for place in ("iam", REGION) for kind, things in found.get(place, {}).items()}
 
 
 def _entry(box: SharedBox, its: Thing) -> Any:

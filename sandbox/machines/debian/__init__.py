@@ -1,13 +1,14 @@
 """What Debian publishes of its image for EC2: the packages, and the programs on the PATH that these bring.
 
-`packages` and `programs` beside this file are that data, `ubuntu` the packages of Ubuntu's image, `called` the programs
-that what runs on a node calls: each with its source, its date and how to renew it. `files/` are the settings that
-Debian's recipe adds, each at its own place.
+`packages`, `programs` and `kernels` beside this file are that data, `ubuntu` and `ubuntu-kernel` what is known of
+Ubuntu's image, `called` and `modules` the programs and the kernel's modules that what runs on a node needs: each with
+its source, its date and how to renew it. `files/` are the settings that Debian's recipe adds, each at its own place.
 """
 
 from __future__ import annotations
 
 import configparser
+import fnmatch
 import hashlib
 import os
 from pathlib import Path
@@ -40,8 +41,38 @@ def ubuntu() -> frozenset[str]:
 
 def needed() -> dict[str, str]:
     """The programs that a node needs, beside those that the bootstrap calls: name -> who calls it, and where."""
-    words = (line.split(maxsplit=2) for line in _lines(HERE / "called"))
-    return {program: who for program, how, who in words if how == "must"}
+    return _must("called")
+
+
+def modules() -> dict[str, str]:
+    """The kernel's modules that a node needs: name -> who needs it, and where that stands."""
+    return _must("modules")
+
+
+def kernels() -> dict[str, dict[str, str]]:
+    """What Debian's kernels for the cloud have of network and file systems: release -> module -> its place."""
+    names: list[str] = []
+    found: dict[str, dict[str, str]] = {}
+    for line in _lines(HERE / "kernels"):
+        first, has = line.split()
+        if first == "kernel":
+            names.append(has)
+            found[has] = {}
+            continue
+        for name, one in zip(names, has, strict=True):
+            if one != "-":
+                found[name][first.rpartition("/")[2]] = first
+    return found
+
+
+def in_ubuntus_kernel(place: str) -> bool:
+    """Whether Ubuntu's image has a module that stands at this place, and not only its package of extra modules."""
+    return any(fnmatch.fnmatch(place, pattern) for pattern in _lines(HERE / "ubuntu-kernel"))
+
+
+def _must(file: str) -> dict[str, str]:
+    words = (line.split(maxsplit=2) for line in _lines(HERE / file))
+    return {name: who for name, how, who in words if how == "must"}
 
 
 def _listed(file: Path) -> tuple[str, ...]:
