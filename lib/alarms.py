@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lib.aws import Planned, became, unless
-from lib.tags import other_owner, refuse_others, tag_list, tags_of
+from lib.tags import Disputed, other_owner, refuse_others, sorted_out, tag_list, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
@@ -80,15 +80,23 @@ def _own(aws: Aws, config: Config) -> list[MetricAlarmTypeDef]:
     return _described(aws, AlarmNames=names)
 
 
-def find_alarms(aws: Aws, config: Config, instance_ids: Sequence[str]) -> list[str]:
+def find_alarms(aws: Aws, config: Config, instance_ids: Sequence[str]) -> list[str | Disputed]:
     """The names of the master's alarms, and of those that were made for these instances as the original named them.
 
-    Those that are tagged for another cluster are not among them.
+    Those that are tagged for another cluster are not among them; those that are so too are, in words.
     """
     found = _own(aws, config)
     for instance_id in instance_ids:
         found += _described(aws, AlarmNamePrefix=f"k8s-{instance_id}-")
-    return [alarm["AlarmName"] for alarm in found if not other_owner(config.cluster_id, _tags(aws, alarm))]
+    return [item for alarm in found for item in _sorted_out(aws, config, alarm)]
+
+
+def _sorted_out(aws: Aws, config: Config, alarm: Mapping[str, Any]) -> list[str | Disputed]:
+    """By its name ours without a tag, too."""
+    name, tags = alarm["AlarmName"], _tags(aws, alarm)
+    if not other_owner(config.cluster_id, tags):
+        return [name]
+    return sorted_out(config.cluster_id, name, f"alarm {name}", tags)
 
 
 def _tags(aws: Aws, alarm: Mapping[str, Any]) -> dict[str, str]:

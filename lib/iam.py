@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.aws import Aws
-from lib.tags import is_ours, refuse_others, tag_list, tag_words, tags_of
+from lib.tags import Disputed, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
     from lib.config import Config
@@ -267,9 +267,11 @@ def _delete_policies(aws: Aws, name: str) -> None:
             )
 
 
-def owned(aws: Aws, config: Config) -> list[str]:
-    """The names of the cluster's roles and profiles that are there."""
+def owned(aws: Aws, config: Config) -> list[str | Disputed]:
+    """The names of the cluster's roles and profiles that are there, with those in dispute."""
     names = [role_name(config, role) for role in ROLES]
     found = [(f"role {name}", find_role(aws, name)) for name in [*names, config.healer_role]]
     found += [(f"instance profile {name}", find_profile(aws, name)) for name in names]
-    return [words for words, each in found if each and is_ours(config.cluster_id, tags_of(each))]
+    return [
+        item for words, each in found if each for item in sorted_out(config.cluster_id, words, words, tags_of(each))
+    ]

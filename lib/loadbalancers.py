@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from lib.aws import error_code
-from lib.tags import is_ours, other_owner, tags_of
+from lib.tags import Disputed, other_owner, sorted_out, tags_of
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # On all that the AWS load balancer controller makes: load balancers, target groups, security groups.
 # https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/ingress/annotations/
 CONTROLLER_TAG = "elbv2.k8s.aws/cluster"
+T = TypeVar("T")
 _TAGS_PER_CALL = 20  # both DescribeTags take no more names at once
 
 
@@ -29,8 +30,8 @@ class Balancer:
     arn: str = ""
 
 
-def find_balancers(aws: Aws, config: Config) -> list[Balancer]:
-    """The cluster's own load balancers of both kinds."""
+def find_balancers(aws: Aws, config: Config) -> list[Balancer | Disputed]:
+    """The cluster's own load balancers of both kinds, with those in dispute."""
     return [*_classic(aws, config), *_modern(aws, config)]
 
 
@@ -38,13 +39,13 @@ def _chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
     return (items[start : start + _TAGS_PER_CALL] for start in range(0, len(items), _TAGS_PER_CALL))
 
 
-def _classic(aws: Aws, config: Config) -> Iterator[Balancer]:
+def _classic(aws: Aws, config: Config) -> Iterator[Balancer | Disputed]:
     pages = aws.elb.get_paginator("describe_load_balancers").paginate()
     names = [b["LoadBalancerName"] for page in pages for b in page["LoadBalancerDescriptions"]]
     for some in _chunks(names):
         for described in _tags(lambda few: aws.elb.describe_tags(LoadBalancerNames=few)["TagDescriptions"], some):
-            if _ours(config, described):
-                yield Balancer(described["LoadBalancerName"])
+            name = described["LoadBalancerName"]
+            yield from _sorted_out(config, Balancer(name), f"load balancer {name}", described)
 
 
 def _tags(describe: Callable[[list[str]], Sequence[Any]], names: Sequence[str]) -> Sequence[Any]:
@@ -57,31 +58,33 @@ def _tags(describe: Callable[[list[str]], Sequence[Any]], names: Sequence[str]) 
         return [found for name in names for found in _tags(describe, [name])] if len(names) > 1 else []
 
 
-def _modern(aws: Aws, config: Config) -> Iterator[Balancer]:
+def _modern(aws: Aws, config: Config) -> Iterator[Balancer | Disputed]:
     pages = aws.elbv2.get_paginator("describe_load_balancers").paginate()
     names = {b["LoadBalancerArn"]: b["LoadBalancerName"] for page in pages for b in page["LoadBalancers"]}
-    for arn in _own_arns(aws, config, list(names)):
-        yield Balancer(names[arn], arn=arn)
+    for described in _described(aws, list(names)):
+        arn = described["ResourceArn"]
+        yield from _sorted_out(config, Balancer(names[arn], arn=arn), f"load balancer {names[arn]}", described)
 
 
-def _own_arns(aws: Aws, config: Config, arns: Sequence[str]) -> Iterator[str]:
+def _described(aws: Aws, arns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     for some in _chunks(arns):
-        for described in _tags(lambda few: aws.elbv2.describe_tags(ResourceArns=few)["TagDescriptions"], some):
-            if _ours(config, described):
-                yield described["ResourceArn"]
+        yield from _tags(lambda few: aws.elbv2.describe_tags(ResourceArns=few)["TagDescriptions"], some)
 
 
-def _ours(config: Config, described: Mapping[str, Any]) -> bool:
+def _sorted_out(config: Config, item: T, words: str, described: Mapping[str, Any]) -> list[T | Disputed]:
     """By the cluster's tags, or that of the AWS load balancer controller, whose --cluster-name is the cluster's id."""
     tags = tags_of(described)
-    by_controller = tags.get(CONTROLLER_TAG) == config.cluster_id and not other_owner(config.cluster_id, tags)
-    return by_controller or is_ours(config.cluster_id, tags)
+    if tags.get(CONTROLLER_TAG) == config.cluster_id and not other_owner(config.cluster_id, tags):
+        return [item]
+    return sorted_out(config.cluster_id, item, words, tags)
 
 
-def find_target_groups(aws: Aws, config: Config) -> list[str]:
-    """The ARNs of the cluster's own target groups; they outlive their load balancer."""
+def find_target_groups(aws: Aws, config: Config) -> list[str | Disputed]:
+    """The ARNs of the cluster's own target groups, which outlive their load balancer, with those in dispute."""
     pages = aws.elbv2.get_paginator("describe_target_groups").paginate()
-    return list(_own_arns(aws, config, [g["TargetGroupArn"] for page in pages for g in page["TargetGroups"]]))
+    arns = [group["TargetGroupArn"] for page in pages for group in page["TargetGroups"]]
+    described = [(each["ResourceArn"], each) for each in _described(aws, arns)]
+    return [item for arn, each in described for item in _sorted_out(config, arn, f"target group {arn}", each)]
 
 
 def delete_balancer(aws: Aws, balancer: Balancer) -> None:

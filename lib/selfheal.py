@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from lib import alarms, iam, minions, userdata
 from lib.aws import Aws, became, error_code, unless
-from lib.tags import is_ours, refuse_others, tag_list, tag_words, tags_of
+from lib.tags import Disputed, refuse_others, sorted_out, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
     from lib.config import Config
@@ -119,8 +119,13 @@ def _group_tags(aws: Aws, name: str) -> dict[str, str] | None:
 
 def find_groups(aws: Aws, config: Config) -> list[str]:
     """The name of the cluster's schedule group, in a list: empty if it is not there, or another's."""
-    tags = _group_tags(aws, config.healer_name) or {}
-    return [config.healer_name] if is_ours(config.cluster_id, tags) else []
+    return [group for group in find_borne_groups(aws, config) if not isinstance(group, Disputed)]
+
+
+def find_borne_groups(aws: Aws, config: Config) -> list[str | Disputed]:
+    """The same, with one in dispute."""
+    name = config.healer_name
+    return sorted_out(config.cluster_id, name, f"schedule group {name}", _group_tags(aws, name) or {})
 
 
 def _ensure_group(aws: Aws, config: Config) -> None:

@@ -9,11 +9,13 @@ https://cloud-provider-aws.sigs.k8s.io/prerequisites/ and pkg/providers/v1/tags.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lib.errors import KubeError
 
 T = TypeVar("T", bound=Mapping[str, Any])
+Item = TypeVar("Item")
 Describe = Callable[[list[Any]], Sequence[T]]
 
 CLUSTER = "KubernetesCluster"
@@ -67,6 +69,22 @@ def other_owner(cluster_id: str, tags: Mapping[str, str]) -> str:
 def is_ours(cluster_id: str, tags: Mapping[str, str]) -> bool:
     """Whether it is the cluster's: by either tag, and no other cluster's by any."""
     return bears_one(cluster_id, tags) and not other_owner(cluster_id, tags)
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """What bears a tag of the cluster's and is another cluster's by its tags, in words, and whose."""
+
+    words: str
+    owner: str
+
+
+def sorted_out(cluster_id: str, item: Item, words: str, tags: Mapping[str, str]) -> list[Item | Disputed]:
+    """The item where it is ours, in words where it is in dispute, in a list; an empty one where it is neither."""
+    owner = other_owner(cluster_id, tags)
+    if not bears_one(cluster_id, tags):
+        return []
+    return [Disputed(words, owner)] if owner else [item]
 
 
 class NotOurs(KubeError):

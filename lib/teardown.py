@@ -35,7 +35,7 @@ from lib.disk import MASTER_IP_TAG
 from lib.errors import Damaged, KubeError, NothingFound
 from lib.preflight import check_regions
 from lib.state import find_staging_to_remove, read_settings, refuse_to_leave_a_bucket
-from lib.tags import is_ours, other_owner, tags_of
+from lib.tags import Disputed, bears_one, is_ours, other_owner, tags_of
 
 if TYPE_CHECKING:
     from lib.bucket import Bucket
@@ -285,13 +285,17 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
     disputed: list[str] = []
     for name, kind in kinds().items():
         listed = kind.find(aws, config, found)
-        owners = [other_owner(config.cluster_id, tags_of(item)) if isinstance(item, Mapping) else "" for item in listed]
-        found[name] = [item for item, owner in zip(listed, owners, strict=True) if not owner]
-        disputed += [
-            f"{kind.words(item)} of cluster {owner}" for item, owner in zip(listed, owners, strict=True) if owner
-        ]
+        sorted_out = [_disputed(config, kind, item) or item for item in listed]
+        found[name] = [item for item in sorted_out if not isinstance(item, Disputed)]
+        disputed += [f"{each.words} of cluster {each.owner}" for each in sorted_out if isinstance(each, Disputed)]
         if name == "vpcs" and found[name] and (vpc_name := tags_of(found[name][0]).get("Name")):
             config = dataclasses.replace(config, vpc_name=vpc_name)  # the roles' names end in it
+    if (
+        staging
+        and bears_one(config.cluster_id, staging.tags)
+        and (owner := other_owner(config.cluster_id, staging.tags))
+    ):
+        disputed.append(f"bucket {staging.name} of cluster {owner}")
     return Doomed(
         config=config,
         bucket=staging,
@@ -308,6 +312,12 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         ),
         **{name: found[name] for name in kinds()},
     )
+
+
+def _disputed(config: Config, kind: Kind, item: Any) -> Disputed | None:
+    """What AWS describes with its tags, in words, where it is another cluster's; None where it is ours."""
+    owner = other_owner(config.cluster_id, tags_of(item)) if isinstance(item, Mapping) else ""
+    return Disputed(kind.words(item), owner) if owner else None
 
 
 def _volumes(
@@ -337,11 +347,11 @@ def look_at_instances(aws: Aws, doomed: Doomed) -> Doomed:
     return dataclasses.replace(doomed, instances=master.own_instances(aws, doomed.config))
 
 
-def _schedule_groups(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> Sequence[str]:
+def _schedule_groups(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> Sequence[str | Disputed]:
     """Not asked for where nothing else tells of the self-healing: who never had it needs no rights for it."""
     named = {template["LaunchTemplateName"] for template in found["templates"]}
     has_some = config.master_name in named or f"role {config.healer_role}" in found["profiles"]
-    return selfheal.find_groups(aws, config) if has_some or config.kube_master_self_heal else []
+    return selfheal.find_borne_groups(aws, config) if has_some or config.kube_master_self_heal else []
 
 
 def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Box
-from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, part, refused
+from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, only, part, refused
 
 from lib import filters, tags
 
@@ -82,3 +82,28 @@ def test_what_two_clusters_have_tags_on_is_named_and_left_alone(sandbox: Box) ->
     sandbox.client("ec2").create_tags(Resources=[disk], Tags=[{"Key": "KubernetesCluster", "Value": "kubernetes"}])
     must(sandbox.down())
     assert sandbox.inventory() == {}
+
+
+def test_load_balancers_target_groups_and_schedules_in_dispute_are_named(sandbox: Box) -> None:
+    """What AWS shows no tags of with itself: load balancers of both kinds, target groups, schedule groups."""
+    sandbox.cluster(KUBE_MASTER_SELF_HEAL="true")
+    subnet = only(part(sandbox, "subnets"))
+    both = [{"Key": key, "Value": value} for key, value in (TAGS | {"KubernetesCluster": "other"}).items()]
+    sandbox.client("elb").create_load_balancer(
+        LoadBalancerName="classic",
+        Listeners=[{"Protocol": "tcp", "LoadBalancerPort": 80, "InstancePort": 80}],
+        Subnets=[subnet],
+        Tags=both,
+    )
+    elbv2 = sandbox.client("elbv2")
+    elbv2.create_load_balancer(Name="newer", Type="network", Subnets=[subnet], Tags=both)
+    elbv2.create_target_group(Name="targets", Protocol="TCP", Port=80, VpcId=only(part(sandbox, "vpcs")), Tags=both)
+    scheduler = sandbox.client("scheduler")
+    group = scheduler.get_schedule_group(Name="kubernetes-master-heal")["Arn"]
+    scheduler.tag_resource(ResourceArn=group, Tags=both)
+    result = sandbox.down()
+    for words in ("load balancer classic", "load balancer newer", "targetgroup/targets", "schedule group kubernetes-"):
+        assert words in result.err
+    assert result.code == 1
+    assert sorted(part(sandbox, "load balancers")) != []
+    assert list(part(sandbox, "schedule groups")) == ["kubernetes-master-heal"]

@@ -207,7 +207,7 @@ def given(stage: Stage, number: int) -> None:
     down = box.down()
     settle(box)
     assert _entry(box, its) == before, f"{kind} given {how}: down made {before} into {_entry(box, its)}"
-    if how != "wholly" and kind in (*EC2, "key pairs", "groups"):
+    if how != "wholly":
         assert down.code == 1, f"{kind} given {how}: down ended with {down.code}"
         assert its.name in down.err, f"{kind} given {how}: down does not name it\n{down.err}"
     _give_back(its, how)
