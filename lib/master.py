@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import sizes
+from lib import keys, sizes
 from lib.aws import Aws, Planned, became, error_code, is_not_found, one
 from lib.disk import VERSION_TAG
 from lib.errors import Known, KubeError
@@ -329,7 +329,8 @@ def wait_running(aws: Aws, config: Config, instance_id: str) -> None:
             return None  # AWS has not yet spread word of it
         last["state"] = instance["State"]["Name"]
         last["reason"] = instance.get("StateTransitionReason", "") or instance.get("StateReason", {}).get("Message", "")
-        _refuse_dead(last)
+        last["code"] = instance.get("StateReason", {}).get("Code", "")
+        _refuse_dead(aws, last)
         return True if last["state"] == "running" else None
 
     if not aws.dry_run:
@@ -348,11 +349,12 @@ def _why_not_running(aws: Aws, instance_id: str, last: Mapping[str, str]) -> str
     return f"it is {last['state']}{reason}: AWS takes its time; run the same command again, or look at {shown}"
 
 
-def _refuse_dead(last: dict[str, str]) -> None:
+def _refuse_dead(aws: Aws, last: Mapping[str, str]) -> None:
     if last["state"] in ("terminated", "shutting-down"):
+        again = "run the same command again once that is mended: it makes a new one at the same address"
         raise KubeError(
-            f"the master was terminated as it started: {last.get('reason', 'AWS gives no reason')}",
-            hint="run the same command again once that is mended: it makes a new one at the same address",
+            f"the master was terminated as it started: {last['reason'] or last['code'] or 'AWS gives no reason'}",
+            hint=keys.advice(aws) if last["code"] in keys.NO_KEY else again,
         )
 
 

@@ -74,7 +74,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
     bucket, master = found.bucket, found.interface
-    layers = layers.with_remembered(state.read_settings(aws, asked, bucket))
+    layers = layers.with_remembered(state.read_settings(aws, asked, bucket, was_put=bool(found.tagged)))
     if master is not None and bucket and not layers.remembered:
         aws.console.warn(
             f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "

@@ -21,6 +21,7 @@ from helpers import (
     OWNED,
     TAGS,
     SharedBox,
+    answer_with,
     bucket_of,
     drop_tags,
     kill_master,
@@ -41,6 +42,8 @@ from helpers import (
     template_data,
     user_data,
 )
+
+from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
 SIZES = {"MASTER_SIZE": "t3.medium", "NODE_SIZE": "t3.small"}
 
@@ -210,7 +213,9 @@ def bucket_encryption_removed(box: Box) -> None:
 
 def settings_removed(box: Box) -> None:
     s3, place = box.client("s3"), {"Bucket": bucket_of(box), "Key": f"{REGION}/{ID}/settings.env"}
-    s3.delete_object(**place, VersionId=s3.head_object(**place)["VersionId"])  # for good, not only marked as deleted
+    s3.delete_object(
+        **place, VersionId=s3.head_object(**place).get("VersionId", "null")
+    )  # for good, not only marked as deleted
 
 
 def versioning_suspended(box: Box) -> None:
@@ -793,6 +798,28 @@ def test_a_stop_says_what_exists_and_that_a_rerun_goes_on(sandbox: Box) -> None:
     result: Result = sandbox.up()
     said = refused(result, 130, "Ctrl-C", "goes on")
     assert only(sandbox.inventory()["s3"]) in said
+
+
+def test_settings_that_s3_shows_late_are_waited_for(finished: Finished) -> None:
+    """Just after versions are first kept, S3 may answer 404 for what was put."""
+    answer_with(finished, "s3:GetObject", "NoSuchKey", "The specified key does not exist.", status=404, times=1)
+    assert must(finished.up()).changing == []
+
+
+def test_a_conflict_of_two_writes_is_no_answer(sandbox: Box) -> None:
+    """409: another write was under way, and only a repeat tells whose it is."""
+    left = ["once"]
+
+    def conflict(call: Call) -> Answer | None:
+        if call.operation == "PutObject" and "IfNoneMatch" in call.params and left:
+            left.clear()
+            return refusal_answer(call, Refusal("ConditionalRequestConflict", "a conflicting operation", 409))
+        return None
+
+    sandbox.aws.hooks.before.append(conflict)
+    must(sandbox.up())
+    assert not left
+    assert must(sandbox.up()).changing == []
 
 
 # --- what is said and stays

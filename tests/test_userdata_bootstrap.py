@@ -75,6 +75,26 @@ def test_masquerade_and_host_ports_go_by_iptables_alone_which_both_distributions
         assert not re.search(r"\bnft\b", text)
 
 
+def test_a_kernel_that_lacks_what_host_ports_need_ends_the_step_in_iptables_words(tmp_path: Path) -> None:
+    """portmap's rules are tried, and gone with the same transaction; the words are those of iptables 1.8.11."""
+    rules = tmp_path / "rules"
+    stubs = f"""need() {{ :; }}; put() {{ cat >{rules}; }}; iptables() {{ :; }}
+        iptables-restore() {{
+            echo 'Warning: Extension multiport revision 0 not supported, missing kernel module?'
+            echo 'iptables-restore v1.8.11 (nf_tables):'
+            echo 'line 3: RULE_APPEND failed (No such file or directory): rule in chain POD-CHECK'
+            return 4
+        }}"""
+    ran = Shell("minion", MINION, tmp_path).run(stubs, "main eval_settings masquerade")
+    assert "masquerade: failed: iptables-restore: Warning: Extension multiport revision 0 not supported" in ran.said[-1]
+    assert "RULE_APPEND failed (No such file or directory)" in ran.said[-1]
+    lines = rules.read_text().splitlines()
+    tried = [line for line in lines if line.startswith("-A POD-CHECK")]
+    assert all(word in " ".join(tried) for word in ("comment", "multiport", "mark", "-j DNAT", "-j MARK"))
+    assert lines.index("-X POD-CHECK") > lines.index(tried[-1])
+    assert not any("-j POD-CHECK" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("status", "label", "made"),
     [
