@@ -96,13 +96,6 @@ def _instances(world: World) -> None:
     _replace(Instance, "private_dns_name", property(_private_dns_name))
 
 
-def _templates() -> None:
-    """A launch template is described with the tags that it has now; moto keeps those that it was made with."""
-    from moto.ec2.models.launch_templates import LaunchTemplate
-
-    _replace(LaunchTemplate, "tags", property(lambda self: self.get_tags(), lambda *_: None))
-
-
 def _repeated_ids() -> None:
     """EC2 does not mind an id that is asked for twice; the cloud controller manager does so."""
     from moto.ec2.models.instances import InstanceBackend

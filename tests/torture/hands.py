@@ -279,8 +279,8 @@ _RULE_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 def _bucket_changes() -> Iterator[Change]:
     for key in ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"):
-        place = f"s3:PutPublicAccessBlock PublicAccessBlockConfiguration.{key}"
-        yield Change(f"bucket: {key} off", (place,), functools.partial(access_let_in, key=key))
+        # S3 makes a bucket so, and up asks for it only where it is not
+        yield Change(f"bucket: {key} off", (), functools.partial(access_let_in, key=key))
     yield Change(
         "bucket: versioning suspended", ("s3:PutBucketVersioning VersioningConfiguration.Status",), versioning_suspended
     )
@@ -507,7 +507,7 @@ def root_disk_outlives(box: SharedBox) -> None:
 
 def another_profile(box: SharedBox) -> None:
     """As ReplaceIamInstanceProfileAssociation does, of which the sandbox's instances do not hear."""
-    profile = cloud.iam().get_instance_profile(MINION_ROLE)
+    profile = cloud.iam(REGION).get_instance_profile(MINION_ROLE)
     master: Any = cloud.find_instance(REGION, master_of(box))
     master.iam_instance_profile = {"Arn": profile.arn, "Id": profile.id}
 
