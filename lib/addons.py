@@ -69,14 +69,17 @@ def with_options(text: str, settings: Mapping[str, str]) -> str:
 
 
 def ensure_addons(aws: Aws, config: Config, bucket: Bucket, settings: Mapping[str, str]) -> str:
-    """Put the manifests where the master fetches them; returns them as its user-data names them: `name:sha256 ...`."""
-    present = set(staging.object_names(aws, bucket, "addons/"))
+    """Put the manifests where the master fetches them; returns them as its user-data names them: `name:sha256 ...`.
+
+    One that was overwritten is put again: the master would refuse it.
+    """
+    present = dict(staging.listed(aws, bucket, "addons/"))
     listed, missing = list[str](), list[str]()
     for name in chosen(config):
         content = manifest(name, settings)
         sha256 = hashlib.sha256(content).hexdigest()
         listed.append(f"{name}:{sha256}")
-        if f"addons/{sha256}" not in present:
+        if present.get(f"addons/{sha256}") != hashlib.md5(content, usedforsecurity=False).hexdigest():
             missing.append(name)
             staging.put_object(aws, bucket, f"addons/{sha256}", content, words=f"manifest of {name}")
     if not (aws.dry_run and missing):

@@ -267,7 +267,7 @@ def ensure_versions(aws: Aws, config: Config, bucket: Bucket) -> None:
         rules: Any = [*(rule for rule in found if rule.get("ID") not in mine), *wanted]
         aws.change(
             "set",
-            _kept_words(name, found, wanted[0]),
+            _kept_words(name, found, wanted),
             lambda: s3.put_bucket_lifecycle_configuration(
                 Bucket=name, LifecycleConfiguration={"Rules": rules}, ExpectedBucketOwner=owner
             ),
@@ -296,14 +296,18 @@ def lifecycle_rules(config: Config, bucket: Bucket) -> list[dict[str, Any]]:
     ]
 
 
-def _kept_words(name: str, found: Sequence[Any], wanted: Mapping[str, Any]) -> str:
-    """How many snapshots the bucket is to keep, and how many it keeps now where a rule of that name is there."""
-    number = wanted["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"]
-    mine = [rule.get("NoncurrentVersionExpiration", {}) for rule in found if rule.get("ID") == wanted["ID"]]
+def _kept_words(name: str, found: Sequence[Any], wanted: Sequence[Mapping[str, Any]]) -> str:
+    """How many snapshots the bucket is to keep, and how many it keeps now; or which rules were changed otherwise."""
+    first = wanted[0]
+    number = first["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"]
+    mine = [rule.get("NoncurrentVersionExpiration", {}) for rule in found if rule.get("ID") == first["ID"]]
     if not mine:
         return f"{name} to keep {number} snapshots of etcd beside the newest"
     now = mine[0].get("NewerNoncurrentVersions", "all")
-    return f"{name}: snapshots of etcd kept beside the newest {now} → {number}"
+    if now != number:
+        return f"{name}: snapshots of etcd kept beside the newest {now} → {number}"
+    changed = [str(rule["ID"]).rpartition(" ")[2] for rule in wanted if rule not in found]
+    return f"{name}: lifecycle of {', '.join(changed)} as it was made"
 
 
 def _versioned(aws: Aws, bucket: Bucket) -> bool:
@@ -438,8 +442,12 @@ def _is_conflict(error: BaseException) -> bool:
     return error_code(error) == "ConditionalRequestConflict"
 
 
-def object_names(aws: Aws, bucket: Bucket, start: str) -> Iterator[str]:
-    """The names, below the cluster's prefix, of the objects that begin with `start`."""
+def listed(aws: Aws, bucket: Bucket, start: str) -> Iterator[tuple[str, str]]:
+    """The objects whose names, below the cluster's prefix, begin with `start`: name and ETag.
+
+    The ETag of what `put_object` wrote is the content's MD5.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+    """
     if bucket.planned:
         return
     pages = (
@@ -449,7 +457,7 @@ def object_names(aws: Aws, bucket: Bucket, start: str) -> Iterator[str]:
     )
     for page in pages:
         for found in page.get("Contents", []):
-            yield found["Key"].removeprefix(bucket.prefix)
+            yield found["Key"].removeprefix(bucket.prefix), found["ETag"].strip('"')
 
 
 def versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:

@@ -266,6 +266,8 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "sourceDestCheck"}, True),
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "disableApiTermination"}, False),
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "userData"}, False),
+    # No document says by which word EC2 calls the one that routes need: a word that nobody knows must not break them.
+    ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "source-dest"}, True),
     ("iam:PassRole", "arn:aws:iam::123456789012:role/kubernetes-master-kube-kubernetes-vpc-us-west-2", {}, False),
     ("iam:PutRolePolicy", "arn:aws:iam::123456789012:role/kubernetes-master-kube-kubernetes-vpc-us-west-2", {}, False),
     ("sts:AssumeRole", "arn:aws:iam::123456789012:role/admin", {}, False),
