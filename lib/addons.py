@@ -26,6 +26,7 @@ TEMPLATES = Path(__file__).parent.parent / "templates" / "addons"
 _WITH_OPTION = re.compile(
     r"^ *# with (?P<option>\w+)\n(?P<lines>.*?)^ *# end of (?P=option)\n", re.MULTILINE | re.DOTALL
 )
+_MARK = re.compile(r"^ *# (with|end of) (.*)$", re.MULTILINE)
 
 
 def chosen(config: Config) -> list[str]:
@@ -47,21 +48,38 @@ def chosen(config: Config) -> list[str]:
 
 
 def manifest(name: str, settings: Mapping[str, str]) -> bytes:
-    """The addon's manifest for these settings, with its ${NAMES} filled in from them and templates/releases.env."""
-    text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
-    text = _WITH_OPTION.sub(lambda found: found["lines"] if settings[found["option"]] == "true" else "", text)
+    """The addon's manifest for these settings, with its ${NAMES} filled in from them and templates/releases.env.
+
+    Raises ValueError for `# with` and `# end of` that are no pair.
+    """
+    text = with_options((TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8"), settings)
     return string.Template(text).substitute({**versions(settings["KUBERNETES_VERSION"]), **settings}).encode()
 
 
+def with_options(text: str, settings: Mapping[str, str]) -> str:
+    """The text without the marks of options' lines, and without the lines of options that are not true.
+
+    Raises ValueError for marks that do not follow each other in pairs of one option.
+    """
+    marks = _MARK.findall(text)
+    if marks != [(kind, option) for _, option in marks[::2] for kind in ("with", "end of")]:
+        listed = ", ".join(f"{kind} {option}" for kind, option in marks)
+        raise ValueError(f"each `# with OPTION` needs its `# end of OPTION` before the next: {listed}")
+    return _WITH_OPTION.sub(lambda found: found["lines"] if settings[found["option"]] == "true" else "", text)
+
+
 def ensure_addons(aws: Aws, config: Config, bucket: Bucket, settings: Mapping[str, str]) -> str:
-    """Put the manifests where the master fetches them; returns them as its user-data names them: `name:sha256 ...`."""
-    present = set(staging.object_names(aws, bucket, "addons/"))
+    """Put the manifests where the master fetches them; returns them as its user-data names them: `name:sha256 ...`.
+
+    One that was overwritten is put again: the master would refuse it.
+    """
+    present = dict(staging.listed(aws, bucket, "addons/"))
     listed, missing = list[str](), list[str]()
     for name in chosen(config):
         content = manifest(name, settings)
         sha256 = hashlib.sha256(content).hexdigest()
         listed.append(f"{name}:{sha256}")
-        if f"addons/{sha256}" not in present:
+        if present.get(f"addons/{sha256}") != hashlib.md5(content, usedforsecurity=False).hexdigest():
             missing.append(name)
             staging.put_object(aws, bucket, f"addons/{sha256}", content, words=f"manifest of {name}")
     if not (aws.dry_run and missing):

@@ -150,10 +150,14 @@ def disassociate(aws: Aws, address: AddressTypeDef) -> None:
 
 
 def delete_address(aws: Aws, address: AddressTypeDef) -> None:
-    """Release an address that up allocated. One that the user brought is never passed here."""
+    """Release an address that up allocated. One that the user brought is never passed here.
+
+    Just after it was disassociated, EC2 may still take it for one in use.
+    """
     disassociate(aws, address)
     aws.remove(
         "release",
         f"elastic IP {address['PublicIp']}",
         lambda: aws.ec2.release_address(AllocationId=address["AllocationId"]),
+        retry_on=["InvalidIPAddress.InUse"],
     )

@@ -27,12 +27,7 @@ from lib.credentials import explain as explain_credentials
 from lib.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
 from lib.explain import NOT_ENABLED, UNKNOWN, Caller, clock_words, what_to_do
 from lib.tags import of as of_cluster
-from lib.tags import refuse_others
-from lib.tags import tag_filters as tag_filters
-from lib.tags import tag_list as tag_list
-from lib.tags import tag_specification as tag_specification
-from lib.tags import tag_words as tag_words
-from lib.tags import tags_of as tags_of
+from lib.tags import refuse_others, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.client import AutoScalingClient

@@ -1,4 +1,4 @@
-"""What is told and asked right before the first change of a run, and only then: price, quotas, permissions.
+"""What is told and asked right before the first change of a run, and only then: price, quotas, rights, key.
 
 A rerun that finds everything as it should be makes none of these calls.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from lib import prices, quotas, rights
+from lib import keys, prices, quotas, rights
 
 if TYPE_CHECKING:
     from lib.aws import Aws
@@ -21,7 +21,11 @@ def look(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
 
 
 def check(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
-    """Tell the price and what the caller may not do. Raises SettingError for what the account's quotas do not allow."""
+    """Tell the price, what the caller may not do, and the disks' key where it is a customer's.
+
+    Raises SettingError for what the account's quotas do not allow.
+    """
     prices.tell(aws, config, layers.environment)
     quotas.check(aws, config)
     rights.tell(aws, config, bucket=bucket)
+    keys.tell(aws)

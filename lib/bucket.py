@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import Aws, Planned, error_code, unless
-from lib.errors import KubeError, SettingError
+from lib.errors import KubeError, SettingError, WaitExpired
 from lib.tags import is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ PRIVATE = {
 }
 LETTING_GO = "OperationAborted"  # S3 is still deleting the bucket of that name, or changing it
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+_SHOWN_SECONDS = 900  # for up to 15 minutes, S3 says, it may answer 404 for what was put
+_ASKED_AGAIN_SECONDS = 30  # of an object that may be gone as well
 SNAPSHOT = "etcd-snapshot.db.gz"  # of etcd; every version of it is one
 # All else that is put there: what was overwritten or deleted can be had back for a day, and old secrets go after it.
 SHORT_LIVED = ("pki.tar", "join-token", "settings.env", "downloads.sha256", "addons/", "claims/")
@@ -130,7 +132,7 @@ def _refused(error: ClientError, name: str, account: str) -> Exception:
 def ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
     """The bucket, made where `find_bucket` found none; a brought one is left as it is.
 
-    Ours is kept private, encrypted and versioned, with rules for what becomes of old versions.
+    Ours is kept private and encrypted; that it is versioned is `ensure_versions`', which comes after what is put there.
     """
     if found and found.computed:
         refuse_others(config.cluster_id, f"bucket {found.name}", found.tags)
@@ -141,7 +143,6 @@ def ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
         aws.console.found(f"bucket {found.name}")
     bucket = found or _make_bucket(aws, config)
     _repair(aws, config, bucket, fresh=not found)
-    _repair_versions(aws, config, bucket, fresh=not found)
     return dataclasses.replace(bucket, versioned=True)
 
 
@@ -200,13 +201,21 @@ def _make_bucket(aws: Aws, config: Config) -> Bucket:
 
 
 def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
-    """Keep our bucket private, encrypted and tagged; a fresh one is private before anything is put into it."""
+    """Keep our bucket private, encrypted and tagged.
+
+    A fresh one is all three when it is made (S3's defaults since April 2023, and tags within the call), so it is only
+    looked at: an organization may deny what asks for it once more.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
+    """
+    if bucket.planned:
+        return
     s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
-    if fresh or _public_access(s3, bucket) != PRIVATE:
-        private: Any = PRIVATE
+    private: Any = PRIVATE
+    found = _public_access_of_new(aws, bucket) if fresh else _public_access(s3, bucket)
+    if found != PRIVATE:
         aws.change(
             "set",
-            f"{name} private" if fresh else f"{name}: public access not all blocked → blocked",
+            f"{name}: public access not all blocked → blocked",
             lambda: s3.put_public_access_block(
                 Bucket=name, PublicAccessBlockConfiguration=private, ExpectedBucketOwner=owner
             ),
@@ -232,13 +241,20 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
         )
 
 
-def _repair_versions(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
-    """Keep our bucket versioned, with our lifecycle rules; somebody's own rules on it stay."""
-    s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
+def ensure_versions(aws: Aws, config: Config, bucket: Bucket) -> None:
+    """Keep our bucket versioned, with our lifecycle rules; somebody's own on it stay. A brought one is left alone.
+
+    It comes after the last object of a run: for up to 15 minutes after versions are first kept, S3 may answer 404 for
+    what is put after that.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html
+    """
+    if not bucket.ours:
+        return
+    s3, name, owner, fresh = aws.s3(bucket.region), bucket.name, bucket.owner, bucket.planned
     if fresh or not _versioned(aws, bucket):
         aws.change(
             "set",
-            f"{name} versioned" if fresh else f"{name}: versions not kept → kept",
+            f"{name}: versions not kept → kept",
             lambda: s3.put_bucket_versioning(
                 Bucket=name, VersioningConfiguration={"Status": "Enabled"}, ExpectedBucketOwner=owner
             ),
@@ -251,7 +267,7 @@ def _repair_versions(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -
         rules: Any = [*(rule for rule in found if rule.get("ID") not in mine), *wanted]
         aws.change(
             "set",
-            _kept_words(name, found, wanted[0]),
+            _kept_words(name, found, wanted),
             lambda: s3.put_bucket_lifecycle_configuration(
                 Bucket=name, LifecycleConfiguration={"Rules": rules}, ExpectedBucketOwner=owner
             ),
@@ -280,14 +296,18 @@ def lifecycle_rules(config: Config, bucket: Bucket) -> list[dict[str, Any]]:
     ]
 
 
-def _kept_words(name: str, found: Sequence[Any], wanted: Mapping[str, Any]) -> str:
-    """How many snapshots the bucket is to keep, and how many it keeps now where a rule of that name is there."""
-    number = wanted["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"]
-    mine = [rule.get("NoncurrentVersionExpiration", {}) for rule in found if rule.get("ID") == wanted["ID"]]
+def _kept_words(name: str, found: Sequence[Any], wanted: Sequence[Mapping[str, Any]]) -> str:
+    """How many snapshots the bucket is to keep, and how many it keeps now; or which rules were changed otherwise."""
+    first = wanted[0]
+    number = first["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"]
+    mine = [rule.get("NoncurrentVersionExpiration", {}) for rule in found if rule.get("ID") == first["ID"]]
     if not mine:
         return f"{name} to keep {number} snapshots of etcd beside the newest"
     now = mine[0].get("NewerNoncurrentVersions", "all")
-    return f"{name}: snapshots of etcd kept beside the newest {now} → {number}"
+    if now != number:
+        return f"{name}: snapshots of etcd kept beside the newest {now} → {number}"
+    changed = [str(rule["ID"]).rpartition(" ")[2] for rule in wanted if rule not in found]
+    return f"{name}: lifecycle of {', '.join(changed)} as it was made"
 
 
 def _versioned(aws: Aws, bucket: Bucket) -> bool:
@@ -312,6 +332,20 @@ def _public_access(s3: S3Client, bucket: Bucket) -> Any:
     )
 
 
+def _public_access_of_new(aws: Aws, bucket: Bucket) -> Any:
+    """The same of a bucket that S3 may not show yet."""
+
+    def look() -> Any:
+        try:
+            return _public_access(aws.s3(bucket.region), bucket) or {}
+        except ClientError as error:
+            if error_code(error) != "NoSuchBucket":
+                raise
+            return None
+
+    return aws.wait(f"bucket {bucket.name} to be there", look, seconds=_SHOWN_SECONDS)
+
+
 def _encrypted(s3: S3Client, bucket: Bucket) -> bool:
     answer = unless(
         "ServerSideEncryptionConfigurationNotFoundError",
@@ -328,10 +362,25 @@ def _tags(aws: Aws, bucket: Bucket) -> dict[str, str]:
     return tags_of(answer or {})
 
 
-def read_object(aws: Aws, bucket: Bucket, name: str) -> bytes | None:
-    """The object's content, None if it is not there."""
+def read_object(aws: Aws, bucket: Bucket, name: str, *, was_put: bool = False) -> bytes | None:
+    """The object's content, None if it is not there. One that is known to have been put is asked for again for a while.
+
+    Raises KubeError where S3 refuses to say.
+    """
     if bucket.planned:
         return None
+    content = _read(aws, bucket, name)
+    if content is None and was_put:
+        with contextlib.suppress(WaitExpired):
+            return aws.wait(
+                f"{bucket.key(name)} in {bucket.name}, which S3 may show late",
+                lambda: _read(aws, bucket, name),
+                seconds=_ASKED_AGAIN_SECONDS,
+            )
+    return content
+
+
+def _read(aws: Aws, bucket: Bucket, name: str) -> bytes | None:
     try:
         answer = aws.s3(bucket.region).get_object(
             Bucket=bucket.name, Key=bucket.key(name), ExpectedBucketOwner=bucket.owner
@@ -339,6 +388,12 @@ def read_object(aws: Aws, bucket: Bucket, name: str) -> bytes | None:
     except ClientError as error:
         if error_code(error) in ("NoSuchKey", "NoSuchBucket"):
             return None
+        if error_code(error) == "AccessDenied":
+            raise KubeError(
+                f"{bucket.name}/{bucket.key(name)} cannot be read: AccessDenied",
+                hint="this user may not s3:GetObject there; without s3:ListBucket on the bucket, S3 says the same of "
+                "an object that is not there. docs/permissions.md has both",
+            ) from error
         raise
     return answer["Body"].read()
 
@@ -369,20 +424,30 @@ def make_object(aws: Aws, bucket: Bucket, name: str, content: bytes, *, words: s
         try:
             _put(aws, bucket, name, content, IfNoneMatch="*")
         except ClientError as error:
-            if error_code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+            if error_code(error) != "PreconditionFailed":
                 raise
         return bucket.key(name)
 
-    if isinstance(aws.make(words, create), Planned):
+    if isinstance(aws.make(words, create, retry_if=_is_conflict), Planned):
         return content
-    there = read_object(aws, bucket, name)
-    if there is None:
-        raise KubeError(f"{bucket.key(name)} was put into {bucket.name} and is not there")
-    return there
+    what = f"{bucket.key(name)} in {bucket.name}, which was put there"
+    return aws.wait(what, lambda: _read(aws, bucket, name), seconds=_SHOWN_SECONDS)
 
 
-def object_names(aws: Aws, bucket: Bucket, start: str) -> Iterator[str]:
-    """The names, below the cluster's prefix, of the objects that begin with `start`."""
+def _is_conflict(error: BaseException) -> bool:
+    """Whether another write of the object was under way: whose it is now, only a repeat tells (412: the other's).
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    return error_code(error) == "ConditionalRequestConflict"
+
+
+def listed(aws: Aws, bucket: Bucket, start: str) -> Iterator[tuple[str, str]]:
+    """The objects whose names, below the cluster's prefix, begin with `start`: name and ETag.
+
+    The ETag of what `put_object` wrote is the content's MD5.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+    """
     if bucket.planned:
         return
     pages = (
@@ -392,7 +457,7 @@ def object_names(aws: Aws, bucket: Bucket, start: str) -> Iterator[str]:
     )
     for page in pages:
         for found in page.get("Contents", []):
-            yield found["Key"].removeprefix(bucket.prefix)
+            yield found["Key"].removeprefix(bucket.prefix), found["ETag"].strip('"')
 
 
 def versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:

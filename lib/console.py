@@ -119,6 +119,7 @@ class Console:
         self._line_open = False
         self._column = 0  # where an open line ends
         self.failed = False  # whether an error was told
+        self.differing = 0  # how often something was said to differ, and left so
 
     @property
     def elapsed(self) -> float:
@@ -160,13 +161,22 @@ class Console:
         """The end of a dry run."""
         many = f"{changes} change{'s' if changes != 1 else ''}"
         what = f"This would make {many} and made none: leave out --dry-run to make them."
-        self.line(what if changes else "Nothing to do.")
+        self.line(what if changes else f"Nothing to do{self.but()}.")
+
+    def but(self) -> str:
+        """What "nothing to do" has to add: ", but for what the warnings name", '' where nothing was left differing."""
+        return ", but for what the warnings name" if self.differing else ""
 
     def warn(self, words: str) -> None:
         """Something a person should know; the run goes on."""
         self._end_line()
         self._log(f"warning: {words}")
         self._complain("warning:", "magenta", words.replace("\n", "\\n"))
+
+    def differs(self, words: str) -> None:
+        """A warning of what is not as up makes it, and is left so: "nothing to do" is not the whole truth then."""
+        self.differing += 1
+        self.warn(words)
 
     def error(self, words: str, *, hint: str = "", seen: str = "") -> None:
         """Why the run ended, and what to do next; before it what a machine said of itself, as it is.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from lib.aws import FAILURES, error_code, tags_of
+from lib.aws import FAILURES, error_code
 from lib.errors import Known, KubeError
 from lib.master import own_instances
+from lib.tags import tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Sole, error_code, one
+from lib import keys
+from lib.aws import Aws, Planned, Sole, error_code, one
 from lib.bucket import TAG as STAGING_TAG
-from lib.errors import SettingError
+from lib.errors import Known, KubeError, SettingError
 from lib.sizes import iops
 from lib.tags import find_ours, tag_specification, tags_of
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from lib.config import Config
 
+_USABLE_SECONDS = 300  # a new disk that is empty takes a few
 _CHANGING = "IncorrectModificationState"  # an earlier change is not done
 MASTER_IP_TAG = "kubernetes.io/master-ip"
 # On the disk: the last release whose API answered, or that an empty one was made for. On an instance: its own.
@@ -177,7 +179,26 @@ def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
         ),
         delete=lambda volume_id: aws.ec2.delete_volume(VolumeId=volume_id),
     )
-    return aws.make(words, create, sole=sole)
+    volume_id = aws.make(words, create, sole=sole)
+    if not isinstance(volume_id, Planned):
+        _wait_usable(aws, volume_id)
+    return volume_id
+
+
+def _wait_usable(aws: Aws, volume_id: str) -> None:
+    """Return once the new disk can be attached. Raises KubeError for one that EC2 takes back over its key."""
+    seen: list[str] = []
+
+    def look() -> bool | None:
+        found = aws.every("describe_volumes", "Volumes", Filters=[{"Name": "volume-id", "Values": [volume_id]}])
+        if found:
+            seen.append(found[0]["State"])
+        if seen and (not found or seen[-1] in ("deleting", "deleted", "error")):
+            raise KubeError(f"EC2 made the disk {volume_id} and took it back", hint=keys.advice(aws))
+        return True if found and seen[-1] in ("available", "in-use") else None
+
+    what = f"disk {volume_id} to be available"
+    aws.wait(what, look, seconds=_USABLE_SECONDS, at_end=lambda: Known(keys.advice(aws)))
 
 
 def delete_disk(aws: Aws, volume: VolumeTypeDef) -> None:

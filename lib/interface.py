@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, one
+from lib.aws import Aws, became, one
 from lib.errors import KubeError, SettingError
 from lib.tags import find_borne, find_ours, tag_specification, tags_of
 
@@ -57,13 +57,25 @@ def ensure_interface(
     group_id: str,
     tags: dict[str, str],
 ) -> NetworkInterfaceTypeDef:
-    """The interface with MASTER_INTERNAL_IP in the subnet, made if `found` is None, its group and tags repaired."""
+    """The interface with MASTER_INTERNAL_IP in the subnet, made if `found` is None.
+
+    One that is there has its group, tags and description repaired.
+    """
     if found is None:
         return _make_interface(aws, config, subnet_id=subnet_id, group_id=group_id, tags=tags)
     interface_id = found["NetworkInterfaceId"]
     _check_place(config, found, subnet_id=subnet_id)
     aws.console.found(f"interface {interface_id} {found['PrivateIpAddress']}")
     aws.repair_tags(interface_id, tags_of(found), tags)
+    described = _description(config)
+    if found.get("Description") != described:
+        aws.change(
+            "set",
+            f"{interface_id}: {became('description', found.get('Description'), described)}",
+            lambda: aws.ec2.modify_network_interface_attribute(
+                NetworkInterfaceId=interface_id, Description={"Value": described}
+            ),
+        )
     groups = [group["GroupId"] for group in found["Groups"]]
     if groups != [group_id]:
         aws.change(
@@ -72,6 +84,10 @@ def ensure_interface(
             lambda: aws.ec2.modify_network_interface_attribute(NetworkInterfaceId=interface_id, Groups=[group_id]),
         )
     return found
+
+
+def _description(config: Config) -> str:
+    return f"{config.master_name}: the master's fixed address"
 
 
 def _check_place(config: Config, found: NetworkInterfaceTypeDef, *, subnet_id: str) -> None:
@@ -98,7 +114,7 @@ def _make_interface(
             SubnetId=subnet_id,
             PrivateIpAddress=config.master_internal_ip,
             Groups=[group_id],
-            Description=f"{config.master_name}: the master's fixed address",
+            Description=_description(config),
             TagSpecifications=tag_specification("network-interface", tags),
             ClientToken=token,
         )

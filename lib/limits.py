@@ -135,8 +135,13 @@ def _no_overlaps(config: Config) -> None:
 def _pods_not_masqueraded(config: Config) -> None:
     pods, inside = config.cluster_ip_range, config.non_masquerade_cidr
     if not _inside(pods, inside):
-        right = "give a range that contains the pods', or NON_MASQUERADE_CIDR= for theirs alone"
-        raise SettingError("NON_MASQUERADE_CIDR", f"{inside} does not contain CLUSTER_IP_RANGE ({pods})", right)
+        problem = f"{inside} does not contain CLUSTER_IP_RANGE ({pods})"
+        raise SettingError("NON_MASQUERADE_CIDR", problem, masquerade_hint(config))
+
+
+def masquerade_hint(config: Config) -> str:
+    """The value of NON_MASQUERADE_CIDR that is right wherever CLUSTER_IP_RANGE is, also over a remembered one."""
+    return f"give NON_MASQUERADE_CIDR={config.cluster_ip_range}, the pods' own range"
 
 
 def _master_address(config: Config) -> None:

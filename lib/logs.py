@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib import plan, programs, runlog, script
-from lib.aws import tags_of
 from lib.clock import Clock
 from lib.config import Config, Layers, resolve
 from lib.diagnosis import SSH_USERS, console, failing
 from lib.errors import KubeError, NothingFound, SettingError
 from lib.master import own_instances
+from lib.tags import tags_of
 
 if TYPE_CHECKING:
     from lib.aws import Aws

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import sizes
+from lib import keys, sizes
 from lib.aws import Aws, Planned, became, error_code, is_not_found, one
 from lib.disk import VERSION_TAG
 from lib.errors import Known, KubeError
@@ -115,7 +115,8 @@ def ensure_master(
             aws.console.warn(
                 f"KUBE_REPLACE_MASTER: {config.kube_replace_master} is not the master, which is {found['InstanceId']}"
             )
-        return found["InstanceId"], _repair(aws, config, found, wanted=wanted)
+        profile = data["IamInstanceProfile"]["Name"]
+        return found["InstanceId"], _repair(aws, config, found, wanted=wanted, profile=profile)
     return _make_master(aws, config, data), False
 
 
@@ -160,17 +161,19 @@ def _made_from(config: Config, disk_id: str, user_data: bytes) -> dict[str, str]
     }
 
 
-def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str]) -> bool:
+def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str], profile: str) -> bool:
     """Give the master its tags, its size, and have it started; whether it runs already.
 
-    `wanted` are the tags of one that is made now. Those that say what it was made from are no older one's.
+    `wanted` are the tags of one that is made now, `profile` is its instance profile. The tags that say what it was
+    made from are no older one's.
     """
     instance_id, state, size = found["InstanceId"], found["State"]["Name"], found["InstanceType"]
     aws.console.found(f"master {instance_id} {size} ({state})")
     same = tags_of(found).get(USER_DATA_TAG) == wanted[USER_DATA_TAG]
     aws.repair_tags(instance_id, tags_of(found), wanted if same else master_tags(config))
     _repair_protection(aws, instance_id)
-    _warn_of_drift(aws, found, disk_id=wanted[DISK_TAG])
+    _repair_root_disk(aws, found)
+    _warn_of_drift(aws, found, disk_id=wanted[DISK_TAG], profile=profile)
     if config.kube_master_self_heal and state in ("stopping", "stopped"):
         aws.console.say("a stopped master keeps its interface, so KUBE_MASTER_SELF_HEAL makes no other in its place")
     if size != config.master_size:
@@ -179,7 +182,7 @@ def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping
     if state in ("stopping", "stopped"):
         aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
     if not same:
-        aws.console.warn(
+        aws.console.differs(
             f"the master was made with other settings, and keeps them until it is made again: "
             f"KUBE_REPLACE_MASTER={instance_id} python kube_up.py"
         )
@@ -197,21 +200,42 @@ def _repair_protection(aws: Aws, instance_id: str) -> None:
         )
 
 
-def _warn_of_drift(aws: Aws, found: InstanceTypeDef, *, disk_id: str) -> None:
+def _repair_root_disk(aws: Aws, found: InstanceTypeDef) -> None:
+    """Have the root disk go with its instance again, where somebody wanted it to stay: it would be nobody's then."""
+    instance_id, device = found["InstanceId"], found.get("RootDeviceName", "")
+    disks = [each["Ebs"] for each in found.get("BlockDeviceMappings", []) if each["DeviceName"] == device]
+    if any(not disk.get("DeleteOnTermination", True) for disk in disks):
+        mapping: Any = {"DeviceName": device, "Ebs": {"DeleteOnTermination": True}}
+        aws.change(
+            "set",
+            f"{instance_id}: its root disk stays → goes with it",
+            lambda: aws.ec2.modify_instance_attribute(InstanceId=instance_id, BlockDeviceMappings=[mapping]),
+        )
+
+
+def _warn_of_drift(aws: Aws, found: InstanceTypeDef, *, disk_id: str, profile: str) -> None:
     """Say what somebody changed of a living master that no call of ours puts back without harm."""
     instance_id = found["InstanceId"]
     disks = [mapping["Ebs"]["VolumeId"] for mapping in found.get("BlockDeviceMappings", []) if "Ebs" in mapping]
     if disk_id not in disks and not isinstance(disk_id, Planned) and found["State"]["Name"] == "running":
-        aws.console.warn(
+        aws.console.differs(
             f"the master's disk {disk_id} is not in {instance_id}, which attaches it when it boots: where it runs for "
             f"minutes, aws ec2 reboot-instances --region {aws.region} --instance-ids {instance_id} has it back"
         )
     options: Mapping[str, Any] = found.get("MetadataOptions") or METADATA
     changed = [became(key, options.get(key), value) for key, value in METADATA.items() if options.get(key) != value]
     if changed:
-        aws.console.warn(
+        aws.console.differs(
             f"{instance_id}'s metadata options were changed ({', '.join(changed)} as it was made): "
             f"KUBE_REPLACE_MASTER={instance_id} makes one that has them, or aws ec2 modify-instance-metadata-options"
+        )
+
+    has = found.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2]
+    if has != profile:
+        aws.console.differs(
+            f"{instance_id} has {f'the instance profile {has}' if has else 'no instance profile'}, not {profile}: "
+            f"KUBE_REPLACE_MASTER={instance_id} makes one that has it, or aws ec2 "
+            f"{'replace' if has else 'associate'}-iam-instance-profile{'-association' if has else ''}"
         )
 
 
@@ -305,7 +329,8 @@ def wait_running(aws: Aws, config: Config, instance_id: str) -> None:
             return None  # AWS has not yet spread word of it
         last["state"] = instance["State"]["Name"]
         last["reason"] = instance.get("StateTransitionReason", "") or instance.get("StateReason", {}).get("Message", "")
-        _refuse_dead(last)
+        last["code"] = instance.get("StateReason", {}).get("Code", "")
+        _refuse_dead(aws, last)
         return True if last["state"] == "running" else None
 
     if not aws.dry_run:
@@ -324,11 +349,12 @@ def _why_not_running(aws: Aws, instance_id: str, last: Mapping[str, str]) -> str
     return f"it is {last['state']}{reason}: AWS takes its time; run the same command again, or look at {shown}"
 
 
-def _refuse_dead(last: dict[str, str]) -> None:
+def _refuse_dead(aws: Aws, last: Mapping[str, str]) -> None:
     if last["state"] in ("terminated", "shutting-down"):
+        again = "run the same command again once that is mended: it makes a new one at the same address"
         raise KubeError(
-            f"the master was terminated as it started: {last.get('reason', 'AWS gives no reason')}",
-            hint="run the same command again once that is mended: it makes a new one at the same address",
+            f"the master was terminated as it started: {last['reason'] or last['code'] or 'AWS gives no reason'}",
+            hint=keys.advice(aws) if last["code"] in keys.NO_KEY else again,
         )
 
 

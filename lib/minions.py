@@ -326,7 +326,7 @@ def _warn_of_suspended(aws: Aws, found: AutoScalingGroupTypeDef) -> None:
     stopped = _suspended(found)
     if stopped:
         name = found["AutoScalingGroupName"]
-        aws.console.warn(f"group {name} is suspended from {', '.join(stopped)}: {_resume(aws, name)}")
+        aws.console.differs(f"group {name} is suspended from {', '.join(stopped)}: {_resume(aws, name)}")
 
 
 def _suspended(found: AutoScalingGroupTypeDef) -> list[str]:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
-from lib.aws import tags_of
 from lib.errors import Damaged, KubeError
 from lib.master import living_master
+from lib.tags import tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
@@ -63,7 +63,8 @@ def ensure_pki(
     """
     from lib import certificates
 
-    content = staging.read_object(aws, bucket, OBJECT)
+    was_put = bool(disk or (interface and staging.TAG in tags_of(interface)))
+    content = staging.read_object(aws, bucket, OBJECT, was_put=was_put)
     if content is None:
         _refuse_a_second(aws, config, bucket, interface=interface, disk=disk)
         files = _pack(certificates.make_files())

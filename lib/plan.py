@@ -74,7 +74,8 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
     bucket, master = found.bucket, found.interface
-    layers = layers.with_remembered(state.read_settings(aws, asked, bucket), place=state.place(bucket))
+    remembered = state.read_settings(aws, asked, bucket, was_put=bool(found.tagged))
+    layers = layers.with_remembered(remembered, place=state.place(bucket))
     if master is not None and bucket and not layers.remembered:
         aws.console.warn(
             f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
@@ -98,7 +99,10 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     tell(aws, config, images)
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
-    config = preflight.check(aws, config, master=master, address_given=given, remembered=layers.remembered)
+    wanted_cidr = config.non_masquerade_cidr
+    config = preflight.check(aws, config, master=master, address_given=given, layers=layers)
+    if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
+        layers = layers.without_remembered(preflight.NON_MASQUERADE)
     disk = _find_disk(aws, config, found)
     if disk:
         check_found(config, disk)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ipaddress
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 # No account's quota was ever less, so a smaller cluster need not ask.
 _ROUTES_EVERYBODY_HAS = 50
+NON_MASQUERADE = "NON_MASQUERADE_CIDR"
 
 
 def check(
@@ -32,20 +32,20 @@ def check(
     *,
     master: NetworkInterfaceTypeDef | None,
     address_given: bool,
-    remembered: Mapping[str, str],
+    layers: Layers,
 ) -> Config:
     """The settings, completed by what AWS says of brought things. Raises SettingError; changes nothing.
 
     `master` is the master's interface where there is one; `address_given`: MASTER_INTERNAL_IP was not computed;
-    `remembered`: the settings that the cluster has.
+    `layers`: where the settings come from. Without a master, a NON_MASQUERADE_CIDR that is only remembered and does not
+    fit the VPC any more is replaced by the pods' range.
     """
     check_kubeconfig(config)
     check_key(config)
     dhcp.check_given(aws, config)
-    has = remembered if master else {}
-    config = _with_brought_network(aws, config, has)
-    if not config.vpc_id:
-        _check_masquerade(aws, config, [config.vpc_cidr], has)
+    config = _with_brought_network(aws, config)
+    blocks = _brought_ranges(aws, config) if config.vpc_id else [config.vpc_cidr]
+    config = _settle_masquerade(aws, config, layers, blocks, has_master=master is not None)
     if config.kube_use_existing_master and master:
         _check_same_table(aws, config, master)
     config = settle_address(config, cidr=config.subnet_cidr, master=master, given=address_given)
@@ -90,7 +90,7 @@ def settle_address(config: Config, *, cidr: str, master: NetworkInterfaceTypeDef
     return config
 
 
-def _with_brought_network(aws: Aws, config: Config, has: Mapping[str, str]) -> Config:
+def _with_brought_network(aws: Aws, config: Config) -> Config:
     """The settings with the VPC and range of a brought subnet. Raises SettingError for what cannot be used."""
     if config.subnet_id:
         brought = subnet.brought_subnet(aws, config)
@@ -102,8 +102,6 @@ def _with_brought_network(aws: Aws, config: Config, has: Mapping[str, str]) -> C
     elif config.vpc_id:
         subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
         gateway.check_way_out(aws, config)
-    if config.vpc_id:
-        _check_ranges(aws, config, has)
     return config
 
 
@@ -149,26 +147,36 @@ def _check_subnets_range(config: Config, cidr: str) -> None:
         raise SettingError("KUBE_SUBNET_CIDR", problem, "leave it empty, or leave out SUBNET_ID")
 
 
-def _check_ranges(aws: Aws, config: Config, has: Mapping[str, str]) -> None:
-    """Raises SettingError when the pods' or services' range overlaps a range of the brought VPC."""
+def _brought_ranges(aws: Aws, config: Config) -> list[str]:
+    """The ranges of the brought VPC. Raises SettingError when the pods' or services' range overlaps one of them."""
     brought = vpc.brought_vpc(aws, config.vpc_id)
     dhcp.check_brought(config, brought)
+    blocks = vpc.ranges(brought)
     for name in ("CLUSTER_IP_RANGE", "SERVICE_CLUSTER_IP_RANGE"):
         wanted = config.text(name)
-        for block in vpc.ranges(brought):
+        for block in blocks:
             if ipaddress.IPv4Network(wanted).overlaps(ipaddress.IPv4Network(block)):
                 raise SettingError(name, f"{wanted} overlaps {block} of {config.vpc_id}", "give a range that does not")
-    _check_masquerade(aws, config, vpc.ranges(brought), has)
+    return blocks
 
 
-def _check_masquerade(aws: Aws, config: Config, blocks: list[str], has: Mapping[str, str]) -> None:
-    """Raises SettingError when pods would not be masqueraded in the VPC; a cluster that has that is warned."""
-    name, value, pods = "NON_MASQUERADE_CIDR", config.non_masquerade_cidr, config.cluster_ip_range
+def _settle_masquerade(aws: Aws, config: Config, layers: Layers, blocks: list[str], *, has_master: bool) -> Config:
+    """The settings with the NON_MASQUERADE_CIDR to use in a VPC of these ranges. Raises SettingError for a wrong one.
+
+    A cluster that has such a one keeps it, and is warned. Where all nodes are yet to be made, what was only remembered
+    gives way to the pods' range, and that is said.
+    """
+    name, value, pods = NON_MASQUERADE, config.non_masquerade_cidr, config.cluster_ip_range
     wrong = vpc.unmasqueraded(config, blocks)
-    if wrong and has.get(name) != value:
-        raise SettingError(name, wrong, f"leave it empty, which means the pods' range ({pods})")
-    if wrong:
+    if not wrong:
+        return config
+    if has_master and layers.remembered.get(name) == value:
         aws.console.warn(f"{name}: {wrong}; {name}={pods} mends that for nodes that are made from then on")
+        return config
+    if layers.source(name) != "remembered":
+        raise SettingError(name, wrong, limits.masquerade_hint(config))
+    aws.console.warn(f"{name}: {value} → {pods}, the pods' range: {wrong}")
+    return dataclasses.replace(config, non_masquerade_cidr=pods)
 
 
 def _check_subnet_free(aws: Aws, config: Config) -> None:

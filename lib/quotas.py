@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/general/latest/gr/ec2-service.html and vpc-service.h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from lib.aws import Aws
     from lib.config import Config
 
-_STANDARD = tuple("acdhimrtz")  # the families that share one quota, by their first letter
+# Which series share "Standard (A, C, D, H, I, M, R, T, Z)": a family's letters before its generation, and no others
+# that begin with the same letter. mac is counted in Dedicated Hosts; inf, trn, dl, hpc and u have quotas of their own.
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
+_STANDARD = frozenset({"a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"})
 _ON_DEMAND, _SPOT = ("ec2", "L-1216C47A"), ("ec2", "L-34B43A08")
 _ADDRESSES = ("ec2", "L-0263D0A3")
 _VPCS = ("vpc", "L-F678F1CE")
@@ -91,7 +95,7 @@ def _check_processors(aws: Aws, config: Config) -> None:
         used = sum(
             processors.get(i["InstanceType"], 0)
             for i in running
-            if _is_standard(i["InstanceType"]) and (i.get("InstanceLifecycle") == "spot") is spot
+            if is_standard(i["InstanceType"]) and (i.get("InstanceLifecycle") == "spot") is spot
         )
         needed = sum(processors.get(size, 0) * n for size, n, is_spot in missing if is_spot is spot)
         quota = _quota(aws, code) if needed else None
@@ -110,12 +114,12 @@ def _missing(config: Config, running: Iterable[Any]) -> list[tuple[str, int, boo
     wanted = [(config.node_size, config.num_nodes - roles.count(config.node_name), bool(config.node_spot_price))]
     if not config.kube_use_existing_master:
         wanted.append((config.master_size, 1 - roles.count(config.master_name), False))
-    return [(size, n, spot) for size, n, spot in wanted if n > 0 and _is_standard(size)]
+    return [(size, n, spot) for size, n, spot in wanted if n > 0 and is_standard(size)]
 
 
-def _is_standard(size: str) -> bool:
-    family = size.partition(".")[0]
-    return family.startswith(_STANDARD) and not family.startswith(("inf", "hpc", "dl", "trn"))
+def is_standard(size: str) -> bool:
+    """Whether a type counts in the quota of the standard series. One that is not known yet is not counted."""
+    return re.split(r"[\d.-]", size, maxsplit=1)[0] in _STANDARD
 
 
 def _processors(aws: Aws, sizes: set[str]) -> Mapping[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,22 +27,31 @@ API_RULE = "HTTP_API_CIDR"
 
 @dataclass(frozen=True)
 class Rule:
-    """One ingress rule: everything from a group, or a TCP port from a range of addresses."""
+    """One ingress rule: everything from a group, or a TCP port from a range of addresses.
+
+    What somebody made of one that follows a setting may be of another `protocol`, or go on to the port `last`.
+    """
 
     group: str = ""
     cidr: str = ""
     port: int = 0
     setting: str = ""
+    protocol: str = "tcp"
+    last: int = 0
 
     def permission(self) -> dict[str, Any]:
         """The rule as EC2 takes it."""
         if self.group:
             return {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": self.group}]}
         ranges = [{"CidrIp": self.cidr, "Description": self.setting}]
-        return {"IpProtocol": "tcp", "FromPort": self.port, "ToPort": self.port, "IpRanges": ranges}
+        ports = {"FromPort": self.port, "ToPort": self.last or self.port} if self.protocol != "-1" else {}
+        return {"IpProtocol": self.protocol, **ports, "IpRanges": ranges}
 
     def __str__(self) -> str:
-        return f"all from {self.group}" if self.group else f"tcp/{self.port} from {self.cidr}"
+        if self.group:
+            return f"all from {self.group}"
+        ports = f"{self.port}-{self.last}" if self.last else str(self.port)
+        return f"{'all' if self.protocol == '-1' else f'{self.protocol}/{ports}'} from {self.cidr}"
 
 
 def group_names(config: Config) -> tuple[str, str]:
@@ -91,12 +101,14 @@ def ensure_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> tuple[st
 
 def _warn_of_wider(aws: Aws, group: SecurityGroupTypeDef, wanted: Sequence[Rule]) -> None:
     """Say that a rule which is not up's lets more of the world reach a port than its setting does: it stays."""
-    there = [(permission, each) for permission in group.get("IpPermissions", []) for each in permission["IpRanges"]]
+    there = [
+        (permission, each) for permission in group.get("IpPermissions", []) for each in permission.get("IpRanges", [])
+    ]
     for rule in (each for each in wanted if each.cidr):
         for permission, each in there:
             said, cidr = each.get("Description", ""), each["CidrIp"]
             if said not in (SSH_RULE, API_RULE) and _reaches(permission, rule.port) and _is_wider(cidr, rule.cidr):
-                aws.console.warn(
+                aws.console.differs(
                     f"{group['GroupId']} {group['GroupName']} lets {cidr} reach port {rule.port}, by a rule described "
                     f"as {said!r}, and {rule.setting} is {rule.cidr}: aws ec2 revoke-security-group-ingress --region "
                     f"{aws.region} --group-id {group['GroupId']} {_options(permission)} --cidr {cidr} ends that"
@@ -129,7 +141,7 @@ def _warn_of_closed(aws: Aws, group: SecurityGroupTypeDef) -> None:
         for reach in permission.get("IpRanges", [])
     ]
     if "0.0.0.0/0" not in everywhere:
-        aws.console.warn(
+        aws.console.differs(
             f"{group['GroupId']} {group['GroupName']} does not let all out: aws ec2 authorize-security-group-egress "
             f"--region {aws.region} --group-id {group['GroupId']} --protocol all --cidr 0.0.0.0/0 gives that back"
         )
@@ -177,8 +189,8 @@ def _ssh_rules(config: Config) -> list[Rule]:
 
 def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, wanted: Sequence[Rule]) -> None:
     present = rules_of(group) if group else []
-    known = {(rule.group, rule.cidr, rule.port) for rule in present}
-    missing = [rule for rule in wanted if (rule.group, rule.cidr, rule.port) not in known]
+    known = {dataclasses.replace(rule, setting=""): rule.setting for rule in present}
+    missing = [rule for rule in wanted if dataclasses.replace(rule, setting="") not in known]
     stale = [rule for rule in present if rule.setting in (SSH_RULE, API_RULE) and rule not in wanted]
     if missing:
         words = f"{', '.join(map(str, missing))} to {group_id}"
@@ -193,6 +205,14 @@ def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, w
             ),
             done_on=["InvalidPermission.NotFound"],
         )
+
+    for rule in wanted:
+        there = known.get(dataclasses.replace(rule, setting=""), rule.setting)
+        if there != rule.setting:
+            aws.console.differs(
+                f"{group_id} has a rule {rule} described as {there!r}, so it stays whatever {rule.setting} is set to: "
+                f"describe it as {rule.setting} again, with aws ec2 update-security-group-rule-descriptions-ingress"
+            )
 
 
 def _authorize(aws: Aws, group_id: str, rules: Sequence[Rule]) -> None:
@@ -209,16 +229,22 @@ def _authorize(aws: Aws, group_id: str, rules: Sequence[Rule]) -> None:
 
 
 def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
-    """The rules of a described group that are of the kinds that up makes."""
+    """The rules of a described group that are from groups, as up makes them, or from ranges of addresses."""
     rules = []
     for permission in group.get("IpPermissions", []):
         if permission["IpProtocol"] == "-1":
             rules += [Rule(group=pair["GroupId"]) for pair in permission.get("UserIdGroupPairs", [])]
-        elif permission["IpProtocol"] == "tcp" and permission.get("FromPort") == permission.get("ToPort"):
-            rules += [
-                Rule(cidr=r["CidrIp"], port=permission["FromPort"], setting=r.get("Description", ""))
-                for r in permission.get("IpRanges", [])
-            ]
+        first, last = permission.get("FromPort", 0), permission.get("ToPort", 0)
+        rules += [
+            Rule(
+                cidr=r["CidrIp"],
+                port=first,
+                setting=r.get("Description", ""),
+                protocol=permission["IpProtocol"],
+                last=last if last != first else 0,
+            )
+            for r in permission.get("IpRanges", [])
+        ]
     return rules
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from lib import bucket as staging
 from lib import upgrade
-from lib.aws import tags_of
 from lib.disk import RESTORE_TAG, confirmed_version, disk_name, find_untagged
 from lib.errors import KubeError, SettingError
 from lib.master import DISK_TAG, find_master, how_to_end, living_master
 from lib.pki import OBJECT as PKI
+from lib.tags import tags_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -128,13 +128,13 @@ def _another_bucket(config: Config, found: Staging) -> SettingError:
     return SettingError("AWS_S3_BUCKET", problem, "leave it out")
 
 
-def read_settings(aws: Aws, config: Config, bucket: Bucket | None) -> dict[str, str]:
-    """What is remembered, {} for a cluster that is not there yet.
+def read_settings(aws: Aws, config: Config, bucket: Bucket | None, *, was_put: bool = False) -> dict[str, str]:
+    """What is remembered, {} for a cluster that is not there yet. `was_put`: what is made after it is there.
 
     Raises Damaged for an object that is empty or cut off, holds something else, or is another cluster's: a run must not
     take the defaults for what the cluster was made with.
     """
-    content = staging.read_object(aws, bucket, OBJECT) if bucket else None
+    content = staging.read_object(aws, bucket, OBJECT, was_put=was_put) if bucket else None
     if bucket is None or content is None:
         return {}
     try:

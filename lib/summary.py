@@ -127,7 +127,8 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
     if aws.dry_run:
         aws.console.planned_all(aws.changes)
         return
-    did = f"{aws.changes} changes" if aws.changes else "nothing to do: everything was there"
+    nothing = f"nothing to do{aws.console.but() or ': everything was there'}"
+    did = f"{aws.changes} changes" if aws.changes else nothing
     again = f", {aws.retries} calls repeated" if aws.retries else ""
     line()
     line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")

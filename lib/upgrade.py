@@ -14,12 +14,12 @@ import re
 from typing import TYPE_CHECKING
 
 from lib.api import Unreachable, is_well, server_url
-from lib.aws import tags_of
 from lib.disk import VERSION_TAG, confirm_version, confirmed_version, find_disk
 from lib.errors import KubeError, SettingError
 from lib.kubeconfig import find_proxy
 from lib.master import find_master
 from lib.pki import find_ca_cert
+from lib.tags import tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef

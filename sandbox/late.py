@@ -2,7 +2,9 @@
 
 https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
-Objects in S3 are there at once, a new bucket is not. What an id is made of (rules, routes, tags) is not late by itself.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html
+A new bucket is not there at once. Objects in S3 are, save what is put just after versions were first kept: then GET and
+HEAD may answer 404. What an id is made of (rules, routes, tags) is not late by itself.
 """
 
 from __future__ import annotations
@@ -153,6 +155,7 @@ NAMES = (
 )
 # Filters find nothing instead of refusing; the rest is looked at only when something is made of it.
 UNCHECKED = ("Filters", "TagSpecifications", "LaunchTemplateData", "UserData", "ClientToken", "Tags")
+_VERSIONS = "versions"  # where it is known which buckets have just begun to keep them
 TEMPLATE = "You must use a valid fully-formed launch template. "
 
 
@@ -166,7 +169,7 @@ class Late:
         """Refuse what names a thing that is not to be seen yet."""
         if not call.number:
             return
-        for refusal in (*self._unseen_names(call), *self._unseen_ids(call)):
+        for refusal in (*self._unseen_names(call), *self._unseen_ids(call), *self._unseen_objects(call)):
             note(call, "late")
             raise refusal
 
@@ -180,6 +183,7 @@ class Late:
         if answer.refused or not call.number:
             return answer
         self._hide(call, answer)
+        self._hide_objects(call)
         element = _listed(call)
         hidden = self._hidden(call.region if call.service == "ec2" else f"{element} {_place(call)}")
         if element and hidden:
@@ -209,6 +213,24 @@ class Late:
             known = self._world.state.profiles
             name = call.params["InstanceProfileName"]
             known[name] = max(known.get(name, 0.0), due)  # EC2 learns of it as late as everybody
+
+    def _hide_objects(self, call: Call) -> None:
+        """What is put while a bucket begins to keep versions is seen when that is known everywhere."""
+        if call.service != "s3":
+            return
+        hidden, bucket = self._world.state.late, call.params.get("Bucket", "")
+        begins = (_VERSIONS, bucket)
+        if call.operation == "CreateBucket":
+            hidden.pop(begins, None)
+        elif call.operation == "PutBucketVersioning":
+            hidden.setdefault(begins, self._world.now + self._seconds)  # only the first time
+        elif call.operation == "PutObject" and bucket in self._hidden(_VERSIONS):
+            hidden[f"{_VERSIONS} {bucket}", call.params["Key"]] = hidden[begins]
+
+    def _unseen_objects(self, call: Call) -> Iterator[Refusal]:
+        asks = call.service == "s3" and call.operation in ("GetObject", "HeadObject")
+        if asks and call.params["Key"] in self._hidden(f"{_VERSIONS} {call.params['Bucket']}"):
+            yield Refusal("NoSuchKey", "The specified key does not exist.", 404)
 
     def _unseen_names(self, call: Call) -> Iterator[Refusal]:
         for kind in NAMES:

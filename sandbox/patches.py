@@ -24,7 +24,15 @@ def install(world: World) -> None:
     _routes()
     _repeated_ids()
     _filters()
+    _templates()
     _offers()
+
+
+def _templates() -> None:
+    """moto describes a launch template with the tags that it was made with, whatever has become of them."""
+    from moto.ec2.models.launch_templates import LaunchTemplate
+
+    LaunchTemplate.tags = property(lambda self: self.get_tags(), lambda _self, _made_with: None)  # type: ignore[assignment]
 
 
 def _offers() -> None:

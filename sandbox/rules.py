@@ -78,6 +78,7 @@ BEFORE: dict[str, list[Before]] = {
     "scheduler:CreateSchedule": [schedules.create_schedule],
     "scheduler:UpdateSchedule": [schedules.update_schedule],
     "iam:SimulatePrincipalPolicy": [answers.simulate_principal_policy],
+    "ec2:GetEbsDefaultKmsKeyId": [answers.get_ebs_default_kms_key_id],
     "ecr:GetAuthorizationToken": [answers.get_authorization_token],
     "pricing:GetProducts": [answers.get_products],
     "service-quotas:GetServiceQuota": [images.get_quota],

@@ -111,13 +111,13 @@ settings() {
 # need PROGRAM PACKAGE: images of Debian and Ubuntu have them all; an image of one's own may not. Nothing is installed here.
 need() { command -v "$1" >/dev/null || die "the image has no $1: make one that has the package $2"; }
 
-# What counts is what the kernel can do: a module may be built in, and then there is no file of it. What iptables' rules need
-# is tried in the step of masquerade; what is left can only be asked for by name, and names change: that is a warning.
+# What counts is what the kernel can do: a module may be built in, and then there is no file of it. What the rules of iptables
+# need is tried by `masquerade`. The rest can only be asked for by name, and names change: that one is lacking is a warning.
 modules() {
 	local sign name lacking=''
 	printf '%s\n' overlay br_netfilter nf_conntrack nf_tables | put /etc/modules-load.d/kube-bootstrap.conf
 	for name in overlay br_netfilter nf_conntrack nf_conntrack_netlink bridge veth nf_tables nft_compat nft_chain_nat nf_nat \
-		xt_{MASQUERADE,addrtype,comment,mark,multiport,nat,tcpudp} \
+		xt_{MASQUERADE,addrtype,comment,conntrack,mark,multiport,nat,tcpudp} \
 		nft_{ct,fib,fib_ipv4,fib_ipv6,masq,nat,numgen,reject,reject_ipv4,reject_ipv6}; do
 		modprobe --quiet "$name" || lacking+=" $name"
 	done
@@ -179,8 +179,17 @@ CONF
 # brings, and by which it would take away routes and rules that are not its own (kops 17433, k0s 5623); udev when a link
 # comes up, whose address it would set anew while the bridge is already in use (libnetwork 2380).
 networkd() {
-	printf '[Network]\nManageForeign%s=no\n' Routes RoutingPolicyRules | put /etc/systemd/networkd.conf.d/kube-bootstrap.conf
-	printf '[Match]\nOriginalName=cbr0 veth*\n[Link]\nMACAddressPolicy=none\n' | put /etc/systemd/network/10-kube-bootstrap.link
+	put /etc/systemd/networkd.conf.d/kube-bootstrap.conf <<'CONF'
+[Network]
+ManageForeignRoutes=no
+ManageForeignRoutingPolicyRules=no
+CONF
+	put /etc/systemd/network/10-kube-bootstrap.link <<'CONF'
+[Match]
+OriginalName=cbr0 veth*
+[Link]
+MACAddressPolicy=none
+CONF
 	udevadm control --reload 2>/dev/null || true
 }
 
@@ -194,8 +203,9 @@ host() {
 }
 
 # unlocked COMMAND...: runs it, its words in $RUN/words; false only while another process, such as the distribution's own
-# updates at a first boot, has apt or dpkg for itself.
-unlocked() { "$@" 2>&1 </dev/null | tee "$RUN/words" || ! grep -qE 'not get lock|locked by another' "$RUN/words"; }
+# updates at a first boot, has apt or dpkg for itself. dpkg says "was locked by another process", and from 1.22 on "was locked
+# by NAME process"; apt "Could not get lock".
+unlocked() { "$@" 2>&1 </dev/null | tee "$RUN/words" || ! grep -qE 'not get lock|(was|is) locked by' "$RUN/words"; }
 
 # The lock of the lists is not waited for by apt-get itself. A name with a dot is a name, no pattern.
 apt_get() {
@@ -334,22 +344,20 @@ eviction() {
 	for rule in ${EVICTION_HARD//,/ }; do printf '%s: "%s", ' "${rule%%<*}" "${rule#*<}"; done
 }
 
-# part AMOUNT UPTO:PER10000...: of the amount up to each of these, so many in ten thousand, added up.
+# part AMOUNT FROM:PERCENT...: of what the amount has from each of these up to the one before it so many percent, added up.
 part() {
-	local band sum=0
-	for band in "${@:2}"; do sum=$((sum + ($1 < ${band%:*} ? $1 : ${band%:*}) * ${band#*:})); done
-	echo $((sum / 10000))
+	printf '%s\n' "${@:2}" | awk -F: -v amount="$1" 'amount > $1 { sum += (amount - $1) * $2; amount = $1 } END { print int(sum / 100) }'
 }
 
 # What pods may not take, so that the kubelet and containerd live on beside a pod that wants all: what GKE reserves up to
 # 1.36, by the machine's size alone, since any node here may have 110 pods (cloud.google.com/kubernetes-engine/docs/
-# concepts/plan-node-sizes). Of memory 25% of the first 4 GiB, 20% up to 8, 10% up to 16, 6% up to 128, 2% of the rest;
-# of the first core 6%, of the second 1%, 0.5% up to the fourth, 0.25% of the rest. Each band is what it has over the next.
+# concepts/plan-node-sizes): of memory, in MiB, and of cores, in thousandths, and 255 MiB of less than 1 GiB.
 reserved() {
-	local kib
-	kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
-	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 1000:500 2000:50 4000:25 9999999:25)" \
-		"$(part $((kib / 1024)) 4096:500 8192:1000 16384:400 131072:400 99999999:200)"
+	local mib memory
+	mib=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+	memory=$(part "$mib" 131072:2 16384:6 8192:10 4096:20 0:25)
+	if [ "$mib" -lt 1024 ]; then memory=255; fi
+	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 4000:0.25 2000:0.5 1000:1 0:6)" "$memory"
 }
 
 # The kubelet is started by this script, never by itself: on a master nothing may run before the disk is mounted.

@@ -9,11 +9,13 @@ import re
 import time
 from typing import Any
 
+import botocore.session
 import direct
 import pytest
 from conftest import REGION, Box, Result
 from helpers import answer_with, must, refused_untouched
 
+from lib.quotas import is_standard
 from sandbox import images
 from sandbox.answers import simulated
 from sandbox.calls import Answer, Call, Refusal, result_answer
@@ -140,6 +142,22 @@ def test_quotas_count_what_is_missing_and_not_what_is_there(sandbox: Box, monkey
     monkeypatch.setitem(images.QUOTAS, ("ec2", "L-0263D0A3"), ("addresses", 1.0))
     must(sandbox.up(NUM_NODES=3))
     refused_untouched(sandbox, sandbox.up(NUM_NODES=4), 2, "NUM_NODES", "needs 2 vCPUs, 8 are in use")
+
+
+# EC2's series, by a family's letters before its generation: those that share the standard quota, and those that do not.
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html; Service Quotas counts Macs by the host,
+# as "Running Dedicated mac1 Hosts" (L-A8448DC5). cc, cg, cr, gr, hi, hs: no longer sold, or nobody says which quota.
+STANDARD = {"a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"}
+OTHERS = {"cc", "cg", "cr", "dl", "f", "g", "gr", "hi", "hpc", "hs", "inf", "mac", "p", "trn", "u", "vt", "x"}
+
+
+def test_every_type_that_ec2_has_is_in_the_standard_quota_or_not() -> None:
+    model = botocore.session.get_session().get_service_model("ec2")
+    sizes = model.shape_for("InstanceType").metadata["enum"]
+    series = {size: re.match("[a-z]+", size)[0] for size in sizes}  # type: ignore[index]
+    assert set(series.values()) == STANDARD | OTHERS  # decide for a new one
+    assert len(sizes) > 1000
+    assert [size for size in sizes if is_standard(size) is not (series[size] in STANDARD)] == []
 
 
 # --- permissions

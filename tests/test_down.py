@@ -634,3 +634,10 @@ def test_tags_of_the_cluster_are_the_ones_that_own(sandbox: Box) -> None:
     volume = claim(sandbox, "shared", 3, {OWNED: "shared"})
     must(sandbox.down())
     assert list(part(sandbox, "volumes")) == [volume]
+
+
+def test_an_address_that_still_counts_as_in_use_is_released_a_moment_later(sandbox: Box) -> None:
+    sandbox.cluster()
+    answer_with(sandbox, "ec2:ReleaseAddress", "InvalidIPAddress.InUse", "Address is in use.", times=2)
+    must(sandbox.down())
+    assert sandbox.inventory() == {}

@@ -178,6 +178,7 @@ SNAPSHOTS_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:CreateSnapshot", VOLUME, BY_HAND, True),
     ("ec2:CreateSnapshot", VOLUME, ITS, False),  # the master's disk, with etcd
     ("ec2:CreateSnapshot", VOLUME, {**OTHERS, **CLAIM, **BY_HAND}, False),
+    ("ec2:CreateSnapshot", VOLUME, {**CLAIM, **BY_HAND, "aws:ResourceTag/CSIVolumeName": "pvc-1"}, False),
     ("ec2:CreateSnapshot", VOLUME, {}, False),
     ("ec2:CreateSnapshot", SNAPSHOT, ASKED, True),
     ("ec2:CreateSnapshot", SNAPSHOT, {}, False),
@@ -779,6 +780,8 @@ def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:
 
 # --- who keeps pods' addresses
 
+PODS_ALONE = "give NON_MASQUERADE_CIDR=10.244.0.0/16, the pods' own range"
+
 
 def test_pods_are_masqueraded_in_a_vpc_inside_10_by_default(sandbox: Box) -> None:
     must(sandbox.up(KUBE_VPC_CIDR_BASE="10.20"))
@@ -792,7 +795,7 @@ def test_a_vpc_in_which_pods_would_keep_their_addresses_is_refused(sandbox: Box,
     for block in further:
         brought.ec2.associate_vpc_cidr_block(VpcId=brought.vpc, CidrBlock=block)
     result = sandbox.up(SUBNET_ID=brought.subnet, NON_MASQUERADE_CIDR="10.0.0.0/8")
-    refused_untouched(sandbox, result, 2, "NON_MASQUERADE_CIDR", "10.77.0.0/16", "DNS", "leave it empty")
+    refused_untouched(sandbox, result, 2, "NON_MASQUERADE_CIDR", "10.77.0.0/16", "DNS", PODS_ALONE)
     made = sandbox.up(KUBE_VPC_CIDR_BASE="10.20", NON_MASQUERADE_CIDR="10.0.0.0/8")
     refused_untouched(sandbox, made, 2, "NON_MASQUERADE_CIDR", "10.20.0.0/16")
 
@@ -808,6 +811,22 @@ def test_a_cluster_that_has_it_keeps_it_and_is_warned(sandbox: Box) -> None:
     mended = must(sandbox.up(NON_MASQUERADE_CIDR="10.244.0.0/16"))
     assert "overlaps" not in mended.out + mended.err
     assert minion_settings(sandbox)["NON_MASQUERADE_CIDR"] == "10.244.0.0/16"
+
+
+def test_one_that_is_only_remembered_gives_way_where_the_cluster_is_made_anew(sandbox: Box) -> None:
+    vpc = Brought(sandbox)
+    must(sandbox.up(SUBNET_ID=vpc.subnet, NON_MASQUERADE_CIDR="10.0.0.0/8"))
+    must(sandbox.down("--keep-disk"))
+    vpc.ec2.associate_vpc_cidr_block(VpcId=vpc.vpc, CidrBlock="10.77.0.0/16")
+    asked = sandbox.up(NON_MASQUERADE_CIDR="10.0.0.0/8")
+    refused_untouched(sandbox, asked, 2, "NON_MASQUERADE_CIDR", "10.77.0.0/16", PODS_ALONE)
+    again = must(sandbox.up())
+    assert "warning: NON_MASQUERADE_CIDR: 10.0.0.0/8 → 10.244.0.0/16, the pods' range: 10.0.0.0/8 overlaps" in again.err
+    assert minion_settings(sandbox)["NON_MASQUERADE_CIDR"] == "10.244.0.0/16"
+    assert remembered(sandbox)["NON_MASQUERADE_CIDR"] == "10.244.0.0/16"
+    finished = must(sandbox.up())
+    assert finished.changing == []
+    assert "NON_MASQUERADE_CIDR: " not in finished.out + finished.err
 
 
 def test_a_range_that_our_vpc_got_later_is_warned_of(sandbox: Box) -> None:

@@ -21,6 +21,7 @@ from helpers import (
     OWNED,
     TAGS,
     SharedBox,
+    answer_with,
     bucket_of,
     drop_tags,
     kill_master,
@@ -41,6 +42,8 @@ from helpers import (
     template_data,
     user_data,
 )
+
+from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
 SIZES = {"MASTER_SIZE": "t3.medium", "NODE_SIZE": "t3.small"}
 
@@ -210,7 +213,9 @@ def bucket_encryption_removed(box: Box) -> None:
 
 def settings_removed(box: Box) -> None:
     s3, place = box.client("s3"), {"Bucket": bucket_of(box), "Key": f"{REGION}/{ID}/settings.env"}
-    s3.delete_object(**place, VersionId=s3.head_object(**place)["VersionId"])  # for good, not only marked as deleted
+    s3.delete_object(
+        **place, VersionId=s3.head_object(**place).get("VersionId", "null")
+    )  # for good, not only marked as deleted
 
 
 def versioning_suspended(box: Box) -> None:
@@ -301,6 +306,32 @@ def alarm_slowed(box: Box) -> None:
     cloudwatch.put_metric_alarm(**kept, Period=300)
 
 
+def rule_follows_its_setting_no_more(box: Box) -> None:
+    ec2, group = box.client("ec2"), group_id(box, f"kubernetes-master-{ID}")
+    rule = {"IpProtocol": "udp", "FromPort": 20, "ToPort": 22}
+    ranges = [{"CidrIp": "0.0.0.0/0", "Description": "SSH_CIDR"}]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule | {"IpRanges": ranges}])
+
+
+def interface_described(box: Box) -> None:
+    box.client("ec2").modify_network_interface_attribute(
+        NetworkInterfaceId=interface_id(box), Description={"Value": "theirs"}
+    )
+
+
+def root_disk_kept(box: Box) -> None:
+    mapping = {"DeviceName": "/dev/xvda", "Ebs": {"DeleteOnTermination": False}}
+    box.client("ec2").modify_instance_attribute(InstanceId=master_of(box), BlockDeviceMappings=[mapping])
+
+
+def lifecycle_of_secrets_off(box: Box) -> None:
+    s3, bucket = box.client("s3"), bucket_of(box)
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    for rule in rules:
+        rule["Status"] = "Disabled" if rule["ID"].endswith("pki.tar") else rule["Status"]
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+
+
 # What somebody did, what mends it, and how a dry run names it: what it is, and what it would be.
 DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
     (rule_removed, {"ec2:AuthorizeSecurityGroupIngress"}, r"would allow \S+ from \S+ to sg-\w+"),
@@ -359,6 +390,22 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
     (master_stopping, {"ec2:StartInstances"}, r"(?s)t3.medium \(stopping\).*would start master i-"),
     (minion_terminated, set(), r"Nothing to do"),
     (key_pair_removed, {"ec2:ImportKeyPair"}, r"would create key pair from "),
+    (
+        rule_follows_its_setting_no_more,
+        {"ec2:RevokeSecurityGroupIngress"},
+        r"would forbid udp/20-22 from 0.0.0.0/0 to sg-",
+    ),
+    (
+        interface_described,
+        {"ec2:ModifyNetworkInterfaceAttribute"},
+        r"would set eni-\w+: description theirs → kubernetes-master: the master's fixed address\n",
+    ),
+    (root_disk_kept, {"ec2:ModifyInstanceAttribute"}, r"would set i-\w+: its root disk stays → goes with it\n"),
+    (
+        lifecycle_of_secrets_off,
+        {"s3:PutBucketLifecycleConfiguration"},
+        r"would set \S+: lifecycle of us-west-2/kubernetes/pki.tar as it was made\n",
+    ),
     (vpc_renamed, {"ec2:CreateTags"}, r"would tag vpc-\w+ with Name: theirs → kubernetes-vpc\n"),
     (
         alarm_slowed,
@@ -753,6 +800,28 @@ def test_a_stop_says_what_exists_and_that_a_rerun_goes_on(sandbox: Box) -> None:
     assert only(sandbox.inventory()["s3"]) in said
 
 
+def test_settings_that_s3_shows_late_are_waited_for(finished: Finished) -> None:
+    """Just after versions are first kept, S3 may answer 404 for what was put."""
+    answer_with(finished, "s3:GetObject", "NoSuchKey", "The specified key does not exist.", status=404, times=1)
+    assert must(finished.up()).changing == []
+
+
+def test_a_conflict_of_two_writes_is_no_answer(sandbox: Box) -> None:
+    """409: another write was under way, and only a repeat tells whose it is."""
+    left = ["once"]
+
+    def conflict(call: Call) -> Answer | None:
+        if call.operation == "PutObject" and "IfNoneMatch" in call.params and left:
+            left.clear()
+            return refusal_answer(call, Refusal("ConditionalRequestConflict", "a conflicting operation", 409))
+        return None
+
+    sandbox.aws.hooks.before.append(conflict)
+    must(sandbox.up())
+    assert not left
+    assert must(sandbox.up()).changing == []
+
+
 # --- what is said and stays
 
 
@@ -781,6 +850,8 @@ def test_what_only_its_owner_can_decide_is_said(sandbox: Box, change: Callable[[
     result = must(sandbox.up())
     assert words in result.err
     assert result.changing == []
+    assert "(nothing to do, but for what the warnings name)" in result.out
+    assert "Nothing to do, but for what the warnings name." in sandbox.up("--dry-run").out
 
 
 def test_another_role_in_a_profile_makes_place_for_ours(sandbox: Box) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
-from conftest import Box
-from helpers import must, part, put_alarm, refused, tagged
+from conftest import REGION, Box
+from helpers import ID, bucket_of, must, part, put_alarm, refused, tagged
 from test_sandbox import python, run
 from test_sandbox_strict import TRUST
 
@@ -407,7 +407,25 @@ def test_names_are_late_too_and_taken_at_once(sandbox: Box) -> None:
     sandbox.clock.sleep(5.0)
     iam.get_role(RoleName="r")
     s3.put_object(Bucket="a-late-bucket", Key="k", Body=b"")
-    s3.head_object(Bucket="a-late-bucket", Key="k")  # objects are there at once
+    s3.head_object(Bucket="a-late-bucket", Key="k")  # objects are there at once, but for those of the next test
+
+
+def test_what_is_put_just_after_versions_were_first_kept_is_late(sandbox: Box) -> None:
+    s3 = sandbox.client("s3")
+    s3.create_bucket(Bucket="b-late", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    s3.put_object(Bucket="b-late", Key="before", Body=b"")
+    put(sandbox.aws, Late(sandbox.aws.world, 5.0))
+    kept = {"Bucket": "b-late", "VersioningConfiguration": {"Status": "Enabled"}}
+    s3.put_bucket_versioning(**kept)
+    s3.put_object(Bucket="b-late", Key="after", Body=b"")
+    s3.head_object(Bucket="b-late", Key="before")
+    assert refusal_of(lambda: s3.get_object(Bucket="b-late", Key="after")) == ("NoSuchKey", 404)
+    assert refusal_of(lambda: s3.head_object(Bucket="b-late", Key="after")) == ("404", 404)
+    sandbox.clock.sleep(5.0)
+    s3.head_object(Bucket="b-late", Key="after")
+    s3.put_bucket_versioning(**kept)
+    s3.put_object(Bucket="b-late", Key="later", Body=b"")
+    s3.head_object(Bucket="b-late", Key="later")
 
 
 def test_a_name_that_comes_back_is_late_anew(sandbox: Box) -> None:
@@ -497,16 +515,16 @@ def test_a_list_in_json_comes_in_pages_too(sandbox: Box) -> None:
     assert [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]] == ["a", "b", "c"]
 
 
-def test_two_of_a_kind_on_two_pages_are_two(sandbox: Box) -> None:
+@pytest.mark.parametrize(("kind", "name"), [("internet-gateway", "kubernetes"), ("vpc", "kubernetes-vpc")])
+def test_two_of_a_kind_on_two_pages_are_two(sandbox: Box, kind: str, name: str) -> None:
     sandbox.cluster()
     ec2 = sandbox.client("ec2")
-    for make, kind in ((ec2.create_internet_gateway, "internet-gateway"), (ec2.create_vpc, "vpc")):
-        arguments = {"CidrBlock": "10.0.0.0/16"} if kind == "vpc" else {}
-        tags = tagged(kind, Name="kubernetes" if kind != "vpc" else "kubernetes-vpc")
-        made = make(TagSpecifications=tags, **arguments)
-        put(sandbox.aws, Pages(1))
-        refused(sandbox.up(), 1, "there must be one", "but there are 2")
-        sandbox.aws.hooks.before.clear()
-        sandbox.aws.hooks.after.clear()
-        if kind != "vpc":
-            ec2.delete_internet_gateway(InternetGatewayId=made["InternetGateway"]["InternetGatewayId"])
+    claim = "VPC" if kind == "vpc" else kind
+    sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=f"{REGION}/{ID}/claims/{claim}")
+    tags = tagged(kind, Name=name)
+    if kind == "vpc":
+        ec2.create_vpc(TagSpecifications=tags, CidrBlock="10.0.0.0/16")
+    else:
+        ec2.create_internet_gateway(TagSpecifications=tags)
+    put(sandbox.aws, Pages(1))
+    refused(sandbox.up(), 1, "there must be one", "but there are 2")

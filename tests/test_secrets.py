@@ -230,6 +230,8 @@ ASKED = {"aws:RequestTag/kubernetes.io/cluster/kube": "owned"}
 MADE_VOLUME = {"ec2:CreateAction": "CreateVolume"}
 MADE_LB = {"elasticloadbalancing:CreateAction": "CreateLoadBalancer"}
 DRIVER = {"aws:ResourceTag/ebs.csi.aws.com/cluster": "true"}
+# The driver names each volume that it makes (1.63.1, pkg/driver/controller.go).
+BY_DRIVER = {**DRIVER, "aws:ResourceTag/CSIVolumeName": "pvc-1"}
 DISK_ACTIONS = ("Attach", "Detach", "Modify", "Delete")
 ASG = f"arn:aws:autoscaling:{REGION}:123456789012:autoScalingGroup:x:autoScalingGroupName/y"
 LB = f"arn:aws:elasticloadbalancing:{REGION}:123456789012:loadbalancer/x"
@@ -264,6 +266,8 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "sourceDestCheck"}, True),
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "disableApiTermination"}, False),
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "userData"}, False),
+    # No document says by which word EC2 calls the one that routes need: a word that nobody knows must not break them.
+    ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {**TAGGED, "ec2:Attribute": "source-dest"}, True),
     ("iam:PassRole", "arn:aws:iam::123456789012:role/kubernetes-master-kube-kubernetes-vpc-us-west-2", {}, False),
     ("iam:PutRolePolicy", "arn:aws:iam::123456789012:role/kubernetes-master-kube-kubernetes-vpc-us-west-2", {}, False),
     ("sts:AssumeRole", "arn:aws:iam::123456789012:role/admin", {}, False),
@@ -286,6 +290,9 @@ MASTER_MAY: list[tuple[str, str, dict[str, str], bool]] = [
     # a volume that a person made for the driver: used and grown, never deleted; another cluster's claim's is not one
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", DRIVER, each != "Delete") for each in DISK_ACTIONS),
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **OTHERS}, False) for each in DISK_ACTIONS),
+    # nor is that of a cluster whose driver was not told the cluster's id: it has no cluster's tag
+    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", BY_DRIVER, False) for each in DISK_ACTIONS),
+    *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**BY_DRIVER, **CLAIM}, False) for each in DISK_ACTIONS),
     *((f"ec2:{each}Volume", f"{EC2}:volume/vol-1", {**DRIVER, **OTHERS, **CLAIM}, False) for each in DISK_ACTIONS),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube": "owned"}, True),
     ("ec2:CreateVolume", f"{EC2}:volume/*", {"aws:RequestTag/kubernetes.io/cluster/kube2": "owned"}, False),

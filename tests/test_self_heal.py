@@ -89,7 +89,7 @@ def test_a_schedule_launches_the_masters_template_and_a_rerun_changes_nothing(he
     before = healing.inventory()
     again = must(healing.up())
     assert again.changing == []  # it is remembered
-    assert len(again.calls) <= 45
+    assert len(again.calls) <= 46  # 42 of any cluster, and its alarms, role, schedule and template's data
     assert healing.inventory() == before
 
 

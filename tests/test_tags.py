@@ -107,3 +107,15 @@ def test_load_balancers_target_groups_and_schedules_in_dispute_are_named(sandbox
     assert result.code == 1
     assert sorted(part(sandbox, "load balancers")) != []
     assert list(part(sandbox, "schedule groups")) == ["kubernetes-master-heal"]
+
+
+@pytest.mark.parametrize("lost", TAGS)
+@pytest.mark.parametrize(
+    "kind", ["vpcs", "subnets", "launch templates", "addresses", "dhcp options", "internet gateways"]
+)
+def test_a_tag_that_was_taken_off_is_put_back(sandbox: Box, kind: str, lost: str) -> None:
+    sandbox.cluster()
+    each = only(part(sandbox, kind))
+    drop_tags(sandbox, each, lost)
+    must(sandbox.up())
+    assert TAGS.items() <= part(sandbox, kind)[each]["tags"].items()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers import SharedBox, shared_box
+from torture import drift, hands
 from torture.cases import FAULTS
 from torture.stage import Stage, rehearsed
 
@@ -41,6 +42,7 @@ SPREAD = {
     "tag-lost": 2,
     "tags-lost": 1,
     "tag-given": 2,
+    "drift": 4,
     "unfiltered": 2,
 }
 CASES = [(fault, place, count) for fault, count in SPREAD.items() for place in range(count)]
@@ -57,6 +59,23 @@ def stage(_server: Any, tmp_path_factory: pytest.TempPathFactory, ssh_key: Path)
 def test_at_its_worst(stage: Stage, fault: str, place: int, count: int) -> None:
     numbers = FAULTS[fault].numbers(stage)
     FAULTS[fault].play(stage, numbers[(2 * place + 1) * len(numbers) // (2 * count)])
+
+
+def test_every_property_that_up_sets_has_a_change_by_hand_or_a_reason_why_not(stage: Stage) -> None:
+    drift.drift(stage, 0)
+
+
+def test_a_property_without_either_does_not_pass(stage: Stage) -> None:
+    made = drift.made_properties(stage)
+    with pytest.raises(AssertionError, match="ec2:CreateVpc InstanceTenancy"):
+        drift.check_tables(made | {"ec2:CreateVpc InstanceTenancy"})
+    with pytest.raises(AssertionError, match="any more:\nec2:CreateVpc CidrBlock"):
+        drift.check_tables(made - {"ec2:CreateVpc CidrBlock"})
+
+
+def test_what_no_rerun_compares_is_documented() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert hands.documented() in text, "python -m torture.hands, in tests, prints what belongs there"
 
 
 def test_every_fault_has_its_place_in_the_spread() -> None:

@@ -13,7 +13,7 @@ import yaml
 from bootstrap import MASTER
 from upstream_addons import FACTS
 
-from lib import userdata
+from lib import addons, userdata
 
 MANIFESTS = sorted((userdata.TEMPLATES / "addons").glob("*.yaml"))
 
@@ -82,3 +82,22 @@ def test_programs_that_cannot_be_run_here_get_no_argument_that_their_documents_l
             assert given, container["name"]
             known = in_upstreams(name, container["name"]) | DOCUMENTED.get(container["name"], set())
             assert given <= known, container["name"]
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        "# with A\na\n# end of B\n",
+        "# with A\na\n# end of B\nb\n# with A\na\n# end of A\n",
+        "# with A\na\n",
+        "a\n# end of A\n",
+    ],
+    ids=["misspelt", "misspelt before another", "no end", "no beginning"],
+)
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_an_options_lines_without_an_end_are_an_error_of_the_manifest(marks: str, value: str) -> None:
+    settings = {"A": value, "B": value}
+    with pytest.raises(ValueError, match="# end of OPTION"):
+        addons.with_options(marks, settings)
+    kept = addons.with_options("x\n# with A\na\n# end of A\n  # with B\nb\n  # end of B\n", settings)
+    assert kept == ("x\na\nb\n" if value == "true" else "x\n")

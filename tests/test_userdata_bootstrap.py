@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import fnmatch
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,26 @@ def test_masquerade_and_host_ports_go_by_iptables_alone_which_both_distributions
         text = userdata.script(role, MASTER)
         assert '"type": "portmap", "backend": "iptables"' in text
         assert not re.search(r"\bnft\b", text)
+
+
+def test_a_kernel_that_lacks_what_host_ports_need_ends_the_step_in_iptables_words(tmp_path: Path) -> None:
+    """portmap's rules are tried, and gone with the same transaction; the words are those of iptables 1.8.11."""
+    rules = tmp_path / "rules"
+    stubs = f"""need() {{ :; }}; put() {{ cat >{rules}; }}; iptables() {{ :; }}
+        iptables-restore() {{
+            echo 'Warning: Extension multiport revision 0 not supported, missing kernel module?'
+            echo 'iptables-restore v1.8.11 (nf_tables):'
+            echo 'line 3: RULE_APPEND failed (No such file or directory): rule in chain POD-CHECK'
+            return 4
+        }}"""
+    ran = Shell("minion", MINION, tmp_path).run(stubs, "main eval_settings masquerade")
+    assert "masquerade: failed: iptables-restore: Warning: Extension multiport revision 0 not supported" in ran.said[-1]
+    assert "RULE_APPEND failed (No such file or directory)" in ran.said[-1]
+    lines = rules.read_text().splitlines()
+    tried = [line for line in lines if line.startswith("-A POD-CHECK")]
+    assert all(word in " ".join(tried) for word in ("comment", "multiport", "mark", "-j DNAT", "-j MARK"))
+    assert lines.index("-X POD-CHECK") > lines.index(tried[-1])
+    assert not any("-j POD-CHECK" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +273,8 @@ def test_a_minion_waits_while_a_dead_instances_node_has_its_name(tmp_path: Path)
 @pytest.mark.parametrize(
     ("mib", "cores", "said"),
     [
-        (952, 2, "cpu: 70m, memory: 238Mi"),
+        (952, 2, "cpu: 70m, memory: 255Mi"),
+        (1024, 2, "cpu: 70m, memory: 256Mi"),
         (1912, 2, "cpu: 70m, memory: 478Mi"),
         (4096, 1, "cpu: 60m, memory: 1024Mi"),
         (8192, 2, "cpu: 70m, memory: 1843Mi"),
@@ -261,7 +284,7 @@ def test_a_minion_waits_while_a_dead_instances_node_has_its_name(tmp_path: Path)
     ],
 )
 def test_memory_and_cpu_are_reserved_by_the_machines_size(tmp_path: Path, mib: int, cores: int, said: str) -> None:
-    """As GKE's table has it: 25, 20, 10, 6 and 2% of memory, and 6, 1, 0.5 and 0.25% of a core."""
+    """As GKE's table has it: 25, 20, 10, 6 and 2% of memory, and 6, 1, 0.5 and 0.25% of a core; 255 MiB at least."""
     meminfo = tmp_path / "meminfo"
     meminfo.write_text(f"MemFree:  1 kB\nMemTotal:  {mib * 1024 + 7} kB\n")
     shell = Shell("minion", MINION, tmp_path, {"/proc/meminfo": str(meminfo)})
@@ -532,6 +555,42 @@ HELD = """
         echo 'E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)'
     }
 """
+# What dpkg 1.21, as in Ubuntu 22.04 and Debian 12, and 1.22, as in Debian 13 and Ubuntu 24.04, say of it.
+DPKGS_WORDS = [
+    "dpkg: error: dpkg frontend lock was locked by another process with pid 28444",
+    "dpkg: error: dpkg frontend lock was locked by /usr/bin/python3.13 process with pid 28444",
+]
+
+
+@pytest.mark.parametrize("words", DPKGS_WORDS)
+def test_another_dpkg_is_waited_for(tmp_path: Path, words: str) -> None:
+    held = f"""
+    touch "$STATE/lists"
+    dpkg() {{
+        echo dpkg >>"$STATE/asked"
+        if [ ! -e "$STATE/once" ]; then touch "$STATE/once"; echo '{words}'; return 2; fi
+    }}
+    """
+    shell = Shell("minion", {**MINION, "KUBE_EXTRA_PACKAGES": "nfs-common"}, tmp_path)
+    ran = shell.run(APT + held, "main eval_settings extra_packages")
+    assert ran.said[1] == "step 2/2 extra packages: ok", ran.output
+    assert (tmp_path / "state" / "asked").read_text().split() == ["dpkg", "dpkg", "install"]
+
+
+@pytest.mark.skipif(not shutil.which("dpkg"), reason="no dpkg on this computer")
+def test_a_lock_that_is_held_is_told_from_dpkgs_own_words(tmp_path: Path) -> None:
+    for name in ("info", "updates", "triggers"):
+        (tmp_path / "admin" / name).mkdir(parents=True)
+    (tmp_path / "admin" / "status").touch()
+    (tmp_path / "admin" / "available").touch()
+    asked = f"unlocked dpkg --force-not-root --admindir={tmp_path}/admin --configure --pending"
+    shell = Shell("minion", MINION, tmp_path)
+    with (tmp_path / "admin" / "lock-frontend").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        held = shell.run(":", f"{asked} && echo free || echo held")
+    assert held.output.split()[-1] == "held", held.output
+    free = shell.run(":", f"{asked} && echo free || echo held")
+    assert free.output.split() == ["free"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,14 +69,8 @@ def test_a_node_port_answers_on_every_node(stage: Stage, pods: list[tuple[str, s
 def test_a_host_port_answers_at_its_nodes_address(
     stage: Stage, pods: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
-    spec = stage.get("deployment", "web")["spec"]["template"]["spec"]
-    spec["containers"][0]["ports"] = [{"containerPort": 8080, "hostPort": 8088}]
     (_, _, node), (other, _, other_node) = pods
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "host-port"}, "spec": {**spec, "nodeName": node}}
-    file = tmp_path / "host-port.json"
-    file.write_text(json.dumps(pod))
-    stage.kubectl("apply", f"--filename={file}")
-    stage.kubectl("wait", "--for=condition=Ready", "pod/host-port", "--timeout=90s")
+    _make_pod(stage, tmp_path, "host-port", node, ports=[{"containerPort": 8080, "hostPort": 8088}])
     url = f"http://{_internal_address(stage, node)}:8088"
     # Another node's pods appear with their node's address; its own node's, and the pod itself, come by the bridge.
     assert stage.fetch(other, url) == _internal_address(stage, other_node)
@@ -83,6 +78,44 @@ def test_a_host_port_answers_at_its_nodes_address(
     stage.kubectl("delete", "pod", "host-port", "--wait")
     curl = ("/usr/bin/curl", "--silent", "--max-time", "3", url)
     wait("the port to be closed", lambda: stage.try_kubectl("exec", other, "--", *curl).returncode != 0, seconds=10)
+
+
+def test_a_pod_reaches_nothing_at_127_0_0_1_of_its_node_once_that_has_had_a_host_port(
+    stage: Stage, pods: list[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    """The plugin for host ports makes the bridge route there (route_localnet); the kubelet's KUBE-FIREWALL ends it."""
+    node = pods[0][2]
+    privileged = {"privileged": True}
+    _make_pod(stage, tmp_path, "intruder", node, securityContext=privileged)
+    _make_pod(stage, tmp_path, "guard", node, host_network=True, securityContext=privileged, command=["/pause"])
+    gateway = str(stage.get("pod", "intruder")["status"]["podIP"]).rpartition(".")[0] + ".1"
+    way = (
+        "echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet && /usr/sbin/ip address delete 127.0.0.1/8 dev lo && "
+        f"/usr/sbin/ip route add 127.0.0.1 via {gateway} dev eth0"
+    )
+    stage.kubectl("exec", "intruder", "--", "/usr/bin/sh", "-c", way)
+    healthz = ("/usr/bin/curl", "--silent", "--max-time", "3", "http://127.0.0.1:10248/healthz")  # the kubelet's
+    assert stage.kubectl("exec", "guard", "--", *healthz) == "ok"
+    assert stage.try_kubectl("exec", "intruder", "--", *healthz).returncode != 0
+    rule = ("INPUT", "--in-interface", "cbr0", "--destination", "127.0.0.1", "--jump", "ACCEPT")
+    iptables = ("exec", "guard", "--", "/usr/sbin/iptables-nft", "--wait", "30")
+    stage.kubectl(*iptables, "--insert", *rule)  # before KUBE-FIREWALL: the way is there, and that alone closes it
+    assert stage.kubectl("exec", "intruder", "--", *healthz) == "ok"
+    stage.kubectl(*iptables, "--delete", *rule)
+    stage.kubectl("delete", "pod", "intruder", "guard", "--wait")
+
+
+def _make_pod(stage: Stage, folder: Path, name: str, node: str, *, host_network: bool = False, **more: Any) -> None:
+    """A pod on that node, Ready; a copy of the web server's but for what `more` says of its container."""
+    spec = stage.get("deployment", "web")["spec"]["template"]["spec"]
+    container = {**spec["containers"][0], "ports": [], **more}
+    if host_network:
+        container.pop("readinessProbe")
+    spec |= {"containers": [container], "nodeName": node, "hostNetwork": host_network}
+    file = folder / f"{name}.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}))
+    stage.kubectl("apply", f"--filename={file}")
+    stage.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=90s")
 
 
 def _internal_address(stage: Stage, node: str) -> str:
@@ -117,6 +150,12 @@ def test_pods_may_not_take_what_is_reserved(stage: Stage) -> None:
         kept = int(capacity["memory"].removesuffix("Ki")) - int(allocatable["memory"].removesuffix("Ki"))
         assert kept > 100 * 1024
         assert allocatable["cpu"].endswith("m")
+
+
+def test_a_boot_ends_without_the_bootstraps_end(stage: Stage) -> None:
+    """Else a minion without a master would never finish booting, and have no timers of security updates."""
+    assert "kube-bootstrap.service" in stage.on_master("systemctl show multi-user.target --property=Wants")
+    assert "kube-bootstrap.service" not in stage.on_master("systemctl show multi-user.target --property=After")
 
 
 def test_ssh_reaches_the_master_as_kube_up_says(stage: Stage) -> None:

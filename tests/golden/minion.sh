@@ -129,7 +129,7 @@ modules() {
 	local sign name lacking=''
 	printf '%s\n' overlay br_netfilter nf_conntrack nf_tables | put /etc/modules-load.d/kube-bootstrap.conf
 	for name in overlay br_netfilter nf_conntrack nf_conntrack_netlink bridge veth nf_tables nft_compat nft_chain_nat nf_nat \
-		xt_{MASQUERADE,addrtype,comment,mark,multiport,nat,tcpudp} \
+		xt_{MASQUERADE,addrtype,comment,conntrack,mark,multiport,nat,tcpudp} \
 		nft_{ct,fib,fib_ipv4,fib_ipv6,masq,nat,numgen,reject,reject_ipv4,reject_ipv6}; do
 		modprobe --quiet "$name" || lacking+=" $name"
 	done
@@ -205,8 +205,17 @@ CONF
 }
 
 networkd() {
-	printf '[Network]\nManageForeign%s=no\n' Routes RoutingPolicyRules | put /etc/systemd/networkd.conf.d/kube-bootstrap.conf
-	printf '[Match]\nOriginalName=cbr0 veth*\n[Link]\nMACAddressPolicy=none\n' | put /etc/systemd/network/10-kube-bootstrap.link
+	put /etc/systemd/networkd.conf.d/kube-bootstrap.conf <<'CONF'
+[Network]
+ManageForeignRoutes=no
+ManageForeignRoutingPolicyRules=no
+CONF
+	put /etc/systemd/network/10-kube-bootstrap.link <<'CONF'
+[Match]
+OriginalName=cbr0 veth*
+[Link]
+MACAddressPolicy=none
+CONF
 	udevadm control --reload 2>/dev/null || true
 }
 
@@ -219,7 +228,7 @@ host() {
 	masquerade
 }
 
-unlocked() { "$@" 2>&1 </dev/null | tee "$RUN/words" || ! grep -qE 'not get lock|locked by another' "$RUN/words"; }
+unlocked() { "$@" 2>&1 </dev/null | tee "$RUN/words" || ! grep -qE 'not get lock|(was|is) locked by' "$RUN/words"; }
 
 apt_get() {
 	apt-get --quiet --yes --no-install-recommends \
@@ -370,16 +379,15 @@ eviction() {
 }
 
 part() {
-	local band sum=0
-	for band in "${@:2}"; do sum=$((sum + ($1 < ${band%:*} ? $1 : ${band%:*}) * ${band#*:})); done
-	echo $((sum / 10000))
+	printf '%s\n' "${@:2}" | awk -F: -v amount="$1" 'amount > $1 { sum += (amount - $1) * $2; amount = $1 } END { print int(sum / 100) }'
 }
 
 reserved() {
-	local kib
-	kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
-	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 1000:500 2000:50 4000:25 9999999:25)" \
-		"$(part $((kib / 1024)) 4096:500 8192:1000 16384:400 131072:400 99999999:200)"
+	local mib memory
+	mib=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+	memory=$(part "$mib" 131072:2 16384:6 8192:10 4096:20 0:25)
+	if [ "$mib" -lt 1024 ]; then memory=255; fi
+	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 4000:0.25 2000:0.5 1000:1 0:6)" "$memory"
 }
 
 kubelet_unit() {
@@ -424,7 +432,6 @@ kubeReserved: {$(reserved)}
 evictionHard: {$(eviction)}
 mergeDefaultEvictionSettings: true
 protectKernelDefaults: true
-makeIPTablesUtilChains: false
 readOnlyPort: 0
 seccompDefault: true
 podPidsLimit: 4096
@@ -477,8 +484,12 @@ installed() {
 	put /etc/systemd/system/kube-bootstrap.service <<'CONF'
 [Unit]
 Description=Makes this host a node of its cluster
+DefaultDependencies=no
+Requires=sysinit.target
 Wants=network-online.target
-After=network-online.target
+After=sysinit.target basic.target network-online.target
+Conflicts=shutdown.target
+Before=shutdown.target
 
 [Service]
 Type=oneshot

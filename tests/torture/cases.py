@@ -6,7 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torture import anew, apart, changes, delays, denied, foreign, killed, lost, races, stops, storms, tags
+from torture import (
+    anew,
+    apart,
+    changes,
+    delays,
+    denied,
+    drift,
+    foreign,
+    hands,
+    killed,
+    lost,
+    races,
+    stops,
+    storms,
+    tags,
+)
 from torture.stage import Stage
 
 STORMS = 10  # different seeds
@@ -97,6 +112,7 @@ FAULTS: dict[str, Fault] = {
     "tag-lost": Fault("a tag taken off; up, or down", _seeds(len(tags.LOST)), tags.lost),
     "tags-lost": Fault("a tag taken off each of two things", _seeds(len(tags.PAIRS)), tags.two_lost),
     "tag-given": Fault("another cluster's tag on a thing of ours", _seeds(len(tags.GIVEN)), tags.given),
+    "drift": Fault("a property changed by hand, up", lambda _: range(len(hands.CHANGES) + 1), drift.drift),
     "unfiltered": Fault("AWS does not mind a call's filters", _seeds(len(tags.UNFILTERED)), tags.unfiltered),
 }
 
