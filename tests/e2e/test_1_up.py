@@ -88,10 +88,11 @@ def test_a_pod_reaches_nothing_at_127_0_0_1_of_its_node_once_that_has_had_a_host
     privileged = {"privileged": True}
     _make_pod(stage, tmp_path, "intruder", node, securityContext=privileged)
     _make_pod(stage, tmp_path, "guard", node, host_network=True, securityContext=privileged, command=["/pause"])
-    gateway = str(stage.get("pod", "intruder")["status"]["podIP"]).rpartition(".")[0] + ".1"
+    address = str(stage.get("pod", "intruder")["status"]["podIP"])
+    gateway = address.rpartition(".")[0] + ".1"
     way = (
-        "echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet && /usr/sbin/ip address delete 127.0.0.1/8 dev lo && "
-        f"/usr/sbin/ip route add 127.0.0.1 via {gateway} dev eth0"
+        "echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet && /usr/bin/ip address delete 127.0.0.1/8 dev lo && "
+        f"/usr/bin/ip route add 127.0.0.1 via {gateway} dev eth0 src {address}"
     )
     stage.kubectl("exec", "intruder", "--", "/usr/bin/sh", "-c", way)
     healthz = ("/usr/bin/curl", "--silent", "--max-time", "3", "http://127.0.0.1:10248/healthz")  # the kubelet's
