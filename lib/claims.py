@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lib.bucket import Bucket
 
 FOLDER = "claims/"
-_ID = re.compile(r"[a-z]+-[0-9a-f]{8,17}")
+ID_FORM = re.compile(r"[a-z]+-[0-9a-f]{8,17}|[0-9]{1,3}(\.[0-9]{1,3}){3}")  # an elastic IP is claimed by its address
 _ATTEMPTS = 8
 _YOUNG = 60.0  # seconds after which what was claimed shows, if it is there at all
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what was claimed a moment ago
@@ -100,7 +100,7 @@ class Claims:
         now = email.utils.parsedate_to_datetime(date) if date else answer["LastModified"]
         age = (now - answer["LastModified"]).total_seconds()
         claimed = answer["Body"].read().decode(errors="replace")
-        return claimed if _ID.fullmatch(claimed) else "", answer["ETag"], age < _YOUNG
+        return claimed if ID_FORM.fullmatch(claimed) else "", answer["ETag"], age < _YOUNG
 
     def _key(self, kind: str) -> str:
         return self._bucket.key(FOLDER + kind.replace(" ", "-"))

@@ -6,6 +6,8 @@ import pytest
 from conftest import REGION, Box
 from helpers import ID, TAGS, bucket_of, drop_tags, must, only, part, refused, tagged
 
+from lib.claims import ID_FORM
+
 KINDS = ("VPC", "DHCP-option-set", "internet-gateway", "route-table", "elastic-IP", "master-disk")
 
 
@@ -102,6 +104,14 @@ def test_what_is_claimed_and_has_lost_both_tags_is_given_them_back(sandbox: Box,
     assert must(sandbox.up()).changing == []
     must(sandbox.down())
     assert sandbox.inventory() == {}
+
+
+def test_all_that_a_first_run_claims_is_read_as_claimed(sandbox: Box) -> None:
+    """By the code that reads: an id of another form would count as no claim, and two runs would both make one."""
+    sandbox.cluster()
+    found = claims(sandbox)
+    assert set(found) == set(KINDS)
+    assert [each for each in found.values() if not ID_FORM.fullmatch(each)] == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"vpc-1\n", b"an error page"])
