@@ -12,7 +12,8 @@ from lib import keys, prices, quotas, rights
 
 if TYPE_CHECKING:
     from lib.aws import Aws
-    from lib.config import Config, Layers
+    from lib.config import Config
+    from lib.layers import Layers
 
 
 def look(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:

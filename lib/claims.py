@@ -18,7 +18,7 @@ from lib.errors import KubeError
 
 if TYPE_CHECKING:
     from lib.aws import Aws
-    from lib.bucket import Bucket
+    from lib.objects import Bucket
 
 FOLDER = "claims/"
 _ID = re.compile(r"[a-z]+-[0-9a-f]{8,17}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws import Retry, Sole, never, one
 from lib.errors import SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DhcpOptionsTypeDef, VpcTypeDef
@@ -66,7 +66,7 @@ def check_brought(config: Config, vpc: VpcTypeDef) -> None:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": NAME, **config.tags}
+    return {"Name": NAME, **cluster_tags(config)}
 
 
 def _ensure_own(aws: Aws, config: Config) -> str:

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from lib import plan, programs, runlog, script
 from lib.clock import Clock
-from lib.config import Config, Layers, resolve
+from lib.config import Config
 from lib.diagnosis import SSH_USERS, console, failing
 from lib.errors import KubeError, NothingFound, SettingError
+from lib.layers import Layers
 from lib.master import own_instances
+from lib.resolve import resolve
 from lib.tags import tags_of
 
 if TYPE_CHECKING:

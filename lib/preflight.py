@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lib import address, dhcp, gateway, interface, limits, routetable, subnet, vpc
-from lib.config import Config, Layers, master_address
+from lib.config import Config, master_address
 from lib.errors import SettingError
 from lib.kubeconfig import check_kubeconfig
+from lib.layers import Layers
 from lib.sshkey import check_key
 from lib.tags import is_ours, tags_of
 

@@ -16,7 +16,8 @@ from lib.subnet import tagged_subnets
 
 if TYPE_CHECKING:
     from lib.aws import Aws
-    from lib.config import Config, Layers
+    from lib.config import Config
+    from lib.layers import Layers
     from lib.state import Staging
 
 _ZONE = "KUBE_AWS_ZONE"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws import Planned, Retry, Sole, never, one
 from lib.errors import KubeError, SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import RouteTableTypeDef, RouteTypeDef
@@ -126,7 +126,7 @@ def is_pod_route(config: Config, route: RouteTypeDef) -> bool:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": config.cluster_id, **config.tags}
+    return {"Name": config.cluster_id, **cluster_tags(config)}
 
 
 def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:

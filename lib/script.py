@@ -15,11 +15,13 @@ from typing import NoReturn
 from lib import rules, runlog
 from lib.aws import FAILURES, Aws, Waits, explain
 from lib.clock import Clock
-from lib.config import Config, Layers, read_layers, resolve
+from lib.config import Config
 from lib.console import Console
 from lib.credentials import Credentials, check_file
 from lib.errors import KubeError, OutputLost, SettingError, gathered, raise_all
+from lib.layers import Layers, read_layers
 from lib.options import FLAGS, help_text, settings_table, unread
+from lib.resolve import resolve
 from lib.runlog import RunLog
 from lib.stops import Stopped, stopping
 

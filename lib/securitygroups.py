@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from lib.aws import Aws, Planned, Retry, error_code, never, one
 from lib.loadbalancers import CONTROLLER_TAG
-from lib.tags import find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
+from lib.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
@@ -153,7 +153,7 @@ def _ensure_group(
     group = found.get(name)
     if group:
         aws.console.found(f"security group {group['GroupId']} {name}")
-        aws.repair_tags(group["GroupId"], tags_of(group), {"Name": name, **config.tags})
+        aws.repair_tags(group["GroupId"], tags_of(group), {"Name": name, **cluster_tags(config)})
         return group["GroupId"]
 
     def create() -> str:
@@ -161,7 +161,7 @@ def _ensure_group(
             GroupName=name,
             Description=f"Kubernetes security group applied to {role} nodes",
             VpcId=vpc_id,
-            TagSpecifications=tag_specification("security-group", {"Name": name, **config.tags}),
+            TagSpecifications=tag_specification("security-group", {"Name": name, **cluster_tags(config)}),
         )
         return answer["GroupId"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws import Planned, Retry, never, one
 from lib.errors import AwsRefusal, SettingError
-from lib.tags import find_borne, find_ours, other_owner, tag_specification, tags_of
+from lib.tags import cluster_tags, find_borne, find_ours, other_owner, tag_specification, tags_of
 from lib.vpc import ranges
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def check_inside(config: Config, vpc: VpcTypeDef) -> None:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": f"{config.cluster_id}-{config.kube_aws_zone}", **config.tags}
+    return {"Name": f"{config.cluster_id}-{config.kube_aws_zone}", **cluster_tags(config)}
 
 
 def _make_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from lib.api import Api
     from lib.aws import Aws
-    from lib.bucket import Bucket
-    from lib.config import Config, Layers
+    from lib.config import Config
+    from lib.layers import Layers
+    from lib.objects import Bucket
 
 SETTING = "KUBERNETES_VERSION"
 

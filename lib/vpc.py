@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws import Retry, Sole, never, one
 from lib.errors import SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VpcTypeDef
@@ -91,7 +91,7 @@ def ensure_vpc(aws: Aws, config: Config) -> VpcTypeDef:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": config.vpc_name, **config.tags}
+    return {"Name": config.vpc_name, **cluster_tags(config)}
 
 
 def _make_vpc(aws: Aws, config: Config) -> VpcTypeDef:

@@ -11,18 +11,11 @@ from pathlib import Path
 import pytest
 
 from lib import limits, options, sizes
-from lib.config import (
-    DEFAULTS,
-    RULES,
-    Config,
-    Layers,
-    option_names,
-    read_layers,
-    refuse_changes,
-    resolve,
-    to_remember,
-)
+from lib.config import Config
 from lib.errors import SettingError
+from lib.layers import DEFAULTS, Layers, read_layers
+from lib.resolve import RULES, option_names, refuse_changes, resolve, to_remember
+from lib.tags import cluster_tags
 
 HOME = {"HOME": "/home/somebody"}
 
@@ -84,7 +77,7 @@ def test_the_defaults_make_a_cluster() -> None:
     assert c.master_role == "kubernetes-master-kubernetes-kubernetes-vpc-us-west-2"
     assert c.minion_role == "kubernetes-minion-kubernetes-kubernetes-vpc-us-west-2"
     assert c.context == "aws_kubernetes"
-    assert c.tags == {"KubernetesCluster": "kubernetes", "kubernetes.io/cluster/kubernetes": "owned"}
+    assert cluster_tags(c) == {"KubernetesCluster": "kubernetes", "kubernetes.io/cluster/kubernetes": "owned"}
     assert (c.aws_ssh_key, c.kubeconfig) == ("/home/somebody/.ssh/kube_aws_rsa", "/home/somebody/.kube/config")
     assert c.ssh_cidr == c.http_api_cidr == ("0.0.0.0/0",)
 

@@ -29,7 +29,7 @@ import pytest
 from conftest import Box, Result
 from helpers import answer_with, must, refused, refused_untouched
 
-from lib.config import read_layers
+from lib.layers import read_layers
 from lib.options import unread
 from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
 

@@ -19,7 +19,7 @@ from helpers import ID, SharedBox, answer_with, bucket_of, kubeconfig, must, par
 from policies import may
 
 from lib.api import Client
-from lib.config import read_layers
+from lib.layers import read_layers
 from lib.pki import Pki
 from sandbox.app import record_line
 

@@ -22,7 +22,7 @@ from helpers import (
     template_data,
 )
 
-from lib.config import DEFAULTS, read_layers
+from lib.layers import DEFAULTS, read_layers
 from lib.options import markdown, unread
 
 
