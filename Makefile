@@ -50,8 +50,8 @@ pin: $(READY)
 	@$(BIN)/python -m sandbox.pin
 
 docs: $(READY)
-	@$(BIN)/python -m lib.options >docs/options.md
-	@$(BIN)/python -m lib.permissions >docs/permissions.md
+	@$(BIN)/python -m lib.settings.options >docs/options.md
+	@$(BIN)/python -m lib.checks.permissions >docs/permissions.md
 
 pictures: $(READY)
 	@$(BIN)/python -m sandbox.pictures

@@ -44,9 +44,9 @@ try:
         volumes,
         vpc,
     )
-    from lib.aws import Aws
-    from lib.clock import Clock
-    from lib.layers import Layers
+    from lib.aws.client import Aws
+    from lib.run.clock import Clock
+    from lib.settings.layers import Layers
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise

@@ -24,19 +24,15 @@ try:
         addons,
         address,
         alarms,
-        api,
         bucket,
-        claims,
         dhcp,
         disk,
         gateway,
         iam,
         interface,
         kubeconfig,
-        kubeenv,
         master,
         minions,
-        objects,
         pki,
         plan,
         preflight,
@@ -50,13 +46,15 @@ try:
         subnet,
         summary,
         upgrade,
-        userdata,
         vpc,
     )
-    from lib.aws import Aws
-    from lib.clock import Clock
-    from lib.layers import Layers
+    from lib.aws import claims, objects
+    from lib.aws.client import Aws
+    from lib.kube import api
+    from lib.node import kubeenv, userdata
     from lib.plan import Plan
+    from lib.run.clock import Clock
+    from lib.settings.layers import Layers
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise

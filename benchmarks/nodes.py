@@ -19,10 +19,10 @@ from typing import Any
 
 import boto3
 
-from lib import releases
-from lib.api import Api, Unreachable
-from lib.layers import read_layers
-from lib.resolve import resolve
+from lib.kube.api import Api, Unreachable
+from lib.node import releases
+from lib.settings.layers import read_layers
+from lib.settings.resolve import resolve
 from sandbox.show_nodes import read_client
 
 HERE = Path(__file__).parent

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
-from lib import objects
-from lib.config import Config, nth
-from lib.releases import versions
+from lib.aws import objects
+from lib.node.releases import versions
+from lib.settings.config import Config, nth
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.objects import Bucket
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
 
 DNS_NTH = 10  # of the services' range: the address that kubeadm gives the cluster's DNS, and no second service can have
 TEMPLATES = Path(__file__).parent.parent / "templates" / "addons"

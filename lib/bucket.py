@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, unless
-from lib.errors import KubeError, SettingError
-from lib.objects import _SHOWN_SECONDS, SNAPSHOT, Bucket, object_keys
-from lib.tags import cluster_tags, is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
+from lib.aws.client import Aws, Planned, error_code, unless
+from lib.aws.objects import _SHOWN_SECONDS, SNAPSHOT, Bucket, object_keys
+from lib.aws.tags import cluster_tags, is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
+from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 TAG = "KubernetesStagingBucket"  # on the master's interface and disk: where this cluster's state is
 PRIVATE = {

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws
-from lib.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.aws.client import Aws
+from lib.aws.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
-    from lib.config import Config
+    from lib.settings.config import Config
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "iam"
 ROLES = ("master", "minion")

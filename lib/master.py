@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import keys, sizes
-from lib.aws import Aws, Planned, became, error_code, is_not_found, one
+from lib import keys
+from lib.aws.client import Aws, Planned, became, error_code, is_not_found, one
+from lib.aws.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
 from lib.disk import VERSION_TAG
-from lib.errors import Known, KubeError
-from lib.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
+from lib.run.errors import Known, KubeError
+from lib.settings import sizes
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from lib.config import Config
     from lib.images import Image
+    from lib.settings.config import Config
 
 USER_DATA_TAG = "KubernetesUserData"  # on the master's instance: what it was made from
 DISK_TAG = "KubernetesMasterDisk"  # and for which disk: it knows no other

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import tags
-from lib.aws import Aws, Planned, became, error_code
-from lib.errors import Known, KubeError
+from lib.aws import tags
+from lib.aws.client import Aws, Planned, became, error_code
+from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
 from lib.master import METADATA, root_disk
-from lib.tags import cluster_tags, tag_specification, tag_words, tags_of
+from lib.run.errors import Known, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
     from mypy_boto3_ec2.type_defs import LaunchTemplateTypeDef
 
-    from lib.config import Config
     from lib.images import Image
+    from lib.settings.config import Config
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
-from lib import objects
-from lib.errors import Damaged, KubeError
+from lib.aws import objects
+from lib.aws.tags import tags_of
 from lib.master import living_master
-from lib.tags import tags_of
+from lib.run.errors import Damaged, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
-    from lib.objects import Bucket
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
 
 OBJECT = "pki.tar"
 TOKEN_OBJECT = "join-token"  # noqa: S105 the name of the object
@@ -44,7 +44,7 @@ class Pki:
 
     def ca_cert_hash(self) -> str:
         """sha256:<hex> of the CA's public key, by which a joining node knows it."""
-        from lib import certificates
+        from lib.kube import certificates
 
         return certificates.public_key_hash(self.ca_cert)
 
@@ -62,7 +62,7 @@ def ensure_pki(
     Raises KubeError when the object is not a CA, and when it is not there although the cluster was made with it: a
     second CA would be one that neither the master nor any minion believes.
     """
-    from lib import certificates
+    from lib.kube import certificates
 
     was_put = bool(disk or (interface and staging.TAG in tags_of(interface)))
     content = objects.read_object(aws, bucket, OBJECT, was_put=was_put)
@@ -139,7 +139,7 @@ def _pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def _unpack(bucket: Bucket, content: bytes) -> Pki:
-    from lib import certificates
+    from lib.kube import certificates
 
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, Retry, error_code, never, one
+from lib.aws.client import Aws, Planned, Retry, error_code, never, one
+from lib.aws.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 from lib.loadbalancers import CONTROLLER_TAG
-from lib.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 # Marks the rules that follow a setting, so that a change of it takes away its old ranges and nobody else's.
 SSH_RULE = "SSH_CIDR"

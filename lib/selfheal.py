@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import alarms, iam, minions, userdata
-from lib.aws import Aws, became, error_code, unless
-from lib.tags import Disputed, cluster_tags, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib import alarms, iam, minions
+from lib.aws.client import Aws, became, error_code, unless
+from lib.aws.tags import Disputed, cluster_tags, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.node import userdata
 
 if TYPE_CHECKING:
-    from lib.config import Config
+    from lib.settings.config import Config
 
 EVERY = "rate(3 minutes)"
 _MISSING = "ResourceNotFoundException"

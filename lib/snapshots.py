@@ -9,21 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import objects, upgrade
+from lib import upgrade
+from lib.aws import objects
+from lib.aws.tags import tags_of
 from lib.disk import RESTORE_TAG, confirmed_version, disk_name, find_untagged
-from lib.errors import KubeError, SettingError
 from lib.master import DISK_TAG, find_master, how_to_end, living_master
 from lib.pki import OBJECT as PKI
-from lib.tags import tags_of
+from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from mypy_boto3_ec2.type_defs import InstanceTypeDef, VolumeTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
-    from lib.objects import Bucket
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
     from lib.state import Staging
 
 LATEST, NONE = "latest", "none"

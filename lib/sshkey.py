@@ -10,17 +10,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.aws import Aws, one
-from lib.errors import KubeError, MissingProgram, SettingError
-from lib.files import make_private_directory
+from lib.aws.client import Aws, one
+from lib.aws.tags import cluster_tags, find_borne, refuse_others, tag_specification, tags_of
 from lib.kubeconfig import nearest_parent
-from lib.programs import PACKAGES, find_program, run
-from lib.tags import cluster_tags, find_borne, refuse_others, tag_specification, tags_of
+from lib.run.errors import KubeError, MissingProgram, SettingError
+from lib.run.files import make_private_directory
+from lib.run.programs import PACKAGES, find_program, run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 
 def check_key(config: Config) -> None:

@@ -16,22 +16,22 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib import bucket as staging
-from lib import objects
 from lib.address import find_address, tagged_addresses
-from lib.aws import Aws, became
-from lib.config import region_of
+from lib.aws import objects
+from lib.aws.client import Aws, became
+from lib.aws.tags import is_ours, tags_of
 from lib.disk import find_disk
-from lib.errors import Damaged, SettingError
 from lib.interface import find_interface, tagged_interfaces
 from lib.pki import OBJECT as PKI
-from lib.tags import is_ours, tags_of
+from lib.run.errors import Damaged, SettingError
+from lib.settings.config import region_of
 from lib.volumes import find_volumes
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
 
-    from lib.config import Config
-    from lib.objects import Bucket
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
 
 OBJECT = "settings.env"
 _CLUSTER, _ZONE = "KUBE_AWS_INSTANCE_PREFIX", "KUBE_AWS_ZONE"

@@ -19,7 +19,6 @@ from lib import (
     loadbalancers,
     master,
     minions,
-    objects,
     pki,
     routetable,
     securitygroups,
@@ -30,19 +29,20 @@ from lib import (
     volumes,
     vpc,
 )
-from lib.aws import Aws
-from lib.config import Config
+from lib.aws import objects
+from lib.aws.client import Aws
+from lib.aws.tags import Disputed, bears_one, is_ours, other_owner, tags_of
 from lib.disk import MASTER_IP_TAG
-from lib.errors import Damaged, KubeError, NothingFound
-from lib.layers import Layers
 from lib.preflight import check_regions
-from lib.resolve import resolve, resolve_whatever
+from lib.run.errors import Damaged, KubeError, NothingFound
+from lib.settings.config import Config
+from lib.settings.layers import Layers
+from lib.settings.resolve import resolve, resolve_whatever
 from lib.state import find_staging_to_remove, read_settings, refuse_to_leave_a_bucket
-from lib.tags import Disputed, bears_one, is_ours, other_owner, tags_of
 
 if TYPE_CHECKING:
+    from lib.aws.objects import Bucket
     from lib.loadbalancers import Balancer
-    from lib.objects import Bucket
 
 _EVERY_VOLUME = "every volume"  # found once for several kinds
 Find = Callable[[Aws, Config, Mapping[str, Any]], Sequence[Any]]

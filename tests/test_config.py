@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from lib import limits, options, sizes
-from lib.config import Config
-from lib.errors import SettingError
-from lib.layers import DEFAULTS, Layers, read_layers
-from lib.resolve import RULES, option_names, refuse_changes, resolve, to_remember
-from lib.tags import cluster_tags
+from lib.aws.tags import cluster_tags
+from lib.run.errors import SettingError
+from lib.settings import limits, options, sizes
+from lib.settings.config import Config
+from lib.settings.layers import DEFAULTS, Layers, read_layers
+from lib.settings.resolve import RULES, option_names, refuse_changes, resolve, to_remember
 
 HOME = {"HOME": "/home/somebody"}
 
@@ -475,7 +475,7 @@ def test_help_is_grouped_as_the_file_is_and_names_flags_and_exit_codes() -> None
 
 def test_help_is_quick_and_needs_no_aws() -> None:
     program = (
-        "import sys; from lib.options import help_text; help_text('kube_up.py', 80);"
+        "import sys; from lib.settings.options import help_text; help_text('kube_up.py', 80);"
         "sys.exit(any(name in sys.modules for name in ('boto3', 'botocore')))"
     )
     start = time.monotonic()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.layers import read_layers
-from lib.options import PORTING, obsolete, unread
-from lib.resolve import option_names
+from lib.settings.layers import read_layers
+from lib.settings.options import PORTING, obsolete, unread
+from lib.settings.resolve import option_names
 
 TEXT = PORTING.read_text(encoding="utf-8")
 ROOT = PORTING.parent.parent

@@ -7,7 +7,8 @@ from pathlib import Path
 from conftest import REGION, Box
 from helpers import ID, answer_with, bucket_of, must, only, part, read_object, refused
 
-from lib import pki, runlog
+from lib import pki
+from lib.run import runlog
 
 
 def logs(box: Box) -> list[Path]:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from bootstrap import MASTER, MINION, Shell
 
-from lib import userdata
+from lib.node import userdata
 
 
 def test_each_step_is_named_on_the_console(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from typing import Literal
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from lib import rules
-from lib.errors import SettingError
+from lib.run.errors import SettingError
+from lib.settings import rules
 
-DEFAULTS = Path(__file__).resolve().parent.parent / "config-default.env"
+DEFAULTS = Path(__file__).resolve().parents[2] / "config-default.env"
 _LONGEST_FILE = 1_000_000  # characters of KUBE_CONFIG_FILE
 Source = Literal["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
 

@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
-from lib import rules
+from lib.settings import rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib.errors import KubeError
+from lib.run.errors import KubeError
 
 if TYPE_CHECKING:
-    from lib.config import Config
+    from lib.settings.config import Config
 
 T = TypeVar("T", bound=Mapping[str, Any])
 Item = TypeVar("Item")

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib import objects
-from lib.aws import backoff
-from lib.errors import KubeError, SettingError
-from lib.layers import DEFAULTS, read_env
+from lib.aws import objects
+from lib.aws.client import backoff
+from lib.run.errors import KubeError, SettingError
+from lib.settings.layers import DEFAULTS, read_env
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config
-    from lib.objects import Bucket
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
 
-RELEASES = Path(__file__).parent.parent / "templates" / "releases.env"
+RELEASES = Path(__file__).parents[2] / "templates" / "releases.env"
 NAMES = ("KUBEADM", "KUBELET", "KUBECTL", "CONTAINERD", "RUNC", "CNI", "ECR_CREDENTIAL_PROVIDER")
 OBJECT = "downloads.sha256"  # lines as sha256sum writes them: <sum>  <url>
 

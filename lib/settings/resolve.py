@@ -6,13 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from lib import limits, rules, sizes
-from lib.config import Config, master_address, nth, region_of
-from lib.errors import SettingError, raise_all
-from lib.layers import (
-    Layers,
-    expand,
-)
+from lib.run.errors import SettingError, raise_all
+from lib.settings import limits, rules, sizes
+from lib.settings.config import Config, master_address, nth, region_of
+from lib.settings.layers import Layers, expand
 
 # What is remembered even if nobody set it: a new default must not change a cluster that is there.
 REMEMBERED_AS_RESOLVED = (

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from lib.files import make_private_directory
+from lib.run.files import make_private_directory
 
 KEPT = 20  # runs whose files are kept
 _MOST_IDS = 8  # of one call

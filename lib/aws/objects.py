@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code
-from lib.errors import KubeError, WaitExpired
+from lib.aws.client import Aws, Planned, error_code
+from lib.run.errors import KubeError, WaitExpired
 
 if TYPE_CHECKING:
-    from lib.config import Config
+    from lib.settings.config import Config
 
 _SHOWN_SECONDS = 900  # for up to 15 minutes, S3 says, it may answer 404 for what was put
 
