@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws.client import Aws, Planned, error_code, unless
-from lib.aws.objects import _SHOWN_SECONDS, SNAPSHOT, Bucket, object_keys
+from lib.aws.objects import SHOWN_SECONDS, SNAPSHOT, Bucket, object_keys
 from lib.aws.tags import cluster_tags, is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
 from lib.run.errors import KubeError, SettingError
 
@@ -305,7 +305,7 @@ def _public_access_of_new(aws: Aws, bucket: Bucket) -> Any:
                 raise
             return None
 
-    return aws.wait(f"bucket {bucket.name} to be there", look, seconds=_SHOWN_SECONDS)
+    return aws.wait(f"bucket {bucket.name} to be there", look, seconds=SHOWN_SECONDS)
 
 
 def _encrypted(s3: S3Client, bucket: Bucket) -> bool:

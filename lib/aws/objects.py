@@ -18,12 +18,8 @@ from lib.run.errors import KubeError, WaitExpired
 if TYPE_CHECKING:
     from lib.settings.config import Config
 
-_SHOWN_SECONDS = 900  # for up to 15 minutes, S3 says, it may answer 404 for what was put
-
-
+SHOWN_SECONDS = 900  # for up to 15 minutes, S3 says, it may answer 404 for what was put
 _ASKED_AGAIN_SECONDS = 30  # of an object that may be gone as well
-
-
 SNAPSHOT = "etcd-snapshot.db.gz"  # of etcd; every version of it is one
 
 
@@ -131,7 +127,7 @@ def make_object(aws: Aws, bucket: Bucket, name: str, content: bytes, *, words: s
     if isinstance(aws.make(words, create, retry_if=_is_conflict), Planned):
         return content
     what = f"{bucket.key(name)} in {bucket.name}, which was put there"
-    return aws.wait(what, lambda: _read(aws, bucket, name), seconds=_SHOWN_SECONDS)
+    return aws.wait(what, lambda: _read(aws, bucket, name), seconds=SHOWN_SECONDS)
 
 
 def _is_conflict(error: BaseException) -> bool:
