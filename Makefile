@@ -21,7 +21,7 @@ help:
 	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 14 minutes)"
 	@echo "make release  build Kubernetes and what a node needs, for machines where no download site can be reached (Go; 20 minutes)"
 	@echo "make pin    write the published sums of the default downloads into templates/releases.env"
-	@echo "make docs   make docs/options.md from config-default.env, docs/permissions.md from docs/permissions-policy.json"
+	@echo "make docs   make docs/options.md, docs/permissions.md, and the picture in docs/architecture.md"
 	@echo "make pictures  make docs/up.svg and docs/failure.svg from what kube_up.py prints in the sandbox"
 	@echo "make clean  remove what these made here"
 
@@ -50,8 +50,9 @@ pin: $(READY)
 	@$(BIN)/python -m sandbox.pin
 
 docs: $(READY)
-	@$(BIN)/python -m lib.options >docs/options.md
-	@$(BIN)/python -m lib.permissions >docs/permissions.md
+	@$(BIN)/python -m lib.settings.options >docs/options.md
+	@$(BIN)/python -m lib.checks.permissions >docs/permissions.md
+	@$(BIN)/python tests/house.py
 
 pictures: $(READY)
 	@$(BIN)/python -m sandbox.pictures

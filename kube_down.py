@@ -44,9 +44,9 @@ try:
         volumes,
         vpc,
     )
-    from lib.aws import Aws
-    from lib.clock import Clock
-    from lib.config import Layers
+    from lib.aws.client import Aws
+    from lib.run.clock import Clock
+    from lib.settings.layers import Layers
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise
@@ -64,7 +64,7 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     with removal.accounted(doomed, this, keep_disk=flags.keep_disk):
         remove(aws, doomed, this, keep=flags.keep_disk)
         aws.console.step("Looking again")
-        teardown.say_end(aws, doomed, this, keep_disk=flags.keep_disk)
+        teardown.say_end(aws, doomed, refused=bool(this.refused), keep_disk=flags.keep_disk)
 
 
 def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bool) -> None:

@@ -24,16 +24,13 @@ try:
         addons,
         address,
         alarms,
-        api,
         bucket,
-        claims,
         dhcp,
         disk,
         gateway,
         iam,
         interface,
         kubeconfig,
-        kubeenv,
         master,
         minions,
         pki,
@@ -49,13 +46,15 @@ try:
         subnet,
         summary,
         upgrade,
-        userdata,
         vpc,
     )
-    from lib.aws import Aws
-    from lib.clock import Clock
-    from lib.config import Layers
+    from lib.aws import claims, objects
+    from lib.aws.client import Aws
+    from lib.kube import api
+    from lib.node import kubeenv, userdata
     from lib.plan import Plan
+    from lib.run.clock import Clock
+    from lib.settings.layers import Layers
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise
@@ -173,7 +172,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     summary.say_done(aws, p.config, client)
 
 
-def ensure_network(aws: Aws, p: Plan, staging: bucket.Bucket) -> tuple[Plan, Network]:
+def ensure_network(aws: Aws, p: Plan, staging: objects.Bucket) -> tuple[Plan, Network]:
     """VPC, DHCP options, subnet, gateway, route table, security groups; and the plan with the subnet as it is."""
     step = aws.console.step
 
@@ -211,7 +210,7 @@ def ensure_master(
 ) -> Master:
     """The fixed address, the elastic IP and the disk, which stay; and the instance, which can be replaced."""
     step, config = aws.console.step, p.config
-    tags = {"Name": config.master_name, "Role": config.master_name, bucket.TAG: facts.bucket.name, **config.tags}
+    tags = master.master_tags(config) | {bucket.TAG: facts.bucket.name}
 
     step("Master's address and disk")
     the_interface = interface.ensure_interface(
@@ -240,7 +239,7 @@ def ensure_master(
     template_id = selfheal.ensure_template(
         aws, config, selfheal.launch_data(aws, data, env), found=templates.get(config.master_name)
     )
-    no_snapshots = bucket.why_no_snapshots(config, facts.bucket)
+    no_snapshots = objects.why_no_snapshots(config, facts.bucket)
     has, new_disk = disk.confirmed_version(p.disk), disk.waits_for_restore(p.disk)
     instance_id, runs = master.ensure_master(
         aws, config, data=data, has=has, no_snapshots=no_snapshots, new_disk=new_disk

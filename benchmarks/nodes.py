@@ -19,8 +19,10 @@ from typing import Any
 
 import boto3
 
-from lib import config, releases
-from lib.api import Api, Unreachable
+from lib.kube.api import Api, Unreachable
+from lib.node import releases
+from lib.settings.layers import read_layers
+from lib.settings.resolve import resolve
 from sandbox.show_nodes import read_client
 
 HERE = Path(__file__).parent
@@ -179,7 +181,7 @@ TOKEN = f"{secrets.token_hex(3)}.{secrets.token_hex(8)}"
 
 def user_data(settings: Mapping[str, str]) -> str:
     """The script with its settings."""
-    resolved = config.resolve(config.read_layers({**os.environ, "KUBE_AWS_ZONE": ZONE}), check=False)
+    resolved = resolve(read_layers({**os.environ, "KUBE_AWS_ZONE": ZONE}), check=False)
     values = {
         "MASTER": MASTER,
         "TOKEN": TOKEN,

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
-from lib.config import Config, nth
-from lib.releases import versions
+from lib.aws import objects
+from lib.node.releases import versions
+from lib.settings.config import Config, nth
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.bucket import Bucket
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
 
 DNS_NTH = 10  # of the services' range: the address that kubeadm gives the cluster's DNS, and no second service can have
 TEMPLATES = Path(__file__).parent.parent / "templates" / "addons"
@@ -81,7 +82,7 @@ def ensure_addons(aws: Aws, config: Config, bucket: Bucket, settings: Mapping[st
         listed.append(f"{name}:{sha256}")
         if present.get(f"addons/{sha256}") != hashlib.md5(content, usedforsecurity=False).hexdigest():
             missing.append(name)
-            staging.put_object(aws, bucket, f"addons/{sha256}", content, words=f"manifest of {name}")
+            objects.put_object(aws, bucket, f"addons/{sha256}", content, words=f"manifest of {name}")
     if not (aws.dry_run and missing):
         aws.console.found(f"addons {', '.join(entry.split(':')[0] for entry in listed)}")
     return " ".join(listed)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, Planned, Sole, one
-from lib.errors import SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.aws.client import Aws, Planned, Sole, one
+from lib.aws.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import AddressTypeDef
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 
 def find_address(aws: Aws, config: Config) -> AddressTypeDef | None:

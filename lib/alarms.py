@@ -10,14 +10,14 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, became, unless
-from lib.tags import Disputed, other_owner, refuse_others, sorted_out, tag_list, tags_of
+from lib.aws.client import Planned, became, unless
+from lib.aws.tags import Disputed, cluster_tags, other_owner, refuse_others, sorted_out, tag_list, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 # The action, the check that calls for it, and for how many minutes it must have failed. AWS asks for different numbers,
 # so that both actions do not begin at once.
@@ -35,7 +35,7 @@ def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
         else:
             if found:
                 refuse_others(config.cluster_id, f"alarm {name}", _tags(aws, found))
-            put = functools.partial(aws.cloudwatch.put_metric_alarm, **wanted, Tags=tag_list(config.tags))
+            put = functools.partial(aws.cloudwatch.put_metric_alarm, **wanted, Tags=tag_list(cluster_tags(config)))
             aws.change("set", f"alarm {name} of {instance_id}{_drift(found, wanted)}", put)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.aws import FAILURES, Aws, explain
-from lib.errors import AwsRefusal
-from lib.explain import DENIED
-from lib.tags import tags_of
+from lib.aws.client import FAILURES, Aws, explain
+from lib.aws.explain import DENIED
+from lib.aws.tags import tags_of
+from lib.run.errors import AwsRefusal
 
 GUARD_DUTY = "GuardDutyManaged"  # the tag that GuardDuty gives its endpoint in a VPC and that endpoint's group
 

@@ -10,19 +10,19 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, error_code, unless
-from lib.errors import KubeError, SettingError, WaitExpired
-from lib.tags import is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
+from lib.aws.client import Aws, Planned, error_code, unless
+from lib.aws.objects import SHOWN_SECONDS, SNAPSHOT, Bucket, object_keys
+from lib.aws.tags import cluster_tags, is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
+from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 TAG = "KubernetesStagingBucket"  # on the master's interface and disk: where this cluster's state is
 PRIVATE = {
@@ -33,39 +33,8 @@ PRIVATE = {
 }
 LETTING_GO = "OperationAborted"  # S3 is still deleting the bucket of that name, or changing it
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-_SHOWN_SECONDS = 900  # for up to 15 minutes, S3 says, it may answer 404 for what was put
-_ASKED_AGAIN_SECONDS = 30  # of an object that may be gone as well
-SNAPSHOT = "etcd-snapshot.db.gz"  # of etcd; every version of it is one
 # All else that is put there: what was overwritten or deleted can be had back for a day, and old secrets go after it.
 SHORT_LIVED = ("pki.tar", "join-token", "settings.env", "downloads.sha256", "addons/", "claims/")
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """A bucket and the cluster's place in it.
-
-    `ours`: up made it, so down may remove it. `computed`: its name follows from account, region and cluster.
-    `tags` are those that it had when it was looked for.
-    `versioned`: it keeps what is overwritten, so snapshots of etcd may go there; `ensure_bucket` knows it.
-    """
-
-    name: str
-    region: str
-    prefix: str
-    owner: str
-    ours: bool
-    computed: bool
-    planned: bool = False
-    versioned: bool = False
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    def key(self, name: str) -> str:
-        """The object's whole key."""
-        return self.prefix + name
-
-    def url(self, name: str) -> str:
-        """The object as a person types it: s3://<bucket>/<key>"""
-        return f"s3://{self.name}/{self.key(name)}"
 
 
 def default_name(aws: Aws, config: Config) -> str:
@@ -163,13 +132,6 @@ def _tell_brought(aws: Aws, config: Config, bucket: Bucket) -> Bucket:
     return dataclasses.replace(bucket, versioned=True)
 
 
-def why_no_snapshots(config: Config, bucket: Bucket) -> str:
-    """Why the master puts no snapshots of etcd into the bucket, '' where it does."""
-    if not config.kube_etcd_snapshot_hours:
-        return "KUBE_ETCD_SNAPSHOT_HOURS=0"
-    return "" if bucket.versioned else f"your bucket {bucket.name} is not versioned"
-
-
 def computed_bucket(aws: Aws, config: Config) -> Bucket:
     """The bucket that up makes where none is found."""
     name = config.aws_s3_bucket or default_name(aws, config)
@@ -186,7 +148,7 @@ def computed_bucket(aws: Aws, config: Config) -> Bucket:
 def _make_bucket(aws: Aws, config: Config) -> Bucket:
     wanted = computed_bucket(aws, config)
     name, region = wanted.name, wanted.region
-    configuration: dict[str, Any] = {"Tags": tag_list(config.tags)}
+    configuration: dict[str, Any] = {"Tags": tag_list(cluster_tags(config))}
     if region != "us-east-1":  # the one region that is said by saying nothing
         configuration["LocationConstraint"] = region
     s3 = aws.s3(region)
@@ -232,11 +194,11 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
                 Bucket=name, ServerSideEncryptionConfiguration=rules, ExpectedBucketOwner=owner
             ),
         )
-    if not config.tags.items() <= bucket.tags.items():
-        wanted: Any = {"TagSet": tag_list({**bucket.tags, **config.tags})}
+    if not cluster_tags(config).items() <= bucket.tags.items():
+        wanted: Any = {"TagSet": tag_list({**bucket.tags, **cluster_tags(config)})}
         aws.change(
             "tag",
-            f"bucket {name} with {tag_words(bucket.tags, config.tags)}",
+            f"bucket {name} with {tag_words(bucket.tags, cluster_tags(config))}",
             lambda: s3.put_bucket_tagging(Bucket=name, Tagging=wanted, ExpectedBucketOwner=owner),
         )
 
@@ -343,7 +305,7 @@ def _public_access_of_new(aws: Aws, bucket: Bucket) -> Any:
                 raise
             return None
 
-    return aws.wait(f"bucket {bucket.name} to be there", look, seconds=_SHOWN_SECONDS)
+    return aws.wait(f"bucket {bucket.name} to be there", look, seconds=SHOWN_SECONDS)
 
 
 def _encrypted(s3: S3Client, bucket: Bucket) -> bool:
@@ -362,86 +324,6 @@ def _tags(aws: Aws, bucket: Bucket) -> dict[str, str]:
     return tags_of(answer or {})
 
 
-def read_object(aws: Aws, bucket: Bucket, name: str, *, was_put: bool = False) -> bytes | None:
-    """The object's content, None if it is not there. One that is known to have been put is asked for again for a while.
-
-    Raises KubeError where S3 refuses to say.
-    """
-    if bucket.planned:
-        return None
-    content = _read(aws, bucket, name)
-    if content is None and was_put:
-        with contextlib.suppress(WaitExpired):
-            return aws.wait(
-                f"{bucket.key(name)} in {bucket.name}, which S3 may show late",
-                lambda: _read(aws, bucket, name),
-                seconds=_ASKED_AGAIN_SECONDS,
-            )
-    return content
-
-
-def _read(aws: Aws, bucket: Bucket, name: str) -> bytes | None:
-    try:
-        answer = aws.s3(bucket.region).get_object(
-            Bucket=bucket.name, Key=bucket.key(name), ExpectedBucketOwner=bucket.owner
-        )
-    except ClientError as error:
-        if error_code(error) in ("NoSuchKey", "NoSuchBucket"):
-            return None
-        if error_code(error) == "AccessDenied":
-            raise KubeError(
-                f"{bucket.name}/{bucket.key(name)} cannot be read: AccessDenied",
-                hint="this user may not s3:GetObject there; without s3:ListBucket on the bucket, S3 says the same of "
-                "an object that is not there. docs/permissions.md has both",
-            ) from error
-        raise
-    return answer["Body"].read()
-
-
-def put_object(aws: Aws, bucket: Bucket, name: str, content: bytes, *, words: str) -> None:
-    """Write the object, encrypted, over what is there."""
-    aws.change("put", f"{words} into {bucket.name}", lambda: _put(aws, bucket, name, content))
-
-
-def _put(aws: Aws, bucket: Bucket, name: str, content: bytes, **more: Any) -> None:
-    aws.s3(bucket.region).put_object(
-        Bucket=bucket.name,
-        Key=bucket.key(name),
-        Body=content,
-        ServerSideEncryption="AES256",
-        ExpectedBucketOwner=bucket.owner,
-        **more,
-    )
-
-
-def make_object(aws: Aws, bucket: Bucket, name: str, content: bytes, *, words: str) -> bytes:
-    """Write the object unless it is there; returns what is there afterwards: ours, or that of whoever was first.
-
-    This is what keeps two runs from making two CAs: S3 decides (IfNoneMatch), not a look beforehand.
-    """
-
-    def create() -> str:
-        try:
-            _put(aws, bucket, name, content, IfNoneMatch="*")
-        except ClientError as error:
-            if error_code(error) != "PreconditionFailed":
-                raise
-        return bucket.key(name)
-
-    if isinstance(aws.make(words, create, retry_if=_is_conflict), Planned):
-        return content
-    what = f"{bucket.key(name)} in {bucket.name}, which was put there"
-    return aws.wait(what, lambda: _read(aws, bucket, name), seconds=_SHOWN_SECONDS)
-
-
-def _is_conflict(error: BaseException) -> bool:
-    """Whether another write of the object was under way: whose it is now, only a repeat tells (412: the other's).
-
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-    """
-    return error_code(error) == "ConditionalRequestConflict"
-
-
 def listed(aws: Aws, bucket: Bucket, start: str) -> Iterator[tuple[str, str]]:
     """The objects whose names, below the cluster's prefix, begin with `start`: name and ETag.
 
@@ -458,35 +340,6 @@ def listed(aws: Aws, bucket: Bucket, start: str) -> Iterator[tuple[str, str]]:
     for page in pages:
         for found in page.get("Contents", []):
             yield found["Key"].removeprefix(bucket.prefix), found["ETag"].strip('"')
-
-
-def versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
-    """Every version of the cluster's objects that begin with `start`, without what only says that one was deleted."""
-    for page in _version_pages(aws, bucket, start):
-        yield from page.get("Versions", [])
-
-
-def metadata(aws: Aws, bucket: Bucket, name: str, version: str) -> Mapping[str, str]:
-    """What whoever put a version of an object said of it, by names in small letters, without x-amz-meta-."""
-    answer = aws.s3(bucket.region).head_object(
-        Bucket=bucket.name, Key=bucket.key(name), VersionId=version, ExpectedBucketOwner=bucket.owner
-    )
-    return answer["Metadata"]
-
-
-def object_keys(aws: Aws, bucket: Bucket) -> Iterator[dict[str, str]]:
-    """Every object of the cluster, with all its versions, as delete_objects takes them."""
-    for page in _version_pages(aws, bucket, ""):
-        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-            yield {"Key": version["Key"], "VersionId": version["VersionId"]}
-
-
-def _version_pages(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
-    yield from (
-        aws.s3(bucket.region)
-        .get_paginator("list_object_versions")
-        .paginate(Bucket=bucket.name, Prefix=bucket.key(start), ExpectedBucketOwner=bucket.owner)
-    )
 
 
 def empty_bucket(aws: Aws, bucket: Bucket) -> None:

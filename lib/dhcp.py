@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Retry, Sole, never, one
-from lib.errors import SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.aws.client import Retry, Sole, never, one
+from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
+from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DhcpOptionsTypeDef, VpcTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 NAME = "kubernetes-dhcp-option-set"
 
@@ -66,7 +66,7 @@ def check_brought(config: Config, vpc: VpcTypeDef) -> None:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": NAME, **config.tags}
+    return {"Name": NAME, **cluster_tags(config)}
 
 
 def _ensure_own(aws: Aws, config: Config) -> str:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from lib.aws import FAILURES, error_code
-from lib.errors import Known, KubeError
+from lib.aws.client import FAILURES, error_code
+from lib.aws.tags import tags_of
 from lib.master import own_instances
-from lib.tags import tags_of
+from lib.run.errors import Known, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from lib.api import Node
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.kube.api import Node
+    from lib.settings.config import Config
 
 SSH_USERS = {"debian": "admin", "ubuntu": "ubuntu"}
 _FEW = 3

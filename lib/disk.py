@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import keys
-from lib.aws import Aws, Planned, Sole, error_code, one
+from lib.aws.client import Aws, Planned, Sole, error_code, one
+from lib.aws.tags import find_ours, tag_specification, tags_of
 from lib.bucket import TAG as STAGING_TAG
-from lib.errors import Known, KubeError, SettingError
-from lib.sizes import iops
-from lib.tags import find_ours, tag_specification, tags_of
+from lib.run.errors import Known, KubeError, SettingError
+from lib.settings.sizes import iops
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VolumeTypeDef
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 _USABLE_SECONDS = 300  # a new disk that is empty takes a few
 _CHANGING = "IncorrectModificationState"  # an earlier change is not done

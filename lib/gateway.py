@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, Sole, never, one
-from lib.errors import SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.aws.client import Planned, Retry, Sole, never, one
+from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
+from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InternetGatewayTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 
 def find_gateway(aws: Aws, config: Config) -> InternetGatewayTypeDef | None:
@@ -79,7 +79,7 @@ def ensure_gateway(aws: Aws, config: Config, *, vpc_id: str) -> str:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": config.cluster_id, **config.tags}
+    return {"Name": config.cluster_id, **cluster_tags(config)}
 
 
 def _make_gateway(aws: Aws, config: Config) -> str:

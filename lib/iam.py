@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws
-from lib.tags import Disputed, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.aws.client import Aws
+from lib.aws.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
 
 if TYPE_CHECKING:
-    from lib.config import Config
+    from lib.settings.config import Config
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "iam"
 ROLES = ("master", "minion")
@@ -127,7 +127,7 @@ def _ensure_role(aws: Aws, config: Config, name: str, trust: dict[str, Any]) -> 
         aws.make(
             f"role {name}",
             lambda: aws.iam.create_role(
-                RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=tag_list(config.tags)
+                RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=tag_list(cluster_tags(config))
             )["Role"]["RoleName"],
             look=lambda: (find_role(aws, name) or {}).get("RoleName"),
         )
@@ -140,9 +140,9 @@ def _ensure_role(aws: Aws, config: Config, name: str, trust: dict[str, Any]) -> 
             f"role {name}: trust {differs(_document(found['AssumeRolePolicyDocument']), trust)}",
             lambda: aws.iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust)),
         )
-    if _lacks(found, config.tags):
-        words = f"role {name} with {tag_words(tags_of(found), config.tags)}"
-        aws.change("tag", words, lambda: aws.iam.tag_role(RoleName=name, Tags=tag_list(config.tags)))
+    if _lacks(found, cluster_tags(config)):
+        words = f"role {name} with {tag_words(tags_of(found), cluster_tags(config))}"
+        aws.change("tag", words, lambda: aws.iam.tag_role(RoleName=name, Tags=tag_list(cluster_tags(config))))
 
 
 def differs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -189,7 +189,7 @@ def _ensure_instance_profile(aws: Aws, config: Config, name: str) -> None:
     if found is None:
         aws.make(
             f"instance profile {name}",
-            lambda: aws.iam.create_instance_profile(InstanceProfileName=name, Tags=tag_list(config.tags))[
+            lambda: aws.iam.create_instance_profile(InstanceProfileName=name, Tags=tag_list(cluster_tags(config)))[
                 "InstanceProfile"
             ]["InstanceProfileName"],
             look=lambda: (find_profile(aws, name) or {}).get("InstanceProfileName"),
@@ -197,11 +197,11 @@ def _ensure_instance_profile(aws: Aws, config: Config, name: str) -> None:
     else:
         refuse_others(config.cluster_id, f"instance profile {name}", tags_of(found), hint=_OTHER_NAMES)
         aws.console.found(f"instance profile {name}")
-        if _lacks(found, config.tags):
+        if _lacks(found, cluster_tags(config)):
             aws.change(
                 "tag",
-                f"instance profile {name} with {tag_words(tags_of(found), config.tags)}",
-                lambda: aws.iam.tag_instance_profile(InstanceProfileName=name, Tags=tag_list(config.tags)),
+                f"instance profile {name} with {tag_words(tags_of(found), cluster_tags(config))}",
+                lambda: aws.iam.tag_instance_profile(InstanceProfileName=name, Tags=tag_list(cluster_tags(config))),
             )
     roles = [role["RoleName"] for role in found["Roles"]] if found else []
     for other in roles:

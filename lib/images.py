@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws
-from lib.errors import SettingError
+from lib.aws.client import Aws
+from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
-    from lib.config import Config
+    from lib.settings.config import Config
 
 # Published by the distributions themselves: wiki.debian.org/Cloud/AmazonEC2Image, documentation.ubuntu.com/aws.
 PARAMETERS = {

@@ -8,14 +8,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Aws, became, one
-from lib.errors import KubeError, SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.aws.client import Aws, became, one
+from lib.aws.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 
 def find_interface(aws: Aws, config: Config) -> NetworkInterfaceTypeDef | None:

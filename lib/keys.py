@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.aws import FAILURES
+from lib.aws.client import FAILURES
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
+    from lib.aws.client import Aws
 
 _OF_AWS = "alias/aws/ebs"
 # How an instance ends that could not have its disks: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lib.api import Client
-from lib.errors import KubeError, SettingError
-from lib.files import make_private_directory
-from lib.kubetext import LOADER, SECTIONS, entry, is_entry, merge, without
+from lib.kube.api import Client
+from lib.kube.kubetext import LOADER, SECTIONS, entry, is_entry, merge, without
+from lib.run.errors import KubeError, SettingError
+from lib.run.files import make_private_directory
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.aws.proxies import Proxy
     from lib.pki import Pki
-    from lib.proxies import Proxy
+    from lib.settings.config import Config
 
 RENEW_DAYS = 90
 _LOCK_SECONDS = 10.0  # kubectl holds its lock for milliseconds
@@ -95,7 +95,7 @@ def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Cli
 
     A client certificate of this CA with more than 90 days left is kept, so that a rerun changes nothing.
     """
-    from lib import certificates
+    from lib.kube import certificates
 
     path = chosen_file(config)
     text, data = _load(path)
@@ -140,7 +140,7 @@ def _b64(content: bytes) -> str:
 
 
 def _kept_certificate(user: Mapping[str, Any], pki: Pki) -> tuple[bytes, bytes] | None:
-    from lib import certificates
+    from lib.kube import certificates
 
     try:
         cert = base64.b64decode(user["client-certificate-data"])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from lib.aws import error_code
-from lib.tags import Disputed, other_owner, sorted_out, tags_of
+from lib.aws.client import error_code
+from lib.aws.tags import Disputed, other_owner, sorted_out, tags_of
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 # On all that the AWS load balancer controller makes: load balancers, target groups, security groups.
 # https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/ingress/annotations/

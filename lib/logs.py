@@ -18,16 +18,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib import plan, programs, runlog, script
-from lib.clock import Clock
-from lib.config import Config, Layers, resolve
+from lib import plan, script
+from lib.aws.tags import tags_of
 from lib.diagnosis import SSH_USERS, console, failing
-from lib.errors import KubeError, NothingFound, SettingError
 from lib.master import own_instances
-from lib.tags import tags_of
+from lib.run import programs, runlog
+from lib.run.clock import Clock
+from lib.run.errors import KubeError, NothingFound, SettingError
+from lib.settings.config import Config
+from lib.settings.layers import Layers
+from lib.settings.resolve import resolve
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
+    from lib.aws.client import Aws
 
 NAME = "-m lib.logs"
 COLLECT = Path(__file__).parent.parent / "templates" / "logs.sh"

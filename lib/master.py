@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import keys, sizes
-from lib.aws import Aws, Planned, became, error_code, is_not_found, one
+from lib import keys
+from lib.aws.client import Aws, Planned, became, error_code, is_not_found, one
+from lib.aws.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
 from lib.disk import VERSION_TAG
-from lib.errors import Known, KubeError
-from lib.tags import find_borne, find_ours, is_ours, tag_specification, tags_of
+from lib.run.errors import Known, KubeError
+from lib.settings import sizes
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from lib.config import Config
     from lib.images import Image
+    from lib.settings.config import Config
 
 USER_DATA_TAG = "KubernetesUserData"  # on the master's instance: what it was made from
 DISK_TAG = "KubernetesMasterDisk"  # and for which disk: it knows no other
@@ -87,7 +88,7 @@ def launch_data(
         "UserData": base64.b64encode(user_data).decode(),
         "TagSpecifications": [
             *tag_specification("instance", master_tags(config) | _made_from(config, disk_id, user_data)),
-            *tag_specification("volume", {"Name": f"{config.master_name}-root", **config.tags}),
+            *tag_specification("volume", {"Name": f"{config.master_name}-root", **cluster_tags(config)}),
         ],
     }
 
@@ -287,7 +288,7 @@ def _instance(aws: Aws, instance_id: str) -> Any:
 
 def master_tags(config: Config) -> dict[str, str]:
     """The tags of the master instance."""
-    return {"Name": config.master_name, "Role": config.master_name, **config.tags}
+    return {"Name": config.master_name, "Role": config.master_name, **cluster_tags(config)}
 
 
 def _make_master(aws: Aws, config: Config, data: Mapping[str, Any]) -> str:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import tags
-from lib.aws import Aws, Planned, became, error_code
-from lib.errors import Known, KubeError
+from lib.aws import tags
+from lib.aws.client import Aws, Planned, became, error_code
+from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
 from lib.master import METADATA, root_disk
-from lib.tags import tag_specification, tag_words, tags_of
+from lib.run.errors import Known, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
     from mypy_boto3_ec2.type_defs import LaunchTemplateTypeDef
 
-    from lib.config import Config
     from lib.images import Image
+    from lib.settings.config import Config
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def wanted_size(config: Config, current: int | None = None) -> Size:
 
 def instance_tags(config: Config) -> dict[str, str]:
     """The tags of every minion."""
-    return {"Name": config.node_name, "Role": config.node_name, **config.tags}
+    return {"Name": config.node_name, "Role": config.node_name, **cluster_tags(config)}
 
 
 def template_data(
@@ -118,8 +118,8 @@ def template_data(
         "UserData": base64.b64encode(user_data).decode(),
         "TagSpecifications": [
             *tag_specification("instance", instance_tags(config)),
-            *tag_specification("volume", {"Name": f"{config.node_name}-root", **config.tags}),
-            *tag_specification("network-interface", {"Name": config.node_name, **config.tags}),
+            *tag_specification("volume", {"Name": f"{config.node_name}-root", **cluster_tags(config)}),
+            *tag_specification("network-interface", {"Name": config.node_name, **cluster_tags(config)}),
         ],
     }
     if config.node_spot_price:
@@ -173,7 +173,7 @@ def ensure_template(
         return Template(_make_template(aws, config, name, data), fingerprint(data), 1, [_as_version(1, data)])
     template_id = found["LaunchTemplateId"]
     aws.console.found(f"launch template {template_id} {name}, version {found['DefaultVersionNumber']}")
-    aws.repair_tags(template_id, tags_of(found), {"Name": name, **config.tags})
+    aws.repair_tags(template_id, tags_of(found), {"Name": name, **cluster_tags(config)})
     versions = _versions(aws, template_id)
     wanted = fingerprint(data)
     same = [version for version in versions if version.get("VersionDescription") == wanted]
@@ -207,7 +207,7 @@ def _make_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) ->
             LaunchTemplateName=name,
             VersionDescription=fingerprint(data),
             LaunchTemplateData=data,  # type: ignore[arg-type]
-            TagSpecifications=tag_specification("launch-template", {"Name": name, **config.tags}),
+            TagSpecifications=tag_specification("launch-template", {"Name": name, **cluster_tags(config)}),
             ClientToken=token,
         )
         return answer["LaunchTemplate"]["LaunchTemplateId"]
@@ -492,7 +492,7 @@ def _look_at(aws: Aws, name: str) -> str:
 
 def tagged_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:
     """Every group with a tag of the cluster's, in all zones. Groups are few, so one call asks for both tags."""
-    keys: Any = [{"Name": "tag-key", "Values": list(config.tags)}]
+    keys: Any = [{"Name": "tag-key", "Values": list(cluster_tags(config))}]
     pages = aws.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(Filters=keys)
     found = [group for page in pages for group in page["AutoScalingGroups"]]
     return [group for group in found if tags.bears_one(config.cluster_id, tags_of(group))]

@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
-from lib.errors import Damaged, KubeError
+from lib.aws import objects
+from lib.aws.tags import tags_of
 from lib.master import living_master
-from lib.tags import tags_of
+from lib.run.errors import Damaged, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
 
-    from lib.aws import Aws
-    from lib.bucket import Bucket
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
 
 OBJECT = "pki.tar"
 TOKEN_OBJECT = "join-token"  # noqa: S105 the name of the object
@@ -43,7 +44,7 @@ class Pki:
 
     def ca_cert_hash(self) -> str:
         """sha256:<hex> of the CA's public key, by which a joining node knows it."""
-        from lib import certificates
+        from lib.kube import certificates
 
         return certificates.public_key_hash(self.ca_cert)
 
@@ -61,14 +62,14 @@ def ensure_pki(
     Raises KubeError when the object is not a CA, and when it is not there although the cluster was made with it: a
     second CA would be one that neither the master nor any minion believes.
     """
-    from lib import certificates
+    from lib.kube import certificates
 
     was_put = bool(disk or (interface and staging.TAG in tags_of(interface)))
-    content = staging.read_object(aws, bucket, OBJECT, was_put=was_put)
+    content = objects.read_object(aws, bucket, OBJECT, was_put=was_put)
     if content is None:
         _refuse_a_second(aws, config, bucket, interface=interface, disk=disk)
         files = _pack(certificates.make_files())
-        content = staging.make_object(aws, bucket, OBJECT, files, words="certificate authorities")
+        content = objects.make_object(aws, bucket, OBJECT, files, words="certificate authorities")
         if aws.dry_run:  # it is made anew in each run until one is kept
             return _unpack(bucket, content)
     pki = _unpack(bucket, content)
@@ -104,7 +105,7 @@ def _refuse_a_second(
 
 def find_ca_cert(aws: Aws, bucket: Bucket | None) -> bytes:
     """The CA's certificate in the bucket, PEM; b'' where there is none. Raises Damaged."""
-    content = staging.read_object(aws, bucket, OBJECT) if bucket else None
+    content = objects.read_object(aws, bucket, OBJECT) if bucket else None
     return b"" if bucket is None or content is None else _unpack(bucket, content).ca_cert
 
 
@@ -113,9 +114,9 @@ def ensure_join_token(aws: Aws, bucket: Bucket) -> str:
 
     Raises Damaged for one of another form, which no minion could join with.
     """
-    content = staging.read_object(aws, bucket, TOKEN_OBJECT)
+    content = objects.read_object(aws, bucket, TOKEN_OBJECT)
     if content is None:
-        content = staging.make_object(aws, bucket, TOKEN_OBJECT, _new_token().encode(), words="join token")
+        content = objects.make_object(aws, bucket, TOKEN_OBJECT, _new_token().encode(), words="join token")
     token = content.decode("ascii", "replace").strip()
     if not re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", token):
         raise Damaged(bucket.url(TOKEN_OBJECT), "the minions' join token", "it has not the form of one")
@@ -138,7 +139,7 @@ def _pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def _unpack(bucket: Bucket, content: bytes) -> Pki:
-    from lib import certificates
+    from lib.kube import certificates
 
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:

@@ -9,34 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import (
-    addons,
-    alarms,
-    beforehand,
-    kubeenv,
-    preflight,
-    releases,
-    relocation,
-    snapshots,
-    state,
-    upgrade,
-    userdata,
-)
+from lib import addons, alarms, preflight, relocation, snapshots, state, upgrade
 from lib import bucket as buckets
 from lib import subnet as subnets
-from lib.aws import FAILURES
-from lib.config import Config, Layers, refuse_changes, resolve, to_remember
+from lib.aws import objects
+from lib.aws.client import FAILURES
+from lib.checks import beforehand
 from lib.disk import check_found, disk_name, find_disk
-from lib.errors import CredentialsError, KubeError, SettingError
 from lib.images import Image, Images, check_zone, find_images, tell
+from lib.node import kubeenv, releases, userdata
 from lib.routetable import table_of_subnet
+from lib.run.errors import CredentialsError, KubeError, SettingError
+from lib.settings.config import Config
+from lib.settings.layers import Layers
+from lib.settings.resolve import refuse_changes, resolve, to_remember
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
 
-    from lib.aws import Aws
-    from lib.bucket import Bucket
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
 
 _NFT_BROKEN = ("1.36.0", "1.36.1", "1.36.2")
 _IMAGES = ("AWS_IMAGE", "KUBE_NODE_IMAGE")
@@ -241,7 +234,7 @@ def iam_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
         "CLUSTER_ID": config.cluster_id,
         "BUCKET": bucket.name,
         "PREFIX": bucket.prefix,
-        "SNAPSHOT": bucket.key(buckets.SNAPSHOT),
+        "SNAPSHOT": bucket.key(objects.SNAPSHOT),
         "MASTER_NAME": config.master_name,
         "DISK": disk_name(config),
         "BROUGHT_ROUTE_TABLE": brought_route_table(aws, config),

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lib import address, dhcp, gateway, interface, limits, routetable, subnet, vpc
-from lib.config import Config, Layers, master_address
-from lib.errors import SettingError
+from lib import address, dhcp, gateway, interface, routetable, subnet, vpc
+from lib.aws.tags import is_ours, tags_of
 from lib.kubeconfig import check_kubeconfig
+from lib.run.errors import SettingError
+from lib.settings import limits
+from lib.settings.config import Config, master_address
+from lib.settings.layers import Layers
 from lib.sshkey import check_key
-from lib.tags import is_ours, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, SubnetTypeDef
 
-    from lib.aws import Aws
+    from lib.aws.client import Aws
 
 # No account's quota was ever less, so a smaller cluster need not ask.
 _ROUTES_EVERYBODY_HAS = 50

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.errors import SettingError
 from lib.master import living_master
 from lib.minions import tagged_groups
+from lib.run.errors import SettingError
 from lib.subnet import tagged_subnets
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config, Layers
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
+    from lib.settings.layers import Layers
     from lib.state import Staging
 
 _ZONE = "KUBE_AWS_ZONE"

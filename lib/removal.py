@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lib import blockers, iam, master, minions
-from lib.aws import FAILURES, Aws, error_code
-from lib.errors import AwsRefusal, CredentialsError, KubeError, OutputLost, WaitExpired
-from lib.explain import NO_LONGER_HEARD
-from lib.stops import Stopped
-from lib.tags import tags_of
+from lib.aws.client import FAILURES, Aws, error_code
+from lib.aws.explain import NO_LONGER_HEARD
+from lib.aws.tags import tags_of
+from lib.run.errors import AwsRefusal, CredentialsError, KubeError, OutputLost, WaitExpired
+from lib.run.stops import Stopped
 
 if TYPE_CHECKING:
     from lib.teardown import Doomed

@@ -7,13 +7,13 @@ import functools
 from typing import TYPE_CHECKING
 
 from lib import diagnosis
-from lib.api import Unreachable
+from lib.kube.api import Unreachable
 from lib.kubeconfig import RENEW_DAYS
 
 if TYPE_CHECKING:
-    from lib.api import Api
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.kube.api import Api
+    from lib.settings.config import Config
 
 
 def renew_certificates(aws: Aws, config: Config, api: Api, *, master_id: str, host: str) -> None:
@@ -37,7 +37,7 @@ def renew_certificates(aws: Aws, config: Config, api: Api, *, master_id: str, ho
 
 
 def _ends(api: Api) -> datetime.datetime | None:
-    from lib import certificates  # cryptography takes its time to load
+    from lib.kube import certificates
 
     try:
         return certificates.shown_ends(api.certificate())

@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib import drain, minions
-from lib.api import Unreachable
-from lib.errors import Known, KubeError
+from lib import minions
+from lib.kube import drain
+from lib.kube.api import Unreachable
 from lib.minions import Size, Template
+from lib.run.errors import Known, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
 
-    from lib.api import Api, Node
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.kube.api import Api, Node
+    from lib.settings.config import Config
 
 _TOO_MANY = "one too many"
 

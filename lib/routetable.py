@@ -10,15 +10,15 @@ import ipaddress
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, Sole, never, one
-from lib.errors import KubeError, SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.aws.client import Planned, Retry, Sole, never, one
+from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
+from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import RouteTableTypeDef, RouteTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 ANYWHERE = "0.0.0.0/0"
 
@@ -126,7 +126,7 @@ def is_pod_route(config: Config, route: RouteTypeDef) -> bool:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": config.cluster_id, **config.tags}
+    return {"Name": config.cluster_id, **cluster_tags(config)}
 
 
 def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:

@@ -12,18 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from lib import rules, runlog
-from lib.aws import FAILURES, Aws, Waits, explain
-from lib.clock import Clock
-from lib.config import Config, Layers, read_layers, resolve
-from lib.console import Console
-from lib.credentials import Credentials, check_file
-from lib.errors import KubeError, OutputLost, SettingError, gathered, raise_all
-from lib.options import FLAGS, help_text, settings_table, unread
-from lib.runlog import RunLog
-from lib.stops import Stopped, stopping
+from lib.aws.client import FAILURES, Aws, Waits, explain
+from lib.aws.credentials import Credentials, check_file
+from lib.run import runlog
+from lib.run.clock import Clock
+from lib.run.console import Console
+from lib.run.errors import KubeError, OutputLost, SettingError, gathered, raise_all
+from lib.run.runlog import RunLog
+from lib.run.stops import Stopped, stopping
+from lib.settings import rules
+from lib.settings.config import Config
+from lib.settings.layers import Layers, read_layers
+from lib.settings.options import FLAGS, help_text, settings_table, unread
+from lib.settings.resolve import resolve
 
-DONE, REFUSED, WOULD_CHANGE, INTERRUPTED = 0, 1, 3, 130  # 2 is a SettingError's own, a signal's in lib/stops.py
+DONE, REFUSED, WOULD_CHANGE, INTERRUPTED = 0, 1, 3, 130  # 2 is a SettingError's own, a signal's in lib/run/stops.py
 _REST = "the same command again removes the rest"
 _GOES_ON = "all that exists stays; the same command again goes on from there, and kube_down.py removes it"
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import Aws, Planned, Retry, error_code, never, one
+from lib.aws.client import Aws, Planned, Retry, error_code, never, one
+from lib.aws.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 from lib.loadbalancers import CONTROLLER_TAG
-from lib.tags import find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SecurityGroupTypeDef
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 # Marks the rules that follow a setting, so that a change of it takes away its old ranges and nobody else's.
 SSH_RULE = "SSH_CIDR"
@@ -153,7 +153,7 @@ def _ensure_group(
     group = found.get(name)
     if group:
         aws.console.found(f"security group {group['GroupId']} {name}")
-        aws.repair_tags(group["GroupId"], tags_of(group), {"Name": name, **config.tags})
+        aws.repair_tags(group["GroupId"], tags_of(group), {"Name": name, **cluster_tags(config)})
         return group["GroupId"]
 
     def create() -> str:
@@ -161,7 +161,7 @@ def _ensure_group(
             GroupName=name,
             Description=f"Kubernetes security group applied to {role} nodes",
             VpcId=vpc_id,
-            TagSpecifications=tag_specification("security-group", {"Name": name, **config.tags}),
+            TagSpecifications=tag_specification("security-group", {"Name": name, **cluster_tags(config)}),
         )
         return answer["GroupId"]
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import alarms, iam, minions, userdata
-from lib.aws import Aws, became, error_code, unless
-from lib.tags import Disputed, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib import alarms, iam, minions
+from lib.aws.client import Aws, became, error_code, unless
+from lib.aws.tags import Disputed, cluster_tags, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.node import userdata
 
 if TYPE_CHECKING:
-    from lib.config import Config
+    from lib.settings.config import Config
 
 EVERY = "rate(3 minutes)"
 _MISSING = "ResourceNotFoundException"
@@ -134,16 +135,16 @@ def _ensure_group(aws: Aws, config: Config) -> None:
     if found is not None:
         refuse_others(config.cluster_id, f"schedule group {name}", found)
         aws.console.found(f"schedule group {name}")
-        if not config.tags.items() <= found.items():
+        if not cluster_tags(config).items() <= found.items():
             aws.change(
                 "tag",
-                f"schedule group {name} with {tag_words(found, config.tags)}",
-                lambda: aws.scheduler.tag_resource(ResourceArn=_arn(aws, name), Tags=tag_list(config.tags)),
+                f"schedule group {name} with {tag_words(found, cluster_tags(config))}",
+                lambda: aws.scheduler.tag_resource(ResourceArn=_arn(aws, name), Tags=tag_list(cluster_tags(config))),
             )
         return
 
     def create() -> str:
-        named = {"Name": name, "Tags": tag_list(config.tags)}
+        named = {"Name": name, "Tags": tag_list(cluster_tags(config))}
         make = functools.partial(aws.scheduler.create_schedule_group, **named, ClientToken=token)
         _create(make, lambda: _group_tags(aws, name))
         return name

@@ -9,22 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import bucket as staging
 from lib import upgrade
+from lib.aws import objects
+from lib.aws.tags import tags_of
 from lib.disk import RESTORE_TAG, confirmed_version, disk_name, find_untagged
-from lib.errors import KubeError, SettingError
 from lib.master import DISK_TAG, find_master, how_to_end, living_master
 from lib.pki import OBJECT as PKI
-from lib.tags import tags_of
+from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from mypy_boto3_ec2.type_defs import InstanceTypeDef, VolumeTypeDef
 
-    from lib.aws import Aws
-    from lib.bucket import Bucket
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
     from lib.state import Staging
 
 LATEST, NONE = "latest", "none"
@@ -53,8 +53,8 @@ def find_snapshots(aws: Aws, bucket: Bucket | None) -> list[Snapshot]:
         return []
     found = [
         Snapshot(version["VersionId"], version["LastModified"], version["Size"])
-        for version in staging.versions(aws, bucket, staging.SNAPSHOT)
-        if version["Key"] == bucket.key(staging.SNAPSHOT)
+        for version in objects.versions(aws, bucket, objects.SNAPSHOT)
+        if version["Key"] == bucket.key(objects.SNAPSHOT)
     ]
     return sorted(found, key=lambda snapshot: snapshot.taken, reverse=True)
 
@@ -157,7 +157,7 @@ def _for_a_new_disk(aws: Aws, config: Config, found: Staging) -> str:
 
 def _release(aws: Aws, bucket: Bucket | None, snapshot: Snapshot) -> str:
     """The release of Kubernetes that wrote what is in the snapshot, '' where the snapshot does not say it."""
-    return staging.metadata(aws, bucket, staging.SNAPSHOT, snapshot.version).get(KUBERNETES, "") if bucket else ""
+    return objects.metadata(aws, bucket, objects.SNAPSHOT, snapshot.version).get(KUBERNETES, "") if bucket else ""
 
 
 def _described(snapshot: Snapshot, release: str) -> str:
@@ -205,7 +205,7 @@ def _replaced_too(master: InstanceTypeDef) -> str:
 
 def _check_ca(aws: Aws, bucket: Bucket | None) -> None:
     """Raises KubeError where the CA is gone."""
-    if bucket and staging.read_object(aws, bucket, PKI) is None:
+    if bucket and objects.read_object(aws, bucket, PKI) is None:
         raise KubeError(
             f"s3://{bucket.name}/{bucket.key(PKI)}, the cluster's CA, is gone, and the snapshot does not hold it",
             hint="put an earlier version of it back: docs/recovery.md, The bucket is lost",
@@ -249,4 +249,4 @@ def _how_to_remove(aws: Aws, config: Config, disk: VolumeTypeDef) -> list[str]:
 
 
 def _place(bucket: Bucket | None) -> str:
-    return f"{bucket.name}/{bucket.key(staging.SNAPSHOT)}" if bucket else f"(no bucket)/{staging.SNAPSHOT}"
+    return f"{bucket.name}/{bucket.key(objects.SNAPSHOT)}" if bucket else f"(no bucket)/{objects.SNAPSHOT}"

@@ -10,17 +10,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.aws import Aws, one
-from lib.errors import KubeError, MissingProgram, SettingError
-from lib.files import make_private_directory
+from lib.aws.client import Aws, one
+from lib.aws.tags import cluster_tags, find_borne, refuse_others, tag_specification, tags_of
 from lib.kubeconfig import nearest_parent
-from lib.programs import PACKAGES, find_program, run
-from lib.tags import find_borne, refuse_others, tag_specification, tags_of
+from lib.run.errors import KubeError, MissingProgram, SettingError
+from lib.run.files import make_private_directory
+from lib.run.programs import PACKAGES, find_program, run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
 
-    from lib.config import Config
+    from lib.settings.config import Config
 
 
 def check_key(config: Config) -> None:
@@ -135,7 +135,7 @@ def ensure_key_pair(aws: Aws, config: Config) -> str:
     public = ensure_key_files(aws, config)
     if not public:
         return f"kubernetes-{config.cluster_id}-(new)"
-    name, wanted = key_name(config, public), {"Name": config.cluster_id, **config.tags}
+    name, wanted = key_name(config, public), {"Name": config.cluster_id, **cluster_tags(config)}
     found = find_key_pair(aws, name)
     if found:
         refuse_others(config.cluster_id, f"key pair {found['KeyPairId']} {name}", tags_of(found))

@@ -17,20 +17,21 @@ from dotenv.parser import parse_stream
 
 from lib import bucket as staging
 from lib.address import find_address, tagged_addresses
-from lib.aws import Aws, became
-from lib.config import region_of
+from lib.aws import objects
+from lib.aws.client import Aws, became
+from lib.aws.tags import is_ours, tags_of
 from lib.disk import find_disk
-from lib.errors import Damaged, SettingError
 from lib.interface import find_interface, tagged_interfaces
 from lib.pki import OBJECT as PKI
-from lib.tags import is_ours, tags_of
+from lib.run.errors import Damaged, SettingError
+from lib.settings.config import region_of
 from lib.volumes import find_volumes
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
 
-    from lib.bucket import Bucket
-    from lib.config import Config
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
 
 OBJECT = "settings.env"
 _CLUSTER, _ZONE = "KUBE_AWS_INSTANCE_PREFIX", "KUBE_AWS_ZONE"
@@ -95,7 +96,7 @@ def refuse_another_bucket(aws: Aws, config: Config, found: Staging) -> None:
     """
     if not _is_another(config, found):
         return
-    has_ca = found.bucket is not None and staging.read_object(aws, found.bucket, PKI) is not None
+    has_ca = found.bucket is not None and objects.read_object(aws, found.bucket, PKI) is not None
     if staging.is_there(aws, config, found.tagged) and not (has_ca and _lacks_ca(aws, config, found.tagged)):
         raise _another_bucket(config, found)
     if not has_ca:
@@ -114,7 +115,7 @@ def _is_another(config: Config, found: Staging) -> bool:
 def _lacks_ca(aws: Aws, config: Config, name: str) -> bool:
     """Whether a bucket was made in the place of one that was lost, and is empty yet."""
     own = staging.find_named(aws, config, name)
-    return own is not None and staging.read_object(aws, own, PKI) is None
+    return own is not None and objects.read_object(aws, own, PKI) is None
 
 
 def refuse_to_leave_a_bucket(aws: Aws, config: Config, found: Staging) -> None:
@@ -134,7 +135,7 @@ def read_settings(aws: Aws, config: Config, bucket: Bucket | None, *, was_put: b
     Raises Damaged for an object that is empty or cut off, holds something else, or is another cluster's: a run must not
     take the defaults for what the cluster was made with.
     """
-    content = staging.read_object(aws, bucket, OBJECT, was_put=was_put) if bucket else None
+    content = objects.read_object(aws, bucket, OBJECT, was_put=was_put) if bucket else None
     if bucket is None or content is None:
         return {}
     try:
@@ -190,7 +191,7 @@ def remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapp
     lines = "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(wanted.items()))
     words = f"settings ({_changes(known, wanted)})" if known else "settings"
     end = f"# end, {len(wanted)} settings\n"
-    staging.put_object(aws, bucket, OBJECT, (_HEAD + _COUNTED + lines + end).encode(), words=words)
+    objects.put_object(aws, bucket, OBJECT, (_HEAD + _COUNTED + lines + end).encode(), words=words)
 
 
 def _changes(known: Mapping[str, str], wanted: Mapping[str, str]) -> str:

@@ -7,16 +7,16 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Planned, Retry, never, one
-from lib.errors import AwsRefusal, SettingError
-from lib.tags import find_borne, find_ours, other_owner, tag_specification, tags_of
+from lib.aws.client import Planned, Retry, never, one
+from lib.aws.tags import cluster_tags, find_borne, find_ours, other_owner, tag_specification, tags_of
+from lib.run.errors import AwsRefusal, SettingError
 from lib.vpc import ranges
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SubnetTypeDef, VpcTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 
 def all_subnets(aws: Aws, *, vpc_id: str) -> list[SubnetTypeDef]:
@@ -113,7 +113,7 @@ def check_inside(config: Config, vpc: VpcTypeDef) -> None:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": f"{config.cluster_id}-{config.kube_aws_zone}", **config.tags}
+    return {"Name": f"{config.cluster_id}-{config.kube_aws_zone}", **cluster_tags(config)}
 
 
 def _make_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef:

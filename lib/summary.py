@@ -8,16 +8,16 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lib.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.diagnosis import Watch, of_master, of_nodes, ssh
+from lib.kube.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.minions import living, own_groups
-from lib.programs import find_program
+from lib.run.programs import find_program
 from lib.upgrade import numbers
 
 if TYPE_CHECKING:
-    from lib.api import Client
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.kube.api import Client
+    from lib.settings.config import Config
 
 _SOON_DAYS = 30
 
@@ -101,7 +101,7 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
 
 def _say_certificates(aws: Aws, api: Api, client: Client) -> None:
     """When the certificates end; a warning for one that does within 30 days."""
-    from lib import certificates
+    from lib.kube import certificates
 
     ends = {"the CA's": certificates.ends(client.ca_cert), "kubeconfig's": certificates.ends(client.cert)}
     with contextlib.suppress(Unreachable):  # validated a moment ago; not worth a failure

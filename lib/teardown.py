@@ -29,18 +29,20 @@ from lib import (
     volumes,
     vpc,
 )
-from lib.aws import Aws
-from lib.config import Config, Layers, resolve, resolve_whatever
+from lib.aws import objects
+from lib.aws.client import Aws
+from lib.aws.tags import Disputed, bears_one, is_ours, other_owner, tags_of
 from lib.disk import MASTER_IP_TAG
-from lib.errors import Damaged, KubeError, NothingFound
 from lib.preflight import check_regions
+from lib.run.errors import Damaged, KubeError, NothingFound
+from lib.settings.config import Config
+from lib.settings.layers import Layers
+from lib.settings.resolve import resolve, resolve_whatever
 from lib.state import find_staging_to_remove, read_settings, refuse_to_leave_a_bucket
-from lib.tags import Disputed, bears_one, is_ours, other_owner, tags_of
 
 if TYPE_CHECKING:
-    from lib.bucket import Bucket
+    from lib.aws.objects import Bucket
     from lib.loadbalancers import Balancer
-    from lib.removal import Removal
 
 _EVERY_VOLUME = "every volume"  # found once for several kinds
 Find = Callable[[Aws, Config, Mapping[str, Any]], Sequence[Any]]
@@ -299,7 +301,7 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
     return Doomed(
         config=config,
         bucket=staging,
-        objects=len(list(bucket.object_keys(aws, staging))) if staging else 0,
+        objects=len(list(objects.object_keys(aws, staging))) if staging else 0,
         ca_cert=_ca_cert(aws, staging),
         brought_table=_brought_table(aws, config),
         disputed=disputed,
@@ -375,7 +377,7 @@ def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:
     return routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=found[0]["VpcId"])
 
 
-def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> None:
+def say_end(aws: Aws, doomed: Doomed, *, refused: bool, keep_disk: bool) -> None:
     """Look again and say what is left. Raises KubeError when something is, with what is in its way."""
     console, config = aws.console, doomed.config
     if aws.dry_run:
@@ -387,7 +389,7 @@ def say_end(aws: Aws, doomed: Doomed, removal: Removal, *, keep_disk: bool) -> N
         raise KubeError(
             f"left of cluster {config.cluster_id}: {', '.join(words)}",
             hint="mend what the warnings above name, then run the same command again"
-            if removal.refused
+            if refused
             else "it was made while this ran, or AWS takes its time: run the same command again, it finishes",
         )
     kept = left.kept_words() if keep_disk else []

@@ -13,21 +13,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lib.api import Unreachable, is_well, server_url
+from lib.aws.tags import tags_of
 from lib.disk import VERSION_TAG, confirm_version, confirmed_version, find_disk
-from lib.errors import KubeError, SettingError
+from lib.kube.api import Unreachable, is_well, server_url
 from lib.kubeconfig import find_proxy
 from lib.master import find_master
 from lib.pki import find_ca_cert
-from lib.tags import tags_of
+from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
 
-    from lib.api import Api
-    from lib.aws import Aws
-    from lib.bucket import Bucket
-    from lib.config import Config, Layers
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
+    from lib.kube.api import Api
+    from lib.settings.config import Config
+    from lib.settings.layers import Layers
 
 SETTING = "KUBERNETES_VERSION"
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lib.aws.tags import CLUSTER, PREFIX, bears_one, other_owner, tags_of
 from lib.disk import MASTER_IP_TAG
 from lib.gateway import attached_gateway
-from lib.tags import CLUSTER, PREFIX, bears_one, other_owner, tags_of
 from lib.volumes import is_disk
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import AddressTypeDef, InternetGatewayTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 
 def made(config: Config, things: Sequence[Any]) -> list[Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lib.aws.tags import find_borne, is_ours, tags_of
 from lib.disk import disk_name
-from lib.tags import find_borne, is_ours, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import SnapshotTypeDef, VolumeTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 # The EBS CSI driver writes it on a volume that it makes for a claim, and on no other (1.63.1, driver/constants.go).
 _CLAIM = "kubernetes.io/created-for/pvc/"

@@ -6,15 +6,15 @@ import functools
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import Retry, Sole, never, one
-from lib.errors import SettingError
-from lib.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.aws.client import Retry, Sole, never, one
+from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
+from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VpcTypeDef
 
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 DNS_ATTRIBUTES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
 
@@ -91,7 +91,7 @@ def ensure_vpc(aws: Aws, config: Config) -> VpcTypeDef:
 
 
 def _tags(config: Config) -> dict[str, str]:
-    return {"Name": config.vpc_name, **config.tags}
+    return {"Name": config.vpc_name, **cluster_tags(config)}
 
 
 def _make_vpc(aws: Aws, config: Config) -> VpcTypeDef:

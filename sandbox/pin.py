@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib import releases
-from lib.errors import KubeError
+from lib.node import releases
+from lib.run.errors import KubeError
 
 ARCHITECTURES = ("amd64", "arm64")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lib.api import Api, Client
+from lib.kube.api import Api, Client
 
 
 def read_client(path: Path) -> Client:

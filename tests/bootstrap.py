@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lib import userdata
+from lib.node import userdata
 
 _DOWNLOADS = {
     **{

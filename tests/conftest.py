@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ from sandbox.clock import FakeClock
 from sandbox.inventory import inventory, masked, shows_in
 
 REGION = "us-west-2"
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Under nohup: what is ignored stays so in all that a test starts, what has a handler does not (execve(2)).
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @dataclass(frozen=True)

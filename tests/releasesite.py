@@ -6,7 +6,7 @@ import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from lib import releases
+from lib.node import releases
 from sandbox.machines.official import REGISTRY
 
 KUBEADM = b"#!/bin/sh\necho registry.k8s.io/kube-apiserver:v1.37.2\necho registry.k8s.io/coredns/coredns:v1.14.6\n"

@@ -14,8 +14,8 @@ import pytest
 from test_userdata_addons import manifest
 from upstream_addons import FACTS, facts
 
-from lib import userdata
-from lib.releases import versions
+from lib.node import userdata
+from lib.node.releases import versions
 
 UPSTREAM: dict[str, Any] = json.loads(FACTS.read_text(encoding="utf-8"))
 _PULL = "the default for an image with a tag"

@@ -16,8 +16,9 @@ from bad_inputs import DIRECTORY, FILES, GONE, LOOP, PIPE, SETTINGS, SHELL, File
 from conftest import REGION, Box, Result
 from helpers import SharedBox, answer_with, must, shared_box
 
-from lib.config import option_names, read_layers, resolve
-from lib.errors import SettingError
+from lib.run.errors import SettingError
+from lib.settings.layers import read_layers
+from lib.settings.resolve import option_names, resolve
 from sandbox import cloud
 from sandbox.calls import result_answer
 

@@ -15,7 +15,7 @@ import pytest
 from conftest import REGION, Box, Result
 from helpers import answer_with, must, refused_untouched
 
-from lib.quotas import is_standard
+from lib.checks.quotas import is_standard
 from sandbox import images
 from sandbox.answers import simulated
 from sandbox.calls import Answer, Call, Refusal, result_answer

@@ -10,19 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from lib import limits, options, sizes
-from lib.config import (
-    DEFAULTS,
-    RULES,
-    Config,
-    Layers,
-    option_names,
-    read_layers,
-    refuse_changes,
-    resolve,
-    to_remember,
-)
-from lib.errors import SettingError
+from lib.aws.tags import cluster_tags
+from lib.run.errors import SettingError
+from lib.settings import limits, options, sizes
+from lib.settings.config import Config
+from lib.settings.layers import DEFAULTS, Layers, read_layers
+from lib.settings.resolve import RULES, option_names, refuse_changes, resolve, to_remember
 
 HOME = {"HOME": "/home/somebody"}
 
@@ -84,7 +77,7 @@ def test_the_defaults_make_a_cluster() -> None:
     assert c.master_role == "kubernetes-master-kubernetes-kubernetes-vpc-us-west-2"
     assert c.minion_role == "kubernetes-minion-kubernetes-kubernetes-vpc-us-west-2"
     assert c.context == "aws_kubernetes"
-    assert c.tags == {"KubernetesCluster": "kubernetes", "kubernetes.io/cluster/kubernetes": "owned"}
+    assert cluster_tags(c) == {"KubernetesCluster": "kubernetes", "kubernetes.io/cluster/kubernetes": "owned"}
     assert (c.aws_ssh_key, c.kubeconfig) == ("/home/somebody/.ssh/kube_aws_rsa", "/home/somebody/.kube/config")
     assert c.ssh_cidr == c.http_api_cidr == ("0.0.0.0/0",)
 
@@ -482,7 +475,7 @@ def test_help_is_grouped_as_the_file_is_and_names_flags_and_exit_codes() -> None
 
 def test_help_is_quick_and_needs_no_aws() -> None:
     program = (
-        "import sys; from lib.options import help_text; help_text('kube_up.py', 80);"
+        "import sys; from lib.settings.options import help_text; help_text('kube_up.py', 80);"
         "sys.exit(any(name in sys.modules for name in ('boto3', 'botocore')))"
     )
     start = time.monotonic()

@@ -29,8 +29,8 @@ import pytest
 from conftest import Box, Result
 from helpers import answer_with, must, refused, refused_untouched
 
-from lib.config import read_layers
-from lib.options import unread
+from lib.settings.layers import read_layers
+from lib.settings.options import unread
 from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ import pytest
 from iamreference import faults, find_action, listed
 from policies import may
 
-from lib import permissions
+from lib.checks import permissions
 from lib.iam import TEMPLATES, joined, policy_document
 from sandbox import denials
 

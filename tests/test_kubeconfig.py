@@ -14,7 +14,7 @@ import yaml
 from conftest import Box
 from helpers import ID, kubeconfig, must, refused
 
-from lib.kubetext import merge, without
+from lib.kube.kubetext import merge, without
 
 NAME = "aws_kubernetes"
 WANTED: dict[str, dict[str, Any]] = {

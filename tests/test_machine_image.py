@@ -11,7 +11,7 @@ import pytest
 import shellcommands
 from bootstrap import MINION, Shell
 
-from lib import userdata
+from lib.node import userdata
 from sandbox.machines import debian, image
 from sandbox.machines.places import Cache, CannotStart
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from releasesite import Site
 
-from lib import releases
+from lib.node import releases
 from sandbox.machines import official, requirements, sites, start
 from sandbox.machines.official import Official
 from sandbox.machines.places import Cache, CannotStart

@@ -42,13 +42,14 @@ from helpers import (
 )
 from policies import may
 
-from lib.aws import Aws, Waits
-from lib.bucket import Bucket
-from lib.config import read_layers, resolve
-from lib.console import Console
-from lib.credentials import Credentials
+from lib.aws.client import Aws, Waits
+from lib.aws.credentials import Credentials
+from lib.aws.objects import Bucket
 from lib.iam import policy_document
 from lib.plan import iam_values
+from lib.run.console import Console
+from lib.settings.layers import read_layers
+from lib.settings.resolve import resolve
 from sandbox.calls import result_answer
 from sandbox.clock import FakeClock
 from sandbox.world import Delays

@@ -19,7 +19,7 @@ from helpers import MASTER_ROLE, SharedBox, drop_tags, master_of, must, only, pa
 from policies import may
 from test_down import TAG_LIST, network_load_balancer
 
-from lib import permissions
+from lib.checks import permissions
 from sandbox import denials
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +74,7 @@ def paginated_names() -> set[str]:
 
 
 def nodes() -> Iterator[ast.AST]:
-    for path in [ROOT / "kube_up.py", ROOT / "kube_down.py", *(ROOT / "lib").glob("*.py")]:
+    for path in [ROOT / "kube_up.py", ROOT / "kube_down.py", *(ROOT / "lib").rglob("*.py")]:
         yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
 
 

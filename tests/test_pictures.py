@@ -20,7 +20,7 @@ def words(svg: str) -> str:
 
 
 def test_a_terminal_is_a_real_one_and_its_colours_are_in_the_picture() -> None:
-    program = "import sys; from lib.console import Console; import time; Console(time).error('no ' * 60)"
+    program = "import sys; from lib.run.console import Console; import time; Console(time).error('no ' * 60)"
     status, written = pictures.on_terminal([sys.executable, "-c", program], pictures.environ("/nowhere"))
     assert status == 0
     assert "\x1b[1;31merror:\x1b[0m" in written

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.config import option_names, read_layers
-from lib.options import PORTING, obsolete, unread
+from lib.settings.layers import read_layers
+from lib.settings.options import PORTING, obsolete, unread
+from lib.settings.resolve import option_names
 
 TEXT = PORTING.read_text(encoding="utf-8")
 ROOT = PORTING.parent.parent

@@ -13,7 +13,7 @@ import yaml
 from conftest import Box
 from helpers import must
 
-from lib import proxies
+from lib.aws import proxies
 
 SERVER = "https://203.0.113.7:6443"
 

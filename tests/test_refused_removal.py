@@ -168,8 +168,8 @@ def test_a_stopped_down_says_what_it_removed_and_what_is_left(sandbox: Box, numb
 
 def test_a_closed_output_ends_down_as_it_ends_up(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.cluster()
-    from lib.console import Console
-    from lib.errors import OutputLost
+    from lib.run.console import Console
+    from lib.run.errors import OutputLost
 
     said: list[str] = []
     doing = Console.doing

@@ -1,4 +1,4 @@
-"""lib/releases.py and the sums of what nodes download: the pinned ones, a mirror's, and how they come to be pinned."""
+"""lib/node/releases.py: the sums of what nodes download, pinned ones, a mirror's, and how they come to be pinned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conftest import Box
 from helpers import minion_settings
 from releasesite import Site
 
-from lib import releases
+from lib.node import releases
 from sandbox import pin
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from conftest import REGION, Box
 from helpers import ID, answer_with, bucket_of, must, only, part, read_object, refused
 
-from lib import pki, runlog
+from lib import pki
+from lib.run import runlog
 
 
 def logs(box: Box) -> list[Path]:
@@ -67,3 +68,8 @@ def test_the_files_of_the_last_runs_are_kept(sandbox: Box) -> None:
     for _ in range(runlog.KEPT + 3):
         sandbox.up("--show-settings")
     assert len(logs(sandbox)) == runlog.KEPT
+
+
+def test_a_home_that_is_not_there_is_not_made_for_a_log(tmp_path: Path) -> None:
+    assert runlog.folder({"HOME": str(tmp_path / "nobody")}) == runlog.folder({})
+    assert runlog.folder({"HOME": str(tmp_path)}) == tmp_path / ".local" / "state" / "kube-up"

@@ -18,9 +18,9 @@ from conftest import REGION, Box, Result
 from helpers import ID, SharedBox, answer_with, bucket_of, kubeconfig, must, part, read_object, shared_box
 from policies import may
 
-from lib.api import Client
-from lib.config import read_layers
+from lib.kube.api import Client
 from lib.pki import Pki
+from lib.settings.layers import read_layers
 from sandbox.app import record_line
 
 KEY_OF_AWS = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY"
@@ -121,7 +121,7 @@ def test_no_failure_of_the_api_says_a_secret(box: Box) -> None:
 
 
 def test_what_holds_a_secret_does_not_show_it_in_a_traceback() -> None:
-    from lib import certificates
+    from lib.kube import certificates
 
     files = certificates.make_files()
     shown = repr(Pki(ca_cert=files["ca.crt"], ca_key=files["ca.key"]))

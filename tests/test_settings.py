@@ -22,8 +22,8 @@ from helpers import (
     template_data,
 )
 
-from lib.config import DEFAULTS, read_layers
-from lib.options import markdown, unread
+from lib.settings.layers import DEFAULTS, read_layers
+from lib.settings.options import markdown, unread
 
 
 def size(box: Box) -> object:

@@ -9,7 +9,7 @@ import pytest
 from conftest import Box
 from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, only, part, refused
 
-from lib import filters, tags
+from lib.aws import filters, tags
 
 ANOTHERS = {"KubernetesCluster": "other", "kubernetes.io/cluster/other": "owned"}
 

@@ -46,8 +46,8 @@ from helpers import (
 )
 from policies import may
 
-from lib import certificates
-from lib.certificates import make_files
+from lib.kube import certificates
+from lib.kube.certificates import make_files
 from sandbox import cloud
 from sandbox.calls import Call
 from sandbox.world import Delays

@@ -1,4 +1,4 @@
-"""lib/userdata.py: what an instance boots from."""
+"""lib/node/userdata.py: what an instance boots from."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Literal
 import pytest
 from bootstrap import MASTER, MINION
 
-from lib import userdata
-from lib.errors import KubeError
+from lib.node import userdata
+from lib.run.errors import KubeError
 
 Role = Literal["master", "minion"]
 GOLDEN = Path(__file__).parent / "golden"

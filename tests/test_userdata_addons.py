@@ -13,7 +13,8 @@ import yaml
 from bootstrap import MASTER
 from upstream_addons import FACTS
 
-from lib import addons, userdata
+from lib import addons
+from lib.node import userdata
 
 MANIFESTS = sorted((userdata.TEMPLATES / "addons").glob("*.yaml"))
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from bootstrap import MASTER, MINION, Shell
 
-from lib import userdata
+from lib.node import userdata
 
 
 def test_each_step_is_named_on_the_console(tmp_path: Path) -> None:
@@ -29,8 +29,8 @@ def test_a_step_that_fails_ends_the_run_in_its_own_words(tmp_path: Path) -> None
     assert shell.run("one() { die no such luck; }", "main one two").said == ["step 1/2 one: failed: no such luck"]
     words = shell.run('one() { try sh -c "echo fine; echo Error: it broke; exit 3"; }', "main one").said
     assert words == ["step 1/1 one: failed: sh: Error: it broke"]
-    words = shell.run("one() { ls /nonexistent; }", "main one").said
-    assert words[0].startswith("step 1/1 one: failed: ls /nonexistent failed in line ")
+    words = shell.run("one() { ls /dev/null/none; }", "main one").said
+    assert words[0].startswith("step 1/1 one: failed: ls /dev/null/none failed in line ")
 
 
 def test_a_failed_run_exits_with_a_status(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 from bootstrap import MASTER, MINION
 
-from lib import userdata
+from lib.node import userdata
 
 OLDEST = (7, 88, 1)
 # Since which release: docs/options-in-versions of curl/curl, read on 2026-11-27. What is used has its release here.

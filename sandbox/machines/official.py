@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lib import addons, releases
-from lib.aws import backoff
-from lib.errors import KubeError
+from lib import addons
+from lib.aws.client import backoff
+from lib.node import releases
+from lib.run.errors import KubeError
 from sandbox.machines.places import Cache, CannotStart
 
 REGISTRY = "registry.k8s.io"

@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from lib import keys, prices, quotas, rights
+from lib import keys
+from lib.checks import prices, quotas, rights
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config, Layers
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
+    from lib.settings.layers import Layers
 
 
 def look(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:

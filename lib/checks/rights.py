@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import FAILURES, error_code
-from lib.permissions import statements
+from lib.aws.client import FAILURES, error_code
+from lib.checks.permissions import statements
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 _FEW = 6
 

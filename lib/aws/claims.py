@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from lib.aws import BUSY, LOST, backoff, error_code, is_lost
-from lib.errors import KubeError
+from lib.aws.client import BUSY, LOST, backoff, error_code, is_lost
+from lib.run.errors import KubeError
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.bucket import Bucket
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
 
 FOLDER = "claims/"
 ID_FORM = re.compile(r"[a-z]+-[0-9a-f]{8,17}|[0-9]{1,3}(\.[0-9]{1,3}){3}")  # an elastic IP is claimed by its address

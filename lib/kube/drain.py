@@ -12,14 +12,14 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from lib.api import Unreachable
-from lib.errors import Known, KubeError, WaitExpired
+from lib.kube.api import Unreachable
+from lib.run.errors import Known, KubeError, WaitExpired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lib.api import Api, Node
-    from lib.aws import Aws
+    from lib.aws.client import Aws
+    from lib.kube.api import Api, Node
 
 OURS = "kube-up/cordoned"
 _MIRROR = "kubernetes.io/config.mirror"

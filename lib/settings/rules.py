@@ -1,7 +1,7 @@
 """One value at a time: the rule for each option, which makes its text into a typed value or refuses it in one line.
 
 A rule is called with the option's name and its text, already found free of what a shell would act on (see `plain`), and
-returns the value or raises SettingError. What two options must agree on is in lib/limits.py.
+returns the value or raises SettingError. What two options must agree on is in lib/settings/limits.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lib.errors import SettingError
+from lib.run.errors import SettingError
 
 Rule = Callable[[str, str], Any]
 

@@ -16,11 +16,11 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import FAILURES, error_code
+from lib.aws.client import FAILURES, error_code
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 MONTH = 730  # hours, as AWS's own calculator counts
 SECONDS = 3.0

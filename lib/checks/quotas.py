@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws import FAILURES
-from lib.errors import SettingError
-from lib.tags import is_ours, tags_of
+from lib.aws.client import FAILURES
+from lib.aws.tags import is_ours, tags_of
+from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.settings.config import Config
 
 # Which series share "Standard (A, C, D, H, I, M, R, T, Z)": a family's letters before its generation, and no others
 # that begin with the same letter. mac is counted in Dedicated Hosts; inf, trn, dl, hpc and u have quotas of their own.

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lib.credentials import Source
+from lib.aws.credentials import Source
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

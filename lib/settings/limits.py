@@ -12,12 +12,12 @@ import itertools
 import os
 from typing import TYPE_CHECKING
 
-from lib import sizes
-from lib.errors import SettingError, gathered, raise_all
-from lib.rules import partition
+from lib.run.errors import SettingError, gathered, raise_all
+from lib.settings import sizes
+from lib.settings.rules import partition
 
 if TYPE_CHECKING:
-    from lib.config import Config
+    from lib.settings.config import Config
 
 ROUTES_DEFAULT = 500  # a route table's quota unless raised; L-93826ACB, "Routes per route table"
 ROUTES_AT_MOST = 1000  # the most that AWS raises it to

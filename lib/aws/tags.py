@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib.errors import KubeError
+from lib.run.errors import KubeError
+
+if TYPE_CHECKING:
+    from lib.settings.config import Config
 
 T = TypeVar("T", bound=Mapping[str, Any])
 Item = TypeVar("Item")
@@ -26,6 +29,11 @@ OWNED = "owned"
 def of(cluster_id: str) -> dict[str, str]:
     """The two tags of all that is the cluster's; the second is what the cloud controller manager looks for."""
     return {CLUSTER: cluster_id, PREFIX + cluster_id: OWNED}
+
+
+def cluster_tags(config: Config) -> dict[str, str]:
+    """The two tags of all that a run makes."""
+    return of(config.cluster_id)
 
 
 def tag_words(actual: Mapping[str, str], wanted: Mapping[str, str]) -> str:

@@ -20,14 +20,14 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from lib import filters, proxies
-from lib.clock import Clock
-from lib.credentials import Credentials
-from lib.credentials import explain as explain_credentials
-from lib.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
-from lib.explain import NOT_ENABLED, UNKNOWN, Caller, clock_words, what_to_do
-from lib.tags import of as of_cluster
-from lib.tags import refuse_others, tag_list, tag_words, tags_of
+from lib.aws import filters, proxies
+from lib.aws.credentials import Credentials
+from lib.aws.credentials import explain as explain_credentials
+from lib.aws.explain import NOT_ENABLED, UNKNOWN, Caller, clock_words, what_to_do
+from lib.aws.tags import of as of_cluster
+from lib.aws.tags import refuse_others, tag_list, tag_words, tags_of
+from lib.run.clock import Clock
+from lib.run.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.client import AutoScalingClient
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm.client import SSMClient
     from mypy_boto3_sts.client import STSClient
 
-    from lib.console import Console
-    from lib.runlog import RunLog
+    from lib.run.console import Console
+    from lib.run.runlog import RunLog
 
 T = TypeVar("T")
 Retry = Callable[[BaseException], bool]
@@ -179,7 +179,7 @@ def one(
 
 
 class Claiming(Protocol):
-    """Who decides which of two counts (lib/claims.py)."""
+    """Who decides which of two counts (lib/aws/claims.py)."""
 
     def claimed(self, kind: str) -> str:
         """The id that was claimed of a kind, '' for none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from lib.tags import tags_of
+from lib.aws.tags import tags_of
 
 
 def _each(resource: Any, part: str, key: str) -> list[Any]:

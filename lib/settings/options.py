@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.config import DEFAULTS, Config, Layers, read_env
-from lib.errors import SettingError
+from lib.run.errors import SettingError
+from lib.settings.config import Config
+from lib.settings.layers import DEFAULTS, Layers, read_env
 
 PORTING = DEFAULTS.parent / "docs" / "porting.md"
 

@@ -35,11 +35,11 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.utils import JSONFileCache
 
-from lib.config import expand
-from lib.errors import CredentialsError, SettingError
+from lib.run.errors import CredentialsError, SettingError
+from lib.settings.layers import expand
 
 if TYPE_CHECKING:
-    from lib.config import Layers
+    from lib.settings.layers import Layers
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # botocore reads both, in this order (configprovider.py).

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from lib.files import make_private_directory
+from lib.run.files import make_private_directory
 
 KEPT = 20  # runs whose files are kept
 _MOST_IDS = 8  # of one call
@@ -28,9 +28,9 @@ _NAMES = (
 
 def folder(environ: Mapping[str, str]) -> Path:
     """Where the files are: below XDG_STATE_HOME or ~/.local/state; among temporary files where there is no home."""
-    state = environ.get("XDG_STATE_HOME", "")
-    if not state and environ.get("HOME"):
-        state = str(Path(environ["HOME"], ".local", "state"))
+    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    if not state and Path(home or "/nonexistent").is_dir():  # no run makes a home
+        state = str(Path(home, ".local", "state"))
     return Path(state or tempfile.gettempdir()) / "kube-up"
 
 

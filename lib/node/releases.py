@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib import bucket as staging
-from lib.aws import backoff
-from lib.config import DEFAULTS, read_env
-from lib.errors import KubeError, SettingError
+from lib.aws import objects
+from lib.aws.client import backoff
+from lib.run.errors import KubeError, SettingError
+from lib.settings.layers import DEFAULTS, read_env
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.bucket import Bucket
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
 
-RELEASES = Path(__file__).parent.parent / "templates" / "releases.env"
+RELEASES = Path(__file__).parents[2] / "templates" / "releases.env"
 NAMES = ("KUBEADM", "KUBELET", "KUBECTL", "CONTAINERD", "RUNC", "CNI", "ECR_CREDENTIAL_PROVIDER")
 OBJECT = "downloads.sha256"  # lines as sha256sum writes them: <sum>  <url>
 
@@ -92,7 +92,7 @@ def mirrored(url: str, *, mirror: str) -> str:
 
 def known_sums(aws: Aws, bucket: Bucket | None) -> dict[str, str]:
     """The sums that the bucket remembers, by URL."""
-    return _parse_remembered(staging.read_object(aws, bucket, OBJECT) if bucket else None)
+    return _parse_remembered(objects.read_object(aws, bucket, OBJECT) if bucket else None)
 
 
 def find_sums(aws: Aws, wanted: list[Download], *, known: Mapping[str, str]) -> dict[str, str]:
@@ -111,7 +111,7 @@ def remember_sums(aws: Aws, bucket: Bucket, sums: Mapping[str, str], *, known: M
     if not sums.items() <= known.items():
         now = known_sums(aws, bucket)  # another run may have put some
         lines = "".join(f"{value}  {url}\n" for url, value in sorted({**now, **sums}.items()))
-        staging.put_object(aws, bucket, OBJECT, lines.encode(), words=f"sums of {len(sums)} downloads")
+        objects.put_object(aws, bucket, OBJECT, lines.encode(), words=f"sums of {len(sums)} downloads")
 
 
 def settings(wanted: list[Download], sums: Mapping[str, str]) -> dict[str, str]:

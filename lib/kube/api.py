@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lib.errors import Known, KubeError, WaitExpired
+from lib.run.errors import Known, KubeError, WaitExpired
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.config import Config
-    from lib.proxies import Proxy
+    from lib.aws.client import Aws
+    from lib.aws.proxies import Proxy
+    from lib.settings.config import Config
 
 _TIMEOUT = 5.0  # seconds for one answer
 # A master without a public address may be out of this computer's reach for good; that shows soon.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lib.errors import KubeError, MissingProgram
+from lib.run.errors import KubeError, MissingProgram
 
 PACKAGES = {"ssh-keygen": "openssh-client", "ssh": "openssh-client", "kubectl": "kubernetes-client"}
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 POLICY = _ROOT / "docs" / "permissions-policy.json"
 TEXT = _ROOT / "templates" / "docs" / "permissions.md"
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from lib.errors import KubeError
+from lib.run.errors import KubeError
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
+TEMPLATES = Path(__file__).parents[2] / "templates"
 LIMIT_BYTES = 16384  # EC2's for user-data, before base64: docs.aws.amazon.com, "Run commands at launch using user data"
 
 # Every setting that the templates read, in the order of kube_env. One that is not given is empty there, since the shell

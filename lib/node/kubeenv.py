@@ -6,12 +6,12 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib.bucket import SNAPSHOT, why_no_snapshots
+from lib.aws.objects import SNAPSHOT, why_no_snapshots
 
 if TYPE_CHECKING:
-    from lib.aws import Aws
-    from lib.bucket import Bucket
-    from lib.config import Config
+    from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
 
 # Options that a node reads as they are.
 _PASSED = (

@@ -22,10 +22,10 @@ from rich.markup import escape as no_markup
 from rich.spinner import Spinner
 from rich.text import Text
 
-from lib.errors import OutputLost
+from lib.run.errors import OutputLost
 
 if TYPE_CHECKING:
-    from lib.clock import Clock
+    from lib.run.clock import Clock
 
 _INDENT = "        "
 _VERB = 7  # columns, of the word before what is found, made or removed

@@ -1,0 +1,1 @@
+"""The cluster's API: asked, drained; certificates and kubeconfig's text."""

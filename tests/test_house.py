@@ -1,0 +1,64 @@
+"""Who may know whom in this tree: the plan of the house, docs/architecture.md."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import house
+import pytest
+
+GRAPH = house.modules()
+KNOWN = house.rooms(GRAPH)
+
+
+@pytest.mark.parametrize("name", sorted(set(KNOWN) - {house.STEPS}))
+def test_a_room_knows_no_step(name: str) -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, known in GRAPH.items()
+        if module != "lib" and house.room(module) == name
+        for other in sorted(known)
+        if other.startswith("lib.") and house.room(other) == house.STEPS
+    ]
+    assert wrong == [], "a room is machinery that any step may use: hand it what it needs as an argument"
+
+
+def test_nothing_imports_in_a_circle_not_even_for_types() -> None:
+    assert house.circles(GRAPH) == []
+    assert house.circles(KNOWN) == []
+
+
+def test_lib_knows_nothing_of_what_it_is_tried_with() -> None:
+    outside = {"sandbox", "tests", "benchmarks", "moto", "conftest", "kube_up", "kube_down"}
+    wrong = {module for module, known in GRAPH.items() if {each.split(".")[0] for each in known} & outside}
+    assert wrong == set()
+
+
+def test_the_rules_would_find_what_they_forbid(tmp_path: Path) -> None:
+    (tmp_path / "lib" / "aws").mkdir(parents=True)
+    (tmp_path / "lib" / "aws" / "client.py").write_text("def late():\n    from lib import vpc\n")
+    (tmp_path / "lib" / "vpc.py").write_text("if TYPE_CHECKING:\n    from lib.aws.client import Aws\n")
+    graph = house.modules(tmp_path)
+    assert graph == {"lib.aws.client": {"lib.vpc"}, "lib.vpc": {"lib.aws.client"}}
+    assert house.circles(graph) == [{"lib.aws.client", "lib.vpc"}]
+
+
+def test_below_the_scripts_nothing_exits_and_only_the_layers_read_the_environment() -> None:
+    wrong = []
+    for path in sorted((house.ROOT / "lib").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            words = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if words in ("sys.exit", "os.environ", "os.getenv") and not _is_an_entry(path):
+                wrong.append(f"{path.relative_to(house.ROOT)}: {words}")
+    assert wrong == []
+
+
+def _is_an_entry(path: Path) -> bool:
+    """A module that `python -m` runs is a script too: it takes the environment and exits there."""
+    return '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_house_as_it_is() -> None:
+    text = house.PAGE.read_text(encoding="utf-8")
+    assert text == house.with_picture(text), "make docs"
