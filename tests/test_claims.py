@@ -6,7 +6,7 @@ import pytest
 from conftest import REGION, Box
 from helpers import ID, TAGS, bucket_of, drop_tags, must, only, part, refused, tagged
 
-from lib.claims import ID_FORM
+from lib.aws.claims import ID_FORM
 
 KINDS = ("VPC", "DHCP-option-set", "internet-gateway", "route-table", "elastic-IP", "master-disk")
 
