@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import keys
+from lib.aws import keys
 from lib.aws.client import Aws, Planned, Sole, error_code, one
 from lib.aws.tags import find_ours, tag_specification, tags_of
 from lib.bucket import TAG as STAGING_TAG

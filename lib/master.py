@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import keys
+from lib.aws import keys
 from lib.aws.client import Aws, Planned, became, error_code, is_not_found, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
 from lib.disk import VERSION_TAG

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from lib import keys
+from lib.aws import keys
 from lib.checks import prices, quotas, rights
 
 if TYPE_CHECKING:
