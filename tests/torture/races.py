@@ -15,7 +15,9 @@ from torture.turns import Client, together
 
 CASES = 30  # different orders of two clients' calls
 # How an up ends whose cluster is removed under it: what it names is gone, or the master that it waits for.
-REMOVED = r"waited \d+ s for|NotFound|NoSuch|Invalid IAM Instance Profile|is gone|terminated|did not come up"
+REMOVED = (
+    r"waited \d+ s for|NotFound|NoSuch|Invalid IAM Instance Profile|does not exist|is gone|terminated|did not come up"
+)
 
 
 def two_ups(stage: Stage, seed: int) -> None:
