@@ -221,7 +221,7 @@ apts_words() {
 # What KUBE_EXTRA_PACKAGES names and is not installed, whole: a run of dpkg that was cut short is ended first. The lists are
 # asked for anew only when those that are there, if any, do not do.
 extra_packages() {
-	local name missing=() state='--showformat=${db:Status-Status}'
+	local name missing=() state="--showformat=\${db:Status-Status}"
 	local -x LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # Ubuntu's needrestart would restart services
 	for name in ${KUBE_EXTRA_PACKAGES//,/ }; do
 		if [ "$(dpkg-query --show "$state" "$name" 2>/dev/null)" != installed ]; then missing+=("$name"); fi

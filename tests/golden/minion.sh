@@ -240,7 +240,7 @@ apts_words() {
 }
 
 extra_packages() {
-	local name missing=() state='--showformat=${db:Status-Status}'
+	local name missing=() state="--showformat=\${db:Status-Status}"
 	local -x LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # Ubuntu's needrestart would restart services
 	for name in ${KUBE_EXTRA_PACKAGES//,/ }; do
 		if [ "$(dpkg-query --show "$state" "$name" 2>/dev/null)" != installed ]; then missing+=("$name"); fi
