@@ -30,9 +30,12 @@ from sandbox.inventory import inventory, masked, shows_in
 
 REGION = "us-west-2"
 
+# What is ignored stays so in all that a test starts, what has a handler does not (execve(2)): a run under nohup ignores
+# the one, a run in a shell's background the other.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    # Under nohup: what is ignored stays so in all that a test starts, what has a handler does not (execve(2)).
     signal.signal(signal.SIGHUP, lambda *_: None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
