@@ -206,6 +206,11 @@ class Sole:
     delete: Callable[[str], object]
 
 
+def _again(codes: Sequence[str], retry_if: Retry) -> Retry:
+    """Whether a refusal is worth a repeat: by its code, or as `retry_if` knows it."""
+    return lambda error: error_code(error) in codes or retry_if(error)
+
+
 class Aws:
     """Clients of one region, and the words, waits and retries that all calls share. Made once, passed on.
 
@@ -548,11 +553,7 @@ class Aws:
         Codes in `done_on` mean that it was done before; those in `retry_on`, and refusals that `retry_if` knows, that
         AWS is not ready yet, and the call is repeated. Raises AwsRefusal.
         """
-
-        def again(error: BaseException) -> bool:
-            return error_code(error) in retry_on or retry_if(error)
-
-        self._do(verb, words, call, done_on=done_on, retry_if=again)
+        self._do(verb, words, call, done_on=done_on, retry_if=_again(retry_on, retry_if))
 
     def remove(
         self,
@@ -568,11 +569,7 @@ class Aws:
 
         The call is repeated on codes in `retry_on` and on refusals that `retry_if` knows. Raises AwsRefusal.
         """
-
-        def again(error: BaseException) -> bool:
-            return error_code(error) in retry_on or retry_if(error)
-
-        self._do(verb, words, call, done_on=done_on, retry_if=again, removal=True)
+        self._do(verb, words, call, done_on=done_on, retry_if=_again(retry_on, retry_if), removal=True)
 
     def _do(
         self,
