@@ -222,7 +222,7 @@ def ensure_master(
 
     step("Addons")
     env = kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id, restore=p.restore)
-    env["ADDONS"] = addons.ensure_addons(aws, config, facts.bucket, env)
+    env["ADDONS"] = addons.ensure_addons(aws, config, facts.bucket, kubeenv.addon_settings(aws, config, facts))
     bucket.ensure_versions(aws, config, facts.bucket)
     env |= plan.download_settings(p, p.images.master)
 

@@ -393,7 +393,9 @@ args() {
 # yaml TEXT: fit to stand between single quotes.
 yaml() { printf '%s' "${1//\'/\'\'}"; }
 
-# What nodeRegistration says of this node, in kubeadm init's and join's configuration alike.
+# registration [ARGUMENT...]: what nodeRegistration says of this node, in kubeadm init's and join's configuration alike;
+# the arguments are further ones of its kubelet.
+# shellcheck disable=SC2120 # a minion has some
 registration() {
 	# shellcheck disable=SC2086 # arguments are words
 	cat <<CONF
@@ -402,7 +404,7 @@ registration() {
   imagePullPolicy: IfNotPresent
   imagePullSerial: false
   ignorePreflightErrors: [${KUBE_IGNORE_PREFLIGHT_ERRORS}]
-  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
+  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" "$@" \
 		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
 CONF
 }

@@ -1,4 +1,4 @@
-"""docs/permissions-policy.json allows every call that lib makes, and nothing that no call needs."""
+"""templates/iam/caller-policy.json allows every call that lib makes, and nothing that no call needs."""
 
 from __future__ import annotations
 

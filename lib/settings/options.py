@@ -1,6 +1,6 @@
 """What a person sees of the options: help, the table of what is set, and what became of options of former days.
 
-Everything is read from config-default.env and docs/porting.md when it is asked for, so nothing is written down twice.
+Defaults and help are read from config-default.env when they are asked for, so nothing is written down twice.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pathlib import Path
 
 from lib.run.errors import SettingError
 from lib.settings.config import Config
+from lib.settings.former import former, today
 from lib.settings.layers import DEFAULTS, Layers, read_env
-
-PORTING = DEFAULTS.parent / "docs" / "porting.md"
 
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE_KEY|ACCESS_KEY")
 
@@ -188,7 +187,7 @@ _LETTERS_AN_EDIT = 8  # APP_NAME is not meant for VPC_NAME, nor VM_ID for VPC_ID
 _UNSET = "set that, or unset this"
 
 
-def unread(layers: Layers, *, porting: Path = PORTING) -> tuple[list[str], list[SettingError]]:
+def unread(layers: Layers) -> tuple[list[str], list[SettingError]]:
     """What to warn of, and what to refuse, among the names in environment and KUBE_CONFIG_FILE that nothing reads.
 
     Refused is what was meant for us, since the run would be about other settings than its user thinks, or another
@@ -196,7 +195,7 @@ def unread(layers: Layers, *, porting: Path = PORTING) -> tuple[list[str], list[
     A name of former days that is gone is warned of.
     """
     warnings, wrong = list[str](), list[SettingError]()
-    for name, (words, right) in {**_renamed_or_gone(layers, porting), **_unread(layers, porting)}.items():
+    for name, (words, right) in {**_renamed_or_gone(layers), **_unread(layers)}.items():
         if right:
             wrong.append(SettingError(name.replace("\n", "\\n"), words, right))  # a line each
         else:
@@ -204,23 +203,22 @@ def unread(layers: Layers, *, porting: Path = PORTING) -> tuple[list[str], list[
     return warnings, wrong
 
 
-def _renamed_or_gone(layers: Layers, porting: Path) -> dict[str, tuple[str, str]]:
-    """What docs/porting.md says of each name that is set, and for one that is refused what would be right."""
-    named = {name: said for name, said in obsolete(porting).items() if _set(layers, name)}
-    new = {name: match[1] for name, said in named.items() if (match := re.match(r"is called (\w+) today", said))}
-    return {name: (said, "" if _set(layers, new.get(name, name)) else _UNSET) for name, said in named.items()}
+def _renamed_or_gone(layers: Layers) -> dict[str, tuple[str, str]]:
+    """What became of each former name that is set, and for one that is refused what would be right."""
+    named = {name: said for name, said in former().items() if _set(layers, name)}
+    return {name: (said, "" if _set(layers, today(name) or name) else _UNSET) for name, said in named.items()}
 
 
 def _set(layers: Layers, name: str) -> bool:
     return bool(layers.environment.get(name) or layers.file.get(name))
 
 
-def _unread(layers: Layers, porting: Path) -> dict[str, tuple[str, str]]:
+def _unread(layers: Layers) -> dict[str, tuple[str, str]]:
     """The same of each name that looks like an option and is none, by the option that may be meant.
 
     All that KUBE_CONFIG_FILE holds is meant for us; of the environment, what begins as options do or nearly is one.
     """
-    old = obsolete(porting)
+    old = former()
     known = {*layers.defaults, *old}
     asked = sorted(n for n in {*layers.environment, *layers.file} - known if not _is_elsewhere(layers, n))
     found = dict[str, tuple[str, str]]()
@@ -276,21 +274,6 @@ def edits(one: str, other: str) -> int:
                 row[j] = min(row[j], before[j - 2] + 1)
         before, last = last, row
     return last[-1]
-
-
-def obsolete(porting: Path = PORTING) -> dict[str, str]:
-    """The names in the tables of docs/porting.md that begin with a column `Gone` or `Renamed`, and their rows' text."""
-    rows = dict[str, str]()
-    wanted = False
-    for line in porting.read_text(encoding="utf-8").splitlines():
-        cells = [cell.strip() for cell in line.strip("| ").split("|")] if line.startswith("|") else []
-        if len(cells) < 2:
-            wanted = False
-        elif cells[0] in ("Gone", "Renamed"):
-            wanted = True
-        elif wanted and not set(cells[0]) <= set("-: "):
-            rows |= {name: cells[-1].replace("`", "") for name in re.findall(r"`([A-Z0-9_]+)`", cells[0])}
-    return rows
 
 
 # --- docs/options.md

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypeVar
 
 from lib.run.errors import SettingError
+from lib.settings import sizes
 
-Rule = Callable[[str, str], Any]
+T = TypeVar("T")
+Rule = Callable[[str, str], T]
 
 _SHELL = frozenset("\"'`\\$;&|<>(){}[]*?!#^")
 _LONGEST = 2000
@@ -41,7 +43,7 @@ def plain(variable: str, text: str, *, allowed: str = "") -> str:
 # --- numbers and choices
 
 
-def whole(low: int, high: int, *, unit: str = "") -> Rule:
+def whole(low: int, high: int, *, unit: str = "") -> Rule[int]:
     """A whole number from low to high."""
     words = f"{low} to {high}" + (f" {unit}" if unit else "")
 
@@ -62,7 +64,7 @@ def boolean(variable: str, text: str) -> bool:
     return text.lower() == "true"
 
 
-def one_of(*choices: str, gone: Mapping[str, str] | None = None) -> Rule:
+def one_of(*choices: str, gone: Mapping[str, str] | None = None) -> Rule[str]:
     """One of the choices; `gone` maps choices of former days to what to say of them."""
 
     def rule(variable: str, text: str) -> str:
@@ -73,6 +75,30 @@ def one_of(*choices: str, gone: Mapping[str, str] | None = None) -> Rule:
         return text
 
     return rule
+
+
+_OLD_DEBIAN = "is a Debian of former days, and Kubernetes no longer runs on it: debian is Debian 13"
+_OLD_UBUNTU = "is an Ubuntu of former days, and Kubernetes no longer runs on it: ubuntu is 24.04"
+distribution = one_of(
+    "debian",
+    "ubuntu",
+    gone={
+        **dict.fromkeys(("jessie", "wheezy", "stretch"), _OLD_DEBIAN),
+        **dict.fromkeys(("trusty", "vivid", "wily", "xenial"), _OLD_UBUNTU),
+        "coreos": "is no longer made",
+    },
+)
+disk_type = one_of(
+    *sizes.DISK_LIMITS,
+    gone={
+        **dict.fromkeys(("st1", "sc1"), "is a hard disk that nothing can be booted from, too slow for etcd"),
+        "standard": "is a magnetic disk, too slow for etcd and images",
+    },
+)
+network_provider = one_of(
+    "kubenet",
+    gone=dict.fromkeys(("none", "opencontrail", "flannel", "calico", "cni"), "is not ported, see docs/porting.md"),
+)
 
 
 def monitoring(variable: str, text: str) -> bool:
@@ -101,12 +127,12 @@ def log_level(variable: str, text: str) -> str:
 # --- forms of text
 
 
-def optional(rule: Rule) -> Rule:
+def optional(rule: Rule[str]) -> Rule[str]:
     """The rule for an option that may be empty: '' stays ''."""
     return lambda variable, text: rule(variable, text) if text else ""
 
 
-def form(pattern: str, right: str) -> Rule:
+def form(pattern: str, right: str) -> Rule[str]:
     """Text that a regular expression matches whole; `right` ends the refusal."""
 
     def rule(variable: str, text: str) -> str:
@@ -117,7 +143,7 @@ def form(pattern: str, right: str) -> Rule:
     return rule
 
 
-def identifier(kind: str) -> Rule:
+def identifier(kind: str) -> Rule[str]:
     """An AWS id of that kind: vpc, subnet, ami, dopt."""
     return form(rf"{kind}-([0-9a-f]{{8}}|[0-9a-f]{{17}})", f"give an id such as {kind}-0123456789abcdef0")
 
@@ -213,7 +239,7 @@ def domain(variable: str, text: str) -> str:
 # --- addresses
 
 
-def cidr(largest: int, smallest: int, *, unicast: bool = True) -> Rule:
+def cidr(largest: int, smallest: int, *, unicast: bool = True) -> Rule[str]:
     """An IPv4 range with a prefix from /largest to /smallest and no host bits; `unicast`: one that hosts can have."""
 
     def rule(variable: str, text: str) -> str:
@@ -373,7 +399,7 @@ def _not_kubernetes_own(variable: str, key: str, prefix: str) -> None:
         raise SettingError(variable, problem, "use a domain of yours or node.kubernetes.io/")
 
 
-def each(pattern: str, right: str, *, separator: str = ",", once: str = "") -> Rule:
+def each(pattern: str, right: str, *, separator: str = ",", once: str = "") -> Rule[str]:
     """Items of one form, given back as text with one separator between them.
 
     `once`: the characters at which an item's name ends, of which there may be one only.
