@@ -50,10 +50,9 @@ try:
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise
-    sys.exit(
-        f"the Python package {missing.name} is not installed: python3 -m venv .venv && "
-        ".venv/bin/python3 -m pip install -r requirements.txt, then . .venv/bin/activate"
-    )
+    from lib.settings import helptext  # which needs none
+
+    sys.exit(helptext.lacking(str(missing.name), helptext.DOWN, sys.argv[1:]))
 
 
 def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:

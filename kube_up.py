@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bring up a Kubernetes cluster on AWS, or go on where the last run stopped: the steps of kube-up.sh, in its order.
 
-Everything is set by environment variables: `python kube_up.py --help` lists them.
+Everything is set by environment variables: `python kube_up.py --help all` lists them.
 """
 
 from __future__ import annotations
@@ -58,10 +58,9 @@ try:
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("lib"):
         raise
-    sys.exit(
-        f"the Python package {missing.name} is not installed: python3 -m venv .venv && "
-        ".venv/bin/python3 -m pip install -r requirements.txt, then . .venv/bin/activate"
-    )
+    from lib.settings import helptext  # which needs none
+
+    sys.exit(helptext.lacking(str(missing.name), helptext.UP, sys.argv[1:]))
 
 
 @dataclass(frozen=True)

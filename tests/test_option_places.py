@@ -16,7 +16,7 @@ import pytest
 from conftest import Box
 from helpers import master_settings, minion_settings, must, refused_untouched, remembered
 
-from lib.settings.layers import DEFAULTS
+from lib.settings.defaults import DEFAULTS
 
 ROOT = DEFAULTS.parent
 NEEDED = ("kube_up.py", "kube_down.py", "config-default.env", "lib", "templates")
@@ -110,11 +110,11 @@ def test_an_option_is_added_in_two_places_and_in_the_template_that_reads_it(tree
     assert "KUBE_TRY_ME=green  (remembered)" in must(sandbox.up("--show-settings")).out
     refused_untouched(sandbox, sandbox.up(KUBE_TRY_ME="a b"), 2, "KUBE_TRY_ME: 'a b' is not a DNS domain")
     refused_untouched(sandbox, sandbox.up(KUBE_TRY_MEE="x"), 2, "KUBE_TRY_MEE", "did you mean KUBE_TRY_ME?")
-    assert HELP.removeprefix("# ") in " ".join(must(sandbox.up("--help")).out.split())
+    assert HELP.removeprefix("# ") in " ".join(must(sandbox.up("--help", "kube_try_me")).out.split())
     docs = subprocess.run(
         [sys.executable, "-m", "lib.settings.options"], cwd=tree, capture_output=True, text=True, check=True
     ).stdout
-    assert f"| `KUBE_TRY_ME` | *empty* | {HELP.removeprefix('# ')} |" in docs
+    assert f"| `KUBE_TRY_ME` | *empty* | {HELP.removeprefix('# ')} | Can change |" in docs
     assert docs.replace(next(line for line in docs.splitlines(True) if "KUBE_TRY_ME" in line), "") == (
         ROOT / "docs" / "options.md"
     ).read_text(encoding="utf-8")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lib.settings.defaults import DEFAULTS
 from lib.settings.former import former, with_tables
-from lib.settings.layers import DEFAULTS, read_layers
+from lib.settings.layers import read_layers
 from lib.settings.options import unread
 from lib.settings.resolve import option_names
 

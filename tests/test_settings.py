@@ -22,7 +22,8 @@ from helpers import (
     template_data,
 )
 
-from lib.settings.layers import DEFAULTS, read_layers
+from lib.settings.defaults import DEFAULTS
+from lib.settings.layers import read_layers
 from lib.settings.options import markdown, unread
 
 
@@ -204,7 +205,7 @@ def test_a_mistyped_option_is_said_with_the_near_name(sandbox: Box) -> None:
     said = {line.split(": ", 1)[1]: line.split(": ")[0] for line in result.err.splitlines() if "nothing reads" in line}
     assert {words.split(":")[0] for words in said} == {*given, "MINIONS", "NUM_NODE"}
     assert said["KUBE_AWS_ZONES: nothing reads it; did you mean KUBE_AWS_ZONE?"] == "error"
-    assert said["KUBE_FOO: nothing reads it; --help lists all options"] == "error"
+    assert said["KUBE_FOO: nothing reads it; --help all lists all options"] == "error"
     assert said["NODE_SIZES: nothing reads it; did you mean NODE_SIZE?"] == "error"
     assert said["NUM_NODE: nothing reads it; did you mean NUM_NODES?"] == "error"
     words = "MINIONS: nothing reads it; did you mean NUM_MINIONS? It is called NUM_NODES today and has no effect under"
@@ -250,7 +251,7 @@ def test_all_that_settings_do_not_agree_on_is_said(sandbox: Box) -> None:
 def test_what_may_be_meant_is_named(typed: str, meant: str) -> None:
     warnings, (error,) = unread(read_layers({typed: "1", "HOME": "/x"}))
     assert warnings == []
-    advice = f"did you mean {meant}?" if meant else "--help lists all options"
+    advice = f"did you mean {meant}?" if meant else "--help all lists all options"
     assert str(error) == f"{typed}: nothing reads it; {advice}"
 
 
@@ -262,7 +263,7 @@ def test_what_may_be_anothers_is_only_warned_of(typed: str, meant: str) -> None:
     (warning,), wrong = unread(read_layers({typed: "1", "HOME": "/x"}))
     assert wrong == []
     assert warning == f"{typed}: nothing reads it; " + (
-        f"did you mean {meant}?" if meant else "--help lists all options"
+        f"did you mean {meant}?" if meant else "--help all lists all options"
     )
 
 
@@ -304,11 +305,14 @@ def test_the_table_of_options_is_what_config_default_env_says() -> None:
 def test_help_needs_no_credentials_and_no_network(sandbox: Box, script: str) -> None:
     for name in [name for name in sandbox.environ if name.startswith("AWS_")]:
         del sandbox.environ[name]
-    result = must(getattr(sandbox, script)("--help"))
+    result = must(getattr(sandbox, script)("--help", "all"))
     assert result.calls == []
-    for name in ("KUBE_AWS_ZONE=us-west-2a", "NUM_NODES=4", "MASTER_RESERVED_IP=", "KUBE_WAIT_API_SECONDS=900"):
+    for name in ("KUBE_AWS_ZONE=us-west-2a", "MASTER_RESERVED_IP=", "KUBE_WAIT_DELETE_SECONDS=900"):
         assert name in result.out
+    for name in ("NUM_NODES=4", "KUBE_WAIT_API_SECONDS=900"):
+        assert (name in result.out) is (script == "up")
     assert "Network:" in result.out
+    assert "KUBE_AWS_ZONE=us-west-2a" in must(getattr(sandbox, script)("--help")).out
 
 
 def test_an_unknown_flag_is_refused(sandbox: Box) -> None:

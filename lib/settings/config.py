@@ -62,8 +62,9 @@ class Config:
         rules.zone,
         remembered="as resolved",
         fixed=Fixed(_NEW_ZONE, from_the_start=True, but_in_another_group=True, but_in_another_zone=True),
+        down=True,
     )
-    kube_aws_instance_prefix: str = option(rules.cluster_id, read_by="master")
+    kube_aws_instance_prefix: str = option(rules.cluster_id, read_by="master", down=True)
     kubernetes_version: str = option(rules.version, read_by="both", remembered="as resolved")
     num_nodes: int = option(rules.whole(1, 5000, unit="minions"))
 
@@ -82,11 +83,12 @@ class Config:
     node_root_disk_size: int = option(_ROOT_GIB)
     node_root_disk_type: str = option(rules.disk_type)
 
-    vpc_name: str = option(rules.vpc_name, fixed=_FROM_THE_START)
+    vpc_name: str = option(rules.vpc_name, fixed=_FROM_THE_START, down=True)
     vpc_id: str = option(rules.optional(rules.identifier("vpc")), fixed=_FROM_THE_START)
     subnet_id: str = option(
         rules.optional(rules.identifier("subnet")),
         fixed=Fixed(_NEW_GROUP, from_the_start=True, but_in_another_group=True, but_in_another_zone=True),
+        down=True,
     )
     dhcp_option_set_id: str = option(rules.optional(rules.identifier("dopt")))
     kube_vpc_cidr_base: str = option(rules.cidr_base, remembered="as resolved", fixed=_FROM_THE_START)
@@ -102,9 +104,12 @@ class Config:
         remembered="as resolved",
         computed=_master_internal_ip,
         fixed=_WITH_A_MASTER,
+        down=True,
     )
-    master_reserved_ip: str = option(rules.optional(rules.elastic_ip))
-    cluster_ip_range: str = option(rules.cidr(8, 24), read_by="both", remembered="as resolved", fixed=_WITH_A_MASTER)
+    master_reserved_ip: str = option(rules.optional(rules.elastic_ip), down=True)
+    cluster_ip_range: str = option(
+        rules.cidr(8, 24), read_by="both", remembered="as resolved", fixed=_WITH_A_MASTER, down=True
+    )
     service_cluster_ip_range: str = option(
         rules.cidr(12, 28), read_by="master", remembered="as resolved", fixed=_WITH_A_MASTER
     )
@@ -124,23 +129,23 @@ class Config:
     dns_domain: str = option(rules.domain, read_by="master", fixed=_WITH_A_MASTER)
     ssh_cidr: tuple[str, ...] = option(rules.cidrs)
     http_api_cidr: tuple[str, ...] = option(rules.cidrs)
-    kube_api_port: int = option(rules.whole(1, 65535), read_by="both", fixed=_WITH_A_MASTER)
+    kube_api_port: int = option(rules.whole(1, 65535), read_by="both", fixed=_WITH_A_MASTER, down=True)
     kube_enable_master_public_ip: bool = option(rules.boolean)
     kube_enable_node_public_ip: bool = option(rules.boolean)
     network_provider: str = option(rules.network_provider)
 
     aws_ssh_key: str = option(rules.path, is_path=True, remembered="never")
-    kubeconfig: str = option(rules.path, is_path=True, remembered="never")
+    kubeconfig: str = option(rules.path, is_path=True, remembered="never", down=True)
     kube_config_context: str = option(
-        rules.context, computed=lambda so_far: f"aws_{so_far['KUBE_AWS_INSTANCE_PREFIX']}"
+        rules.context, computed=lambda so_far: f"aws_{so_far['KUBE_AWS_INSTANCE_PREFIX']}", down=True
     )
-    kube_config_file: str = option(rules.optional(rules.path), is_path=True, remembered="never")
+    kube_config_file: str = option(rules.optional(rules.path), is_path=True, remembered="never", down=True)
     kube_use_existing_master: bool = option(rules.boolean, remembered="never")
     kube_replace_master: str = option(rules.optional(rules.identifier("i")), remembered="never")
-    kube_master_self_heal: bool = option(rules.boolean)
+    kube_master_self_heal: bool = option(rules.boolean, down=True)
 
-    aws_s3_bucket: str = option(rules.optional(rules.bucket))
-    aws_s3_region: str = option(rules.region, computed=lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]))
+    aws_s3_bucket: str = option(rules.optional(rules.bucket), down=True)
+    aws_s3_region: str = option(rules.region, computed=lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]), down=True)
     kube_etcd_snapshot_hours: int = option(rules.whole(0, 8760, unit="hours"), read_by="master")
     kube_etcd_snapshots_kept: int = option(rules.whole(1, 100, unit="snapshots"))
     kube_restore_snapshot: str = option(rules.optional(rules.snapshot), remembered="never")
@@ -176,12 +181,12 @@ class Config:
 
     allowed_notready_nodes: int = option(rules.whole(0, 5000, unit="nodes"))
     cluster_ready_additional_time_seconds: int = option(rules.whole(0, 86400, unit="seconds"))
-    kube_wait_aws_seconds: int = option(_SECONDS)
+    kube_wait_aws_seconds: int = option(_SECONDS, down=True)
     kube_wait_instance_seconds: int = option(_SECONDS)
     kube_wait_api_seconds: int = option(_SECONDS)
     kube_wait_nodes_seconds: int = option(_SECONDS)
     kube_drain_seconds: int = option(_SECONDS)
-    kube_wait_delete_seconds: int = option(_SECONDS)
+    kube_wait_delete_seconds: int = option(_SECONDS, down=True)
 
     @property
     def region(self) -> str:

@@ -47,6 +47,7 @@ class Declared:
     only_grows: str
     is_path: bool
     may_hold: str
+    down: bool
 
     def is_read_by(self, role: Role) -> bool:
         """Whether a node of that role reads it."""
@@ -63,6 +64,7 @@ def option(
     only_grows: str = "",
     is_path: bool = False,
     may_hold: str = "",
+    down: bool = False,
 ) -> T:
     """The field of an option; the rule makes its text into the field's type, or refuses it.
 
@@ -74,6 +76,7 @@ def option(
     only_grows  why it cannot become smaller, with {was} for what the cluster has
     is_path     a leading ~ is the home directory
     may_hold    characters that a shell acts on and it cannot do without: quoted wherever a shell reads them
+    down        whether kube_down.py acts on it too; its --help has those alone
     """
     declared = Declared(
         rule=rule,
@@ -84,6 +87,7 @@ def option(
         only_grows=only_grows,
         is_path=is_path,
         may_hold=may_hold,
+        down=down,
     )
     made: T = field(metadata={_KEY: declared})
     return made

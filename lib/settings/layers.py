@@ -21,8 +21,8 @@ from dotenv.parser import parse_stream
 from lib.run.errors import SettingError, raise_all
 from lib.settings import rules
 from lib.settings.config import OPTIONS
+from lib.settings.defaults import DEFAULTS
 
-DEFAULTS = Path(__file__).resolve().parents[2] / "config-default.env"
 _LONGEST_FILE = 1_000_000  # characters of KUBE_CONFIG_FILE
 Source = Literal["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
 
