@@ -45,6 +45,18 @@ def test_a_rerun_that_forgets_num_nodes_keeps_it_and_says_where_from(sandbox: Bo
     assert "NUM_NODES=6" in line
     assert "NODE_LABELS=team=web" in line
     assert "MASTER_DISK_SIZE" not in line  # a default that nobody set
+    settings = line.partition("remembered from the last run: ")[2]
+    assert settings == "NUM_NODES=6, NODE_LABELS=team=web"  # no image, range or version that the run found out
+
+
+def test_what_was_set_and_is_remembered_as_resolved_is_said_too(sandbox: Box) -> None:
+    del sandbox.environ["NUM_NODES"], sandbox.environ["KUBE_AWS_ZONE"]
+    must(sandbox.up(KUBE_AWS_ZONE=f"{REGION}b", KUBE_VPC_CIDR_BASE="172.21", KUBERNETES_VERSION="1.36.4"))
+    result = must(sandbox.up())
+    assert result.changing == []
+    line = next(line for line in result.out.splitlines() if "remembered from the last run:" in line)
+    said = [each.partition("=")[0] for each in line.partition("run: ")[2].split(", ")]
+    assert said == ["KUBE_AWS_ZONE", "KUBERNETES_VERSION", "KUBE_VPC_CIDR_BASE"]
 
 
 def test_empty_in_the_environment_clears_what_is_remembered(sandbox: Box) -> None:

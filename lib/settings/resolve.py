@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lib.run.errors import SettingError, raise_all
@@ -73,6 +74,19 @@ def to_remember(layers: Layers, config: Config) -> dict[str, str]:
         return layers.user_set()
     resolved = {name: config.text(name) for name, it in OPTIONS.items() if it.remembered == "as resolved"}
     return layers.user_set() | {name: text for name, text in resolved.items() if text}
+
+
+def set_before(layers: Layers) -> list[str]:
+    """The options that are remembered because somebody set them: not what a run has found out or computed by itself.
+
+    What is remembered as resolved counts where its value is another than would be computed, or is the default, today.
+    """
+    kept = {name: text for name, text in layers.remembered.items() if OPTIONS[name].remembered == "if set"}
+    for name in (name for name in OPTIONS if name in layers.remembered and name not in kept):
+        by_itself = resolve(replace(layers, remembered=kept), check=False).text(name)
+        if by_itself not in ("", layers.remembered[name]):  # '' is what AWS is asked for, such as an image
+            kept[name] = layers.remembered[name]
+    return [name for name in layers.defaults if name in kept and layers.source(name) == "remembered"]
 
 
 def refuse_changes(layers: Layers, *, has_master: bool, moves: bool = False) -> None:

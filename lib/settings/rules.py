@@ -19,6 +19,7 @@ Rule = Callable[[str, str], T]
 
 _SHELL = frozenset("\"'`\\$;&|<>(){}[]*?!#^")
 _LONGEST = 2000
+ROUTES_AT_MOST = 1000  # the most that AWS raises a route table's quota to
 
 
 def shown(text: str) -> str:
@@ -55,6 +56,16 @@ def whole(low: int, high: int, *, unit: str = "") -> Rule[int]:
         return int(text)
 
     return rule
+
+
+def minions(variable: str, text: str) -> int:
+    """How many minions: at least one, and no more than a route table ever has routes for."""
+    at_most = ROUTES_AT_MOST - 3
+    if re.fullmatch(r"[1-9]\d{0,8}", text) and int(text) > at_most:
+        problem = f"{text} minions + the master + the local and the default route need {int(text) + 3} routes"
+        right = f"a route table has {ROUTES_AT_MOST} at most; give one from 1 to {at_most} minions"
+        raise SettingError(variable, problem, right)
+    return whole(1, at_most, unit="minions")(variable, text)
 
 
 def boolean(variable: str, text: str) -> bool:
@@ -188,8 +199,17 @@ def partition(region_name: str) -> str:
     return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region_name.rsplit("-", 2)[0], "aws")
 
 
+# Of each minor release the first patch to give: kube-proxy of the earlier ones of 1.36 may fail (kubernetes 136786).
+_FIRST_PATCHES = {"1.36": "1.36.3", "1.37": "1.37.2"}
+
+
 def version(variable: str, text: str) -> str:
     """A release of Kubernetes that the bootstrap was made for, without a leading v."""
+    series = text.removeprefix("v")
+    if series in _FIRST_PATCHES:
+        right = f"give a whole version, {_FIRST_PATCHES[series]} or a later one of {series}"
+        newest = f"https://dl.k8s.io/release/stable-{series}.txt has the newest"
+        raise SettingError(variable, f"{shown(text)} is a minor release", f"{right}: {newest}")
     match = re.fullmatch(r"v?(0|[1-9]\d?)\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})", text)
     if not match:
         right = "give a whole version such as 1.37.2"
