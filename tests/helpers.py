@@ -322,6 +322,15 @@ def stop_after(box: Box, operation: str, number: signal.Signals = signal.SIGINT)
     box.aws.hooks.after.append(look)
 
 
+def empty_bucket(box: Box, *, delete: bool) -> None:
+    """What somebody else's clean-up does."""
+    s3, name = box.client("s3"), bucket_of(box)
+    for version in s3.list_object_versions(Bucket=name)["Versions"]:
+        s3.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
+    if delete:
+        s3.delete_bucket(Bucket=name)
+
+
 def settle(box: Box, seconds: float = 5.0) -> None:
     """Let the simulated AWS do what it has begun."""
     for _ in range(int(seconds)):
