@@ -26,12 +26,13 @@ import botocore.exceptions
 import botocore.session
 import botocore.tokens
 import pytest
-from conftest import Box, Result
 from helpers import answer_with, must, refused, refused_untouched
 
+from conftest import Box, Result
 from lib.settings.layers import read_layers
 from lib.settings.options import unread
-from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
+from sandbox.backend.wire import result_answer
+from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
 ROOT = Path(__file__).resolve().parent.parent
 BOTH = pytest.mark.parametrize("script", ["up", "down"])

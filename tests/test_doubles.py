@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from botocore import xform_name
-from conftest import Box
 from helpers import must, part
 from torture.wire import wire
 
+from conftest import Box
 from sandbox.calls import Answer, Call
 
 MAKES = {

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import REGION, Box
 from helpers import (
     GROUP,
     ID,
@@ -34,9 +33,10 @@ from helpers import (
     tagged,
 )
 
+from conftest import REGION, Box
 from sandbox import faults
 from sandbox.calls import Answer, Call
-from sandbox.denials import Deny
+from sandbox.faults.denials import Deny
 
 TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import Box
 from helpers import GROUP, OWNED, master_of, must, named, part, put_alarm, shape
 
-from sandbox.app import LoseAnswer
-from sandbox.calls import Answer, Call
+from conftest import Box
+from sandbox.calls import Answer, Call, LoseAnswer
 
 
 def lose(box: Box, operation: str) -> list[str]:

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import REGION, Box
 from helpers import (
     ID,
     bucket_of,
@@ -27,6 +26,8 @@ from helpers import (
     shape,
 )
 from test_snapshots import made_from, take_snapshot, typed
+
+from conftest import REGION, Box
 
 DOCS = Path(__file__).parent.parent / "docs"
 PKI = f"{REGION}/{ID}/pki.tar"

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REGION, Box
 from helpers import (
     ID,
     answer_with,
@@ -24,7 +23,8 @@ from helpers import (
     stop_after,
 )
 
-from sandbox import images
+from conftest import REGION, Box
+from sandbox.backend import images
 
 ROOT = Path(__file__).parent.parent
 

@@ -6,7 +6,6 @@ import os
 import signal
 
 import pytest
-from conftest import REGION, Box
 from helpers import (
     GROUP,
     ID,
@@ -23,8 +22,9 @@ from helpers import (
     tagged,
 )
 
+from conftest import REGION, Box
 from sandbox import faults
-from sandbox.denials import Deny
+from sandbox.faults.denials import Deny
 
 
 def test_an_instance_that_may_not_be_ended_is_not_waited_for(sandbox: Box) -> None:

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Box
 from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, only, part, refused
 
+from conftest import Box
 from lib.aws import filters, tags
 
 ANOTHERS = {"KubernetesCluster": "other", "kubernetes.io/cluster/other": "owned"}

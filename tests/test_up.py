@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import REGION, Box, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from helpers import (
@@ -46,9 +45,10 @@ from helpers import (
 )
 from policies import may
 
+from conftest import REGION, Box, Result
 from lib.kube import certificates
 from lib.kube.certificates import make_files
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import Call
 from sandbox.world import Delays
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from conftest import REGION
 from helpers import (
     GROUP,
     ID,
@@ -28,7 +27,8 @@ from helpers import (
     template_data,
 )
 
-from sandbox import cloud
+from conftest import REGION
+from sandbox.backend import cloud
 from torture.tags import OURS, Thing, thing
 
 Hand = Callable[[SharedBox], object]
