@@ -109,8 +109,8 @@ def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bo
 
     step("Keys, roles and kubeconfig")
     this.each(sshkey.delete_key_pair, doomed.key_pairs)
-    this.each(lambda aws, role: iam.delete_profile(aws, config, role), iam.ROLES)
-    this.each(lambda aws, role: selfheal.delete_role(aws, config, role), doomed.healers())
+    this.each(lambda aws, it: iam.delete(aws, config, it), doomed.of_machines())
+    this.each(lambda aws, it: selfheal.delete_role(aws, config, it.name), doomed.healers())
     this.each(kubeconfig.remove_entries(config, servers=doomed.servers(), ca_cert=doomed.ca_cert), [config.context])
 
     if doomed.bucket and not keep:

@@ -173,7 +173,7 @@ def _make_disk(aws: Aws, config: Config, *, tags: dict[str, str]) -> str:
     sole = Sole(
         "master disk",
         config.cluster_id,
-        lambda: find_disk(aws, config),
+        lambda: (find_disk(aws, config) or {}).get("VolumeId"),
         find=lambda volume_id: next(
             iter(aws.every("describe_volumes", "Volumes", Filters=[{"Name": "volume-id", "Values": [volume_id]}])), None
         ),

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib import blockers, iam, master, minions
+from lib import blockers, master, minions
 from lib.aws.client import FAILURES, Aws, error_code
 from lib.aws.explain import NO_LONGER_HEARD
 from lib.aws.tags import tags_of
@@ -84,11 +84,9 @@ class Removal:
 
     def left(self) -> Doomed:
         """What was there, without what has gone or was told to."""
-        doomed, config = self._doomed, self._doomed.config
+        doomed = self._doomed
         gone = [item for item in self._gone if item not in self._kept]
         groups = {each["AutoScalingGroupName"] for each in doomed.groups if each in gone}
-        roles = [iam.role_name(config, role) for role in iam.ROLES if role in gone]
-        roles += [role for role in doomed.healers() if role in gone]
         rest: dict[str, Any] = {
             field.name: [item for item in value if item not in gone]
             for field in dataclasses.fields(doomed)
@@ -99,7 +97,6 @@ class Removal:
             for instance in doomed.instances
             if instance["InstanceId"] not in gone and tags_of(instance).get("aws:autoscaling:groupName") not in groups
         ]
-        rest["profiles"] = [words for words in doomed.profiles if words.split()[-1] not in roles]
         return dataclasses.replace(doomed, **rest, bucket=None if doomed.bucket in gone else doomed.bucket)
 
     def _attempt(self, call: Callable[[], object], item: object, *, part: bool) -> None:

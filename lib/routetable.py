@@ -140,7 +140,7 @@ def _make_route_table(aws: Aws, config: Config, *, vpc_id: str) -> str:
         sole=Sole(
             "route table",
             config.cluster_id,
-            lambda: find_route_table(aws, config, vpc_id=vpc_id),
+            lambda: (find_route_table(aws, config, vpc_id=vpc_id) or {}).get("RouteTableId"),
             find=lambda name: next(
                 iter(_describe(aws, [_named("route-table-id", name), _named("vpc-id", vpc_id)])), None
             ),
@@ -219,18 +219,22 @@ def delete_route_table(aws: Aws, table: RouteTableTypeDef, *, wait_if: Retry = n
     aws.remove("delete", words, lambda: aws.ec2.delete_route_table(RouteTableId=table_id), retry_if=wait_if)
 
 
-def own_pod_routes(config: Config, table: RouteTableTypeDef, *, targets: Collection[str]) -> list[str]:
-    """The ranges of a brought table that lead to the cluster's instances or interfaces, or to ones that are gone."""
-    return [
-        route["DestinationCidrBlock"]
-        for route in table["Routes"]
-        if is_pod_route(config, route)
-        and (
-            route.get("InstanceId") in targets
-            or route.get("NetworkInterfaceId") in targets
-            or route.get("State") == "blackhole"
-        )
-    ]
+def own_pod_routes(
+    config: Config, table: RouteTableTypeDef, *, targets: Collection[str], any_range: bool = False
+) -> list[str]:
+    """The ranges of a brought table that lead to the cluster's instances or interfaces, or to ones that are gone.
+
+    `any_range`: CLUSTER_IP_RANGE is not known. Up takes no table with other routes to instances (check_brought).
+    """
+
+    def is_ours(route: RouteTypeDef) -> bool:
+        if "DestinationCidrBlock" not in route:
+            return False
+        leads_to_us = route.get("InstanceId") in targets or route.get("NetworkInterfaceId") in targets
+        is_pods = is_pod_route(config, route)
+        return (leads_to_us and (is_pods or any_range)) or (is_pods and route.get("State") == "blackhole")
+
+    return [route["DestinationCidrBlock"] for route in table["Routes"] if is_ours(route)]
 
 
 def delete_route(aws: Aws, route: tuple[str, str]) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from bad_inputs import DIRECTORY, FILES, GONE, LOOP, PIPE, SETTINGS, SHELL, FileRow, Row
+from conftest import REGION, Box, Result
 from helpers import SharedBox, answer_with, must, shared_box
 
-from conftest import REGION, Box, Result
 from lib.run.errors import SettingError
 from lib.settings.layers import read_layers
 from lib.settings.resolve import option_names, resolve

@@ -12,9 +12,9 @@ from typing import Any
 import botocore.session
 import direct
 import pytest
+from conftest import REGION, Box, Result
 from helpers import answer_with, must, refused_untouched
 
-from conftest import REGION, Box, Result
 from lib.checks.quotas import is_standard
 from sandbox.backend import images
 from sandbox.backend.answers import simulated

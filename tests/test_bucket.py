@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from conftest import REGION, Box
 from helpers import ID, bucket_of, must, refused, refused_untouched
 
-from conftest import REGION, Box
 from sandbox.faults import put
 from sandbox.faults.denials import Deny
 

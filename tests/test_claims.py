@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from conftest import REGION, Box
 from helpers import ID, TAGS, bucket_of, drop_tags, must, only, part, refused, tagged
 
-from conftest import REGION, Box
 from lib.aws.claims import ID_FORM
 
 KINDS = ("VPC", "DHCP-option-set", "internet-gateway", "route-table", "elastic-IP", "master-disk")

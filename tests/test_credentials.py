@@ -26,9 +26,9 @@ import botocore.exceptions
 import botocore.session
 import botocore.tokens
 import pytest
+from conftest import Box, Result
 from helpers import answer_with, must, refused, refused_untouched
 
-from conftest import Box, Result
 from lib.settings.layers import read_layers
 from lib.settings.options import unread
 from sandbox.backend.wire import result_answer

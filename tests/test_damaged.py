@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from helpers import ID, bucket_of, must, read_object, refused_untouched
-
 from conftest import REGION, Box
+from helpers import ID, bucket_of, must, read_object, refused_untouched
 
 OTHERS = b"KUBE_AWS_INSTANCE_PREFIX='other'\nKUBERNETES_VERSION='1.37.2'\nNUM_NODES='9'\n"
 HARMS: dict[str, Callable[[bytes], bytes]] = {

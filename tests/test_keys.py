@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from conftest import REGION, Box
 from helpers import must, refused
 
-from conftest import REGION, Box
 from sandbox.backend import cloud, lifecycle
 from sandbox.backend.wire import result_answer
 from sandbox.calls import Answer, Call

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import Box
 from helpers import ID, kubeconfig, must, refused
 
-from conftest import Box
 from lib.kube.kubetext import merge, without
 
 NAME = "aws_kubernetes"

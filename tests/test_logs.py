@@ -7,9 +7,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from conftest import Box, Result
 from helpers import ID, answer_with, master_of, must, part, refused, speaking
 
-from conftest import Box, Result
 from lib import logs
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from conftest import Box
 from helpers import GROUP, OWNED, master_of, must, named, part, put_alarm, shape
 
-from conftest import Box
 from sandbox.calls import Answer, Call, LoseAnswer
 
 

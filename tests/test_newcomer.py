@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from conftest import REGION, Box
 from helpers import ID, master_of, must, part, speaking
 from test_terminal import TERMINAL, on_terminal, plain
 
-from conftest import REGION, Box
 from lib.diagnosis import failing
 from sandbox.backend import cloud
 from sandbox.backend.wire import result_answer

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import REGION, Box
 from helpers import (
     GROUP,
     ID,
     OWNED,
     TAGS,
     bucket_of,
+    empty_bucket,
     kill_master,
     kubeconfig,
     master_of,
@@ -41,7 +43,6 @@ from helpers import (
 )
 from policies import may
 
-from conftest import REGION, Box
 from lib.aws.client import Aws, Waits
 from lib.aws.credentials import Credentials
 from lib.aws.objects import Bucket
@@ -399,6 +400,23 @@ def test_a_brought_subnets_own_table_gets_the_pods_routes_and_loses_them(sandbox
     assert f"route-table/{brought.table}" in str(role)
     assert must(sandbox.up()).changing == []
     must(sandbox.down())  # SUBNET_ID is remembered
+    assert sandbox.inventory() == before
+
+
+@pytest.mark.parametrize("lost", ["the settings", "the bucket"])
+def test_pods_routes_leave_a_brought_table_though_nobody_knows_the_settings(sandbox: Box, lost: str) -> None:
+    """Neither SUBNET_ID nor CLUSTER_IP_RANGE: the machines say where they are, and every route to one is a pod's."""
+    brought = Brought(sandbox)
+    own = {"RouteTableId": brought.table, "DestinationCidrBlock": "10.9.0.0/16", "GatewayId": brought.gateway}
+    brought.ec2.create_route(**own)
+    before = sandbox.inventory()
+    must(sandbox.up(SUBNET_ID=brought.subnet, CLUSTER_IP_RANGE="10.77.0.0/16"))
+    assert any(route.startswith("10.77.") for route in part(sandbox, "route tables")[brought.table]["routes"])
+    if lost == "the bucket":
+        empty_bucket(sandbox, delete=True)
+    else:
+        sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=f"{REGION}/{ID}/settings.env")
+    must(sandbox.down())
     assert sandbox.inventory() == before
 
 

@@ -14,11 +14,11 @@ import botocore.session
 import pytest
 from asked import Asked, Need
 from botocore import xform_name
+from conftest import Box, Result
 from helpers import MASTER_ROLE, SharedBox, drop_tags, master_of, must, only, part, shared_box
 from policies import may
 from test_down import TAG_LIST, network_load_balancer
 
-from conftest import Box, Result
 from lib.checks import permissions
 from sandbox.faults import denials
 

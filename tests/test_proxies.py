@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
+from conftest import Box
 from helpers import must
 
-from conftest import Box
 from lib.aws import proxies
 
 SERVER = "https://203.0.113.7:6443"

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import REGION, Box
 from helpers import (
     ID,
     answer_with,
@@ -23,7 +24,6 @@ from helpers import (
     stop_after,
 )
 
-from conftest import REGION, Box
 from sandbox.backend import images
 
 ROOT = Path(__file__).parent.parent

@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from conftest import REGION, Box
 from helpers import (
     GROUP,
     ID,
@@ -22,7 +23,6 @@ from helpers import (
     tagged,
 )
 
-from conftest import REGION, Box
 from sandbox import faults
 from sandbox.faults.denials import Deny
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Box
 from helpers import minion_settings
 from releasesite import Site
 
-from conftest import Box
 from lib.node import releases
 from sandbox import pin
 

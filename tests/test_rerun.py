@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from conftest import REGION, Box, Result
 from helpers import (
     GROUP,
     ID,
@@ -42,7 +43,6 @@ from helpers import (
     user_data,
 )
 
-from conftest import REGION, Box, Result
 from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
 SIZES = {"MASTER_SIZE": "t3.medium", "NODE_SIZE": "t3.small"}

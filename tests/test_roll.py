@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import REGION, Box
 from helpers import GROUP, answer_with, master_of, must, part, refused, settle, stop_after
 
-from conftest import REGION, Box
 from sandbox.backend import cloud, nodes
 from sandbox.calls import Answer, Call
 from sandbox.hosts import apiserver

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conftest import REGION, Box
 from helpers import ID, answer_with, bucket_of, must, only, part, read_object, refused
 
-from conftest import REGION, Box
 from lib import pki
 from lib.run import runlog
 

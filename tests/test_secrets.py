@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import REGION, Box, Result
 from helpers import ID, SharedBox, answer_with, bucket_of, kubeconfig, must, part, read_object, shared_box
 from policies import may
 
-from conftest import REGION, Box, Result
 from lib.kube.api import Client
 from lib.pki import Pki
 from lib.settings.layers import read_layers

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from bootstrap import Shell
+from conftest import REGION, Box, Result
 from helpers import (
     ID,
     MASTER_ROLE,
@@ -31,7 +32,6 @@ from helpers import (
 from policies import may
 from test_snapshots import made_from, said_first, take_snapshot, typed
 
-from conftest import REGION, Box, Result
 from sandbox.backend import cloud
 from sandbox.calls import Answer, Call
 from sandbox.faults import put

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import REGION, Box
 from helpers import (
     GROUP,
     ID,
@@ -21,7 +22,6 @@ from helpers import (
     template_data,
 )
 
-from conftest import REGION, Box
 from lib.settings.layers import DEFAULTS, read_layers
 from lib.settings.options import markdown, unread
 

@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 import pytest
+from conftest import REGION, Box
 from helpers import (
     ID,
     bucket_of,
@@ -23,8 +24,6 @@ from helpers import (
     settle,
     stop_after,
 )
-
-from conftest import REGION, Box
 
 PREFIX = f"{REGION}/{ID}/"
 KEY = f"{PREFIX}etcd-snapshot.db.gz"

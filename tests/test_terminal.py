@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Box, Result
 from helpers import ALL_IDS, answer_with, bucket_of, must
 
-from conftest import Box, Result
 from lib import logs
 from sandbox.pictures import open_terminal, read_terminal
 

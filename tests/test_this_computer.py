@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Box
 from helpers import kubeconfig, must, part, refused, stop_after
 
-from conftest import Box
 from sandbox.calls import Answer, Call
 
 ROOT = Path(__file__).parent.parent

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import REGION, Box, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from helpers import (
@@ -45,7 +46,6 @@ from helpers import (
 )
 from policies import may
 
-from conftest import REGION, Box, Result
 from lib.kube import certificates
 from lib.kube.certificates import make_files
 from sandbox.backend import cloud

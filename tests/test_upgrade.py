@@ -6,6 +6,7 @@ import re
 import signal
 
 import pytest
+from conftest import REGION, Box
 from helpers import (
     ID,
     bucket_of,
@@ -25,8 +26,6 @@ from helpers import (
 )
 from test_proxies import proxy, set_proxy_url
 from test_snapshots import brought, lose_disk, take_snapshot
-
-from conftest import REGION, Box
 
 BEFORE, AFTER = "1.36.3", "1.37.2"
 SETTINGS = f"{REGION}/{ID}/settings.env"

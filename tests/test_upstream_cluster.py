@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import REGION, Box
 from helpers import ID, must, neighbour, part, settle
 
-from conftest import REGION, Box
 from sandbox.backend import cloud
 
 UPSTREAM = json.loads((Path(__file__).parent / "upstream_up.json").read_text())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from conftest import REGION, Box
 from helpers import must, settle
 from test_permissions import written_calls
 
-from conftest import REGION, Box
 from sandbox.backend.holdings import inventory
 from sandbox.calls import Answer, Call
 from sandbox.inventory import shows_in

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import REGION, Box
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from conftest import REGION, Box
 from sandbox import surroundings
 from sandbox.clock import FakeClock
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
+from conftest import REGION, Box
 from helpers import ID, bucket_of, must, part, put_alarm, refused, tagged
 
-from conftest import REGION, Box
 from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, options, put, shortages
 from sandbox.faults.denials import Deny, Expire
 from sandbox.faults.late import Late

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
 from conftest import REGION, Box
 
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from conftest import Box
+
 from sandbox.machines import ecr, sites
 from sandbox.machines.servers import Server, listen
 

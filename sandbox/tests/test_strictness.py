@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
+from conftest import REGION, Box
 from test_permissions import ROOT, SERVICES, operations, paginated_names, written_calls
 
-from conftest import REGION, Box
 from sandbox.tests.test_sandbox_strict import TRUST, Net, refused
 
 ZONE = f"{REGION}a"

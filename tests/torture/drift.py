@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from conftest import REGION
 from helpers import ID, SharedBox, must, settle
 
-from conftest import REGION
 from sandbox.calls import Answer, Call
 from torture import hands
 from torture.stage import Stage, same

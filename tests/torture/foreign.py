@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from conftest import REGION
 from helpers import GROUP, SharedBox, bucket_of, master_of, must, named, only, part, settle, template_data
 
-from conftest import REGION
 from sandbox.backend import cloud
 from torture.stage import Stage
 

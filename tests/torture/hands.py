@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from conftest import REGION
 from helpers import (
     GROUP,
     ID,
@@ -27,7 +28,6 @@ from helpers import (
     template_data,
 )
 
-from conftest import REGION
 from sandbox.backend import cloud
 from torture.tags import OURS, Thing, thing
 

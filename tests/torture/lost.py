@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from conftest import Result
 from helpers import must
 
-from conftest import Result
 from torture.stage import Stage
 from torture.wire import Loss, wire
 

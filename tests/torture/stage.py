@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from conftest import clean_environment, make_ssh_key, models_read_once, simulated_aws
 from helpers import (
     ALL_IDS,
     SharedBox,
@@ -28,7 +29,6 @@ from helpers import (
     shared_box,
 )
 
-from conftest import clean_environment, make_ssh_key, models_read_once, simulated_aws
 from sandbox.app import Record
 from sandbox.backend import saved
 from sandbox.inventory import masked

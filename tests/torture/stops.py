@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from conftest import Result
 from helpers import kubeconfig, must
 
-from conftest import Result
 from torture.stage import OTHERS, Stage
 from torture.wire import Death, Killed, wire
 

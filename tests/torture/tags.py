@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conftest import REGION
 from helpers import ID, OWNED, SharedBox, bucket_of, must, neighbour, part, settle
 
-from conftest import REGION
 from sandbox.backend.wire import result_answer
 from sandbox.calls import Answer, Call
 from torture.stage import Stage, same

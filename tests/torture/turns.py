@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from conftest import Result
 from helpers import SharedBox
 
-from conftest import Result
 from sandbox.clock import FakeClock
 from torture.wire import wire
 
