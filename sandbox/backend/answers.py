@@ -7,8 +7,9 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox import cloud
-from sandbox.calls import Answer, Call, Refusal, result_answer
+from sandbox.backend import cloud
+from sandbox.backend.wire import result_answer
+from sandbox.calls import Answer, Call, Refusal
 from sandbox.world import World
 
 

@@ -16,16 +16,15 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from conftest import REGION, Box
 from helpers import ID, bucket_of, must, part, put_alarm, refused, tagged
-from test_sandbox import python, run
-from test_sandbox_strict import TRUST
 
-from sandbox import faultoptions, shortages
-from sandbox.denials import Deny, Expire
-from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, put
-from sandbox.late import Late
-from sandbox.pages import Pages
+from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, options, put, shortages
+from sandbox.faults.denials import Deny, Expire
+from sandbox.faults.late import Late
+from sandbox.faults.pages import Pages
+from sandbox.faults.shortages import Limits, NoCapacity
 from sandbox.peers import processes_at
-from sandbox.shortages import Limits, NoCapacity
+from sandbox.tests.test_sandbox import python, run
+from sandbox.tests.test_sandbox_strict import TRUST
 
 THREE_VPCS = (
     "from botocore.config import Config\n"
@@ -260,7 +259,7 @@ def test_up_names_the_limit_and_what_to_do(sandbox: Box, what: str, code: str) -
 
 
 def test_every_limit_can_be_said() -> None:
-    assert faultoptions.LIMITED == shortages.WHAT
+    assert options.LIMITED == shortages.WHAT
 
 
 def test_a_limit_that_is_not_reached_stops_nothing(sandbox: Box) -> None:
@@ -321,7 +320,7 @@ def test_where_processes_cannot_be_seen_stopping_is_refused_at_the_start(
 
     monkeypatch.setattr(sys, "platform", "darwin")
     assert main(["--stop-at", "1", "--", "true"]) == 125
-    assert capsys.readouterr().err == f"sandbox: {faultoptions.CANNOT_STOP}\n"
+    assert capsys.readouterr().err == f"sandbox: {options.CANNOT_STOP}\n"
 
 
 # --- what shows late

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import Call, Refusal
 from sandbox.world import World
 

@@ -15,8 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sandbox import peers
-from sandbox.app import LoseAnswer
-from sandbox.calls import Answer, Call, Refusal, refusal_answer
+from sandbox.calls import Answer, Call, LoseAnswer, Refusal, refusal_answer
 
 if TYPE_CHECKING:
     from sandbox.app import Sandbox

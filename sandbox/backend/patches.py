@@ -10,7 +10,7 @@ import ipaddress
 import os
 from typing import Any, cast
 
-from sandbox import cloud, lifecycle
+from sandbox.backend import cloud, lifecycle
 from sandbox.calls import Refusal
 from sandbox.world import World
 
@@ -309,5 +309,5 @@ def _groups() -> None:
 
 
 def _set_desired(group: Any, capacity: int | None) -> None:
-    """Only note the wish: the group acts on it later, as the real one does (sandbox/groups.py)."""
+    """Only note the wish: the group acts on it later, as the real one does (sandbox/backend/groups.py)."""
     group.desired_capacity = group.min_size if capacity is None else capacity

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import Call, Refusal
 from sandbox.world import World
 

@@ -20,7 +20,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from sandbox import apiserver, cloud, launching, nodes
+from sandbox.backend import cloud, launching, nodes
+from sandbox.hosts import apiserver
 from sandbox.world import World
 
 SETTING = re.compile(r"^([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)

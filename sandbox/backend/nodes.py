@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.world import Kube
 
 ROUTED = {"type": "NetworkUnavailable", "status": "False", "reason": "RouteCreated"}

@@ -9,8 +9,8 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 import botocore.session
-from moto.core.utils import get_service_model
 
+from sandbox.backend.wire import service_model
 from sandbox.calls import Answer, Call
 from sandbox.faults import note
 
@@ -90,7 +90,7 @@ def _names(value: Any) -> list[str]:
 
 def _items(call: Call, root: ET.Element, paging: dict[str, Any]) -> list[Item]:
     """The things that the answer lists, in its order."""
-    shape = get_service_model(call.service).operation_model(call.operation).output_shape
+    shape = service_model(call.service).operation_model(call.operation).output_shape
     found: list[Item] = []
     for key in _names(paging["result_key"]):
         member = shape.members.get(key)
@@ -110,7 +110,7 @@ def _items(call: Call, root: ET.Element, paging: dict[str, Any]) -> list[Item]:
 def _continue(call: Call, root: ET.Element, paging: dict[str, Any], token: str) -> None:
     """Say in the answer that there is more, and where."""
     result = next((child for child in root if _tag(child) == f"{call.operation}Result"), root)
-    shape = get_service_model(call.service).operation_model(call.operation).output_shape
+    shape = service_model(call.service).operation_model(call.operation).output_shape
     said = dict.fromkeys((name.partition(" ")[0] for name in _names(paging["output_token"])), token)
     if paging.get("more_results"):
         said[paging["more_results"]] = "true"

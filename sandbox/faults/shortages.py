@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandbox import cloud
+from sandbox.backend import cloud, launching
+from sandbox.backend.holdings import inventory
+from sandbox.backend.lifecycle import ENDED
 from sandbox.calls import Call, Refusal
 from sandbox.faults import note
-from sandbox.inventory import inventory
-from sandbox.lifecycle import ENDED
 from sandbox.world import Spec
 
 
@@ -109,18 +109,12 @@ class Limits:
             )
         limit = self._launches.get("vcpus", 0)
         wanted = [*kinds, *[spec.get("InstanceType")] * count]
-        if "vcpus" in self._launches and sum(_processors(kind) for kind in wanted) > limit:
+        if "vcpus" in self._launches and sum(launching.processors(kind) for kind in wanted) > limit:
             raise Refusal(
                 "VcpuLimitExceeded",
                 f"You have requested more vCPU capacity than your current vCPU limit of {limit} allows for the "
                 f"instance bucket that the specified instance type belongs to. {_ASK}",
             )
-
-
-def _processors(kind: str | None) -> int:
-    from moto.ec2.models.instance_types import INSTANCE_TYPES
-
-    return int(INSTANCE_TYPES[kind or "m1.small"]["VCpuInfo"]["DefaultVCpus"])
 
 
 class NoCapacity:
@@ -139,6 +133,4 @@ class NoCapacity:
 
 
 def _zone(region: str, spec: Spec) -> str:
-    from sandbox import launching
-
     return launching.zone(region, spec) or f"{region}a"

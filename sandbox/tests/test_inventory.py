@@ -9,8 +9,9 @@ from conftest import REGION, Box
 from helpers import must, settle
 from test_permissions import written_calls
 
+from sandbox.backend.holdings import inventory
 from sandbox.calls import Answer, Call
-from sandbox.inventory import inventory, shows_in
+from sandbox.inventory import shows_in
 
 CHANGING = sorted(
     (service, operation)

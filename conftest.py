@@ -25,8 +25,9 @@ from direct import direct
 
 from sandbox import surroundings
 from sandbox.app import Record, Sandbox
+from sandbox.backend.holdings import inventory
 from sandbox.clock import FakeClock
-from sandbox.inventory import inventory, masked, shows_in
+from sandbox.inventory import masked, shows_in
 
 REGION = "us-west-2"
 

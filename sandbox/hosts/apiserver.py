@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sandbox.nodes import Cluster, Member, node_object
+from sandbox.backend.nodes import Cluster, Member, node_object
 
 ADMIN_GROUPS = {"system:masters", "kubeadm:cluster-admins"}
 OPEN_PATHS = {"/healthz", "/livez", "/readyz", "/version"}  # what a real one answers to anybody

@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import DataNotFoundError, ParamValidationError
 from moto.core.utils import get_service_model
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import READS, Answer, Call, Refusal
 from sandbox.world import World
 

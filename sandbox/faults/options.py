@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sandbox.app import Sandbox
 
-# Whatever sandbox/shortages.py can count; loading it takes a second, and moto.
+# Whatever sandbox/faults/shortages.py can count; loading it takes a second, and moto.
 LIMITED = (
     *(
         "addresses",
@@ -78,7 +78,8 @@ def problem(options: argparse.Namespace) -> str:
 
 def put(box: Sandbox, options: argparse.Namespace) -> None:
     """Put the faults that the options ask for into a Sandbox, in the order in which AWS would come to them."""
-    from sandbox import denials, faults, late, pages, shortages
+    from sandbox import faults
+    from sandbox.faults import denials, late, pages, shortages
 
     wanted: list[tuple[object, Callable[[], object]]] = [
         (options.stop_at or options.stop_after, lambda: faults.Stop(at=options.stop_at, done=options.stop_after)),

@@ -7,7 +7,7 @@ import fnmatch
 import hashlib
 from collections.abc import Iterator
 
-from sandbox import answers, cloud
+from sandbox.backend import answers, cloud
 from sandbox.calls import Answer, Call, Refusal
 from sandbox.faults import refuse
 

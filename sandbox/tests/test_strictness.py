@@ -1,4 +1,4 @@
-"""docs/strictness.md has a row for every call of lib, and each rule of sandbox/strict_more.py refuses as AWS does."""
+"""docs/strictness.md has a row for every call of lib; each rule of backend/strict_more.py refuses as AWS does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from conftest import REGION, Box
 from test_permissions import ROOT, SERVICES, operations, paginated_names, written_calls
-from test_sandbox_strict import TRUST, Net, refused
+
+from sandbox.tests.test_sandbox_strict import TRUST, Net, refused
 
 ZONE = f"{REGION}a"
 UNKNOWN = "0123456789abcdef0"

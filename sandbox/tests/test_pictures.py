@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox import pictures
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def words(svg: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from moto.core.utils import get_service_model
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import Call, Refusal
 from sandbox.world import World
 
@@ -244,7 +244,7 @@ def template_name(_world: World, call: Call) -> None:
 
 def template_source(_world: World, call: Call) -> None:
     """SourceVersion names a version that is there; moto answers 500."""
-    from sandbox.launching import find_template
+    from sandbox.backend.launching import find_template
 
     template, source = find_template(call.region, call.params), call.params.get("SourceVersion")
     if template is not None and source and source.isdigit() and not 1 <= int(source) <= len(template.versions):

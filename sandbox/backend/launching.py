@@ -8,7 +8,7 @@ import copy
 import ipaddress
 from typing import Any
 
-from sandbox import cloud, patches
+from sandbox.backend import cloud, patches
 from sandbox.calls import Refusal
 from sandbox.world import Spec, World
 
@@ -107,6 +107,13 @@ def _check_type(region: str, spec: Spec, image: Any) -> None:
             f"The architecture '{','.join(known['ProcessorInfo']['SupportedArchitectures'])}' of the specified "
             f"instance type does not match the architecture '{image.architecture}' of the specified AMI.",
         )
+
+
+def processors(kind: str | None) -> int:
+    """How many vCPUs an instance of this type has."""
+    from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+    return int(INSTANCE_TYPES[kind or "m1.small"]["VCpuInfo"]["DefaultVCpus"])
 
 
 def offered(region: str, zone: str) -> set[str]:

@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 from sandbox import surroundings
 from sandbox.clock import FakeClock
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -652,3 +652,12 @@ def test_user_data_may_be_plain_or_packed(cluster: Cluster) -> None:
     assert not refuses(cluster)
     data = cluster.ec2.describe_instance_attribute(InstanceId=made["Instances"][0]["InstanceId"], Attribute="userData")
     assert base64.b64decode(data["UserData"]["Value"]).decode() == cluster.settings("master")
+
+
+SOURCES = sorted(set((ROOT / "sandbox").rglob("*.py")) - set((ROOT / "sandbox" / "tests").rglob("*.py")))
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.name)
+def test_the_sandbox_writes_down_no_partition(file: Path) -> None:
+    """Each ARN and each host is of the partition that was asked: moto keeps a part of its state by it."""
+    assert re.findall(r"arn:aws(?![\w-]*\[)(?:-\w+)*:|PARTITION\b|\[.aws.\]", file.read_text()) == []

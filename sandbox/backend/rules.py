@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox import answers, groups, images, schedules, strict_ec2, strict_more, strict_storage
+from sandbox.backend import answers, groups, images, schedules, strict_ec2, strict_more, strict_storage
 from sandbox.calls import Call
 from sandbox.world import World
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from sandbox import cloud, launching
+from sandbox.backend import cloud, launching
+from sandbox.backend.lifecycle import ENDED
 from sandbox.calls import Call, Refusal
-from sandbox.lifecycle import ENDED
 from sandbox.world import Activity, World
 
 DELETING = "Delete in progress"
