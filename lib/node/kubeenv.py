@@ -28,7 +28,6 @@ class Facts:
     subnet_id: str
     route_table_id: str
     ca_cert_hash: str
-    group_name: str
 
 
 def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_id: str, restore: str) -> dict[str, str]:

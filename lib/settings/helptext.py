@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.run.errors import SettingError
+from lib.run.packages import how_to_install
 from lib.settings.config import OPTIONS
 from lib.settings.declare import Declared
 from lib.settings.defaults import Option, options
@@ -85,7 +86,6 @@ _HOW = (
 _EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
 _EXIT_OF_DRY_RUN = "3 a dry run found something to do; "
 _EXITS_OF_SIGNALS = "129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
-_INSTALL = "python3 -m venv .venv && .venv/bin/python3 -m pip install -r requirements.txt, then . .venv/bin/activate"
 
 
 def help_text(script: str, width: int = 80, *, topic: str = "") -> str:
@@ -102,17 +102,18 @@ def help_text(script: str, width: int = 80, *, topic: str = "") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def lacking(package: str, script: str, argv: Sequence[str]) -> int:
-    """Print the help that is asked for, or that a package is lacking; how to get it; and return the exit status."""
+def lacking(missing: ModuleNotFoundError, script: str, argv: Sequence[str]) -> int:
+    """Print the help that is asked for, or which package is not there; how to get it; and return the exit status."""
+    words = how_to_install(missing)
     if not {"--help", "-h"} & set(argv):
-        sys.stderr.write(f"the Python package {package} is not installed: {_INSTALL}\n")
+        sys.stderr.write(f"{words}\n")
         return 1
     try:
         sys.stdout.write(help_text(script, topic=next((word for word in argv if not word.startswith("-")), "")))
     except SettingError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    sys.stdout.write(f"\nTo run it, get its packages: {_INSTALL}\n")
+    sys.stdout.write(f"\nBefore it runs: {words}\n")
     return 0
 
 
