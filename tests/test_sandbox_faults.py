@@ -19,7 +19,7 @@ from helpers import ID, bucket_of, must, part, put_alarm, refused, tagged
 from test_sandbox import python, run
 from test_sandbox_strict import TRUST
 
-from sandbox import faultoptions, shortages
+from sandbox import faultoptions, keys, shortages
 from sandbox.denials import Deny, Expire
 from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, put
 from sandbox.late import Late
@@ -259,8 +259,9 @@ def test_up_names_the_limit_and_what_to_do(sandbox: Box, what: str, code: str) -
     sandbox.aws.reset()
 
 
-def test_every_limit_can_be_said() -> None:
+def test_every_limit_and_who_may_lack_a_key_can_be_said() -> None:
     assert faultoptions.LIMITED == shortages.WHAT
+    assert faultoptions.KEY_DENIED == keys.WHO
 
 
 def test_a_limit_that_is_not_reached_stops_nothing(sandbox: Box) -> None:
