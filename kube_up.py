@@ -210,7 +210,7 @@ def ensure_master(
 ) -> Master:
     """The fixed address, the elastic IP and the disk, which stay; and the instance, which can be replaced."""
     step, config = aws.console.step, p.config
-    tags = master.master_tags(config) | {bucket.TAG: facts.bucket.name}
+    tags = master.master_tags(config) | {bucket.TAG: facts.bucket.name, pki.TAG: facts.ca_cert_hash}
 
     step("Master's address and disk")
     the_interface = interface.ensure_interface(
