@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from conftest import REGION, Box, Result
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
 ID = "kubernetes"

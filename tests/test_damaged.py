@@ -9,6 +9,7 @@ from conftest import REGION, Box
 from helpers import ID, bucket_of, drop_tags, kubeconfig, must, named, read_object, refused_untouched
 
 from lib import pki
+from lib.aws import tags
 from lib.kube import certificates
 
 OTHERS = b"KUBE_AWS_INSTANCE_PREFIX='other'\nKUBERNETES_VERSION='1.37.2'\nNUM_NODES='9'\n"
@@ -46,7 +47,7 @@ def test_a_whole_ca_of_another_cluster_is_refused_by_what_was_made_with_ours(san
     sandbox.cluster()
     entries = kubeconfig(sandbox).read_text()
     things = tagged_with_ca(sandbox)
-    drop_tags(sandbox, things[1 - number], pki.TAG)
+    drop_tags(sandbox, things[1 - number], tags.CA_TAG)
     own = read_object(sandbox, f"{REGION}/{ID}/pki.tar")
     harm(sandbox, "pki.tar", lambda _: pki._pack(certificates.make_files()))
     refused_untouched(sandbox, sandbox.up(), 1, "pki.tar is not this cluster's CA", things[number], "docs/recovery.md")

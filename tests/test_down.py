@@ -36,7 +36,7 @@ from helpers import (
 
 from sandbox import faults
 from sandbox.calls import Answer, Call
-from sandbox.denials import Deny
+from sandbox.faults.denials import Deny
 
 TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 

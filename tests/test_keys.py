@@ -6,8 +6,10 @@ import pytest
 from conftest import REGION, Box
 from helpers import GROUP, must, refused
 
-from sandbox import cloud, faults, keys
+from sandbox import faults
+from sandbox.backend import cloud
 from sandbox.calls import Answer, Call
+from sandbox.faults import keys
 
 KEY = keys.arn(REGION)
 ASKED = "ec2:GetEbsDefaultKmsKeyId"

@@ -46,12 +46,11 @@ from policies import may
 from lib.aws.client import Aws, Waits
 from lib.aws.credentials import Credentials
 from lib.aws.objects import Bucket
-from lib.iam import policy_document
-from lib.plan import iam_values
+from lib.iam import policy_document, policy_values
 from lib.run.console import Console
 from lib.settings.layers import read_layers
 from lib.settings.resolve import resolve
-from sandbox.calls import result_answer
+from sandbox.backend.wire import result_answer
 from sandbox.clock import FakeClock
 from sandbox.world import Delays
 
@@ -754,7 +753,7 @@ def test_partitions_show_in_every_arn_and_domain(
     aws = Aws(config.region, credentials=nobodys, console=Console(FakeClock()), clock=FakeClock(), waits=Waits(1, 1))
     aws.account, aws.partition = "123456789012", partition
     staging = Bucket(name="b", region=config.region, prefix="p/", owner="123456789012", ours=True, computed=True)
-    values = iam_values(aws, config, staging)
+    values = policy_values(aws, config, staging)
     policy = json.dumps(policy_document("master-policy", values))
     assert config.partition == partition
     assert "arn:aws:" not in policy
@@ -779,12 +778,6 @@ def test_a_whole_life_in_each_partition(sandbox: Box, zone: str) -> None:
     assert must(sandbox.up()).changing == []
     must(sandbox.down())
     assert sandbox.inventory() == before == {}
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "sandbox").rglob("*.py")), ids=lambda file: file.name)
-def test_the_sandbox_writes_down_no_partition(file: Path) -> None:
-    """Each ARN and each host is of the partition that was asked: moto keeps a part of its state by it."""
-    assert re.findall(r"arn:aws(?![\w-]*\[)(?:-\w+)*:|PARTITION\b|\[.aws.\]", file.read_text()) == []
 
 
 def test_user_data_is_the_same_for_the_same_settings(sandbox: Box) -> None:
