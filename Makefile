@@ -62,7 +62,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew when a requirement changes, so that nothing is there that is not pinned.
-$(READY): requirements.txt requirements-dev.txt
+$(READY): requirements.txt sandbox/requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "make: $(PYTHON) is not there or older than 3.11; name another: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from sandbox import cli, images
+from sandbox import cli
+from sandbox.backend import images
 
 RAISED = {("vpc", "L-93826ACB"): 1000.0, ("ec2", "L-1216C47A"): 4096.0}  # routes of a table, vCPUs
 

@@ -307,8 +307,8 @@ def _endpoints(aws: Aws, vpc_id: str) -> Iterator[Blocker]:
 
 def _peerings(aws: Aws, vpc_id: str) -> Iterator[Blocker]:
     ended = ("deleted", "deleting", "rejected", "failed", "expired")
-    for side in ("requester", "accepter"):
-        filters = _where(f"{side}-vpc-info.vpc-id", vpc_id)
+    for side in ("requester-vpc-info.vpc-id", "accepter-vpc-info.vpc-id"):
+        filters = _where(side, vpc_id)
         for each in aws.every("describe_vpc_peering_connections", "VpcPeeringConnections", Filters=filters):
             if each["Status"]["Code"] not in ended:
                 name = each["VpcPeeringConnectionId"]
@@ -325,7 +325,7 @@ def _internet_gateways(aws: Aws, vpc_id: str) -> Iterator[Blocker]:
 
 
 def _vpn_gateways(aws: Aws, vpc_id: str) -> Iterator[Blocker]:
-    for each in aws.ec2.describe_vpn_gateways(Filters=_where("attachment.vpc-id", vpc_id))["VpnGateways"]:
+    for each in aws.every("describe_vpn_gateways", "VpnGateways", Filters=_where("attachment.vpc-id", vpc_id)):
         states = [a.get("State") for a in each.get("VpcAttachments", []) if a.get("VpcId") == vpc_id]
         if any(state != "detached" for state in states):
             name = each["VpnGatewayId"]

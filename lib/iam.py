@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import string
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Aws
+from botocore.exceptions import ClientError
+
+from lib.aws import objects
+from lib.aws.client import Aws, error_code
+from lib.aws.explain import DENIED
 from lib.aws.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.cluster import Cluster
+from lib.disk import disk_name
+from lib.routetable import brought_table_id
 
 if TYPE_CHECKING:
+    from lib.aws.objects import Bucket
     from lib.settings.config import Config
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "iam"
@@ -25,7 +35,25 @@ _OTHER_NAMES = (
     "a VPC_NAME that neither cluster has makes other names, which are of cluster and VPC_NAME; if it is this cluster's "
     "all the same, take the other one's tags off it"
 )
+_ROLE, _PROFILE = "role", "instance profile"
+_HEALER = "kubernetes-healer-"
 _FEW, _BRIEF = 3, 60  # of what differs in a policy: parts, and characters of each, that a person is told
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A role, or the instance profile that bears its name."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+    @property
+    def heals(self) -> bool:
+        """Whether it is the role of a schedule that makes a dead master anew."""
+        return self.name.startswith(_HEALER)
 
 
 def role_name(config: Config, role: str) -> str:
@@ -70,7 +98,33 @@ def _document(value: Any) -> dict[str, Any]:
     return loaded
 
 
-def ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str]) -> str:
+def ensure_profiles(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the instance profiles of its roles; a run of one group leaves the master's alone."""
+    config = cluster.config
+    values = policy_values(aws, config, cluster.bucket)
+    roles = ("minion",) if config.kube_use_existing_master else ROLES
+    return cluster.having(Cluster.profiles, {role: _ensure_profile(aws, config, role, values) for role in roles})
+
+
+def policy_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
+    """What fills the placeholders of templates/iam."""
+    return {
+        "PARTITION": aws.partition,
+        "DNS_SUFFIX": aws.dns_suffix,
+        "REGION": aws.region,
+        "ACCOUNT": aws.account,
+        "CLUSTER_ID": config.cluster_id,
+        "BUCKET": bucket.name,
+        "PREFIX": bucket.prefix,
+        "SNAPSHOT": bucket.key(objects.SNAPSHOT),
+        "MASTER_NAME": config.master_name,
+        "DISK": disk_name(config),
+        "BROUGHT_ROUTE_TABLE": brought_table_id(aws, config),
+        "BROUGHT_VPC": config.vpc_id or "none",
+    }
+
+
+def _ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str]) -> str:
     """The name of the role's instance profile, with role and policy as templates/iam has them."""
     name = role_name(config, role)
     policy = _policy(config, role, values)
@@ -220,9 +274,12 @@ def _lacks(found: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
     return not tags.items() <= tags_of(found).items()
 
 
-def delete_profile(aws: Aws, config: Config, role: str) -> None:
-    """Remove the role's instance profile, policies and the role, each if it is there and ours by its tags."""
-    name = role_name(config, role)
+def delete(aws: Aws, config: Config, it: Identity) -> None:
+    """Remove a role or an instance profile, if it is there and ours by its tags. Profiles go before their roles."""
+    (delete_role if it.kind == _ROLE else _delete_profile)(aws, config, it.name)
+
+
+def _delete_profile(aws: Aws, config: Config, name: str) -> None:
     profile = find_profile(aws, name)
     if profile and is_ours(config.cluster_id, tags_of(profile)):
         for member in profile["Roles"]:
@@ -230,7 +287,6 @@ def delete_profile(aws: Aws, config: Config, role: str) -> None:
         aws.remove(
             "delete", f"instance profile {name}", lambda: aws.iam.delete_instance_profile(InstanceProfileName=name)
         )
-    delete_role(aws, config, name)
 
 
 def delete_role(aws: Aws, config: Config, name: str) -> None:
@@ -267,11 +323,40 @@ def _delete_policies(aws: Aws, name: str) -> None:
             )
 
 
-def owned(aws: Aws, config: Config) -> list[str | Disputed]:
-    """The names of the cluster's roles and profiles that are there, with those in dispute."""
-    names = [role_name(config, role) for role in ROLES]
-    found = [(f"role {name}", find_role(aws, name)) for name in [*names, config.healer_role]]
-    found += [(f"instance profile {name}", find_profile(aws, name)) for name in names]
-    return [
-        item for words, each in found if each for item in sorted_out(config.cluster_id, words, words, tags_of(each))
-    ]
+def names(config: Config) -> list[str]:
+    """The names of the cluster's roles, as its settings have them."""
+    return [*(role_name(config, role) for role in ROLES), config.healer_role]
+
+
+def find_names(aws: Aws, config: Config) -> list[str]:
+    """The same where nobody knows the VPC_NAME that is in them any more: with all that begin and end as they do.
+
+    Whose each is, its tags say, which IAM does not list.
+    """
+    form = re.compile(rf"kubernetes-(master|minion|healer)-{re.escape(config.cluster_id)}-.+-{config.region}")
+    found = dict.fromkeys(names(config))
+    for operation, listed, key in (
+        ("list_roles", "Roles", "RoleName"),
+        ("list_instance_profiles", "InstanceProfiles", "InstanceProfileName"),
+    ):
+        try:
+            pages: Any = aws.iam.get_paginator(operation).paginate()  # type: ignore[call-overload]
+            found |= dict.fromkeys(each[key] for page in pages for each in page[listed] if form.fullmatch(each[key]))
+        except ClientError as error:
+            if error_code(error) not in DENIED:
+                raise
+            aws.console.warn(
+                f"not looked for: roles and instance profiles of another VPC_NAME than {config.vpc_name}, for that "
+                f"needs iam:{error.operation_name}; say the VPC_NAME that the cluster was made with"
+            )
+    return list(found)
+
+
+def owned(aws: Aws, config: Config, names: Sequence[str]) -> list[Identity | Disputed]:
+    """Those roles and profiles of these names that are there and the cluster's, with those in dispute."""
+    profiles = [Identity(_PROFILE, name) for name in names if not name.startswith(_HEALER)]
+    roles = [Identity(_ROLE, name) for name in names]
+    there = [(each, find_profile(aws, each.name)) for each in profiles]
+    there += [(each, find_role(aws, each.name)) for each in roles]
+    cluster = config.cluster_id
+    return [it for each, found in there if found for it in sorted_out(cluster, each, str(each), tags_of(found))]

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib import blockers, iam, master, minions
+from lib import blockers, master, minions
 from lib.aws.client import FAILURES, Aws, error_code
 from lib.aws.explain import NO_LONGER_HEARD
 from lib.aws.tags import tags_of
@@ -76,6 +76,10 @@ class Removal:
         """Those of `items` whose removal was not refused."""
         return [item for item in items if not any(item is kept for kept in self._kept)]
 
+    def all_go(self, items: Sequence[T]) -> bool:
+        """Whether the removal of none of `items` was refused."""
+        return len(self.going(items)) == len(items)
+
     def note(self, item: object, error: KubeError) -> None:
         """Say, and remember, what keeps `item` from going."""
         self._kept.append(item)
@@ -84,11 +88,9 @@ class Removal:
 
     def left(self) -> Doomed:
         """What was there, without what has gone or was told to."""
-        doomed, config = self._doomed, self._doomed.config
+        doomed = self._doomed
         gone = [item for item in self._gone if item not in self._kept]
         groups = {each["AutoScalingGroupName"] for each in doomed.groups if each in gone}
-        roles = [iam.role_name(config, role) for role in iam.ROLES if role in gone]
-        roles += [role for role in doomed.healers() if role in gone]
         rest: dict[str, Any] = {
             field.name: [item for item in value if item not in gone]
             for field in dataclasses.fields(doomed)
@@ -99,7 +101,6 @@ class Removal:
             for instance in doomed.instances
             if instance["InstanceId"] not in gone and tags_of(instance).get("aws:autoscaling:groupName") not in groups
         ]
-        rest["profiles"] = [words for words in doomed.profiles if words.split()[-1] not in roles]
         return dataclasses.replace(doomed, **rest, bucket=None if doomed.bucket in gone else doomed.bucket)
 
     def _attempt(self, call: Callable[[], object], item: object, *, part: bool) -> None:
@@ -146,7 +147,7 @@ class Removal:
 
 
 def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
-    """End what goes with no group, and return once no instance is left but those that AWS refuses to end.
+    """End what goes with no group, and return once no instance and no group is left but what AWS refuses to end.
 
     What turns up meanwhile is ended too: the last call of a schedule that was removed may still have been under way.
     """
@@ -165,6 +166,7 @@ def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
         removal.staying |= set(strays) - set(removal.going(strays))
         new = _wait_terminated(aws, doomed, removal, seconds=end - aws.clock.monotonic())
         if not new:
+            _wait_groups_gone(doomed, removal)
             return
         doomed = dataclasses.replace(doomed, instances=[*doomed.instances, *new])
 
@@ -181,18 +183,19 @@ def _wait_terminated(aws: Aws, doomed: Doomed, removal: Removal, *, seconds: flo
         return []
 
 
-def wait_groups_gone(doomed: Doomed, removal: Removal) -> None:
+def _wait_groups_gone(doomed: Doomed, removal: Removal) -> None:
     """Return once none is left of the groups that were told to go, but for those with an instance that stays."""
     for group in removal.going(doomed.groups):
         if not removal.staying & {instance["InstanceId"] for instance in group["Instances"]}:
-            removal.each(lambda aws, group: minions.wait_gone(aws, doomed.config, group), [group], part=True)
+            removal.each(minions.wait_gone, [group], part=True)
 
 
 @contextlib.contextmanager
-def accounted(doomed: Doomed, removal: Removal, *, keep_disk: bool) -> Iterator[None]:
-    """Within, what stops the run is given a note: what was removed, and what is left."""
+def accounted(aws: Aws, doomed: Doomed, *, keep_disk: bool) -> Iterator[Removal]:
+    """What removes the doomed; what stops the run meanwhile is given a note: what was removed, and what is left."""
+    removal = Removal(aws, doomed)
     try:
-        yield
+        yield removal
     except (Stopped, KeyboardInterrupt, OutputLost) as stop:
         words, left = (each.words(keep_disk=keep_disk) for each in (doomed, removal.left()))
         removed = [each for each in words if each not in left]

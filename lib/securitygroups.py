@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from lib.aws.client import Aws, Planned, Retry, error_code, never, one
 from lib.aws.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
+from lib.cluster import Cluster, SecurityGroups
 from lib.loadbalancers import CONTROLLER_TAG
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityG
     return groups
 
 
-def ensure_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> tuple[str, str]:
-    """The ids of the master's and the minions' group, with their rules."""
+def ensure_security_groups(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the master's and the minions' group, and their rules."""
+    config, vpc_id = cluster.config, cluster.vpc_id
     found = find_groups(aws, config, vpc_id=vpc_id)
     master, minion = (
         _ensure_group(aws, config, found, name=name, role=role, vpc_id=vpc_id)
@@ -96,7 +98,7 @@ def ensure_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> tuple[st
         if group := found.get(name):
             _warn_of_wider(aws, group, rules)
             _warn_of_closed(aws, group)
-    return master, minion
+    return cluster.having(Cluster.groups, SecurityGroups(master=master, minion=minion))
 
 
 def _warn_of_wider(aws: Aws, group: SecurityGroupTypeDef, wanted: Sequence[Rule]) -> None:

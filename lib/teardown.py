@@ -16,6 +16,7 @@ from lib import (
     gateway,
     iam,
     interface,
+    launchtemplate,
     loadbalancers,
     master,
     minions,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from lib.loadbalancers import Balancer
 
 _EVERY_VOLUME = "every volume"  # found once for several kinds
+_NAMES = "names of roles"
 Find = Callable[[Aws, Config, Mapping[str, Any]], Sequence[Any]]
 
 
@@ -89,7 +91,9 @@ class Doomed:
     bucket: Bucket | None
     objects: int
     ca_cert: bytes
-    brought_table: Any
+    brought_tables: Sequence[Any]
+    forgotten: bool  # nothing is remembered of the settings that it was made with
+    role_names: Sequence[str]
     disputed: Sequence[str]
     spared: Sequence[str]
     shared: Sequence[str]
@@ -98,9 +102,9 @@ class Doomed:
         "instance {InstanceId}", lambda aws, config, _: master.tagged_instances(aws, config)
     )
     templates: Sequence[Any] = _kind(
-        "launch template {LaunchTemplateId}", lambda aws, config, _: minions.tagged_templates(aws, config)
+        "launch template {LaunchTemplateId}", lambda aws, config, _: launchtemplate.tagged_templates(aws, config)
     )
-    profiles: Sequence[str] = _kind("{}", lambda aws, config, _: iam.owned(aws, config))
+    identities: Sequence[iam.Identity] = _kind("{}", lambda aws, config, found: iam.owned(aws, config, found[_NAMES]))
     balancers: Sequence[Balancer] = _kind(
         "load balancer {0.name}", lambda aws, config, _: loadbalancers.find_balancers(aws, config)
     )
@@ -174,13 +178,14 @@ class Doomed:
 
     def pod_routes(self) -> list[tuple[str, str]]:
         """The pods' routes in a route table that is not ours, as table and range."""
-        if not self.brought_table:
-            return []
         targets = {each["NetworkInterfaceId"] for each in self.interfaces}
         for instance in self.instances:
             targets |= {instance["InstanceId"], *(n["NetworkInterfaceId"] for n in instance["NetworkInterfaces"])}
-        blocks = routetable.own_pod_routes(self.config, self.brought_table, targets=targets)
-        return [(self.brought_table["RouteTableId"], block) for block in blocks]
+        return [
+            (table["RouteTableId"], block)
+            for table in self.brought_tables
+            for block in routetable.own_pod_routes(self.config, table, targets=targets, any_range=self.forgotten)
+        ]
 
     def strays(self) -> list[str]:
         """The instances that go with no group: the master, and what someone took out of one."""
@@ -194,10 +199,13 @@ class Doomed:
         """Whether it is an instance that goes with no group and that was not there yet."""
         return self._is_stray(instance) and instance["InstanceId"] not in {i["InstanceId"] for i in self.instances}
 
-    def healers(self) -> list[str]:
+    def healers(self) -> list[iam.Identity]:
         """The role of the schedule that makes a dead master anew, if it is there."""
-        role = self.config.healer_role
-        return [role] if f"role {role}" in self.profiles else []
+        return [each for each in self.identities if each.heals]
+
+    def of_machines(self) -> list[iam.Identity]:
+        """The roles and instance profiles of master and minions."""
+        return [each for each in self.identities if not each.heals]
 
     def protected(self) -> list[str]:
         """The instances that are protected from termination: the master."""
@@ -228,6 +236,7 @@ class Doomed:
 
 def look(aws: Aws, layers: Layers) -> Doomed:
     """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
+    aws.console.step("Looking")
     check_regions(aws, resolve_whatever(layers)[1], layers)
     aws.identify()
     asked = resolve(layers, check=False)
@@ -241,7 +250,9 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     aws.console.say(
         f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}, cluster {config.cluster_id}"
     )
-    doomed = find_all(aws, config, staging)
+    forgotten = not layers.remembered
+    names = iam.find_names(aws, config) if forgotten or _is_other_vpc_name(layers) else iam.names(config)
+    doomed = find_all(aws, config, staging, role_names=names, forgotten=forgotten)
     for words in doomed.disputed:
         aws.console.warn(f"{words}: it has a tag of {config.cluster_id}'s too, and is left alone")
     if not doomed.words() and not doomed.disputed:
@@ -281,17 +292,21 @@ def kinds() -> dict[str, Kind]:
     return {each.name: each.metadata["kind"] for each in dataclasses.fields(Doomed) if "kind" in each.metadata}
 
 
-def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
+def _is_other_vpc_name(layers: Layers) -> bool:
+    """Whether down is told another VPC_NAME than the cluster was made with: it is in the names of the roles."""
+    name = "VPC_NAME"
+    return (layers.remembered.get(name) or layers.defaults[name]) != layers.value(name)
+
+
+def find_all(aws: Aws, config: Config, staging: Bucket | None, *, role_names: Sequence[str], forgotten: bool) -> Doomed:
     """Everything that carries a tag of the cluster's or was named for it, apart from what another cluster has."""
-    found: dict[str, list[Any]] = {_EVERY_VOLUME: volumes.find_volumes(aws, config)}
+    found: dict[str, list[Any]] = {_EVERY_VOLUME: volumes.find_volumes(aws, config), _NAMES: list(role_names)}
     disputed: list[str] = []
     for name, kind in kinds().items():
         listed = kind.find(aws, config, found)
         sorted_out = [_disputed(config, kind, item) or item for item in listed]
         found[name] = [item for item in sorted_out if not isinstance(item, Disputed)]
         disputed += [f"{each.words} of cluster {each.owner}" for each in sorted_out if isinstance(each, Disputed)]
-        if name == "vpcs":
-            config = _with_roles_vpc_name(aws, config, found[name])
     if (
         staging
         and bears_one(config.cluster_id, staging.tags)
@@ -303,7 +318,9 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
         bucket=staging,
         objects=len(list(objects.object_keys(aws, staging))) if staging else 0,
         ca_cert=_ca_cert(aws, staging),
-        brought_table=_brought_table(aws, config),
+        brought_tables=_brought_tables(aws, config, found),
+        forgotten=forgotten,
+        role_names=role_names,
         disputed=disputed,
         spared=_spared(aws, config, found),
         shared=upstream.shared(
@@ -311,20 +328,10 @@ def find_all(aws: Aws, config: Config, staging: Bucket | None) -> Doomed:
             instances=found["instances"],
             configurations=found["launch_configurations"],
             key_pairs=found["key_pairs"],
+            identities=found["identities"],
         ),
         **{name: found[name] for name in kinds()},
     )
-
-
-def _with_roles_vpc_name(aws: Aws, config: Config, vpcs: Sequence[Any]) -> Config:
-    """The settings with the VPC_NAME that the roles' names end in.
-
-    That is the one asked for or remembered where it has roles; where that was lost, what the VPC is called may be it.
-    """
-    called = next((name for each in vpcs if (name := tags_of(each).get("Name"))), config.vpc_name)
-    if called == config.vpc_name or iam.owned(aws, config):
-        return config
-    return dataclasses.replace(config, vpc_name=called)
 
 
 def _disputed(config: Config, kind: Kind, item: Any) -> Disputed | None:
@@ -363,27 +370,34 @@ def look_at_instances(aws: Aws, doomed: Doomed) -> Doomed:
 def _schedule_groups(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> Sequence[str | Disputed]:
     """Not asked for where nothing else tells of the self-healing: who never had it needs no rights for it."""
     named = {template["LaunchTemplateName"] for template in found["templates"]}
-    has_some = config.master_name in named or f"role {config.healer_role}" in found["profiles"]
-    return selfheal.find_borne_groups(aws, config) if has_some or config.kube_master_self_heal else []
+    has_some = config.master_name in named or any(each.heals for each in found["identities"])
+    return selfheal.tagged_schedule_groups(aws, config) if has_some or config.kube_master_self_heal else []
 
 
-def _brought_table(aws: Aws, config: Config) -> Mapping[str, Any] | None:
-    """The route table of a brought subnet, None where the cluster has its own or the subnet is gone."""
-    if not config.subnet_id:
-        return None
-    found = aws.every("describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": [config.subnet_id]}])
-    if not found:
-        return None
-    return routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=found[0]["VpcId"])
+def _brought_tables(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:
+    """The route tables of brought subnets: of SUBNET_ID, and of what else the cluster's machines are in.
+
+    So the pods' routes are found though SUBNET_ID was lost with the settings. A subnet that is gone has none.
+    """
+    used = {config.subnet_id, *(each.get("SubnetId", "") for each in [*found["instances"], *found["interfaces"]])}
+    brought = sorted(used - {"", *(each["SubnetId"] for each in found["subnets"])})
+    if not brought:
+        return []
+    subnets = aws.every("describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": brought}])
+    tables = [routetable.table_of_subnet(aws, subnet_id=each["SubnetId"], vpc_id=each["VpcId"]) for each in subnets]
+    ours = {each["RouteTableId"] for each in found["route_tables"]}
+    return [each for name, each in {each["RouteTableId"]: each for each in tables}.items() if name not in ours]
 
 
 def say_end(aws: Aws, doomed: Doomed, *, refused: bool, keep_disk: bool) -> None:
     """Look again and say what is left. Raises KubeError when something is, with what is in its way."""
     console, config = aws.console, doomed.config
+    console.step("Looking again")
     if aws.dry_run:
         console.planned_all(aws.changes)
         return
-    left = find_all(aws, config, bucket.find_bucket(aws, config, tagged=doomed.bucket.name if doomed.bucket else ""))
+    staging = bucket.find_bucket(aws, config, tagged=doomed.bucket.name if doomed.bucket else "")
+    left = find_all(aws, config, staging, role_names=doomed.role_names, forgotten=doomed.forgotten)
     words = left.words(keep_disk=keep_disk)
     if words:
         raise KubeError(

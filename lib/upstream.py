@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import AddressTypeDef, InternetGatewayTypeDef
 
     from lib.aws.client import Aws
+    from lib.iam import Identity
     from lib.settings.config import Config
 
 
@@ -97,7 +98,12 @@ def delete_launch_configuration(aws: Aws, configuration: Mapping[str, Any]) -> N
 
 
 def shared(
-    config: Config, *, instances: Sequence[Any], configurations: Sequence[Any], key_pairs: Sequence[Any]
+    config: Config,
+    *,
+    instances: Sequence[Any],
+    configurations: Sequence[Any],
+    key_pairs: Sequence[Any],
+    identities: Sequence[Identity],
 ) -> list[str]:
     """Instance profiles and key pairs that the cluster's machines have, in words: others' may have them as well."""
     machines = made(config, instances)
@@ -105,5 +111,5 @@ def shared(
     profiles |= {each["IamInstanceProfile"] for each in configurations if each.get("IamInstanceProfile")}
     pairs = {each.get("KeyName", "") for each in [*machines, *configurations]}
     pairs -= {"", *(pair["KeyName"] for pair in key_pairs)}
-    names = sorted({profile.rpartition("/")[2] for profile in profiles} - {config.master_role, config.minion_role})
+    names = sorted({profile.rpartition("/")[2] for profile in profiles} - {each.name for each in identities})
     return [*(f"role and instance profile {name}" for name in names), *(f"key pair {name}" for name in sorted(pairs))]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,24 +12,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from sandbox import cloud, downloads, groups, images, launching, lifecycle, patches, rules, schedules, speed, tokens
-from sandbox.calls import (
-    Answer,
-    Call,
-    Environ,
-    Refusal,
-    error_code,
-    parse,
-    read_body,
-    refusal_answer,
-    request_of,
-    result_answer,
-)
+from sandbox import downloads, tokens
+from sandbox.backend import cloud, groups, images, launching, lifecycle, patches, rules, schedules, server, speed
+from sandbox.backend.wire import parse, read_body, request_of, result_answer
+from sandbox.calls import Answer, Call, Environ, LoseAnswer, Refusal, error_code, refusal_answer
 from sandbox.clock import Clock, RealClock
 from sandbox.world import Delays, State, World
 
 if TYPE_CHECKING:
-    from sandbox.controlplane import Hosts
+    from sandbox.hosts.controlplane import Hosts
     from sandbox.machines.manager import Machines
     from sandbox.machines.start import Prepared
 
@@ -58,10 +47,6 @@ class Record:
     fault: str = ""
 
 
-class LoseAnswer(ConnectionError):
-    """Raised by a hook: the connection is reset, whatever was done. Whoever calls the Sandbox itself gets it."""
-
-
 @dataclass(slots=True)
 class Hooks:
     """Where faults come in. `before` may answer or raise; `after` may change the answer, or raise LoseAnswer.
@@ -81,8 +66,6 @@ class Sandbox:
     """
 
     def __init__(self, clock: Clock | None = None, *, delays: Delays | None = None, latency: float = 0.0) -> None:
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-
         self.world = World(clock or RealClock(), delays or Delays())
         self.latency = latency
         self.hooks = Hooks()
@@ -91,7 +74,7 @@ class Sandbox:
         self.on_tick: list[Callable[[], None]] = []
         self.count = 0
         self.lock = threading.RLock()
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = server.application()
         self._server: BaseWSGIServer | None = None
         self._hosts: Hosts | Machines | None = None
         self._closed = threading.Event()
@@ -103,14 +86,14 @@ class Sandbox:
     def serve(self, *, listener: socket.socket | None = None) -> str:
         """Listen on loopback, in threads of this process; returns the endpoint's address."""
         fd = listener.fileno() if listener else None
-        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_handler(), fd=fd)
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=server.Handler, fd=fd)
         self._server.daemon_threads = True  # type: ignore[attr-defined]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return f"http://127.0.0.1:{self._server.socket.getsockname()[1]}"
 
     def serve_hosts(self) -> None:
         """Let instances be simulated hosts: a running master answers at its elastic IP."""
-        from sandbox.controlplane import Hosts
+        from sandbox.hosts.controlplane import Hosts
 
         self._hosts = Hosts(self.world, self.lock)
         self.on_tick.append(self._hosts.tick)
@@ -279,7 +262,7 @@ class Sandbox:
         self.on_record(record)
 
     def _internal(self, _environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        from sandbox.inventory import inventory
+        from sandbox.backend.holdings import inventory
 
         with self.lock:
             self.tick()
@@ -292,31 +275,3 @@ def record_line(record: Record) -> str:
     """A record as one line of JSON; `error` and `fault` only where there is one."""
     values = {name: value for name, value in asdict(record).items() if name not in ("error", "fault") or value}
     return json.dumps(values) + "\n"
-
-
-def _handler() -> Any:
-    from moto.moto_server.werkzeug_app import MotoRequestHandler
-
-    class Handler(MotoRequestHandler):
-        """Keep-alive, unbuffered, silent; resets the connection where an answer is to be lost."""
-
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log(self, *args: Any) -> None:
-            """Nothing."""
-
-        def connection_dropped(self, error: BaseException, environ: Any = None) -> None:  # noqa: ARG002
-            """The client went away, or is to believe that we did."""
-            self.close_connection = True
-            if isinstance(error, LoseAnswer):
-                _reset(self.connection)
-
-    return Handler
-
-
-def _reset(connection: socket.socket) -> None:
-    """Reset the connection at once, without a byte. The descriptor stays good, of a socket that leads nowhere."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    with socket.socket() as nowhere:
-        os.dup2(nowhere.fileno(), connection.fileno())

@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from sandbox import faultoptions, surroundings
+from sandbox import surroundings
+from sandbox.faults import options as faults
 
 if TYPE_CHECKING:
     from sandbox.app import Sandbox
@@ -71,11 +72,11 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--pull", action="store_true", help="let machines pull the containers' images instead of having them already"
     )
-    faultoptions.add(parser)
+    faults.add(parser)
     options = parser.parse_args(own)
     if options.latency < 0:
         parser.error("--latency is a number of milliseconds, 0 or more")
-    if why := faultoptions.problem(options):
+    if why := faults.problem(options):
         raise OwnError(why)
     if separator and not command:
         parser.error("there is no command after --")
@@ -135,7 +136,7 @@ def _calls_file(name: str | None) -> Iterator[TextIO | None]:
 
 def _run(options: argparse.Namespace, command: list[str], folder: Path, calls: TextIO | None) -> int:
     if importlib.util.find_spec("moto") is None:
-        raise OwnError("moto is not installed: pip install -r requirements-dev.txt")
+        raise OwnError("moto is not installed: pip install -r sandbox/requirements.txt")
     environ = dict(os.environ)
     with _listen() as listener, _machines(options) as machines:
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -221,7 +222,7 @@ def _start(
     from sandbox.app import Sandbox, record_line
 
     box = Sandbox(latency=options.latency / 1000)
-    faultoptions.put(box, options)
+    faults.put(box, options)
     if calls is not None:
 
         def write(record: object) -> None:

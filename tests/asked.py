@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox import cloud, denials
+from sandbox.backend import cloud
 from sandbox.calls import Call
+from sandbox.faults import denials
 
 _KINDS = {
     "vpc": "vpc",

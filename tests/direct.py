@@ -16,7 +16,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
-from sandbox.app import LoseAnswer, Sandbox
+from sandbox.app import Sandbox
+from sandbox.calls import LoseAnswer
 
 
 class _Body(io.BytesIO):

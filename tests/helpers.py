@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from conftest import REGION, Box, Result
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
 ID = "kubernetes"
@@ -320,6 +320,15 @@ def stop_after(box: Box, operation: str, number: signal.Signals = signal.SIGINT)
         return answer
 
     box.aws.hooks.after.append(look)
+
+
+def empty_bucket(box: Box, *, delete: bool) -> None:
+    """What somebody else's clean-up does."""
+    s3, name = box.client("s3"), bucket_of(box)
+    for version in s3.list_object_versions(Bucket=name)["Versions"]:
+        s3.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
+    if delete:
+        s3.delete_bucket(Bucket=name)
 
 
 def settle(box: Box, seconds: float = 5.0) -> None:

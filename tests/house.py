@@ -22,6 +22,13 @@ def modules(root: Path = ROOT) -> dict[str, set[str]]:
     return {_name(path, root): set(_imported(path, root)) for path in sorted((root / "lib").rglob("*.py"))}
 
 
+def knows_moto(root: Path = ROOT) -> set[str]:
+    """The folders whose modules import moto, in all of the tree."""
+    files = [path for top in ("*.py", "*/**/*.py") for path in root.glob(top) if ".venv" not in path.parts]
+    found = {path for path in files if any(each.split(".")[0] == "moto" for each in _imported(path, root))}
+    return {str(path.parent.relative_to(root)) for path in found}
+
+
 def _name(path: Path, root: Path) -> str:
     return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 

@@ -7,13 +7,12 @@ simulated AWS keeps, the clock, and the files at home; nothing of it is shared w
 from __future__ import annotations
 
 import dataclasses
-import io
-import pickle
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sandbox.backend import saved
+from sandbox.backend.saved import Saved
 from sandbox.world import Delays
 
 if TYPE_CHECKING:
@@ -25,10 +24,9 @@ LOGS = ".local"  # which nothing that is asked of a run depends on
 
 @dataclass(frozen=True)
 class Prepared:
-    """One such cluster: `account` is pickled, but for what cannot be, which never changes and stays where it is."""
+    """One such cluster."""
 
-    account: bytes
-    kept: list[Any]
+    account: Saved
     files: Mapping[str, tuple[int, bytes | None]]
     now: float
     result: Result
@@ -53,21 +51,8 @@ def cluster(box: Box, ready: dict[Key, Prepared], make: Callable[[], Result], se
     return dataclasses.replace(result, calls=list(result.calls))
 
 
-def _services() -> list[Any]:
-    from moto.core.base_backend import BackendDict
-
-    return list(BackendDict._instances)  # type: ignore[misc]
-
-
 def _save(box: Box, result: Result) -> Prepared:
-    kept: list[Any] = []
-    file = io.BytesIO()
-    with box.aws.lock:
-        accounts = [{account: dict(regions) for account, regions in service.items()} for service in _services()]
-        buckets = [getattr(service, "bucket_accounts", {}) for service in _services()]
-        dice = [each.getstate() for each in _dice()]
-        _Pickler(file, kept).dump((accounts, buckets, box.aws.world.state, box.aws.count, dice))
-    return Prepared(file.getvalue(), kept, _files(box, logs=True), box.clock.now, result)
+    return Prepared(saved.save(box.aws), _files(box, logs=True), box.clock.now, result)
 
 
 def _files(box: Box, *, logs: bool = False) -> Mapping[str, tuple[int, bytes | None]]:
@@ -80,24 +65,9 @@ def _files(box: Box, *, logs: bool = False) -> Mapping[str, tuple[int, bytes | N
     }
 
 
-def _dice() -> tuple[Any, Any]:
-    """What ids are drawn with."""
-    from moto.moto_api._internal import mock_random
-
-    return random._inst, mock_random
-
-
 def _put_back(box: Box, prepared: Prepared) -> None:
     with box.aws.lock:
-        saved = _Unpickler(io.BytesIO(prepared.account), prepared.kept).load()
-        accounts, buckets, box.aws.world.state, box.aws.count, dice = saved
-        for service, content, owners in zip(_services(), accounts, buckets, strict=False):
-            for account, regions in content.items():
-                dict.update(service[account], regions)
-            if owners:  # S3's, whose buckets' names are everybody's
-                service.bucket_accounts.update(owners)
-        for each, state in zip(_dice(), dice, strict=True):
-            each.setstate(state)
+        saved.put_back(box.aws, prepared.account)
         box.clock.now = prepared.now
         box.aws.calls.extend(prepared.result.calls)
         box.aws.tick()
@@ -108,32 +78,3 @@ def _put_back(box: Box, prepared: Prepared) -> None:
         else:
             path.write_bytes(content)
         path.chmod(mode & 0o777)
-
-
-class _Pickler(pickle.Pickler):
-    """Leaves in `kept` what has no name to be found by, and what is of a library that does not pickle."""
-
-    def __init__(self, file: io.BytesIO, kept: list[Any]) -> None:
-        super().__init__(file, protocol=5)
-        self._kept = kept
-
-    def persistent_id(self, obj: Any) -> int | None:
-        nameless = "<locals>" in getattr(obj, "__qualname__", "")
-        if nameless or type(obj).__module__.startswith("cryptography."):
-            self._kept.append(obj)
-            return len(self._kept) - 1
-        return None
-
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj).__name__ == "ParameterDict":  # moto's, which wants arguments when it is made
-            return type(obj), (obj.account_id, obj.region_name), obj.__dict__, None, iter(obj.items())
-        return NotImplemented
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, kept: list[Any]) -> None:
-        super().__init__(file)
-        self._kept = kept
-
-    def persistent_load(self, pid: int) -> Any:
-        return self._kept[pid]

@@ -19,8 +19,8 @@ from helpers import SharedBox, answer_with, must, shared_box
 from lib.run.errors import SettingError
 from lib.settings.layers import read_layers
 from lib.settings.resolve import option_names, resolve
-from sandbox import cloud
-from sandbox.calls import result_answer
+from sandbox.backend import cloud
+from sandbox.backend.wire import result_answer
 
 # What the sandbox or the tests set of options, taken back to the defaults.
 DEFAULTS = {"NUM_NODES": "", "KUBE_DOWNLOAD_MIRROR": "", "KUBE_AWS_ZONE": "", "KUBE_API_PORT": ""}

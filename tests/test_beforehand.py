@@ -16,9 +16,10 @@ from conftest import REGION, Box, Result
 from helpers import answer_with, must, refused_untouched
 
 from lib.checks.quotas import is_standard
-from sandbox import images
-from sandbox.answers import simulated
-from sandbox.calls import Answer, Call, Refusal, result_answer
+from sandbox.backend import images
+from sandbox.backend.answers import simulated
+from sandbox.backend.wire import result_answer
+from sandbox.calls import Answer, Call, Refusal
 from sandbox.faults import refuse
 
 ASKED = {"pricing:GetProducts", "service-quotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"}

@@ -6,8 +6,8 @@ import pytest
 from conftest import REGION, Box
 from helpers import ID, bucket_of, must, refused, refused_untouched
 
-from sandbox.denials import Deny
 from sandbox.faults import put
+from sandbox.faults.denials import Deny
 
 # What up may ask for of a bucket, and whether S3 makes each new one so: then nothing is asked for.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html

@@ -31,7 +31,8 @@ from helpers import answer_with, must, refused, refused_untouched
 
 from lib.settings.layers import read_layers
 from lib.settings.options import unread
-from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
+from sandbox.backend.wire import result_answer
+from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
 ROOT = Path(__file__).resolve().parent.parent
 BOTH = pytest.mark.parametrize("script", ["up", "down"])

@@ -36,7 +36,7 @@ from helpers import (
 
 from sandbox import faults
 from sandbox.calls import Answer, Call
-from sandbox.denials import Deny
+from sandbox.faults.denials import Deny
 
 TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 
@@ -535,16 +535,70 @@ def test_roles_that_alone_are_left_go(sandbox: Box) -> None:
     assert sandbox.inventory() == {}
 
 
-@pytest.mark.parametrize("lost", [False, True])
-def test_roles_go_though_somebody_renamed_the_vpc(sandbox: Box, lost: bool) -> None:
-    """Their names end in the VPC_NAME that is asked for or remembered; in the VPC's own where that was lost."""
-    sandbox.cluster(VPC_NAME="mine")
-    if lost:
-        sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=f"{REGION}/{ID}/settings.env")
-    else:
-        _, vpc = network(sandbox)
-        sandbox.client("ec2").create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": "renamed"}])
+def lose_settings(box: Box) -> None:
+    box.client("s3").delete_object(Bucket=bucket_of(box), Key=f"{REGION}/{ID}/settings.env")
+
+
+def rename_vpc(box: Box) -> None:
+    _, vpc = network(box)
+    box.client("ec2").create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": "renamed"}])
+
+
+def lose_all_but_roles(box: Box) -> None:
+    before = dict(box.inventory()["iam"])
+    lose_settings(box)
+    deny = Deny("iam:Delete*", "iam:Remove*")
+    box.aws.hooks.before.append(deny.before)
+    refused(box.down(), 1, "left of cluster kubernetes: ", "role kubernetes-master-kubernetes-mine-")
+    box.aws.hooks.before.clear()
+    assert box.inventory() == {"iam": before}
+
+
+LOSSES: dict[str, list[Callable[[Box], None]]] = {
+    "the VPC's name": [rename_vpc],
+    "settings": [lose_settings],
+    "settings and the VPC's name": [lose_settings, rename_vpc],
+    "all but the roles": [lose_all_but_roles],
+}
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+def test_roles_go_whatever_vpc_name_is_in_their_names(sandbox: Box, lost: str) -> None:
+    """It is the one that is remembered; where that was lost, the roles are found by their beginning, end and tags."""
+    sandbox.cluster(VPC_NAME="mine", KUBE_MASTER_SELF_HEAL="true")
+    for lose in LOSSES[lost]:
+        lose(sandbox)
     must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_roles_go_though_down_is_told_another_vpc_name(sandbox: Box) -> None:
+    sandbox.cluster()
+    must(sandbox.down(VPC_NAME="wrong"))
+    assert sandbox.inventory() == {}
+
+
+def test_roles_of_another_cluster_that_begin_and_end_alike_stay(sandbox: Box) -> None:
+    """Those of cluster kubernetes-b begin as cluster kubernetes' would with a VPC_NAME that begins with b-."""
+    must(sandbox.up(KUBE_AWS_INSTANCE_PREFIX=f"{ID}-b", KUBE_VPC_CIDR_BASE="172.21"))
+    others = sandbox.inventory()
+    must(sandbox.up(VPC_NAME="mine"))
+    [ours] = set(sandbox.inventory()["s3"]) - set(others["s3"])
+    sandbox.client("s3").delete_object(Bucket=ours, Key=f"{REGION}/{ID}/settings.env")
+    must(sandbox.down())
+    assert sandbox.inventory() == others
+
+
+def test_roles_that_may_not_be_listed_are_said(sandbox: Box) -> None:
+    sandbox.cluster(VPC_NAME="mine")
+    lose_settings(sandbox)
+    deny = Deny("iam:ListRoles", "iam:ListInstanceProfiles")
+    sandbox.aws.hooks.before.append(deny.before)
+    result = must(sandbox.down())
+    assert "iam:ListRoles" in result.err
+    assert "iam:ListInstanceProfiles" in result.err
+    assert "another VPC_NAME than kubernetes-vpc" in result.err
+    must(sandbox.down(VPC_NAME="mine"))
     assert sandbox.inventory() == {}
 
 

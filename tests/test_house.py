@@ -35,6 +35,10 @@ def test_lib_knows_nothing_of_what_it_is_tried_with() -> None:
     assert wrong == set()
 
 
+def test_a_new_moto_breaks_one_folder() -> None:
+    assert house.knows_moto() == {"sandbox/backend"}, "what needs moto belongs there, for others to call"
+
+
 def test_the_rules_would_find_what_they_forbid(tmp_path: Path) -> None:
     (tmp_path / "lib" / "aws").mkdir(parents=True)
     (tmp_path / "lib" / "aws" / "client.py").write_text("def late():\n    from lib import vpc\n")
@@ -42,6 +46,9 @@ def test_the_rules_would_find_what_they_forbid(tmp_path: Path) -> None:
     graph = house.modules(tmp_path)
     assert graph == {"lib.aws.client": {"lib.vpc"}, "lib.vpc": {"lib.aws.client"}}
     assert house.circles(graph) == [{"lib.aws.client", "lib.vpc"}]
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "conftest.py").write_text("def server():\n    import moto.server\n")
+    assert house.knows_moto(tmp_path) == {"tests"}
 
 
 def test_below_the_scripts_nothing_exits_and_only_the_layers_read_the_environment() -> None:

@@ -15,7 +15,7 @@ from policies import may
 
 from lib.checks import permissions
 from lib.iam import TEMPLATES, joined, policy_document
-from sandbox import denials
+from sandbox.faults import denials
 
 VALUES = {
     "PARTITION": "aws",

@@ -6,8 +6,9 @@ import pytest
 from conftest import REGION, Box
 from helpers import must, refused
 
-from sandbox import cloud, lifecycle
-from sandbox.calls import Answer, Call, result_answer
+from sandbox.backend import cloud, lifecycle
+from sandbox.backend.wire import result_answer
+from sandbox.calls import Answer, Call
 
 KEY = f"arn:aws:kms:{REGION}:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ASKED = "ec2:GetEbsDefaultKmsKeyId"

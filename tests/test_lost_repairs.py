@@ -8,8 +8,7 @@ import pytest
 from conftest import Box
 from helpers import GROUP, OWNED, master_of, must, named, part, put_alarm, shape
 
-from sandbox.app import LoseAnswer
-from sandbox.calls import Answer, Call
+from sandbox.calls import Answer, Call, LoseAnswer
 
 
 def lose(box: Box, operation: str) -> list[str]:

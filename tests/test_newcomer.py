@@ -13,10 +13,11 @@ from helpers import ID, master_of, must, part, speaking
 from test_terminal import TERMINAL, on_terminal, plain
 
 from lib.diagnosis import failing
-from sandbox import cloud
-from sandbox.calls import Answer, Call, Refusal, refusal_answer, result_answer
-from sandbox.denials import Deny
+from sandbox.backend import cloud
+from sandbox.backend.wire import result_answer
+from sandbox.calls import Answer, Call, Refusal, refusal_answer
 from sandbox.faults import put
+from sandbox.faults.denials import Deny
 from sandbox.world import Delays
 
 MOST = 10

@@ -20,7 +20,7 @@ from policies import may
 from test_down import TAG_LIST, network_load_balancer
 
 from lib.checks import permissions
-from sandbox import denials
+from sandbox.faults import denials
 
 ROOT = Path(__file__).parent.parent
 SERVICES = (

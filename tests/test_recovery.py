@@ -11,6 +11,7 @@ from helpers import (
     ID,
     bucket_of,
     drop_tags,
+    empty_bucket,
     kill_master,
     kubeconfig,
     master_of,
@@ -30,15 +31,6 @@ from test_snapshots import made_from, take_snapshot, typed
 
 DOCS = Path(__file__).parent.parent / "docs"
 PKI = f"{REGION}/{ID}/pki.tar"
-
-
-def empty_bucket(box: Box, *, delete: bool) -> None:
-    """What somebody else's clean-up does."""
-    s3, name = box.client("s3"), bucket_of(box)
-    for version in s3.list_object_versions(Bucket=name)["Versions"]:
-        s3.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
-    if delete:
-        s3.delete_bucket(Bucket=name)
 
 
 def test_without_its_ca_a_cluster_gets_no_second_one_and_goes_on_with_the_first_put_back(sandbox: Box) -> None:

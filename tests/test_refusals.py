@@ -24,7 +24,7 @@ from helpers import (
     stop_after,
 )
 
-from sandbox import images
+from sandbox.backend import images
 
 ROOT = Path(__file__).parent.parent
 

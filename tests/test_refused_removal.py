@@ -24,7 +24,7 @@ from helpers import (
 )
 
 from sandbox import faults
-from sandbox.denials import Deny
+from sandbox.faults.denials import Deny
 
 
 def test_an_instance_that_may_not_be_ended_is_not_waited_for(sandbox: Box) -> None:

@@ -9,8 +9,9 @@ import pytest
 from conftest import REGION, Box
 from helpers import GROUP, answer_with, master_of, must, part, refused, settle, stop_after
 
-from sandbox import apiserver, cloud, nodes
+from sandbox.backend import cloud, nodes
 from sandbox.calls import Answer, Call
+from sandbox.hosts import apiserver
 from sandbox.world import Delays, Kube
 
 

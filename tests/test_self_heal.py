@@ -32,10 +32,10 @@ from helpers import (
 from policies import may
 from test_snapshots import made_from, said_first, take_snapshot, typed
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import Answer, Call
-from sandbox.denials import Deny
 from sandbox.faults import put
+from sandbox.faults.denials import Deny
 
 NAME = f"{ID}-master-heal"
 ROLE = f"kubernetes-healer-{ID}-kubernetes-vpc-{REGION}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
+import botocore.session
 import pytest
 from conftest import Box
 from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, only, part, refused
@@ -35,11 +37,43 @@ def test_ours_is_what_has_a_tag_of_ours_and_is_no_other_clusters(found: dict[str
     assert tags.other_owner("kubernetes", found) == owner
 
 
+def documented_filters() -> set[str]:
+    """The filters of all of EC2's describe calls, as its API reference lists them (botocore carries it)."""
+    ec2 = botocore.session.get_session().get_service_model("ec2")
+    shapes = [ec2.operation_model(name).input_shape for name in ec2.operation_names if name.startswith("Describe")]
+    texts = [shape.members["Filters"].documentation for shape in shapes if shape and "Filters" in shape.members]
+    return set(re.findall("<code>([a-z][a-zA-Z.-]+)</code> - ", "".join(texts)))
+
+
+def texts_of_lib() -> set[str]:
+    trees = [ast.parse(path.read_text()) for path in Path("lib").glob("**/*.py")]
+    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return {node.value for node in nodes if isinstance(node.value, str)}
+
+
 def test_every_filter_of_lib_is_held_against_what_it_found() -> None:
-    """But for those that ask for what nobody owns: images and sizes."""
-    text = "".join(path.read_text() for path in Path("lib").glob("**/*.py"))
-    asked = set(re.findall(r'"Name": "([a-z.-]+)", "Values"', text))
-    assert asked - set(filters.VALUES) == {"image-id", "instance-type"}
+    """Whatever stands in lib and is the name of a filter; names of one word are too many other things to tell."""
+    names = documented_filters()
+    assert len(names) > 500
+    assert set(filters.VALUES) <= names
+    asked = {text for text in texts_of_lib() & names if "-" in text}
+    assert len(asked) > 15
+    assert asked - set(filters.VALUES) == {"availability-zone"}  # the LocationType of offerings, and no filter here
+
+
+def test_a_filter_that_nobody_knows_is_no_filter() -> None:
+    with pytest.raises(LookupError, match="cidr-block"):
+        filters.held([], [{"Name": "vpc-id", "Values": ["vpc-1"]}, {"Name": "cidr-block", "Values": ["10.0.0.0/8"]}])
+
+
+def test_only_one_place_asks_ec2_with_filters() -> None:
+    """Where every answer is held against them; Auto Scaling's groups are asked for by the keys of tags."""
+    files = [
+        path
+        for path in Path("lib").glob("**/*.py")
+        if re.search(r"(ec2|autoscaling|paginate)\S*\([^)]*Filters=", path.read_text())
+    ]
+    assert [path.name for path in files] == ["minions.py"]
 
 
 # --- what a run does with it

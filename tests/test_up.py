@@ -48,7 +48,7 @@ from policies import may
 
 from lib.kube import certificates
 from lib.kube.certificates import make_files
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.calls import Call
 from sandbox.world import Delays
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import REGION, Box
 from helpers import ID, must, neighbour, part, settle
 
-from sandbox import cloud
+from sandbox.backend import cloud
 
 UPSTREAM = json.loads((Path(__file__).parent / "upstream_up.json").read_text())
 ZONE = f"{REGION}a"

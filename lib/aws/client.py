@@ -195,13 +195,13 @@ class Claiming(Protocol):
 class Sole:
     """What AWS would let two runs make at once, and of which there must be one.
 
-    `kind` is as `one` is told it; `look` raises Ambiguous for two; `find` is what has an id, as AWS describes it, None
-    where nothing has; `delete` takes back what was just made.
+    `kind` is as `one` is told it; `look` is the id of the cluster's, and raises Ambiguous for two; `find` is what has
+    an id, as AWS describes it, None where nothing has; `delete` takes back what was just made.
     """
 
     kind: str
     cluster_id: str
-    look: Callable[[], object]
+    look: Callable[[], str | None]
     find: Callable[[str], Mapping[str, Any] | None]
     delete: Callable[[str], object]
 
@@ -234,14 +234,14 @@ class Aws:
         self._log = log
         self.console = console
         self.clock = clock
-        self._waits = waits
+        self.waits = waits
         self.dry_run = dry_run
         self.changes = 0
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
         self.retries = 0
         self.claims: Claiming | None = None  # once the bucket is there
-        self._sole: list[Callable[[], object]] = []
+        self._sole: list[tuple[Sole, str]] = []  # each with the id that this run goes on with
         self._warned: set[str] = set()
         self.account = self.partition = self.user = ""
         self._credentials = credentials
@@ -495,8 +495,8 @@ class Aws:
         self.made.append(made)
         self.console.done("" if made in words else made)
         if sole:
-            self._sole.append(sole.look)
-            return self._first(sole, made)
+            made = self._first(sole, made)
+            self._sole.append((sole, made))
         return made
 
     def _first(self, sole: Sole, made: str) -> str:
@@ -534,9 +534,19 @@ class Aws:
         return counts
 
     def look_again(self) -> None:
-        """Look once more for what another run can have made beside ours. Raises Ambiguous, with both ids."""
-        for look in self._sole:
-            look()
+        """Look once more for what another run can have made beside ours.
+
+        Raises Ambiguous, with both ids, for two of which none is claimed; KubeError where the other one is by now: the
+        run that put that claim saw nothing of ours.
+        """
+        for sole, ours in self._sole:
+            counts = sole.look()
+            if counts not in (None, ours):
+                raise KubeError(
+                    f"another run has claimed {counts} as the {sole.kind}, and this one has used {ours}",
+                    hint="run the same command again when no other run is at work; should it be refused, kube_down.py "
+                    "removes both",
+                )
 
     def change(
         self,
@@ -612,7 +622,7 @@ class Aws:
         removal: bool = False,
     ) -> str:
         start = told = self.clock.monotonic()
-        seconds = self._waits.remove if removal else self._waits.make
+        seconds = self.waits.remove if removal else self.waits.make
         for attempt in _count():
             try:
                 return call()

@@ -22,23 +22,28 @@ def _permitted(resource: Any, part: str) -> list[Any]:
 
 # A filter's name, and where a described resource has what it asks for. Where two kinds have it in two places, both.
 VALUES: Mapping[str, Callable[[Any], Iterable[Any]]] = {
+    "accepter-vpc-info.vpc-id": lambda it: [it.get("AccepterVpcInfo", {}).get("VpcId")],
     "addresses.private-ip-address": lambda it: [
         it.get("PrivateIpAddress"),
         *_each(it, "PrivateIpAddresses", "PrivateIpAddress"),
     ],
     "association.main": lambda it: [str(main).lower() for main in _each(it, "Associations", "Main")],
     "association.subnet-id": lambda it: _each(it, "Associations", "SubnetId"),
-    "attachment.vpc-id": lambda it: _each(it, "Attachments", "VpcId"),
+    "attachment.vpc-id": lambda it: [*_each(it, "Attachments", "VpcId"), *_each(it, "VpcAttachments", "VpcId")],
     "dhcp-options-id": lambda it: [it.get("DhcpOptionsId")],
     "egress.ip-permission.group-id": lambda it: _permitted(it, "IpPermissionsEgress"),
     "group-id": lambda it: [it.get("GroupId"), *_each(it, "Groups", "GroupId")],
     "group-name": lambda it: [it.get("GroupName"), *_each(it, "Groups", "GroupName")],
+    "image-id": lambda it: [it.get("ImageId")],
     "instance-state-name": lambda it: [it.get("State", {}).get("Name")],
+    "instance-type": lambda it: [it.get("InstanceType")],
     "internet-gateway-id": lambda it: [it.get("InternetGatewayId")],
     "ip-permission.group-id": lambda it: _permitted(it, "IpPermissions"),
     "key-name": lambda it: [it.get("KeyName")],
     "launch-template-name": lambda it: [it.get("LaunchTemplateName")],
     "public-ip": lambda it: [it.get("PublicIp")],
+    "requester-vpc-info.vpc-id": lambda it: [it.get("RequesterVpcInfo", {}).get("VpcId")],
+    "route-table-id": lambda it: [it.get("RouteTableId")],
     "status": lambda it: [it.get("Status"), it.get("State")],
     "subnet-id": lambda it: [it.get("SubnetId")],
     "tag-key": lambda it: tags_of(it),
@@ -47,11 +52,16 @@ VALUES: Mapping[str, Callable[[Any], Iterable[Any]]] = {
 }
 
 
+_TAG = "tag:"
+
+
 def held(found: Sequence[Any], asked: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Those of `found` that match all filters; of reservations, each with those of its instances that do.
 
-    What nobody owns (images, offerings, sizes) is filtered by names that are not looked at here.
+    Raises LookupError for a filter that is not known here: what it finds would be taken unseen.
     """
+    if unknown := [each["Name"] for each in asked if not each["Name"].startswith(_TAG) and each["Name"] not in VALUES]:
+        raise LookupError(f"no answer can be held against {', '.join(unknown)}: VALUES does not say where it shows")
     kept = []
     for each in found:
         if "Instances" in each and "ReservationId" in each:
@@ -64,6 +74,6 @@ def held(found: Sequence[Any], asked: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 def _matches(resource: Any, asked: Mapping[str, Any]) -> bool:
     name, values = asked["Name"], asked["Values"]
-    if name.startswith("tag:"):
-        return tags_of(resource).get(name.removeprefix("tag:")) in values
-    return name not in VALUES or any(value in values for value in VALUES[name](resource))
+    if name.startswith(_TAG):
+        return tags_of(resource).get(name.removeprefix(_TAG)) in values
+    return any(value in values for value in VALUES[name](resource))

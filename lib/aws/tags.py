@@ -24,6 +24,7 @@ Describe = Callable[[list[Any]], Sequence[T]]
 CLUSTER = "KubernetesCluster"
 PREFIX = "kubernetes.io/cluster/"
 OWNED = "owned"
+BUCKET_TAG = "KubernetesStagingBucket"  # on what stays of a master: where this cluster's state is
 
 
 def of(cluster_id: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from sandbox.machines.servers import Handler
 from sandbox.machines.wanted import Instance
 

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from sandbox import cloud, lifecycle
-from sandbox.machines import ecr, imds, places, registry, sites, wanted
+from sandbox.backend import cloud, lifecycle, wanted
+from sandbox.machines import ecr, imds, places, registry, sites
 from sandbox.machines.authority import Authority
 from sandbox.machines.image import Image, archives
 from sandbox.machines.keeper import Failed, Keeper, drop_groups

@@ -8,7 +8,7 @@ from helpers import must
 
 from sandbox import faults
 from sandbox.app import Hooks
-from sandbox.late import Late
+from sandbox.faults.late import Late
 from sandbox.world import Delays
 from torture.stage import Stage
 

@@ -6,7 +6,7 @@ from helpers import must
 
 from sandbox import faults
 from sandbox.app import Hooks
-from sandbox.denials import Deny, actions
+from sandbox.faults.denials import Deny, actions
 from torture.stage import Stage
 
 BOUND = 60.0  # simulated seconds for a down, of which an undisturbed one takes about 3, and a wait in vain 120

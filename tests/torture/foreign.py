@@ -10,7 +10,7 @@ from typing import Any
 from conftest import REGION
 from helpers import GROUP, SharedBox, bucket_of, master_of, must, named, only, part, settle, template_data
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from torture.stage import Stage
 
 Tags = list[dict[str, str]]

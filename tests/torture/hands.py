@@ -28,7 +28,7 @@ from helpers import (
     template_data,
 )
 
-from sandbox import cloud
+from sandbox.backend import cloud
 from torture.tags import OURS, Thing, thing
 
 Hand = Callable[[SharedBox], object]

@@ -30,6 +30,7 @@ from helpers import (
 )
 
 from sandbox.app import Record
+from sandbox.backend import saved
 from sandbox.inventory import masked
 
 # What was in kubeconfig before; all of it must be there, byte for byte, when the cluster is gone.
@@ -80,13 +81,10 @@ class Stage:
 
     def empty(self, seed: int = 0) -> None:
         """A new account, and dice that fall the same way each time."""
-        from moto.moto_api._internal import mock_random
-
         self.box.aws.reset()
         self.box.aws.hooks.before.clear()
         self.box.aws.hooks.after.clear()
-        random.seed(seed)
-        mock_random.seed(seed)
+        saved.seed(seed)
         kubeconfig(self.box).parent.mkdir(parents=True, exist_ok=True)
         kubeconfig(self.box).write_text(OTHERS)
         for left in kubeconfig(self.box).parent.iterdir():

@@ -11,7 +11,8 @@ from typing import Any
 from conftest import REGION
 from helpers import ID, OWNED, SharedBox, bucket_of, must, neighbour, part, settle
 
-from sandbox.calls import Answer, Call, result_answer
+from sandbox.backend.wire import result_answer
+from sandbox.calls import Answer, Call
 from torture.stage import Stage, same
 
 _OTHERS_KEY = "kubernetes.io/cluster/other"

@@ -1,0 +1,263 @@
+"""Fixtures: one simulated AWS for the whole run, empty for each test, on a clock that never really waits."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.loaders
+import botocore.session
+import prepared
+import pytest
+from botocore.client import ClientCreator
+from botocore.config import Config as BotoConfig
+from botocore.hooks import EventAliaser
+from direct import direct
+
+from sandbox import surroundings
+from sandbox.app import Record, Sandbox
+from sandbox.backend.holdings import inventory
+from sandbox.clock import FakeClock
+from sandbox.inventory import masked, shows_in
+
+REGION = "us-west-2"
+
+# What is ignored stays so in all that a test starts, what has a handler does not (execve(2)): a run under nohup ignores
+# the one, a run in a shell's background the other.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of one of the two scripts gave: exit code, both outputs, and the API calls it made."""
+
+    code: int
+    out: str
+    err: str
+    calls: list[Record] = field(repr=False, default_factory=list)
+
+    @property
+    def changing(self) -> list[str]:
+        """The changing calls that AWS accepted, as "service:Operation"."""
+        return [f"{call.service}:{call.operation}" for call in self.calls if call.changes and call.status < 300]
+
+    @property
+    def operations(self) -> list[str]:
+        """All calls, as "service:Operation"."""
+        return [f"{call.service}:{call.operation}" for call in self.calls]
+
+
+@dataclass
+class _Server:
+    """What all tests share."""
+
+    aws: Sandbox
+    clock: FakeClock
+    endpoint: str
+    clients: dict[tuple[str, str], Any] = field(default_factory=dict)
+    ready: dict[prepared.Key, prepared.Prepared] = field(default_factory=dict)
+
+
+class Box:
+    """The sandbox as a test sees it."""
+
+    def __init__(self, server: _Server, home: Path, capture: Any) -> None:
+        self.aws, self.clock, self.endpoint = server.aws, server.clock, server.endpoint
+        self.home, self._capture, self._clients, self._ready = home, capture, server.clients, server.ready
+        self.environ: dict[str, str] = _environ(server.endpoint, home)
+
+    def client(self, name: str, region: str = REGION) -> Any:
+        """A boto3 client that does not retry."""
+        key = (name, region)
+        if key not in self._clients:
+            self._clients[key] = _client(name, region, self.endpoint)
+        return self._clients[key]
+
+    @property
+    def calls(self) -> list[Record]:
+        """Every call since the last run began (or since the test did)."""
+        return self.aws.calls
+
+    @property
+    def changing_calls(self) -> list[Record]:
+        """The changing ones of `calls`."""
+        return [call for call in self.aws.calls if call.changes]
+
+    def inventory(self, *, mask: bool = False) -> dict[str, Any]:
+        """All that the account holds; masked: ids, times and random material by their order only."""
+        self.aws.tick()
+        found = inventory()
+        return masked(found) if mask else found
+
+    def up(self, *argv: str, **settings: object) -> Result:
+        """Run kube_up.py in this process; settings are environment variables."""
+        import kube_up
+
+        return self._run(kube_up.main, argv, settings)
+
+    def cluster(self, **settings: object) -> Result:
+        """A finished cluster to begin with, as `up` makes it with these settings."""
+
+        def make() -> Result:
+            result = self.up(**settings)
+            assert result.code == 0, result.err
+            return result
+
+        return prepared.cluster(self, self._ready, make, settings)
+
+    def down(self, *argv: str, **settings: object) -> Result:
+        """Run kube_down.py in this process."""
+        import kube_down
+
+        return self._run(kube_down.main, argv, settings)
+
+    def _run(self, main: Callable[..., int], argv: tuple[str, ...], settings: Mapping[str, object]) -> Result:
+        environ = self.environ | {name: str(value) for name, value in settings.items()}
+        self._capture.readouterr()
+        self.aws.calls.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environ.items():  # boto3 takes its own variables from the process
+                patch.setenv(name, value)
+            code = main(list(argv), environ, clock=self.clock)
+        shown = self._capture.readouterr()
+        for service, operation in {(each.service, each.operation) for each in self.changing_calls}:
+            assert shows_in(service, operation), f"{service} {operation} shows in no inventory (sandbox/inventory.py)"
+        return Result(code, shown.out, shown.err, list(self.aws.calls))
+
+
+def _client(name: str, region: str, endpoint: str) -> Any:
+    session = boto3.session.Session(
+        aws_access_key_id="sandbox", aws_secret_access_key="sandbox", region_name=region, profile_name=None
+    )
+    config = BotoConfig(retries={"max_attempts": 0}, proxies={})
+    return session.client(name, endpoint_url=endpoint, config=config)  # type: ignore[call-overload]
+
+
+def _environ(endpoint: str, home: Path) -> dict[str, str]:
+    port = surroundings.api_port({})
+    environ = surroundings.additions({}, endpoint, home) | {
+        "HOME": str(home),
+        "PATH": os.environ.get("PATH", os.defpath),
+        "TERM": "dumb",
+        "COLUMNS": "200",
+        "KUBECONFIG": str(home / ".kube" / "config"),
+        "AWS_SSH_KEY": str(home / ".ssh" / "kube_aws_rsa"),
+        "KUBE_AWS_ZONE": f"{REGION}a",
+        "NUM_NODES": "2",
+    }
+    return environ | ({"KUBE_API_PORT": str(port)} if port else {})
+
+
+@contextmanager
+def models_read_once() -> Iterator[None]:
+    """Each run makes its own botocore session, which would read and parse the models of every service anew.
+
+    And make a class of each client, with a method for each of EC2's 700 operations.
+    """
+    loader = botocore.loaders.create_loader()
+    make_class: Any = getattr(ClientCreator, "_create_client_class")  # noqa: B009  no stub knows it
+    classes: dict[str, type] = {}
+
+    def create_client_class(self: Any, service_name: str, service_model: Any) -> type:
+        if service_name not in classes:
+            classes[service_name] = make_class(self, service_name, service_model)
+        return classes[service_name]
+
+    find_alias: Any = getattr(EventAliaser, "_alias_event_name")  # noqa: B009  no stub knows it
+    aliases: dict[str, str] = {}
+
+    def alias(self: Any, event_name: str) -> str:
+        if event_name not in aliases:
+            aliases[event_name] = find_alias(self, event_name)
+        return aliases[event_name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda *_: loader)
+        patch.setattr(ClientCreator, "_create_client_class", create_client_class)
+        patch.setattr(EventAliaser, "_alias_event_name", alias)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_read_once() -> Iterator[None]:
+    with models_read_once():
+        yield
+
+
+@contextmanager
+def clean_environment() -> Iterator[None]:
+    """No credentials, profile, endpoint or proxy of whoever runs the tests reaches a client."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if surroundings.is_hostile(name)]:
+            patch.delenv(name)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+@pytest.fixture(scope="session")
+def _clean_environment() -> Iterator[None]:
+    with clean_environment():
+        yield
+
+
+@contextmanager
+def simulated_aws() -> Iterator[_Server]:
+    """The one simulated AWS of a process."""
+    gc.set_threshold(100_000, 20, 50)  # the models of AWS's services are many objects, and looked through for nothing
+    clock = FakeClock()
+    aws = Sandbox(clock)
+    clock.listeners.append(aws.tick)
+    aws.serve_hosts()
+    endpoint = aws.serve()
+    with direct(aws, endpoint):
+        yield _Server(aws, clock, endpoint)
+    aws.close()
+
+
+@pytest.fixture(scope="session")
+def _server(_clean_environment: None) -> Iterator[_Server]:
+    with simulated_aws() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ssh_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key pair made once; the private half's path, with .pub beside it."""
+    return make_ssh_key(tmp_path_factory.mktemp("ssh"))
+
+
+def make_ssh_key(folder: Path) -> Path:
+    """A key pair in a folder; the private half's path."""
+    path = folder / "kube_aws_rsa"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-C", "", "-f", str(path)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return path
+
+
+@pytest.fixture
+def sandbox(_server: _Server, tmp_path: Path, ssh_key: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Box]:
+    """An empty simulated AWS."""
+    _server.aws.reset()
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    for name in ("kube_aws_rsa", "kube_aws_rsa.pub"):
+        shutil.copy(ssh_key.with_name(name), home / ".ssh" / name)
+    yield Box(_server, home, capsys)
+    _server.aws.reset()

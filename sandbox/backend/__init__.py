@@ -1,0 +1,1 @@
+"""The simulated AWS itself, on moto: the one folder that knows moto, whose inner parts change without notice."""

@@ -1,0 +1,1 @@
+"""Simulated hosts: what stands for instances where no machine is booted."""

@@ -1,0 +1,1 @@
+"""Tests of the sandbox. The fixtures are those of all tests, in conftest.py."""
