@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from lib.node import releases, userdata
+from lib.settings.declare import Role as Role
 from lib.settings.layers import read_layers
 from lib.settings.resolve import resolve
 
@@ -74,7 +74,7 @@ class Shell:
     `replaced` are further texts of the script to replace, paths of the host above all.
     """
 
-    role: Literal["master", "minion"]
+    role: Role
     settings: Mapping[str, str]
     folder: Path
     replaced: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Shell:
         console.unlink(missing_ok=True)
         for name in ("run", "state"):
             (self.folder / name).mkdir(exist_ok=True)
-        own = 'say() { printf "%s\\n" "$*" >>"$CONSOLE"; }; eval_settings() { eval "$(kube_env)"; hint=""; }'
+        own = 'say() { printf "%s\\n" "$*" >>"$CONSOLE"; }; eval_settings() { eval "$(kube_env)"; }'
         ran = subprocess.run(
             ["bash", "-c", f"{self._loaded()}\n{own}\n{functions}\n{commands}", "/usr/local/sbin/kube-bootstrap"],
             env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "CONSOLE": str(console)},
