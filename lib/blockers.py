@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.aws.client import FAILURES, Aws, explain
-from lib.aws.explain import DENIED
+from lib.aws.client import Aws
+from lib.aws.errors import FAILURES, Kind, classify
+from lib.aws.explain import explain
 from lib.aws.tags import tags_of
 from lib.run.errors import AwsRefusal
 
@@ -194,7 +195,7 @@ def _seen(look: Callable[[], Iterable[Blocker]], kind: str) -> list[Blocker]:
         refused = explain(error)
         why = refused.code if isinstance(refused, AwsRefusal) else str(refused)
         todo = f"look for {kind} yourself"
-        if isinstance(refused, AwsRefusal) and refused.code in DENIED:
+        if isinstance(refused, AwsRefusal) and classify(error) is Kind.DENIED:
             todo = f"ask for ec2:{refused.action}, or {todo}"
         return [Blocker(f"perhaps {kind}, which could not be looked at: {why}", todo, unseen=True)]
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import keys
-from lib.aws.client import Aws, Planned, Sole, error_code, one
+from lib.aws.changes import Planned, Sole, one
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.aws.tags import BUCKET_TAG, find_ours, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import Known, KubeError, SettingError

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import keys, objects
-from lib.aws.client import Aws, Planned, became, error_code, is_not_found, one
+from lib.aws.changes import Planned, became, one
+from lib.aws.client import Aws
+from lib.aws.errors import Kind, classify, error_code
 from lib.aws.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
 from lib.cluster import Cluster, Master
 from lib.disk import VERSION_TAG, confirmed_version, waits_for_restore
@@ -369,7 +371,7 @@ def wait_running(aws: Aws, config: Config, instance_id: str) -> None:
         try:
             instance = _instance(aws, instance_id)
         except aws.ec2.exceptions.ClientError as error:
-            if not is_not_found(error):
+            if classify(error) is not Kind.NOT_FOUND:
                 raise
             return None  # AWS has not yet spread word of it
         last["state"] = instance["State"]["Name"]

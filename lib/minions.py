@@ -11,7 +11,9 @@ from botocore.exceptions import ClientError
 
 from lib import launchtemplate
 from lib.aws import tags
-from lib.aws.client import Aws, became, error_code
+from lib.aws.changes import became
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
 from lib.cluster import Cluster, Minions
 from lib.master import METADATA, root_disk

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lib import addons, alarms, master, minions, preflight, relocation, snapshots, state, upgrade
 from lib import bucket as buckets
 from lib import subnet as subnets
-from lib.aws.client import FAILURES
+from lib.aws.errors import FAILURES
 from lib.checks import beforehand
 from lib.cluster import Cluster, Found, Part, Pki
 from lib.disk import check_found, find_disk

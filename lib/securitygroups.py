@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import Aws, Planned, Retry, error_code, never, one
+from lib.aws.changes import Planned, Retry, never, one
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.aws.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 from lib.cluster import Cluster, SecurityGroups
 from lib.loadbalancers import CONTROLLER_TAG

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.aws.client import Aws, one
+from lib.aws.changes import one
+from lib.aws.client import Aws
 from lib.aws.tags import cluster_tags, find_borne, refuse_others, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.kubeconfig import nearest_parent

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.aws.client import FAILURES
+from lib.aws.errors import FAILURES
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import Aws, Planned, error_code
+from lib.aws.changes import Planned
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.run.errors import KubeError, WaitExpired
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import FAILURES, error_code
+from lib.aws.errors import FAILURES, error_code
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws

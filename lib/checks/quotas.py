@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import FAILURES
+from lib.aws.errors import FAILURES
 from lib.aws.tags import is_ours, tags_of
 from lib.run.errors import SettingError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import FAILURES, error_code
+from lib.aws.errors import FAILURES, error_code
 from lib.checks.permissions import statements
 
 if TYPE_CHECKING:
