@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lib import blockers, master, minions
 from lib.aws.client import Aws
-from lib.aws.errors import FAILURES, Kind, classify, error_code
+from lib.aws.errors import FAILURES, ErrorKind, classify, error_code
 from lib.aws.tags import tags_of
 from lib.run.errors import AwsRefusal, CredentialsError, KubeError, OutputLost, WaitExpired
 from lib.run.stops import Stopped
@@ -111,7 +111,7 @@ class Removal:
         except CredentialsError:
             raise
         except AwsRefusal as refused:
-            if classify(refused) is Kind.UNHEARD:
+            if classify(refused) is ErrorKind.UNHEARD:
                 raise
             self.note(item, refused)
         except (KubeError, *FAILURES) as error:
@@ -162,7 +162,7 @@ def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
         ending = dataclasses.replace(doomed, instances=new)
         strays = ending.strays()
         removal.each(master.unprotect, ending.protected(), part=True)
-        removal.each(master.terminate, strays)
+        removal.each(master.terminate_instance, strays)
         removal.staying |= set(strays) - set(removal.going(strays))
         new = _wait_terminated(aws, doomed, removal, seconds=end - aws.clock.monotonic())
         if not new:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
-from lib.aws.errors import FAILURES, LOST, Kind, classify, error_code
+from lib.aws.errors import FAILURES, LOST, ErrorKind, classify, error_code
 from lib.aws.explain import Caller, explain, refusal
 from lib.aws.tags import of as of_cluster
 from lib.aws.tags import refuse_others, tags_of
@@ -300,11 +300,11 @@ class Changes(abc.ABC):
                 return call()
             except (ClientError, *LOST) as error:
                 kind = classify(error)
-                if removal and kind is Kind.NOT_FOUND:
+                if removal and kind is ErrorKind.NOT_FOUND:
                     return ""
-                late = bool(self.made) and kind is Kind.NOT_FOUND
-                again = kind is Kind.LOST or late or retry_if(error)
-                found = self._look(look) if look and kind in (Kind.LOST, Kind.TAKEN) else None
+                late = bool(self.made) and kind is ErrorKind.NOT_FOUND
+                again = kind is ErrorKind.LOST or late or retry_if(error)
+                found = self._look(look) if look and kind in (ErrorKind.LOST, ErrorKind.TAKEN) else None
                 if found:
                     self.retries += 1
                     return found

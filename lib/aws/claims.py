@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from lib.aws.changes import backoff
-from lib.aws.errors import LOST, Kind, classify, error_code
+from lib.aws.errors import LOST, ErrorKind, classify, error_code
 from lib.aws.explain import BUSY
 from lib.run.errors import KubeError
 
@@ -79,7 +79,7 @@ class Claims:
             )
         except (ClientError, *LOST) as error:
             decided = error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
-            if not decided and (last or classify(error) is not Kind.LOST):
+            if not decided and (last or classify(error) is not ErrorKind.LOST):
                 raise
             self._aws.retries += not decided
             return False

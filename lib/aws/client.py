@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from lib.aws import filters, proxies
 from lib.aws.changes import Changes, Waits, backoff
 from lib.aws.credentials import Credentials
-from lib.aws.errors import FAILURES, NOT_ENABLED, UNKNOWN, Kind, classify, classify_answer, error_code
+from lib.aws.errors import FAILURES, NOT_ENABLED, UNKNOWN, ErrorKind, classify, classify_answer, error_code
 from lib.aws.explain import Caller, clock_words, explain
 from lib.aws.tags import tag_list, tag_words
 from lib.run.clock import Clock
@@ -70,6 +70,7 @@ class Aws(Changes):
         self._credentials = credentials
         self._core = credentials.session
         self._session = boto3.Session(region_name=region, botocore_session=self._core)
+        self._services: dict[str, Any] = {}
         self._known_in = ""  # another region, that takes credentials which this one refuses
 
     @cached_property
@@ -111,7 +112,7 @@ class Aws(Changes):
     @cached_property
     def scheduler(self) -> Any:
         """EventBridge Scheduler: what makes a dead master anew."""
-        return self._client("scheduler")
+        return self.service("scheduler")
 
     @cached_property
     def ssm(self) -> SSMClient:
@@ -139,6 +140,12 @@ class Aws(Changes):
         """Who we are."""
         client: STSClient = self._client("sts")
         return client
+
+    def service(self, name: str) -> Any:
+        """A service that has no property here, by boto3's name."""
+        if name not in self._services:
+            self._services[name] = self._client(name)
+        return self._services[name]
 
     def s3(self, region: str = "") -> S3Client:
         """The bucket's own region signs for it (default: the cluster's)."""
@@ -211,8 +218,8 @@ class Aws(Changes):
             code, status = response[1].get("Error", {}).get("Code", ""), response[0].status_code
             kind = classify_answer(code, status=status)
         else:
-            kind = classify(caught) if caught else Kind.OTHER
-        return kind is Kind.THROTTLED or (kind is Kind.LOST and operation.startswith(_READING))
+            kind = classify(caught) if caught else ErrorKind.OTHER
+        return kind is ErrorKind.THROTTLED or (kind is ErrorKind.LOST and operation.startswith(_READING))
 
     def identify(self) -> None:
         """Ask AWS who we are: fills `account`, `partition` and `user`.

@@ -23,7 +23,7 @@ LOST = (HTTPClientError, NoConnection, ResponseParserError)
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
 
 
-class Kind(Enum):
+class ErrorKind(Enum):
     """What an error of AWS's means for whoever made the call."""
 
     NOT_FOUND = "what the call names is not there, or AWS has not yet spread word of it"
@@ -90,32 +90,32 @@ NOT_ENABLED = frozenset({"OptInRequired", "RegionDisabledException", "Subscripti
 _UNHEARD = (ENDED | CLOCK | UNKNOWN) - {"AuthFailure"}  # which is also said of somebody else's things
 
 
-def classify(error: BaseException) -> Kind:
+def classify(error: BaseException) -> ErrorKind:
     """Of what kind an error is that a call raised, or the AwsRefusal that was made of it."""
     if isinstance(error, LOST):
-        return Kind.LOST
+        return ErrorKind.LOST
     if isinstance(error, ClientError):
         return classify_answer(
             error_code(error), status=int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         )
-    return classify_answer(error.code) if isinstance(error, AwsRefusal) else Kind.OTHER
+    return classify_answer(error.code) if isinstance(error, AwsRefusal) else ErrorKind.OTHER
 
 
-def classify_answer(code: str, *, status: int = 0) -> Kind:
+def classify_answer(code: str, *, status: int = 0) -> ErrorKind:
     """The same of an answer by its error code and HTTP status, where that is known."""
     if code in _THROTTLED:
-        return Kind.THROTTLED
+        return ErrorKind.THROTTLED
     if code.startswith("Insufficient"):  # what AWS has not got (capacity) it says with a 500, and has done nothing
-        return Kind.REFUSED
+        return ErrorKind.REFUSED
     if code in _NOT_FOUND or "NotFound" in code:
-        return Kind.NOT_FOUND
+        return ErrorKind.NOT_FOUND
     if code in _FAILED or status >= 500:
-        return Kind.LOST
+        return ErrorKind.LOST
     if code.endswith(".Duplicate") or "AlreadyExists" in code or code in _TAKEN:
-        return Kind.TAKEN
+        return ErrorKind.TAKEN
     if code in _DENIED:
-        return Kind.DENIED
-    return Kind.UNHEARD if code in _UNHEARD else Kind.REFUSED
+        return ErrorKind.DENIED
+    return ErrorKind.UNHEARD if code in _UNHEARD else ErrorKind.REFUSED
 
 
 def error_code(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from botocore.exceptions import ClientError
 
 from lib.aws.credentials import Source, explain_credentials
-from lib.aws.errors import CLOCK, ENDED, LOST, NOT_ENABLED, UNKNOWN, Kind, classify, error_code
+from lib.aws.errors import CLOCK, ENDED, LOST, NOT_ENABLED, UNKNOWN, ErrorKind, classify, error_code
 from lib.run.errors import AwsRefusal, KubeError
 
 _HELD_BACK = frozenset({"AccountProblem", "AllAccessDisabled", "Blocked", "NotSignedUp", "PendingVerification"})
@@ -49,7 +49,7 @@ def what_to_do(error: ClientError, caller: Caller) -> str:
     """What a person can do about a refusal, by its code."""
     said = error.response.get("Error", {})
     code, operation = str(said.get("Code", "")), error.operation_name
-    if classify(error) is Kind.DENIED:
+    if classify(error) is ErrorKind.DENIED:
         action = denied_action(str(said.get("Message", ""))) or operation
         return f"ask for the permission to call {action} (docs/permissions.md has the whole policy); then {_AGAIN}"
     if code == "OperationNotPermitted" and (command := _unprotect(operation, str(said.get("Message", "")))):
@@ -113,13 +113,14 @@ def refusal(error: BaseException, words: str = "", caller: Caller | None = None)
             f"AWS did not answer: {' '.join(str(error).split())}",
             hint="check the network, then run the same command again",
         )
+    busy = classify(error) in (ErrorKind.THROTTLED, ErrorKind.LOST)
     code, text = error_code(error), " ".join(str(error.response["Error"].get("Message", "")).split())
     return AwsRefusal(
         action=error.operation_name,
         resource=words,
         code=code,
         words=text.split(" Encoded authorization failure message:")[0],
-        hint=BUSY if classify(error) in (Kind.THROTTLED, Kind.LOST) else what_to_do(error, caller or Caller()),
+        hint=BUSY if busy else what_to_do(error, caller or Caller()),
     )
 
 

@@ -28,7 +28,7 @@ def find_own_key(aws: Aws) -> str:
     return "" if key.endswith(_OF_AWS) else key
 
 
-def tell(aws: Aws) -> None:
+def tell_key(aws: Aws) -> None:
     """Say that disks will be encrypted with a customer's key, since it fails late and without words of its own."""
     if key := find_own_key(aws):
         aws.console.say(
@@ -37,7 +37,7 @@ def tell(aws: Aws) -> None:
         )
 
 
-def advice(aws: Aws) -> str:
+def key_advice(aws: Aws) -> str:
     """What to look at where EC2 has taken back a disk, or an instance for the sake of its disks."""
     key = find_own_key(aws) or "of this region's default, if it is a customer's"
     return (

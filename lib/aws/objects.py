@@ -140,7 +140,7 @@ def _is_conflict(error: BaseException) -> bool:
     return error_code(error) == "ConditionalRequestConflict"
 
 
-def versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
+def object_versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
     """Every version of the cluster's objects that begin with `start`, without what only says that one was deleted."""
     for page in _version_pages(aws, bucket, start):
         yield from page.get("Versions", [])

@@ -89,7 +89,7 @@ def _addresses(config: Config, count: int) -> Item:
     return Item(words, Decimal(count), "hour", "AmazonVPC", tuple(filters.items()), usage="PublicIPv4:InUseAddress")
 
 
-def tell(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
+def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
     """Say what an hour and a month of the whole cluster cost, or why that is not known."""
     wanted = items(config)
     parts = ", ".join(item.words for item in wanted)
