@@ -13,9 +13,8 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_
     # Until the run has begun, and once it has ended, Ctrl-C ends it as SIGTERM does: without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import functools
 import os
-import time
-from collections.abc import Mapping, Sequence
 
 try:
     from lib import (
@@ -29,9 +28,9 @@ try:
         iam,
         interface,
         kubeconfig,
+        launchtemplate,
         loadbalancers,
         minions,
-        plan,
         removal,
         routetable,
         script,
@@ -45,59 +44,51 @@ try:
         vpc,
     )
     from lib.aws.client import Aws
-    from lib.run.clock import Clock
     from lib.settings.layers import Layers
 except ModuleNotFoundError as missing:
-    if (missing.name or "").startswith("lib"):
-        raise
-    sys.exit(
-        f"the Python package {missing.name} is not installed: python3 -m venv .venv && "
-        ".venv/bin/python3 -m pip install -r requirements.txt, then . .venv/bin/activate"
-    )
+    from lib.run import packages
+
+    sys.exit(packages.how_to_install(missing))
 
 
 def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     """The whole way down. A step that cannot finish lets the others go on; a rerun finishes it."""
-    aws.console.step("Looking")
     doomed = teardown.look(aws, layers)
-    this = removal.Removal(aws, doomed)
-    with removal.accounted(doomed, this, keep_disk=flags.keep_disk):
+    with removal.accounted(aws, doomed, keep_disk=flags.keep_disk) as this:
         remove(aws, doomed, this, keep=flags.keep_disk)
-        aws.console.step("Looking again")
         teardown.say_end(aws, doomed, refused=bool(this.refused), keep_disk=flags.keep_disk)
 
 
 def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bool) -> None:
     """All that was found goes, what depends on other things before these; with `keep` what --keep-disk keeps stays."""
-    step, config = aws.console.step, doomed.config
-
+    # Before any instance: it would launch another master, and has perhaps, so the instances are looked for again.
     if doomed.schedule_groups:
-        step("Self-healing")
-        this.each(lambda aws, name: selfheal.delete_schedule(aws, config, name), doomed.schedule_groups, part=True)
-        this.each(lambda aws, name: selfheal.delete_group(aws, config, name), doomed.schedule_groups)
+        aws.console.step("Self-healing")
+        this.each(selfheal.delete_schedule, doomed.schedule_groups, part=True)
+        this.each(selfheal.delete_schedule_group, doomed.schedule_groups)
         doomed = teardown.look_at_instances(aws, doomed)
 
-    step("Load balancers")
+    # Before the network: each has interfaces in it for a while after it is gone.
+    aws.console.step("Load balancers")
     this.each(loadbalancers.delete_balancer, doomed.balancers)
-    waits = len(this.going(doomed.balancers)) == len(doomed.balancers)
-    this.each(lambda aws, arn: loadbalancers.delete_target_group(aws, arn, waits=waits), doomed.target_groups)
+    this.each(loadbalancers.delete_target_group(waits=this.all_go(doomed.balancers)), doomed.target_groups)
 
-    step("Instances")
+    aws.console.step("Instances")
     this.each(minions.delete_group, doomed.groups)
     removal.end_instances(aws, doomed, this)
-    removal.wait_groups_gone(doomed, this)
-    this.each(minions.delete_template, doomed.templates)
+    this.each(launchtemplate.delete_template, doomed.templates)
     this.each(upstream.delete_launch_configuration, doomed.launch_configurations)
     this.each(alarms.delete_alarm, doomed.alarms)
 
-    step("Addresses and disks")
+    aws.console.step("Addresses and disks")
     this.each(address.disassociate if keep else address.delete_address, doomed.addresses)
     this.each(interface.delete_interface, doomed.interfaces)
     if not keep:
         this.each(volumes.delete_volume, doomed.volumes)
         this.each(disk.delete_disk, doomed.disks_early())
 
-    step("Network")
+    # From the inside out: EC2 removes nothing that something is in. Groups that name each other hold each other.
+    aws.console.step("Network")
     this.each(securitygroups.revoke_references(doomed.security_groups), doomed.security_groups, part=True)
     this.patiently(securitygroups.delete_group, doomed.security_groups, blockers.of_group)
     this.patiently(subnet.delete_subnet, doomed.subnets, blockers.of_subnet)
@@ -107,25 +98,21 @@ def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bo
     this.patiently(vpc.delete_vpc, doomed.vpcs, blockers.of_vpc)
     this.patiently(dhcp.delete_dhcp_options, doomed.dhcp_options, blockers.of_dhcp_options)
 
-    step("Keys, roles and kubeconfig")
+    aws.console.step("Keys, roles and kubeconfig")
     this.each(sshkey.delete_key_pair, doomed.key_pairs)
-    this.each(lambda aws, it: iam.delete(aws, config, it), doomed.of_machines())
-    this.each(lambda aws, it: selfheal.delete_role(aws, config, it.name), doomed.healers())
-    this.each(kubeconfig.remove_entries(config, servers=doomed.servers(), ca_cert=doomed.ca_cert), [config.context])
+    this.each(lambda aws, it: iam.delete(aws, doomed.config, it), doomed.of_machines())
+    this.each(lambda aws, it: selfheal.delete_healer_role(aws, doomed.config, it.name), doomed.healers())
+    this.each(kubeconfig.remove_entries(doomed.config, doomed.servers(), doomed.ca_cert), [doomed.config.context])
 
+    # Last: a run that is stopped before is gone on with by what is remembered there.
     if doomed.bucket and not keep:
-        step("Staging bucket")
+        aws.console.step("Staging bucket")
         this.each(bucket.empty_bucket, [doomed.bucket], part=True)
         this.each(bucket.delete_bucket, [doomed.bucket])
         this.each(disk.delete_disk, doomed.disks_late())
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time, ends: bool = False) -> int:
-    """Run the script; returns its exit status: 0, 1, 2, 3, 129, 130 or 143 (README.md lists them)."""
-    return script.run(
-        "kube_down.py", kube_down, argv=argv, environ=environ, clock=clock, show=plan.show_settings, ends=ends
-    )
-
+main = functools.partial(script.run, "kube_down.py", kube_down)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], os.environ, ends=True))

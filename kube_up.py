@@ -13,11 +13,8 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_
     # Until the run has begun, and once it has ended, Ctrl-C ends it as SIGTERM does: without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import functools
 import os
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 try:
     from lib import (
@@ -27,6 +24,7 @@ try:
         bucket,
         dhcp,
         disk,
+        finish,
         gateway,
         iam,
         interface,
@@ -35,237 +33,115 @@ try:
         minions,
         pki,
         plan,
-        preflight,
-        renewal,
-        roll,
         routetable,
         script,
         securitygroups,
         selfheal,
         sshkey,
+        state,
         subnet,
-        summary,
-        upgrade,
         vpc,
     )
-    from lib.aws import claims, objects
     from lib.aws.client import Aws
-    from lib.kube import api
-    from lib.node import kubeenv, userdata
-    from lib.plan import Plan
-    from lib.run.clock import Clock
+    from lib.cluster import Cluster
     from lib.settings.layers import Layers
 except ModuleNotFoundError as missing:
-    if (missing.name or "").startswith("lib"):
-        raise
-    sys.exit(
-        f"the Python package {missing.name} is not installed: python3 -m venv .venv && "
-        ".venv/bin/python3 -m pip install -r requirements.txt, then . .venv/bin/activate"
-    )
+    from lib.run import packages
 
-
-@dataclass(frozen=True)
-class Network:
-    """What the machines are put into, by id."""
-
-    vpc_id: str
-    subnet_id: str
-    route_table_id: str
-    master_group: str
-    minion_group: str
-
-
-@dataclass(frozen=True)
-class Master:
-    """The master as the rest of the cluster knows it; `template_id` is what KUBE_MASTER_SELF_HEAL makes it from."""
-
-    instance_id: str
-    public_ip: str
-    runs: bool
-    interface_id: str
-    template_id: str = ""
+    sys.exit(packages.how_to_install(missing))
 
 
 def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
-    """The whole way up. Every step looks before it makes, so that a rerun goes on where the last one stopped."""
-    step = aws.console.step
-    p = plan.read_plan(aws, layers)
-    selfheal.forget(aws, p.config, p.layers.remembered)
+    """The whole way up. Every step looks before it makes, so that a rerun goes on where the last one stopped.
 
-    step("Staging bucket")
-    staging = bucket.ensure_bucket(aws, p.config, p.bucket)
-    aws.claims = None if staging.planned else claims.Claims(aws, staging)
-    plan.remember(aws, staging, p)
+    A step is given the cluster so far, and returns it with what it has made.
+    """
+    # What can be refused is refused here, before anything is changed.
+    cluster = plan.read_plan(aws, layers)
+    # Before the settings are written down: only what is remembered tells that there is something to remove.
+    selfheal.remove_unremembered(aws, cluster)
 
-    step("Roles and instance profiles")
-    values = plan.iam_values(aws, p.config, staging)
-    roles = ("minion",) if p.config.kube_use_existing_master else iam.ROLES
-    profiles = {role: iam.ensure_profile(aws, p.config, role, values) for role in roles}
+    # The bucket comes first: what a stopped run is gone on from is in it, and where two runs are at once it decides.
+    aws.console.step("Staging bucket")
+    cluster = bucket.ensure_bucket(aws, cluster)
+    state.remember(aws, cluster)
 
-    step("SSH key")
-    key_name = sshkey.ensure_key_pair(aws, p.config)
+    # Early, since AWS takes a while to show a new profile everywhere: the network is made meanwhile.
+    aws.console.step("Roles and instance profiles")
+    cluster = iam.ensure_profiles(aws, cluster)
 
-    p, network = ensure_network(aws, p, staging)
+    aws.console.step("SSH key")
+    cluster = sshkey.ensure_key_pair(aws, cluster)
 
-    step("Certificates")
-    authority = pki.ensure_pki(aws, p.config, staging, interface=p.master, disk=p.disk)
-    token = pki.ensure_join_token(aws, staging)
-    facts = kubeenv.Facts(
-        bucket=staging,
-        vpc_id=network.vpc_id,
-        subnet_id=network.subnet_id,
-        route_table_id=network.route_table_id,
-        ca_cert_hash=authority.ca_cert_hash(),
-        group_name=plan.group_name(p, subnet_id=network.subnet_id),
-    )
-    templates = minions.find_templates(aws, p.config, p.config.master_name, facts.group_name)
-    the_master = (
-        existing_master(aws, p)
-        if p.config.kube_use_existing_master
-        else ensure_master(aws, p, network, facts, profile=profiles["master"], key_name=key_name, templates=templates)
-    )
+    cluster = ensure_network(aws, cluster)
 
-    step("Minions")
-    env = kubeenv.minion_env(aws, p.config, facts, join_token=token)
-    data = userdata.render("minion", env | plan.download_settings(p, p.images.node))
-    template = minions.template_data(
-        p.config,
-        image=p.images.node,
-        profile=profiles["minion"],
-        key_name=key_name,
-        group_id=network.minion_group,
-        user_data=data,
-    )
-    found = templates.get(facts.group_name)
-    current = minions.ensure_template(aws, p.config, facts.group_name, template, found=found)
-    minions.ensure_group(aws, p.config, facts.group_name, template_id=current.template_id, subnet_id=network.subnet_id)
+    # Before interface and disk: where one of these is, the cluster has had a CA, and no second one is ever made.
+    aws.console.step("Certificates")
+    cluster = pki.ensure_pki(aws, cluster)
+    cluster = pki.ensure_join_token(aws, cluster)
 
-    step("Alarms")
-    alarms.ensure_alarms(aws, p.config, the_master.instance_id)
-    selfheal.ensure_schedule(
-        aws,
-        p.config,
-        the_master.template_id,
-        interface_id=the_master.interface_id,
-        subnet_id=network.subnet_id,
-        group_id=network.master_group,
-    )
+    cluster = minions.find_launch_templates(aws, cluster)
+    if cluster.config.kube_use_existing_master:
+        aws.console.step("Master")
+        cluster = master.use_existing_master(aws, cluster)
+    else:
+        cluster = ensure_master(aws, cluster)
 
-    step("kubeconfig")
-    server = api.server_url(p.config, the_master.public_ip)
-    client = kubeconfig.ensure_kubeconfig(aws, p.config, pki=authority, server=server)
+    # Right after the master, which takes longest: minions boot meanwhile, and ask for it until it answers.
+    aws.console.step("Minions")
+    cluster = minions.ensure_minions(aws, cluster)
 
-    step("Waiting for the cluster")
-    if not the_master.runs:
-        master.wait_running(aws, p.config, the_master.instance_id)
-    reached = summary.wait_api(aws, p.config, client, master_id=the_master.instance_id)
-    asked = api.Api(client) if the_master.runs and aws.dry_run else reached
-    if asked and aws.dry_run:
-        summary.show_cluster(aws, asked)
-    if asked and the_master.runs:
-        renewal.renew_certificates(aws, p.config, asked, master_id=the_master.instance_id, host=client.host)
-    if asked and not p.config.kube_use_existing_master:
-        upgrade.confirm(aws, p.config, asked, disk=p.disk, restored=bool(p.restore), master_id=the_master.instance_id)
-    roll.settle_minions(aws, p.config, reached, facts.group_name, template=current, data=template)
-    summary.validate_cluster(aws, p.config, reached, client, master_id=the_master.instance_id)
-    aws.look_again()
-    summary.say_done(aws, p.config, client)
+    aws.console.step("Alarms")
+    alarms.ensure_alarms(aws, cluster)
+    # After the master: what is scheduled sooner could launch on its interface first.
+    selfheal.ensure_schedule(aws, cluster)
+
+    aws.console.step("kubeconfig")
+    cluster = kubeconfig.ensure_kubeconfig(aws, cluster)
+
+    aws.console.step("Waiting for the cluster")
+    finish.finish(aws, cluster)
 
 
-def ensure_network(aws: Aws, p: Plan, staging: objects.Bucket) -> tuple[Plan, Network]:
-    """VPC, DHCP options, subnet, gateway, route table, security groups; and the plan with the subnet as it is."""
-    step = aws.console.step
+def ensure_network(aws: Aws, cluster: Cluster) -> Cluster:
+    """What the machines are put into."""
+    aws.console.step("VPC")
+    cluster = vpc.ensure_vpc(aws, cluster)
+    dhcp.ensure_dhcp_options(aws, cluster)
 
-    step("VPC")
-    the_vpc = vpc.ensure_vpc(aws, p.config)
-    dhcp.ensure_dhcp_options(aws, p.config, the_vpc)
-    vpc_id = the_vpc["VpcId"]
+    aws.console.step("Subnet")
+    cluster = subnet.ensure_subnet(aws, cluster)
+    # A subnet that is there may have another range than was planned, and the master's address is one of it.
+    cluster = state.follow_subnet(aws, cluster)
 
-    step("Subnet")
-    the_subnet = subnet.ensure_subnet(aws, p.config, the_vpc)
-    subnet_id = the_subnet["SubnetId"]
-    moved = preflight.settle_address(p.config, cidr=the_subnet["CidrBlock"], master=p.master, given=p.address_given)
-    if moved != p.config:
-        p = plan.moved(p, moved)
-        plan.remember(aws, staging, p)
+    # The gateway comes before the table, which leads to it.
+    aws.console.step("Gateway and routes")
+    cluster = gateway.ensure_gateway(aws, cluster)
+    cluster = routetable.ensure_route_table(aws, cluster)
 
-    step("Gateway and routes")
-    gateway_id = "" if p.config.subnet_id else gateway.ensure_gateway(aws, p.config, vpc_id=vpc_id)
-    table_id = routetable.ensure_route_table(aws, p.config, vpc_id=vpc_id, subnet_id=subnet_id, gateway_id=gateway_id)
-
-    step("Security groups")
-    master_group, minion_group = securitygroups.ensure_security_groups(aws, p.config, vpc_id=vpc_id)
-    return p, Network(vpc_id, subnet_id, table_id, master_group, minion_group)
+    aws.console.step("Security groups")
+    return securitygroups.ensure_security_groups(aws, cluster)
 
 
-def ensure_master(
-    aws: Aws,
-    p: Plan,
-    network: Network,
-    facts: kubeenv.Facts,
-    *,
-    profile: str,
-    key_name: str,
-    templates: Mapping[str, Any],
-) -> Master:
+def ensure_master(aws: Aws, cluster: Cluster) -> Cluster:
     """The fixed address, the elastic IP and the disk, which stay; and the instance, which can be replaced."""
-    step, config = aws.console.step, p.config
-    tags = master.master_tags(config) | {bucket.TAG: facts.bucket.name}
+    aws.console.step("Master's address and disk")
+    cluster = interface.ensure_interface(aws, cluster)
+    cluster = address.ensure_address(aws, cluster)
+    cluster = disk.ensure_disk(aws, cluster)
 
-    step("Master's address and disk")
-    the_interface = interface.ensure_interface(
-        aws, config, p.master, subnet_id=network.subnet_id, group_id=network.master_group, tags=tags
-    )
-    interface_id = the_interface["NetworkInterfaceId"]
-    public_ip = address.ensure_address(aws, config, interface_id=interface_id, tags=tags)
-    disk_id = disk.ensure_disk(aws, config, p.disk, public_ip=public_ip, tags=tags, restore=p.restore)
+    aws.console.step("Addons")
+    cluster = addons.ensure_addons(aws, cluster)
+    # After the last object of a run: one that is put just after versions are first kept may not be shown for a while.
+    bucket.ensure_versions(aws, cluster)
 
-    step("Addons")
-    env = kubeenv.master_env(aws, config, facts, public_ip=public_ip, disk_id=disk_id, restore=p.restore)
-    env["ADDONS"] = addons.ensure_addons(aws, config, facts.bucket, env)
-    bucket.ensure_versions(aws, config, facts.bucket)
-    env |= plan.download_settings(p, p.images.master)
-
-    step("Master")
-    data = master.launch_data(
-        config,
-        image=p.images.master,
-        profile=profile,
-        key_name=key_name,
-        interface_id=interface_id,
-        disk_id=disk_id,
-        user_data=userdata.render("master", env),
-    )
-    template_id = selfheal.ensure_template(
-        aws, config, selfheal.launch_data(aws, data, env), found=templates.get(config.master_name)
-    )
-    no_snapshots = objects.why_no_snapshots(config, facts.bucket)
-    has, new_disk = disk.confirmed_version(p.disk), disk.waits_for_restore(p.disk)
-    instance_id, runs = master.ensure_master(
-        aws, config, data=data, has=has, no_snapshots=no_snapshots, new_disk=new_disk
-    )
-    return Master(instance_id, public_ip, runs, interface_id=interface_id, template_id=template_id)
-
-
-def existing_master(aws: Aws, p: Plan) -> Master:
-    """The master that KUBE_USE_EXISTING_MASTER means: found, not made."""
-    found = p.master or {}
     aws.console.step("Master")
-    aws.console.found(f"interface {found['NetworkInterfaceId']} {found['PrivateIpAddress']}")
-    attached = found.get("Attachment", {}).get("InstanceId", "")
-    if not attached:
-        raise master.no_instance(p.config, zone=found["AvailabilityZone"])
-    return Master(
-        attached, found.get("Association", {}).get("PublicIp", ""), runs=False, interface_id=found["NetworkInterfaceId"]
-    )
+    # Before the instance: what the schedule makes while this run replaces the master is what this run would make.
+    cluster = selfheal.ensure_heal_template(aws, cluster)
+    return master.ensure_master(aws, cluster)
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time, ends: bool = False) -> int:
-    """Run the script; returns its exit status, 0, 1, 2, 3, 129, 130 or 143 (README.md lists them)."""
-    return script.run(
-        "kube_up.py", kube_up, argv=argv, environ=environ, clock=clock, show=plan.show_settings, ends=ends
-    )
-
+main = functools.partial(script.run, "kube_up.py", kube_up)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], os.environ, ends=True))

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
+from lib import master
 from lib.aws import objects
+from lib.cluster import Cluster
 from lib.node.releases import versions
 from lib.settings.config import Config, nth
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
-    from lib.aws.objects import Bucket
 
 DNS_NTH = 10  # of the services' range: the address that kubeadm gives the cluster's DNS, and no second service can have
 TEMPLATES = Path(__file__).parent.parent / "templates" / "addons"
@@ -69,14 +70,15 @@ def with_options(text: str, settings: Mapping[str, str]) -> str:
     return _WITH_OPTION.sub(lambda found: found["lines"] if settings[found["option"]] == "true" else "", text)
 
 
-def ensure_addons(aws: Aws, config: Config, bucket: Bucket, settings: Mapping[str, str]) -> str:
-    """Put the manifests where the master fetches them; returns them as its user-data names them: `name:sha256 ...`.
+def ensure_addons(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the manifests where the master fetches them, as its user-data names them: `name:sha256 ...`.
 
     One that was overwritten is put again: the master would refuse it.
     """
+    bucket, settings = cluster.bucket, master.settings(aws, cluster)
     present = dict(staging.listed(aws, bucket, "addons/"))
     listed, missing = list[str](), list[str]()
-    for name in chosen(config):
+    for name in chosen(cluster.config):
         content = manifest(name, settings)
         sha256 = hashlib.sha256(content).hexdigest()
         listed.append(f"{name}:{sha256}")
@@ -85,4 +87,4 @@ def ensure_addons(aws: Aws, config: Config, bucket: Bucket, settings: Mapping[st
             objects.put_object(aws, bucket, f"addons/{sha256}", content, words=f"manifest of {name}")
     if not (aws.dry_run and missing):
         aws.console.found(f"addons {', '.join(entry.split(':')[0] for entry in listed)}")
-    return " ".join(listed)
+    return cluster.having(Cluster.addons, " ".join(listed))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Aws, Planned, Sole, one
 from lib.aws.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
@@ -59,15 +60,15 @@ def check_free(config: Config, address: AddressTypeDef, *, interface_id: str) ->
         )
 
 
-def ensure_address(aws: Aws, config: Config, *, interface_id: str, tags: dict[str, str]) -> str:
-    """The master's public address, associated with its interface; '' with KUBE_ENABLE_MASTER_PUBLIC_IP=false."""
-    if not config.kube_enable_master_public_ip:
+def ensure_address(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the master's public address on its interface; '' with KUBE_ENABLE_MASTER_PUBLIC_IP=false."""
+    if not cluster.config.kube_enable_master_public_ip:
         aws.console.say("the master has no public address (KUBE_ENABLE_MASTER_PUBLIC_IP=false)")
-        return ""
-    address = _brought_or_own(aws, config, tags=tags)
-    if address.get("NetworkInterfaceId") != interface_id:
-        _associate(aws, config, address, interface_id=interface_id)
-    return address["PublicIp"]
+        return cluster.having(Cluster.public_ip, "")
+    address = _brought_or_own(aws, cluster.config, tags=cluster.kept_tags)
+    if address.get("NetworkInterfaceId") != cluster.interface_id:
+        _associate(aws, cluster.config, address, interface_id=cluster.interface_id)
+    return cluster.having(Cluster.public_ip, address["PublicIp"])
 
 
 def _brought_or_own(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressTypeDef:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Planned, became, unless
 from lib.aws.tags import Disputed, cluster_tags, other_owner, refuse_others, sorted_out, tag_list, tags_of
+from lib.cluster import Cluster
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 _ACTIONS = (("recover", "StatusCheckFailed_System", 2), ("reboot", "StatusCheckFailed_Instance", 3))
 
 
-def ensure_alarms(aws: Aws, config: Config, instance_id: str) -> None:
+def ensure_alarms(aws: Aws, cluster: Cluster) -> None:
     """Have the master recovered or rebooted by AWS when its status checks fail."""
+    config, instance_id = cluster.config, cluster.master.instance_id
     there = {} if isinstance(instance_id, Planned) else {each["AlarmName"]: each for each in _own(aws, config)}
     for wanted in _wanted(aws, config, instance_id):
         name = wanted["AlarmName"]

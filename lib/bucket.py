@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from lib.aws.claims import Claims
 from lib.aws.client import Aws, Planned, error_code, unless
 from lib.aws.objects import SHOWN_SECONDS, SNAPSHOT, Bucket, object_keys
 from lib.aws.tags import cluster_tags, is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from lib.settings.config import Config
 
-TAG = "KubernetesStagingBucket"  # on the master's interface and disk: where this cluster's state is
 PRIVATE = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,
@@ -98,7 +99,14 @@ def _refused(error: ClientError, name: str, account: str) -> Exception:
     return error
 
 
-def ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
+def ensure_bucket(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its bucket, where claims are put from then on."""
+    bucket = _ensure(aws, cluster.config, cluster.found.bucket)
+    aws.claims = None if bucket.planned else Claims(aws, bucket)
+    return cluster.having(Cluster.bucket, bucket)
+
+
+def _ensure(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
     """The bucket, made where `find_bucket` found none; a brought one is left as it is.
 
     Ours is kept private and encrypted; that it is versioned is `ensure_versions`', which comes after what is put there.
@@ -203,13 +211,14 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
         )
 
 
-def ensure_versions(aws: Aws, config: Config, bucket: Bucket) -> None:
+def ensure_versions(aws: Aws, cluster: Cluster) -> None:
     """Keep our bucket versioned, with our lifecycle rules; somebody's own on it stay. A brought one is left alone.
 
     It comes after the last object of a run: for up to 15 minutes after versions are first kept, S3 may answer 404 for
     what is put after that.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html
     """
+    config, bucket = cluster.config, cluster.bucket
     if not bucket.ours:
         return
     s3, name, owner, fresh = aws.s3(bucket.region), bucket.name, bucket.owner, bucket.planned

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Retry, Sole, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ def _id(options: DhcpOptionsTypeDef) -> str:
     return options["DhcpOptionsId"]
 
 
-def ensure_dhcp_options(aws: Aws, config: Config, vpc: VpcTypeDef) -> None:
+def ensure_dhcp_options(aws: Aws, cluster: Cluster) -> None:
     """The option set, made if it is not there and associated with our VPC. A brought VPC keeps what it has.
 
     Raises SettingError when DHCP_OPTION_SET_ID would change a brought VPC.
     """
+    config, vpc = cluster.config, cluster.vpc
     if config.vpc_id:
         check_brought(config, vpc)
         aws.console.found(f"DHCP options {vpc['DhcpOptionsId']}, the VPC's own")

@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 
 from lib.aws import keys
 from lib.aws.client import Aws, Planned, Sole, error_code, one
-from lib.aws.tags import find_ours, tag_specification, tags_of
-from lib.bucket import TAG as STAGING_TAG
+from lib.aws.tags import BUCKET_TAG, find_ours, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import Known, KubeError, SettingError
 from lib.settings.sizes import iops
 
@@ -59,7 +59,7 @@ def find_untagged(aws: Aws, config: Config, *, known: str) -> list[str]:
 
     def ids(name: str, value: str) -> list[str]:
         found = aws.every("describe_volumes", "Volumes", Filters=[{"Name": name, "Values": [value]}, there])
-        return [each["VolumeId"] for each in found if value == known or STAGING_TAG in tags_of(each)]
+        return [each["VolumeId"] for each in found if value == known or BUCKET_TAG in tags_of(each)]
 
     return (ids("volume-id", known) if known else []) or ids("tag:Name", disk_name(config))
 
@@ -69,31 +69,29 @@ def waits_for_restore(disk: VolumeTypeDef | None) -> bool:
     return bool(disk and RESTORE_TAG in tags_of(disk) and not disk.get("Attachments"))
 
 
-def ensure_disk(
-    aws: Aws,
-    config: Config,
-    known: VolumeTypeDef | None,
-    *,
-    public_ip: str,
-    tags: dict[str, str],
-    restore: str,
-) -> str:
-    """The id of the disk, made encrypted in the zone if there is none, and grown when MASTER_DISK_SIZE asks for more.
+def ensure_disk(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the master's disk, made encrypted in the zone if there is none, and grown to MASTER_DISK_SIZE.
 
-    `known` is the one that this run has seen already. A new one says on itself which snapshot the master is to
-    `restore` on it, so that every later run knows it too.
+    A new one says on itself which snapshot the master is to restore on it, so that every later run knows it too.
 
     Raises SettingError for one in another zone, or larger than asked: a disk cannot move or shrink.
     """
-    wanted = {**tags, "Name": disk_name(config), **({MASTER_IP_TAG: public_ip} if public_ip else {})}
+    named = {MASTER_IP_TAG: cluster.public_ip} if cluster.public_ip else {}
+    tags = {**cluster.kept_tags, "Name": disk_name(cluster.config), **named}
+    disk_id = _ensure(aws, cluster.config, cluster.found.disk, tags=tags, restore=cluster.restore)
+    return cluster.having(Cluster.disk_id, disk_id)
+
+
+def _ensure(aws: Aws, config: Config, known: VolumeTypeDef | None, *, tags: dict[str, str], restore: str) -> str:
+    """The disk's id. `known` is the one that this run has seen already."""
     found = known or find_disk(aws, config)
     if found is None:
         made_for = {RESTORE_TAG: restore} if restore else {VERSION_TAG: config.kubernetes_version}
-        return _make_disk(aws, config, tags={**wanted, **made_for})
+        return _make_disk(aws, config, tags={**tags, **made_for})
     volume_id = found["VolumeId"]
     aws.console.found(f"disk {volume_id} {found['Size']} GiB {found['VolumeType']} ({found['State']})")
     check_found(config, found)
-    aws.repair_tags(volume_id, tags_of(found), wanted)
+    aws.repair_tags(volume_id, tags_of(found), tags)
     _repair_size(aws, config, found)
     return volume_id
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Planned, Retry, Sole, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
@@ -57,8 +58,14 @@ def check_way_out(aws: Aws, config: Config) -> None:
         )
 
 
-def ensure_gateway(aws: Aws, config: Config, *, vpc_id: str) -> str:
-    """The id of the VPC's gateway: the one it has, else ours, made and attached."""
+def ensure_gateway(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its VPC's gateway: the one it has, else ours, made and attached. A brought subnet needs none."""
+    if cluster.config.subnet_id:
+        return cluster
+    return cluster.having(Cluster.gateway_id, _ensure(aws, cluster.config, vpc_id=cluster.vpc_id))
+
+
+def _ensure(aws: Aws, config: Config, *, vpc_id: str) -> str:
     if config.vpc_id and (attached := attached_gateway(aws, vpc_id)):
         aws.console.found(f"internet gateway {attached['InternetGatewayId']}")
         return attached["InternetGatewayId"]

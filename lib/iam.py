@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from lib.aws import objects
 from lib.aws.client import Aws, error_code
 from lib.aws.explain import DENIED
 from lib.aws.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.cluster import Cluster
+from lib.disk import disk_name
+from lib.routetable import brought_table_id
 
 if TYPE_CHECKING:
+    from lib.aws.objects import Bucket
     from lib.settings.config import Config
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "iam"
@@ -93,7 +98,33 @@ def _document(value: Any) -> dict[str, Any]:
     return loaded
 
 
-def ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str]) -> str:
+def ensure_profiles(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the instance profiles of its roles; a run of one group leaves the master's alone."""
+    config = cluster.config
+    values = policy_values(aws, config, cluster.bucket)
+    roles = ("minion",) if config.kube_use_existing_master else ROLES
+    return cluster.having(Cluster.profiles, {role: _ensure_profile(aws, config, role, values) for role in roles})
+
+
+def policy_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
+    """What fills the placeholders of templates/iam."""
+    return {
+        "PARTITION": aws.partition,
+        "DNS_SUFFIX": aws.dns_suffix,
+        "REGION": aws.region,
+        "ACCOUNT": aws.account,
+        "CLUSTER_ID": config.cluster_id,
+        "BUCKET": bucket.name,
+        "PREFIX": bucket.prefix,
+        "SNAPSHOT": bucket.key(objects.SNAPSHOT),
+        "MASTER_NAME": config.master_name,
+        "DISK": disk_name(config),
+        "BROUGHT_ROUTE_TABLE": brought_table_id(aws, config),
+        "BROUGHT_VPC": config.vpc_id or "none",
+    }
+
+
+def _ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str]) -> str:
     """The name of the role's instance profile, with role and policy as templates/iam has them."""
     name = role_name(config, role)
     policy = _policy(config, role, values)

@@ -5,17 +5,19 @@ An interface can be in one instance at a time, so it is also what keeps two mast
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Aws, became, one
 from lib.aws.tags import find_borne, find_ours, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import KubeError, SettingError
+from lib.settings import limits
+from lib.settings.config import Config, master_address
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef
-
-    from lib.settings.config import Config
 
 
 def find_interface(aws: Aws, config: Config) -> NetworkInterfaceTypeDef | None:
@@ -48,21 +50,38 @@ def check_address_free(aws: Aws, config: Config, *, subnet_id: str) -> None:
         )
 
 
-def ensure_interface(
-    aws: Aws,
-    config: Config,
-    found: NetworkInterfaceTypeDef | None,
-    *,
-    subnet_id: str,
-    group_id: str,
-    tags: dict[str, str],
-) -> NetworkInterfaceTypeDef:
-    """The interface with MASTER_INTERNAL_IP in the subnet, made if `found` is None.
+def settle_address(config: Config, *, cidr: str, interface: NetworkInterfaceTypeDef | None, given: bool) -> Config:
+    """The settings for a subnet of that range: MASTER_INTERNAL_IP as given, else the living master's, else its .9.
+
+    Raises SettingError for a given one outside it.
+    """
+    config = dataclasses.replace(config, kube_subnet_cidr=cidr)
+    if config.kube_use_existing_master:
+        return dataclasses.replace(config, master_internal_ip=interface["PrivateIpAddress"] if interface else "")
+    if not given:
+        ip = interface["PrivateIpAddress"] if interface else master_address(cidr)
+        config = dataclasses.replace(config, master_internal_ip=ip)
+    limits.check_master_address(config.master_internal_ip, subnet=cidr)
+    return config
+
+
+def ensure_interface(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the interface that has MASTER_INTERNAL_IP in the subnet, made if there is none.
 
     One that is there has its group, tags and description repaired.
     """
-    if found is None:
-        return _make_interface(aws, config, subnet_id=subnet_id, group_id=group_id, tags=tags)
+    subnet_id, group_id = cluster.subnet_id, cluster.groups.master
+    interface_id = (
+        _repair(aws, cluster.config, cluster.found.interface, subnet_id, group_id, cluster.kept_tags)
+        if cluster.found.interface
+        else _make(aws, cluster.config, subnet_id, group_id, cluster.kept_tags)
+    )
+    return cluster.having(Cluster.interface_id, interface_id)
+
+
+def _repair(
+    aws: Aws, config: Config, found: NetworkInterfaceTypeDef, subnet_id: str, group_id: str, tags: dict[str, str]
+) -> str:
     interface_id = found["NetworkInterfaceId"]
     _check_place(config, found, subnet_id=subnet_id)
     aws.console.found(f"interface {interface_id} {found['PrivateIpAddress']}")
@@ -83,7 +102,7 @@ def ensure_interface(
             f"{interface_id}: security group {', '.join(groups)} → {group_id}",
             lambda: aws.ec2.modify_network_interface_attribute(NetworkInterfaceId=interface_id, Groups=[group_id]),
         )
-    return found
+    return interface_id
 
 
 def _description(config: Config) -> str:
@@ -104,9 +123,7 @@ def _check_place(config: Config, found: NetworkInterfaceTypeDef, *, subnet_id: s
         )
 
 
-def _make_interface(
-    aws: Aws, config: Config, *, subnet_id: str, group_id: str, tags: dict[str, str]
-) -> NetworkInterfaceTypeDef:
+def _make(aws: Aws, config: Config, subnet_id: str, group_id: str, tags: dict[str, str]) -> str:
     token = aws.token()
 
     def create() -> str:
@@ -124,13 +141,7 @@ def _make_interface(
         again = find_interface(aws, config)
         return again["NetworkInterfaceId"] if again else None
 
-    interface_id = aws.make(f"interface {config.master_internal_ip}", create, look=look)
-    return {
-        "NetworkInterfaceId": interface_id,
-        "PrivateIpAddress": config.master_internal_ip,
-        "SubnetId": subnet_id,
-        "Status": "available",
-    }
+    return aws.make(f"interface {config.master_internal_ip}", create, look=look)
 
 
 def tagged_interfaces(aws: Aws, config: Config) -> list[NetworkInterfaceTypeDef]:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lib.kube.api import Client
+from lib.cluster import Cluster, Pki
+from lib.kube.api import Client, server_url
 from lib.kube.kubetext import LOADER, SECTIONS, entry, is_entry, merge, without
 from lib.run.errors import KubeError, SettingError
 from lib.run.files import make_private_directory
@@ -25,7 +26,6 @@ from lib.run.files import make_private_directory
 if TYPE_CHECKING:
     from lib.aws.client import Aws
     from lib.aws.proxies import Proxy
-    from lib.pki import Pki
     from lib.settings.config import Config
 
 RENEW_DAYS = 90
@@ -90,13 +90,15 @@ def _load(path: Path) -> tuple[str, dict[str, Any]]:
     return text, data
 
 
-def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Client:
-    """The cluster's entries in KUBECONFIG, made current; returns what to ask the API with.
+def ensure_kubeconfig(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its entries in KUBECONFIG, made current, and what its API is asked with.
 
     A client certificate of this CA with more than 90 days left is kept, so that a rerun changes nothing.
     """
     from lib.kube import certificates
 
+    config, pki = cluster.config, cluster.authority
+    server = server_url(config, cluster.public_ip)
     path = chosen_file(config)
     text, data = _load(path)
     name = config.context
@@ -120,7 +122,8 @@ def ensure_kubeconfig(aws: Aws, config: Config, *, pki: Pki, server: str) -> Cli
     by = _proxy_url(data, name)
     if kind := aws.unusable_proxy(server, by):
         aws.console.warn(f"a proxy of kind {kind} is not for the API, which is asked directly; one of kind http is")
-    return Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=aws.proxy(server, by))
+    client = Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=aws.proxy(server, by))
+    return cluster.having(Cluster.client, client)
 
 
 def find_proxy(aws: Aws, config: Config, server: str) -> Proxy | None:
@@ -153,7 +156,7 @@ def _kept_certificate(user: Mapping[str, Any], pki: Pki) -> tuple[bytes, bytes] 
     return (cert, key) if left > datetime.timedelta(days=RENEW_DAYS) else None
 
 
-def remove_entries(config: Config, *, servers: Sequence[str], ca_cert: bytes) -> Callable[[Aws, str], None]:
+def remove_entries(config: Config, servers: Sequence[str], ca_cert: bytes) -> Callable[[Aws, str], None]:
     """A function that takes a context's entries out, if they are the cluster's: by its CA where that is known.
 
     Else by its addresses, as far as they are still there; one inside a VPC may be another cluster's too.

@@ -96,11 +96,15 @@ def delete_balancer(aws: Aws, balancer: Balancer) -> None:
         aws.remove("delete", words, lambda: aws.elb.delete_load_balancer(LoadBalancerName=balancer.name))
 
 
-def delete_target_group(aws: Aws, arn: str, *, waits: bool) -> None:
-    """Remove a target group of the cluster's, once its load balancer is gone; `waits`, if all of them go."""
-    aws.remove(
-        "delete",
-        f"target group {arn.split('/')[-2]}",
-        lambda: aws.elbv2.delete_target_group(TargetGroupArn=arn),
-        retry_on=["ResourceInUse"] if waits else [],
-    )
+def delete_target_group(*, waits: bool) -> Callable[[Aws, str], None]:
+    """A function that removes a target group of the cluster's, once its load balancer is gone; `waits`, if all go."""
+
+    def delete(aws: Aws, arn: str) -> None:
+        aws.remove(
+            "delete",
+            f"target group {arn.split('/')[-2]}",
+            lambda: aws.elbv2.delete_target_group(TargetGroupArn=arn),
+            retry_on=["ResourceInUse"] if waits else [],
+        )
+
+    return delete

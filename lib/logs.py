@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib import plan, script
+from lib import script, state
 from lib.aws.tags import tags_of
 from lib.diagnosis import SSH_USERS, console, failing
 from lib.master import own_instances
@@ -43,7 +43,7 @@ _ANY_HOST = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/nu
 def collect(aws: Aws, layers: Layers, folder: Path) -> None:
     """Everything into the folder, a folder for each machine. Raises NothingFound where nothing is."""
     aws.identify()
-    layers = plan.read_remembered(aws, layers)
+    layers = state.with_remembered(aws, layers)
     config = resolve(layers, check=False)
     aws.console.step(f"Logs of cluster {config.cluster_id} in {aws.region}, account {aws.account}")
     found = sorted(own_instances(aws, config), key=lambda instance: str(tags_of(instance).get("Name")))
@@ -139,7 +139,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], *, clock: Clock = time
         collect(aws, layers, _new_folder(named))
 
     flags = [word for word in argv if word not in named]
-    return script.run(NAME, body, argv=flags, environ=environ, clock=clock, show=plan.show_settings)
+    return script.run(NAME, body, argv=flags, environ=environ, clock=clock)
 
 
 def _new_folder(named: Sequence[str]) -> Path:

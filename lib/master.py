@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import keys
+from lib.aws import keys, objects
 from lib.aws.client import Aws, Planned, became, error_code, is_not_found, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
-from lib.disk import VERSION_TAG
+from lib.cluster import Cluster, Master
+from lib.disk import VERSION_TAG, confirmed_version, waits_for_restore
+from lib.node import kubeenv, userdata
 from lib.run.errors import Known, KubeError
 from lib.settings import sizes
 
@@ -56,13 +58,22 @@ def living_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
     return None if master is None or master["State"]["Name"] == "shutting-down" else master
 
 
-def no_instance(config: Config, *, zone: str) -> KubeError:
-    """What KUBE_USE_EXISTING_MASTER is told when the master's interface, in that zone, has no instance."""
-    return KubeError(
-        f"the master of cluster {config.cluster_id} is not there, only its address",
-        hint=f"bring it back first: KUBE_AWS_ZONE={zone} python kube_up.py; "
-        "where that zone is lost: docs/recovery.md, A zone is lost",
-    )
+def use_existing_master(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the master that KUBE_USE_EXISTING_MASTER means: found, not made.
+
+    Raises KubeError where its interface, which lib/plan.py has seen, has no instance.
+    """
+    interface: Mapping[str, Any] = cluster.found.interface or {}
+    aws.console.found(f"interface {interface['NetworkInterfaceId']} {interface['PrivateIpAddress']}")
+    attached = interface.get("Attachment", {}).get("InstanceId", "")
+    if not attached:
+        raise KubeError(
+            f"the master of cluster {cluster.config.cluster_id} is not there, only its address",
+            hint=f"bring it back first: KUBE_AWS_ZONE={interface['AvailabilityZone']} python kube_up.py; "
+            "where that zone is lost: docs/recovery.md, A zone is lost",
+        )
+    cluster = cluster.having(Cluster.public_ip, interface.get("Association", {}).get("PublicIp", ""))
+    return cluster.having(Cluster.master, Master(attached, runs=False))
 
 
 def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
@@ -72,37 +83,70 @@ def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
     return [{"DeviceName": image.root_device, "Ebs": ebs | ({"Iops": wanted} if wanted else {})}]
 
 
-def launch_data(
-    config: Config, *, image: Image, profile: str, key_name: str, interface_id: str, disk_id: str, user_data: bytes
-) -> dict[str, Any]:
-    """What a master is launched from, as launch templates take it. It attaches the disk itself."""
+def settings(aws: Aws, cluster: Cluster) -> dict[str, str]:
+    """The master's settings, but for its addons and downloads: what the addons' manifests are filled in with too."""
+    return kubeenv.master_env(
+        aws,
+        cluster.config,
+        cluster.facts,
+        public_ip=cluster.public_ip,
+        disk_id=cluster.disk_id,
+        restore=cluster.restore,
+    )
+
+
+def user_data(aws: Aws, cluster: Cluster, **more: str) -> bytes:
+    """What a master boots from; `more` are settings of one that AWS makes by itself. Raises UserDataTooLarge."""
+    addons, downloads = {"ADDONS": cluster.addons}, cluster.downloads(cluster.images.master)
+    return userdata.render("master", settings(aws, cluster) | addons | downloads | more)
+
+
+def launch_data(aws: Aws, cluster: Cluster, **more: str) -> dict[str, Any]:
+    """What a master is launched from, as launch templates take it. It attaches the disk itself.
+
+    `more` is as in `user_data`; by its tags a master that has it is one that a run made.
+    """
+    config, image = cluster.config, cluster.images.master
+    made_from = _made_from(config, cluster.disk_id, user_data(aws, cluster))
     return {
         "ImageId": image.image_id,
         "InstanceType": config.master_size,
-        "KeyName": key_name,
-        "IamInstanceProfile": {"Name": profile},
-        "NetworkInterfaces": [{"DeviceIndex": 0, "NetworkInterfaceId": interface_id}],
+        "KeyName": cluster.key_name,
+        "IamInstanceProfile": {"Name": cluster.profiles["master"]},
+        "NetworkInterfaces": [{"DeviceIndex": 0, "NetworkInterfaceId": cluster.interface_id}],
         "BlockDeviceMappings": root_disk(image, size=config.master_root_disk_size, kind=config.master_root_disk_type),
         "MetadataOptions": METADATA,
         "DisableApiTermination": True,
-        "UserData": base64.b64encode(user_data).decode(),
+        "UserData": base64.b64encode(user_data(aws, cluster, **more)).decode(),
         "TagSpecifications": [
-            *tag_specification("instance", master_tags(config) | _made_from(config, disk_id, user_data)),
+            *tag_specification("instance", master_tags(config) | made_from),
             *tag_specification("volume", {"Name": f"{config.master_name}-root", **cluster_tags(config)}),
         ],
     }
 
 
-def ensure_master(
-    aws: Aws, config: Config, *, data: Mapping[str, Any], has: str, no_snapshots: str, new_disk: bool
-) -> tuple[str, bool]:
-    """The id of the master instance, started or made on its interface, and whether it runs. Does not wait for that.
+def ensure_master(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the master's instance, started or made on its interface. Does not wait until it runs.
 
     The one that KUBE_REPLACE_MASTER names is terminated first, one that was made for another release of Kubernetes,
-    whose successor upgrades what is on the disk, and one that was made for another disk. `data` is from `launch_data`;
-    `no_snapshots` says why the master takes none, '' where it does; `new_disk` that no master has had the disk yet.
-    Raises KubeError.
+    whose successor upgrades what is on the disk, and one that was made for another disk. Raises KubeError.
     """
+    disk = cluster.found.disk
+    made = _ensure(
+        aws,
+        cluster.config,
+        data=launch_data(aws, cluster),
+        has=confirmed_version(disk),
+        no_snapshots=objects.why_no_snapshots(cluster.config, cluster.bucket),
+        new_disk=waits_for_restore(disk),
+    )
+    return cluster.having(Cluster.master, made)
+
+
+def _ensure(
+    aws: Aws, config: Config, *, data: Mapping[str, Any], has: str, no_snapshots: str, new_disk: bool
+) -> Master:
+    """`no_snapshots` says why the master takes none, '' where it does; `new_disk` that no master has had the disk."""
     wanted = tags_of(data["TagSpecifications"][0])
     found = find_master(aws, config)
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
@@ -117,8 +161,8 @@ def ensure_master(
                 f"KUBE_REPLACE_MASTER: {config.kube_replace_master} is not the master, which is {found['InstanceId']}"
             )
         profile = data["IamInstanceProfile"]["Name"]
-        return found["InstanceId"], _repair(aws, config, found, wanted=wanted, profile=profile)
-    return _make_master(aws, config, data), False
+        return Master(found["InstanceId"], runs=_repair(aws, config, found, wanted=wanted, profile=profile))
+    return Master(_make_master(aws, config, data), runs=False)
 
 
 def _is_replaced(

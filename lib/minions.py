@@ -3,70 +3,29 @@
 from __future__ import annotations
 
 import base64
-import functools
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws import tags
-from lib.aws.client import Aws, Planned, became, error_code
+from lib import launchtemplate
+from lib.aws import keys, tags
+from lib.aws.client import Aws, became, error_code
 from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
+from lib.cluster import Cluster, Minions
 from lib.master import METADATA, root_disk
+from lib.node import kubeenv, userdata
 from lib.run.errors import Known, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
-    from mypy_boto3_ec2.type_defs import LaunchTemplateTypeDef
 
-    from lib.images import Image
     from lib.settings.config import Config
 
 
-@dataclass(frozen=True)
-class Template:
-    """The launch template: `wanted` is the fingerprint of its default version, `versions` all versions that it has."""
-
-    template_id: str
-    wanted: str
-    number: int
-    versions: Sequence[Mapping[str, Any]] = ()
-
-    def is_current(self, instance: Mapping[str, Any]) -> bool:
-        """Whether an instance of the group was launched from what the default version says, but for the ssh key."""
-        used = instance.get("LaunchTemplate", {})
-        version = self._version(str(used.get("Version", "")))
-        made_from = _impersonal(version.get("VersionDescription", ""))
-        return used.get("LaunchTemplateId") == self.template_id and made_from == _impersonal(self.wanted)
-
-    def _version(self, number: str) -> Mapping[str, Any]:
-        return next((v for v in self.versions if str(v["VersionNumber"]) == number), {})
-
-    def differs(self, instance: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-        """In words, what an instance was launched from and what the default version has otherwise."""
-        number = str(instance.get("LaunchTemplate", {}).get("Version", "?"))
-        old = self._version(number).get("LaunchTemplateData")
-        names = [name for key, name in _SETTINGS_OF.items() if old is not None and old.get(key) != data.get(key)]
-        return f"launch template version {number} → {self.number or 'a new one'}" + (
-            f": {', '.join(names)}" if names else ""
-        )
-
-
-_PERSONAL = "KeyName"
 SURGE_TAG = "kube-up/replacing-one-of"  # on the group: its size before it got one more for a replacement
 _SHOWN = 20  # minions of a group that a dry run lists
-
-# By which settings a person knows the parts of a version.
-_SETTINGS_OF = {
-    "InstanceType": "NODE_SIZE",
-    "ImageId": "KUBE_NODE_IMAGE",
-    "BlockDeviceMappings": "NODE_ROOT_DISK_SIZE or _TYPE",
-    "InstanceMarketOptions": "NODE_SPOT_PRICE",
-    "UserData": "what nodes boot with",
-}
 
 
 @dataclass(frozen=True)
@@ -92,21 +51,44 @@ def instance_tags(config: Config) -> dict[str, str]:
     return {"Name": config.node_name, "Role": config.node_name, **cluster_tags(config)}
 
 
-def template_data(
-    config: Config, *, image: Image, profile: str, key_name: str, group_id: str, user_data: bytes
-) -> dict[str, Any]:
+def find_launch_templates(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its launch templates that are there, by name: one call for the master's and the group's."""
+    names = (cluster.config.master_name, cluster.group_name)
+    return cluster.having(Cluster.templates, launchtemplate.find_templates(aws, cluster.config, *names))
+
+
+def ensure_minions(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the minions' launch template and group, at least of the wanted size.
+
+    Does not wait for its instances, nor takes any away (lib/roll.py).
+    """
+    config, name, data = cluster.config, cluster.group_name, _launch_data(aws, cluster)
+    found = cluster.templates.get(name)
+    template = launchtemplate.ensure_template(aws, config, name, data, found=found)
+    _ensure_group(aws, config, name, template_id=template.template_id, subnet_id=cluster.subnet_id)
+    return cluster.having(Cluster.minions, Minions(name, template, data))
+
+
+def user_data(aws: Aws, cluster: Cluster) -> bytes:
+    """What a minion boots from. Raises UserDataTooLarge."""
+    env = kubeenv.minion_env(aws, cluster.config, cluster.facts, join_token=cluster.join_token)
+    return userdata.render("minion", env | cluster.downloads(cluster.images.node))
+
+
+def _launch_data(aws: Aws, cluster: Cluster) -> dict[str, Any]:
     """What a minion is launched from, as EC2 takes it."""
+    config, image = cluster.config, cluster.images.node
     disk = root_disk(image, size=config.node_root_disk_size, kind=config.node_root_disk_type)
     data: dict[str, Any] = {
         "ImageId": image.image_id,
         "InstanceType": config.node_size,
-        "IamInstanceProfile": {"Name": profile},
-        "KeyName": key_name,
+        "IamInstanceProfile": {"Name": cluster.profiles["minion"]},
+        "KeyName": cluster.key_name,
         "NetworkInterfaces": [
             {
                 "DeviceIndex": 0,
                 "AssociatePublicIpAddress": config.kube_enable_node_public_ip,
-                "Groups": [group_id],
+                "Groups": [cluster.groups.minion],
                 "DeleteOnTermination": True,
             }
         ],
@@ -115,7 +97,7 @@ def template_data(
         # By their addresses, also where a brought subnet names its hosts by their ids. A launch with an interface that
         # is there, as the master's, takes no heed of it. (API reference, RunInstances)
         "PrivateDnsNameOptions": {"HostnameType": "ip-name"},
-        "UserData": base64.b64encode(user_data).decode(),
+        "UserData": base64.b64encode(user_data(aws, cluster)).decode(),
         "TagSpecifications": [
             *tag_specification("instance", instance_tags(config)),
             *tag_specification("volume", {"Name": f"{config.node_name}-root", **cluster_tags(config)}),
@@ -128,127 +110,20 @@ def template_data(
     return data
 
 
-def fingerprint(data: Mapping[str, Any]) -> str:
-    """What a version's description says, by which a rerun knows the one that it wants. Versions never change.
-
-    The ssh key's name stands apart, as the last word: it is each person's own, and no reason to replace a minion.
-    """
-    rest = {key: value for key, value in data.items() if key != _PERSONAL}
-    return f"kube-up {_hash(rest)} {_hash(data.get(_PERSONAL))}"
-
-
-def _impersonal(description: str) -> str:
-    """A fingerprint without its last word, the ssh key's."""
-    return description.rpartition(" ")[0]
-
-
-def _hash(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def find_templates(aws: Aws, config: Config, *names: str) -> dict[str, Any]:
-    """Those of the cluster's launch templates that bear these names, by name. No region has two of one name.
-
-    Raises NotOurs for one that is tagged for another cluster.
-    """
-    found = _templates(aws, [{"Name": "launch-template-name", "Values": list(names)}])
-    for each in found:
-        words = f"launch template {each['LaunchTemplateId']} {each['LaunchTemplateName']}"
-        tags.refuse_others(config.cluster_id, words, tags_of(each))
-    return {each["LaunchTemplateName"]: each for each in found if tags.is_ours(config.cluster_id, tags_of(each))}
-
-
-def _templates(aws: Aws, asked: list[Any]) -> list[LaunchTemplateTypeDef]:
-    return aws.every("describe_launch_templates", "LaunchTemplates", Filters=asked)
-
-
-def ensure_template(
-    aws: Aws, config: Config, name: str, data: dict[str, Any], *, found: Mapping[str, Any] | None
-) -> Template:
-    """The template whose default version is `data`; a change makes a new version and keeps the old.
-
-    `found` is what `find_templates` has of that name.
-    """
-    if found is None:
-        return Template(_make_template(aws, config, name, data), fingerprint(data), 1, [_as_version(1, data)])
-    template_id = found["LaunchTemplateId"]
-    aws.console.found(f"launch template {template_id} {name}, version {found['DefaultVersionNumber']}")
-    aws.repair_tags(template_id, tags_of(found), {"Name": name, **cluster_tags(config)})
-    versions = _versions(aws, template_id)
-    wanted = fingerprint(data)
-    same = [version for version in versions if version.get("VersionDescription") == wanted]
-    number = same[-1]["VersionNumber"] if same else _make_version(aws, template_id, data)
-    if number != found["DefaultVersionNumber"]:
-        now = found["DefaultVersionNumber"]
-        aws.change(
-            "set",
-            f"launch template {template_id}: default version {now} → {number or 'the new one'}",
-            lambda: aws.ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion=str(number)),
-        )
-    return Template(template_id, wanted, number, versions if same else [*versions, _as_version(number, data)])
-
-
-def _as_version(number: int, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A version made a moment ago, as describe calls will list it."""
-    return {"VersionNumber": number, "VersionDescription": fingerprint(data), "LaunchTemplateData": data}
-
-
-def _versions(aws: Aws, template_id: str) -> list[Mapping[str, Any]]:
-    pages = aws.ec2.get_paginator("describe_launch_template_versions").paginate(LaunchTemplateId=template_id)
-    found = [version for page in pages for version in page["LaunchTemplateVersions"]]
-    return sorted(found, key=lambda version: version["VersionNumber"])
-
-
-def _make_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -> str:
-    token = aws.token()
-
-    def create() -> str:
-        answer = aws.ec2.create_launch_template(
-            LaunchTemplateName=name,
-            VersionDescription=fingerprint(data),
-            LaunchTemplateData=data,  # type: ignore[arg-type]
-            TagSpecifications=tag_specification("launch-template", {"Name": name, **cluster_tags(config)}),
-            ClientToken=token,
-        )
-        return answer["LaunchTemplate"]["LaunchTemplateId"]
-
-    def look() -> str | None:
-        again = find_templates(aws, config, name).get(name)
-        return again["LaunchTemplateId"] if again else None
-
-    return aws.make(f"launch template {name}", create, look=look)
-
-
-def _make_version(aws: Aws, template_id: str, data: dict[str, Any]) -> int:
-    token = aws.token()
-
-    def create() -> str:
-        answer = aws.ec2.create_launch_template_version(
-            LaunchTemplateId=template_id,
-            VersionDescription=fingerprint(data),
-            LaunchTemplateData=data,  # type: ignore[arg-type]
-            ClientToken=token,
-        )
-        return str(answer["LaunchTemplateVersion"]["VersionNumber"])
-
-    made = aws.make(f"version of {template_id}", create)
-    return 0 if isinstance(made, Planned) else int(made)
-
-
 def find_group(aws: Aws, name: str) -> AutoScalingGroupTypeDef | None:
     """The group of that name with its instances, None if there is none."""
     found = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     return found[0] if found else None
 
 
-def ensure_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet_id: str) -> None:
+def _ensure_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet_id: str) -> None:
     """The group, from the template, in the subnet, at least of the wanted size. Does not wait for its instances.
 
     It grows here. What it has too much of is taken away by lib/roll.py, which drains nodes first.
     """
     found = find_group(aws, name)
     if found and found.get("Status"):  # it is there only while it is being deleted
-        _wait_deleted(aws, config, name)
+        wait_gone(aws, found)
         found = None
     if found is None:
         _make_group(aws, config, name, template_id=template_id, subnet_id=subnet_id)
@@ -416,11 +291,13 @@ def unmark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
 def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupTypeDef | None:
     """The group, once as many minions run as it should have. Raises WaitExpired with the group's last failure.
 
-    In a dry run the group as it is, None where there is none. Raises KubeError where it is suspended from launching.
+    In a dry run the group as it is, None where there is none. Raises KubeError where it is suspended from launching,
+    and where its instances end one after another for want of their disks' key.
     """
     if aws.dry_run:
         return find_group(aws, name)
     seen = {"text": ""}
+    before: list[_Failure | None] = []  # what was there when this wait began may be mended by now
 
     def complete() -> AutoScalingGroupTypeDef | None:
         group = find_group(aws, name)
@@ -433,6 +310,10 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupType
         _refuse_suspended(aws, group)
         failure = _failure(aws, name)
         seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run{f'; {failure}' if failure else ''}"
+        before[:] = before or [failure]
+        if failure and failure not in before and any(code in failure.words for code in keys.NO_KEY):
+            hint = keys.advice(aws, who=keys.AUTO_SCALING)
+            raise KubeError(f"the minions of {name} end as they start: {failure}", hint=hint)
         return None
 
     return aws.wait(
@@ -478,12 +359,24 @@ def terminate(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
     )
 
 
-def _failure(aws: Aws, name: str) -> str:
-    """Why the group could not launch an instance last, in Auto Scaling's own words; '' where it could, or is at it."""
+@dataclass(frozen=True)
+class _Failure:
+    """A launch that failed, by its id, and why, in Auto Scaling's own words."""
+
+    activity: str
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def _failure(aws: Aws, name: str) -> _Failure | None:
+    """The last launch of the group, if it failed; None where it did not, or none has ended."""
     activities = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)["Activities"]
     ended = [activity for activity in activities if activity["StatusCode"] in ("Failed", "Cancelled", "Successful")]
-    failed = ended and ended[0]["StatusCode"] != "Successful"
-    return " ".join(ended[0].get("StatusMessage", "it failed").split()) if failed else ""
+    if not ended or ended[0]["StatusCode"] == "Successful":
+        return None
+    return _Failure(ended[0]["ActivityId"], " ".join(ended[0].get("StatusMessage", "it failed").split()))
 
 
 def _look_at(aws: Aws, name: str) -> str:
@@ -503,11 +396,6 @@ def own_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:
     return [group for group in tagged_groups(aws, config) if tags.is_ours(config.cluster_id, tags_of(group))]
 
 
-def tagged_templates(aws: Aws, config: Config) -> list[LaunchTemplateTypeDef]:
-    """Every launch template with a tag of the cluster's."""
-    return tags.find_borne(functools.partial(_templates, aws), config.cluster_id, lambda it: it["LaunchTemplateId"])
-
-
 def delete_group(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
     """Remove the group and, with it, its instances. Does not wait for them."""
     name = group["AutoScalingGroupName"]
@@ -523,22 +411,12 @@ def delete_group(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
     )
 
 
-def _wait_deleted(aws: Aws, config: Config, name: str) -> None:
+def wait_gone(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
+    """Return once the group is gone. Raises WaitExpired."""
+    name = group["AutoScalingGroupName"]
     if not aws.dry_run:
         aws.wait(
             f"the group {name} to be gone",
             lambda: True if find_group(aws, name) is None else None,
-            seconds=config.kube_wait_delete_seconds,
+            seconds=aws.waits.remove,
         )
-
-
-def wait_gone(aws: Aws, config: Config, group: AutoScalingGroupTypeDef) -> None:
-    """Return once the group is gone. Raises WaitExpired."""
-    _wait_deleted(aws, config, group["AutoScalingGroupName"])
-
-
-def delete_template(aws: Aws, template: Mapping[str, Any]) -> None:
-    """Remove a launch template of ours with all its versions."""
-    template_id = template["LaunchTemplateId"]
-    words = f"launch template {template_id} {template['LaunchTemplateName']}"
-    aws.remove("delete", words, lambda: aws.ec2.delete_launch_template(LaunchTemplateId=template_id))

@@ -12,12 +12,11 @@ import secrets
 import string
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib import bucket as staging
 from lib.aws import objects
-from lib.aws.tags import tags_of
+from lib.aws.tags import BUCKET_TAG, CA_TAG, tags_of
+from lib.cluster import Cluster, Pki
 from lib.master import living_master
 from lib.run.errors import Damaged, KubeError
 
@@ -32,51 +31,43 @@ OBJECT = "pki.tar"
 TOKEN_OBJECT = "join-token"  # noqa: S105 the name of the object
 
 
-@dataclass(frozen=True)
-class Pki:
-    """The cluster's CA, as what the client needs of it: PEM."""
+def ensure_pki(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its CA, made in the bucket if there is none.
 
-    ca_cert: bytes
-    ca_key: bytes
-
-    def __repr__(self) -> str:  # a key must not get into a traceback or a log
-        return f"Pki({self.ca_cert_hash()})"
-
-    def ca_cert_hash(self) -> str:
-        """sha256:<hex> of the CA's public key, by which a joining node knows it."""
-        from lib.kube import certificates
-
-        return certificates.public_key_hash(self.ca_cert)
-
-
-def ensure_pki(
-    aws: Aws,
-    config: Config,
-    bucket: Bucket,
-    *,
-    interface: NetworkInterfaceTypeDef | None,
-    disk: VolumeTypeDef | None,
-) -> Pki:
-    """The CA in the bucket, made there if there is none. `interface` and `disk` are the master's that are there.
-
-    Raises KubeError when the object is not a CA, and when it is not there although the cluster was made with it: a
-    second CA would be one that neither the master nor any minion believes.
+    Raises KubeError when the object is not a CA, when it is another one than disk or interface say that they were made
+    with, and when it is not there although the cluster was made with it: a second CA would be one that neither the
+    master nor any minion believes.
     """
     from lib.kube import certificates
 
-    was_put = bool(disk or (interface and staging.TAG in tags_of(interface)))
+    bucket, interface, disk = cluster.bucket, cluster.found.interface, cluster.found.disk
+    was_put = bool(disk or (interface and BUCKET_TAG in tags_of(interface)))
     content = objects.read_object(aws, bucket, OBJECT, was_put=was_put)
     if content is None:
-        _refuse_a_second(aws, config, bucket, interface=interface, disk=disk)
+        _refuse_a_second(aws, cluster.config, bucket, interface=interface, disk=disk)
         files = _pack(certificates.make_files())
         content = objects.make_object(aws, bucket, OBJECT, files, words="certificate authorities")
         if aws.dry_run:  # it is made anew in each run until one is kept
-            return _unpack(bucket, content)
+            return cluster.having(Cluster.authority, _unpack(bucket, content))
     pki = _unpack(bucket, content)
-    aws.console.found(
-        f"certificate authority {pki.ca_cert_hash()[:23]}… until {certificates.ends(pki.ca_cert):%Y-%m-%d}"
-    )
-    return pki
+    if disk:
+        _refuse_another(bucket, pki, disk["VolumeId"], tags_of(disk))
+    if interface:
+        _refuse_another(bucket, pki, interface["NetworkInterfaceId"], tags_of(interface))
+    aws.console.found(f"certificate authority {pki.ca_cert_hash[:23]}… until {certificates.ends(pki.ca_cert):%Y-%m-%d}")
+    return cluster.having(Cluster.authority, pki)
+
+
+def _refuse_another(bucket: Bucket, pki: Pki, thing: str, tags: Mapping[str, str]) -> None:
+    """Raises KubeError where a thing's tags say that it was made with another CA. Without the tag they say nothing."""
+    found = pki.ca_cert_hash
+    made_with = tags.get(CA_TAG, found)
+    if made_with != found:
+        raise KubeError(
+            f"{bucket.url(OBJECT)} is not this cluster's CA: it has {found}, and {thing} was made with {made_with}",
+            hint="put the right one back: docs/recovery.md, The bucket is lost. If it is the right one all the same, "
+            f"take the tag {CA_TAG} off {thing}",
+        )
 
 
 def _refuse_a_second(
@@ -91,7 +82,7 @@ def _refuse_a_second(
     made_with = ""
     if disk:
         made_with = disk["VolumeId"]
-    elif interface and staging.TAG in tags_of(interface):
+    elif interface and BUCKET_TAG in tags_of(interface):
         made_with = interface["NetworkInterfaceId"]
     elif interface and (master := living_master(aws, config)):  # without the tag it may be of another make
         made_with = master["InstanceId"]
@@ -109,18 +100,19 @@ def find_ca_cert(aws: Aws, bucket: Bucket | None) -> bytes:
     return b"" if bucket is None or content is None else _unpack(bucket, content).ca_cert
 
 
-def ensure_join_token(aws: Aws, bucket: Bucket) -> str:
-    """The minions' bootstrap token, made in the bucket if there is none: <6>.<16> of lower case and digits.
+def ensure_join_token(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the minions' bootstrap token, made in the bucket if there is none: <6>.<16> of a-z and digits.
 
     Raises Damaged for one of another form, which no minion could join with.
     """
+    bucket = cluster.bucket
     content = objects.read_object(aws, bucket, TOKEN_OBJECT)
     if content is None:
         content = objects.make_object(aws, bucket, TOKEN_OBJECT, _new_token().encode(), words="join token")
     token = content.decode("ascii", "replace").strip()
     if not re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", token):
         raise Damaged(bucket.url(TOKEN_OBJECT), "the minions' join token", "it has not the form of one")
-    return token
+    return cluster.having(Cluster.join_token, token)
 
 
 def _new_token() -> str:
@@ -147,4 +139,5 @@ def _unpack(bucket: Bucket, content: bytes) -> Pki:
         certificates.check_files(files)
     except (tarfile.TarError, ValueError) as bad:
         raise Damaged(bucket.url(OBJECT), "the cluster's CA", " ".join(str(bad).split())) from bad
-    return Pki(ca_cert=files["ca.crt"], ca_key=files["ca.key"])
+    ca_cert_hash = certificates.public_key_hash(files["ca.crt"])
+    return Pki(ca_cert=files["ca.crt"], ca_key=files["ca.key"], ca_cert_hash=ca_cert_hash)

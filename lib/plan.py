@@ -5,24 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, preflight, relocation, snapshots, state, upgrade
+from lib import addons, alarms, master, minions, preflight, relocation, snapshots, state, upgrade
 from lib import bucket as buckets
 from lib import subnet as subnets
-from lib.aws import objects
 from lib.aws.client import FAILURES
 from lib.checks import beforehand
-from lib.disk import check_found, disk_name, find_disk
-from lib.images import Image, Images, check_zone, find_images, tell
-from lib.node import kubeenv, releases, userdata
-from lib.routetable import table_of_subnet
+from lib.cluster import Cluster, Found, Part, Pki
+from lib.disk import check_found, find_disk
+from lib.images import check_zone, find_images, tell
+from lib.node import releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
 from lib.settings.config import Config
 from lib.settings.layers import Layers
-from lib.settings.resolve import refuse_changes, resolve, to_remember
+from lib.settings.resolve import refuse_changes, resolve
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
@@ -35,41 +32,18 @@ _NFT_BROKEN = ("1.36.0", "1.36.1", "1.36.2")
 _IMAGES = ("AWS_IMAGE", "KUBE_NODE_IMAGE")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The resolved settings, and what is already there of what they need: bucket, the master's interface and disk.
-
-    `restore` is the version of the snapshot of etcd that the master's disk is made from, '' for none.
-    """
-
-    config: Config
-    layers: Layers
-    images: Images
-    sums: Mapping[str, str]
-    known_sums: Mapping[str, str]
-    bucket: Bucket | None
-    master: NetworkInterfaceTypeDef | None
-    disk: VolumeTypeDef | None
-    restore: str
-
-    @property
-    def address_given(self) -> bool:
-        """Whether MASTER_INTERNAL_IP was set or remembered, so that no subnet moves it."""
-        return self.layers.source("MASTER_INTERNAL_IP") != "default"
-
-
-def read_plan(aws: Aws, layers: Layers) -> Plan:
-    """The plan of kube_up.py. Raises SettingError for whatever can be refused now."""
+def read_plan(aws: Aws, layers: Layers) -> Cluster:
+    """The cluster that kube_up.py is to make, with what is there of it. Raises SettingError for whatever is refused."""
     aws.console.step("Settings")
     asked = resolve(layers, check=False)
     preflight.check_regions(aws, asked, layers)
     aws.identify()
     found = state.find_staging(aws, asked)
     state.refuse_another_bucket(aws, asked, found)
-    bucket, master = found.bucket, found.interface
+    bucket, interface = found.bucket, found.interface
     remembered = state.read_settings(aws, asked, bucket, was_put=bool(found.tagged))
     layers = layers.with_remembered(remembered, place=state.place(bucket))
-    if master is not None and bucket and not layers.remembered:
+    if interface is not None and bucket and not layers.remembered:
         aws.console.warn(
             f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
             "to the defaults (docs/recovery.md, The bucket is lost)"
@@ -77,12 +51,12 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     moves = relocation.is_asked(layers, asked, found)
     if moves:
         layers = relocation.forget_place(aws, layers, asked, found)
-    refuse_changes(layers, has_master=master is not None, moves=moves)
-    if master is not None:
+    refuse_changes(layers, has_master=interface is not None, moves=moves)
+    if interface is not None:
         layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
     config = resolve(layers)
     if config.kube_use_existing_master:
-        config = _for_existing_master(aws, config, layers, bucket=bucket, master=master)
+        config = _for_existing_master(aws, config, layers, bucket=bucket, interface=interface)
     if bucket is None:  # a new cluster; a region's first zone is not in every account
         check_zone(aws, config)
     _tell_settings(aws, layers, config)
@@ -93,7 +67,7 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
     wanted_cidr = config.non_masquerade_cidr
-    config = preflight.check(aws, config, master=master, address_given=given, layers=layers)
+    config = preflight.check(aws, config, found=interface, address_given=given, layers=layers)
     if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
         layers = layers.without_remembered(preflight.NON_MASQUERADE)
     disk = _find_disk(aws, config, found)
@@ -101,79 +75,52 @@ def read_plan(aws: Aws, layers: Layers) -> Plan:
         check_found(config, disk)
     restore = snapshots.choose(aws, config, found, disk)
     if disk or config.kube_use_existing_master:
-        upgrade.refuse(aws, layers, config, disk=disk, bucket=bucket, interface=master)
+        upgrade.refuse(aws, layers, config, disk=disk, bucket=bucket, interface=interface)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
     known = releases.known_sums(aws, bucket)
     sums = releases.find_sums(aws, wanted, known=known)
-    plan = Plan(
+    cluster = Cluster(
         config=config,
         layers=layers,
         images=images,
         sums=sums,
         known_sums=known,
-        bucket=bucket,
-        master=master,
-        disk=disk,
+        found=dataclasses.replace(found, disk=disk),
         restore=restore,
     )
-    _check_user_data(aws, plan)
+    _check_user_data(aws, cluster)
     beforehand.look(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
-    return plan
+    return cluster
 
 
-def _find_disk(aws: Aws, config: Config, found: state.Staging) -> VolumeTypeDef | None:
+def _find_disk(aws: Aws, config: Config, found: Found) -> VolumeTypeDef | None:
     """The master's disk, unless the master is left alone. Without a bucket too: that can be what was lost."""
     if config.kube_use_existing_master:
         return None
     return found.disk if found.looked else find_disk(aws, config)
 
 
-def _check_user_data(aws: Aws, plan: Plan) -> None:
+def _check_user_data(aws: Aws, cluster: Cluster) -> None:
     """Raises UserDataTooLarge while nothing is made yet: ids that AWS will choose are as long as these."""
-    long_id, sha256 = "0123456789abcdef0", hashlib.sha256(b"").hexdigest()
-    staging = plan.bucket or buckets.computed_bucket(aws, plan.config)
-    facts = kubeenv.Facts(
-        bucket=staging,
-        vpc_id=f"vpc-{long_id}",
-        subnet_id=f"subnet-{long_id}",
-        route_table_id=f"rtb-{long_id}",
-        ca_cert_hash=f"sha256:{sha256}",
-        group_name=plan.config.group_name,
+    long_id, sha256, config = "0123456789abcdef0", hashlib.sha256(b"").hexdigest(), cluster.config
+    listed = " ".join(f"{name}:{sha256}" for name in addons.chosen(config))
+    made: list[tuple[Part[Any], Any]] = [
+        (Cluster.bucket, cluster.found.bucket or buckets.computed_bucket(aws, config)),
+        (Cluster.vpc, {"VpcId": f"vpc-{long_id}"}),
+        (Cluster.subnet, {"SubnetId": f"subnet-{long_id}"}),
+        (Cluster.route_table_id, f"rtb-{long_id}"),
+        (Cluster.authority, Pki(b"", b"", ca_cert_hash=f"sha256:{sha256}")),
+        (Cluster.join_token, "abcdef.0123456789abcdef"),
+        (Cluster.public_ip, "203.0.113.113"),
+        (Cluster.disk_id, f"vol-{long_id}"),
+        (Cluster.addons, listed),
+    ]
+    for part, value in made:
+        cluster = cluster.having(part, value)
+    master.user_data(
+        aws, cluster, **({"MASTER_ALARMS": alarms.for_bootstrap(aws)} if config.kube_master_self_heal else {})
     )
-    env = kubeenv.master_env(
-        aws, plan.config, facts, public_ip="203.0.113.113", disk_id=f"vol-{long_id}", restore=plan.restore
-    )
-    env["ADDONS"] = " ".join(f"{name}:{sha256}" for name in addons.chosen(plan.config))
-    if plan.config.kube_master_self_heal:
-        env["MASTER_ALARMS"] = alarms.for_bootstrap(aws)
-    userdata.render("master", env | download_settings(plan, plan.images.master))
-    minion = kubeenv.minion_env(aws, plan.config, facts, join_token="abcdef.0123456789abcdef")  # noqa: S106 no token
-    userdata.render("minion", minion | download_settings(plan, plan.images.node))
-
-
-def download_settings(plan: Plan, image: Image) -> dict[str, str]:
-    """URLs and sums of what a node with that image downloads, as its user-data carries them."""
-    return releases.settings(releases.downloads(plan.config, image.architecture), plan.sums)
-
-
-def moved(plan: Plan, config: Config) -> Plan:
-    """The plan with the settings that the subnet, as it is, brought with it."""
-    return dataclasses.replace(plan, config=config)
-
-
-def remember(aws: Aws, bucket: Bucket, plan: Plan) -> None:
-    """Write down what the cluster is made from, unless this run is about one more group only."""
-    if not plan.config.kube_use_existing_master:
-        wanted = to_remember(plan.layers, plan.config)
-        state.remember(aws, bucket, wanted, known=plan.layers.remembered)
-    releases.remember_sums(aws, bucket, plan.sums, known=plan.known_sums)
-
-
-def read_remembered(aws: Aws, layers: Layers) -> Layers:
-    """The layers with what is remembered of the cluster."""
-    asked = resolve(layers, check=False)
-    found = state.find_staging(aws, asked)
-    return layers.with_remembered(state.read_settings(aws, asked, found.bucket), place=state.place(found.bucket))
+    minions.user_data(aws, cluster)
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
@@ -181,7 +128,7 @@ def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
     preflight.check_regions(aws, resolve(layers, check=False), layers)
     try:
         aws.identify()
-        layers = read_remembered(aws, layers)
+        layers = state.with_remembered(aws, layers)
     except (CredentialsError, *FAILURES) as error:  # whatever keeps AWS from answering, the rest can be shown
         why = error if isinstance(error, CredentialsError) else aws.explain(error)
         aws.console.warn(f"what is remembered of the cluster could not be read: {why}")
@@ -217,39 +164,14 @@ def _listed(names: list[str], config: Config) -> str:
     return ", ".join(f"{name}={config.text(name)}" for name in names)
 
 
-def brought_route_table(aws: Aws, config: Config) -> str:
-    """The route table of a brought subnet, 'none' where the cluster has its own: what the master's role may change."""
-    if not config.subnet_id:
-        return "none"
-    return table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)["RouteTableId"]
-
-
-def iam_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
-    """What fills the placeholders of templates/iam."""
-    return {
-        "PARTITION": aws.partition,
-        "DNS_SUFFIX": aws.dns_suffix,
-        "REGION": aws.region,
-        "ACCOUNT": aws.account,
-        "CLUSTER_ID": config.cluster_id,
-        "BUCKET": bucket.name,
-        "PREFIX": bucket.prefix,
-        "SNAPSHOT": bucket.key(objects.SNAPSHOT),
-        "MASTER_NAME": config.master_name,
-        "DISK": disk_name(config),
-        "BROUGHT_ROUTE_TABLE": brought_route_table(aws, config),
-        "BROUGHT_VPC": config.vpc_id or "none",
-    }
-
-
 # --- KUBE_USE_EXISTING_MASTER
 
 
 def _for_existing_master(
-    aws: Aws, config: Config, layers: Layers, *, bucket: Bucket | None, master: NetworkInterfaceTypeDef | None
+    aws: Aws, config: Config, layers: Layers, *, bucket: Bucket | None, interface: NetworkInterfaceTypeDef | None
 ) -> Config:
     """The settings of a run that adds a group: its master must be there, its subnet is another one or the same."""
-    if master is None or bucket is None:
+    if interface is None or bucket is None:
         raise KubeError(
             f"KUBE_USE_EXISTING_MASTER: account {aws.account} has no master of {config.cluster_id} in {aws.region}",
             hint="bring one up first, without KUBE_USE_EXISTING_MASTER",
@@ -277,13 +199,3 @@ def _range_in_zone(aws: Aws, config: Config) -> str:
         f"the cluster has {len(here) or 'no'} subnets in {config.kube_aws_zone}",
         f"say which is meant: {' or '.join([*here, f'a new one such as {next(free, config.vpc_cidr)}'])}",
     )
-
-
-def group_name(plan: Plan, *, subnet_id: str) -> str:
-    """The minions' group: one a zone. A further one in the master's zone bears its subnet or size in its name."""
-    config, master = plan.config, plan.master
-    if not config.kube_use_existing_master or master is None or master["AvailabilityZone"] != config.kube_aws_zone:
-        return config.group_name
-    if master["SubnetId"] != subnet_id:
-        return f"{config.group_name}-{config.subnet_cidr.replace('.', '-').replace('/', '-')}"
-    return f"{config.group_name}-{config.node_size.replace('.', '-')}"

@@ -14,7 +14,7 @@ from lib.aws.tags import is_ours, tags_of
 from lib.kubeconfig import check_kubeconfig
 from lib.run.errors import SettingError
 from lib.settings import limits
-from lib.settings.config import Config, master_address
+from lib.settings.config import Config
 from lib.settings.layers import Layers
 from lib.sshkey import check_key
 
@@ -32,13 +32,13 @@ def check(
     aws: Aws,
     config: Config,
     *,
-    master: NetworkInterfaceTypeDef | None,
+    found: NetworkInterfaceTypeDef | None,
     address_given: bool,
     layers: Layers,
 ) -> Config:
     """The settings, completed by what AWS says of brought things. Raises SettingError; changes nothing.
 
-    `master` is the master's interface where there is one; `address_given`: MASTER_INTERNAL_IP was not computed;
+    `found` is the master's interface where there is one; `address_given`: MASTER_INTERNAL_IP was not computed;
     `layers`: where the settings come from. Without a master, a NON_MASQUERADE_CIDR that is only remembered and does not
     fit the VPC any more is replaced by the pods' range.
     """
@@ -47,16 +47,16 @@ def check(
     dhcp.check_given(aws, config)
     config = _with_brought_network(aws, config)
     blocks = _brought_ranges(aws, config) if config.vpc_id else [config.vpc_cidr]
-    config = _settle_masquerade(aws, config, layers, blocks, has_master=master is not None)
-    if config.kube_use_existing_master and master:
-        _check_same_table(aws, config, master)
-    config = settle_address(config, cidr=config.subnet_cidr, master=master, given=address_given)
+    config = _settle_masquerade(aws, config, layers, blocks, has_master=found is not None)
+    if config.kube_use_existing_master and found:
+        _check_same_table(aws, config, found)
+    config = interface.settle_address(config, cidr=config.subnet_cidr, interface=found, given=address_given)
     if config.master_reserved_ip:
         brought = address.reserved_address(aws, config)
-        address.check_free(config, brought, interface_id=master["NetworkInterfaceId"] if master else "")
-    if not config.subnet_id and (config.kube_use_existing_master or (config.vpc_id and not master)):
+        address.check_free(config, brought, interface_id=found["NetworkInterfaceId"] if found else "")
+    if not config.subnet_id and (config.kube_use_existing_master or (config.vpc_id and not found)):
         _check_subnet_free(aws, config)
-    if config.subnet_id and not master:
+    if config.subnet_id and not found:
         interface.check_address_free(aws, config, subnet_id=config.subnet_id)
     prefix = ipaddress.IPv4Network(config.subnet_cidr).prefixlen
     limits.fits(config, subnet_prefix=prefix, routes_quota=_routes_quota(aws, config))
@@ -75,21 +75,6 @@ def check_regions(aws: Aws, config: Config, layers: Layers) -> None:
             others = " or ".join(f"{each}{letter}" for each in near) or f"one such as us-west-2{letter}"
             right = f"give {others}, or install a newer botocore for a region that is new"
             raise SettingError(name, f"there is no region {region}", right)
-
-
-def settle_address(config: Config, *, cidr: str, master: NetworkInterfaceTypeDef | None, given: bool) -> Config:
-    """The settings for a subnet of that range: MASTER_INTERNAL_IP as given, else the living master's, else its .9.
-
-    Raises SettingError for a given one outside it.
-    """
-    config = dataclasses.replace(config, kube_subnet_cidr=cidr)
-    if config.kube_use_existing_master:
-        return dataclasses.replace(config, master_internal_ip=master["PrivateIpAddress"] if master else "")
-    if not given:
-        ip = master["PrivateIpAddress"] if master else master_address(cidr)
-        config = dataclasses.replace(config, master_internal_ip=ip)
-    limits.check_master_address(config.master_internal_ip, subnet=cidr)
-    return config
 
 
 def _with_brought_network(aws: Aws, config: Config) -> Config:
@@ -117,17 +102,17 @@ def _warn_of_names(aws: Aws, config: Config, brought: SubnetTypeDef) -> None:
         )
 
 
-def _check_same_table(aws: Aws, config: Config, master: NetworkInterfaceTypeDef) -> None:
+def _check_same_table(aws: Aws, config: Config, found: NetworkInterfaceTypeDef) -> None:
     """Raises SettingError for a group whose subnet would use another route table than the master's.
 
     The controller manager puts the routes to all nodes' pods into the one that its cloud.conf names, the first group's.
     """
-    first = routetable.table_of_subnet(aws, subnet_id=master["SubnetId"], vpc_id=master["VpcId"])["RouteTableId"]
+    first = routetable.table_of_subnet(aws, subnet_id=found["SubnetId"], vpc_id=found["VpcId"])["RouteTableId"]
     if config.subnet_id:
         table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)["RouteTableId"]
         name, problem = "SUBNET_ID", f"{config.subnet_id} has the route table {table}, and the master's is {first}"
     else:
-        own = routetable.find_route_table(aws, config, vpc_id=master["VpcId"])
+        own = routetable.find_route_table(aws, config, vpc_id=found["VpcId"])
         table = first if own else ""
         name, problem = (
             "KUBE_SUBNET_CIDR",

@@ -16,23 +16,23 @@ from lib.subnet import tagged_subnets
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
+    from lib.cluster import Found
     from lib.settings.config import Config
     from lib.settings.layers import Layers
-    from lib.state import Staging
 
 _ZONE = "KUBE_AWS_ZONE"
 _SUBNETS = ("SUBNET_ID", "KUBE_SUBNET_CIDR")  # which subnet the remembered addresses are of
 _ADDRESSES = ("KUBE_SUBNET_CIDR", "MASTER_INTERNAL_IP")
 
 
-def is_asked(layers: Layers, config: Config, found: Staging) -> bool:
+def is_asked(layers: Layers, config: Config, found: Found) -> bool:
     """Whether another zone is asked for than is remembered, and the master's interface does not hold it where it is."""
     was = layers.remembered.get(_ZONE, "")
     another = was not in ("", config.kube_aws_zone)
     return another and found.interface is None and not config.kube_use_existing_master
 
 
-def forget_place(aws: Aws, layers: Layers, config: Config, found: Staging) -> Layers:
+def forget_place(aws: Aws, layers: Layers, config: Config, found: Found) -> Layers:
     """The layers without what is remembered of addresses in a subnet that is left for another one; both are said.
 
     For where `is_asked`. Raises SettingError for what is still there and cannot move, by its id.
@@ -48,7 +48,7 @@ def forget_place(aws: Aws, layers: Layers, config: Config, found: Staging) -> La
     return layers
 
 
-def _refuse_to_leave(aws: Aws, config: Config, found: Staging, *, was: str) -> None:
+def _refuse_to_leave(aws: Aws, config: Config, found: Found, *, was: str) -> None:
     if found.disk:
         disk = found.disk["VolumeId"]
         raise SettingError(

@@ -76,6 +76,10 @@ class Removal:
         """Those of `items` whose removal was not refused."""
         return [item for item in items if not any(item is kept for kept in self._kept)]
 
+    def all_go(self, items: Sequence[T]) -> bool:
+        """Whether the removal of none of `items` was refused."""
+        return len(self.going(items)) == len(items)
+
     def note(self, item: object, error: KubeError) -> None:
         """Say, and remember, what keeps `item` from going."""
         self._kept.append(item)
@@ -143,7 +147,7 @@ class Removal:
 
 
 def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
-    """End what goes with no group, and return once no instance is left but those that AWS refuses to end.
+    """End what goes with no group, and return once no instance and no group is left but what AWS refuses to end.
 
     What turns up meanwhile is ended too: the last call of a schedule that was removed may still have been under way.
     """
@@ -162,6 +166,7 @@ def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
         removal.staying |= set(strays) - set(removal.going(strays))
         new = _wait_terminated(aws, doomed, removal, seconds=end - aws.clock.monotonic())
         if not new:
+            _wait_groups_gone(doomed, removal)
             return
         doomed = dataclasses.replace(doomed, instances=[*doomed.instances, *new])
 
@@ -178,18 +183,19 @@ def _wait_terminated(aws: Aws, doomed: Doomed, removal: Removal, *, seconds: flo
         return []
 
 
-def wait_groups_gone(doomed: Doomed, removal: Removal) -> None:
+def _wait_groups_gone(doomed: Doomed, removal: Removal) -> None:
     """Return once none is left of the groups that were told to go, but for those with an instance that stays."""
     for group in removal.going(doomed.groups):
         if not removal.staying & {instance["InstanceId"] for instance in group["Instances"]}:
-            removal.each(lambda aws, group: minions.wait_gone(aws, doomed.config, group), [group], part=True)
+            removal.each(minions.wait_gone, [group], part=True)
 
 
 @contextlib.contextmanager
-def accounted(doomed: Doomed, removal: Removal, *, keep_disk: bool) -> Iterator[None]:
-    """Within, what stops the run is given a note: what was removed, and what is left."""
+def accounted(aws: Aws, doomed: Doomed, *, keep_disk: bool) -> Iterator[Removal]:
+    """What removes the doomed; what stops the run meanwhile is given a note: what was removed, and what is left."""
+    removal = Removal(aws, doomed)
     try:
-        yield
+        yield removal
     except (Stopped, KeyboardInterrupt, OutputLost) as stop:
         words, left = (each.words(keep_disk=keep_disk) for each in (doomed, removal.left()))
         removed = [each for each in words if each not in left]

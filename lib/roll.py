@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lib import minions
 from lib.kube import drain
 from lib.kube.api import Unreachable
-from lib.minions import Size, Template
+from lib.launchtemplate import Template
+from lib.minions import Size
 from lib.run.errors import Known, KubeError
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Planned, Retry, Sole, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import KubeError, SettingError
 
 if TYPE_CHECKING:
@@ -57,21 +58,29 @@ def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeD
     raise KubeError(f"{subnet_id} has no route table, and {vpc_id} no main one")
 
 
-def ensure_route_table(aws: Aws, config: Config, *, vpc_id: str, subnet_id: str, gateway_id: str) -> str:
-    """The id of the table for the pods' routes: associated with the subnet, with a way out to the gateway.
+def brought_table_id(aws: Aws, config: Config) -> str:
+    """The route table of a brought subnet, 'none' where the cluster has its own: what the master's role may change."""
+    if not config.subnet_id:
+        return "none"
+    return table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)["RouteTableId"]
+
+
+def ensure_route_table(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the table for the pods' routes: associated with the subnet, with a way out to the gateway.
 
     Raises SettingError for a brought subnet whose table routes to instances: the controller manager cannot use it.
     """
+    config, vpc_id = cluster.config, cluster.vpc_id
     if config.subnet_id:
-        return _use_brought(aws, config, vpc_id=vpc_id)
+        return cluster.having(Cluster.route_table_id, _use_brought(aws, config, vpc_id=vpc_id))
     table = find_route_table(aws, config, vpc_id=vpc_id)
     if table:
         aws.console.found(f"route table {table['RouteTableId']}")
         aws.repair_tags(table["RouteTableId"], tags_of(table), _tags(config))
     table_id = table["RouteTableId"] if table else _make_route_table(aws, config, vpc_id=vpc_id)
-    _associate(aws, table_id, table, subnet_id=subnet_id)
-    _route_out(aws, table_id, table, gateway_id=gateway_id)
-    return table_id
+    _associate(aws, table_id, table, subnet_id=cluster.subnet_id)
+    _route_out(aws, table_id, table, gateway_id=cluster.gateway_id)
+    return cluster.having(Cluster.route_table_id, table_id)
 
 
 def _use_brought(aws: Aws, config: Config, *, vpc_id: str) -> str:

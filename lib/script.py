@@ -8,12 +8,14 @@ import os
 import re
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from lib.aws.client import FAILURES, Aws, Waits, explain
 from lib.aws.credentials import Credentials, check_file
+from lib.plan import show_settings
 from lib.run import runlog
 from lib.run.clock import Clock
 from lib.run.console import Console
@@ -41,7 +43,6 @@ class Flags:
 
 
 Body = Callable[[Aws, Layers, Flags], None]
-Show = Callable[[Aws, Layers], tuple[Layers, Config]]
 
 
 class _Run:
@@ -71,14 +72,15 @@ class _Run:
 def run(
     script: str,
     body: Body,
-    *,
     argv: Sequence[str],
     environ: Mapping[str, str],
-    clock: Clock,
-    show: Show,
+    *,
+    clock: Clock = time,
     ends: bool = False,
 ) -> int:
-    """Run a script's body and return its exit status. All that it may raise ends here, in a line and perhaps a hint.
+    """Run a script's body; returns its exit status: 0, 1, 2, 3, 129, 130 or 143 (README.md lists them).
+
+    All that the body may raise ends here, in a line and perhaps a hint.
 
     `ends`: the process ends after this.
     """
@@ -86,7 +88,7 @@ def run(
     this = _Run(clock)
     try:
         with stopping(ends=ends):
-            status = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ, show=show))
+            status = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ))
             if this.log.path and this.console.failed and status != SettingError.exit_code:
                 this.console.where(f"all calls of this run: {this.log.path}")
             return status
@@ -141,7 +143,7 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
-def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: Mapping[str, str], show: Show) -> int:
+def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     console = this.console
     flags = _parse(script, argv)
     if flags is None:
@@ -171,7 +173,7 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
         environ=environ,
     )
     if flags.show_settings:
-        _show_settings(console, *show(aws, layers))
+        _say_settings(console, *show_settings(aws, layers))
         return DONE
     _tell_region(console, layers, config, region, where)
     body(aws, layers, flags)
@@ -224,6 +226,6 @@ class _Parser(argparse.ArgumentParser):
         raise SettingError(self.prog, message, "options are environment variables; --help lists them")
 
 
-def _show_settings(console: Console, layers: Layers, config: Config) -> None:
+def _say_settings(console: Console, layers: Layers, config: Config) -> None:
     for row in settings_table(layers, config):
         console.line(f"{row.name}={row.value}  ({row.source})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ipaddress
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from lib.aws.client import Aws, Planned, Retry, error_code, never, one
 from lib.aws.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
+from lib.cluster import Cluster, SecurityGroups
 from lib.loadbalancers import CONTROLLER_TAG
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
 
 # Marks the rules that follow a setting, so that a change of it takes away its old ranges and nobody else's.
+ANYWHERE = "0.0.0.0/0"
 SSH_RULE = "SSH_CIDR"
 API_RULE = "HTTP_API_CIDR"
 
@@ -80,8 +83,9 @@ def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityG
     return groups
 
 
-def ensure_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> tuple[str, str]:
-    """The ids of the master's and the minions' group, with their rules."""
+def ensure_security_groups(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the master's and the minions' group, and their rules."""
+    config, vpc_id = cluster.config, cluster.vpc_id
     found = find_groups(aws, config, vpc_id=vpc_id)
     master, minion = (
         _ensure_group(aws, config, found, name=name, role=role, vpc_id=vpc_id)
@@ -96,7 +100,7 @@ def ensure_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> tuple[st
         if group := found.get(name):
             _warn_of_wider(aws, group, rules)
             _warn_of_closed(aws, group)
-    return master, minion
+    return cluster.having(Cluster.groups, SecurityGroups(master=master, minion=minion))
 
 
 def _warn_of_wider(aws: Aws, group: SecurityGroupTypeDef, wanted: Sequence[Rule]) -> None:
@@ -108,8 +112,9 @@ def _warn_of_wider(aws: Aws, group: SecurityGroupTypeDef, wanted: Sequence[Rule]
         for permission, each in there:
             said, cidr = each.get("Description", ""), each["CidrIp"]
             if said not in (SSH_RULE, API_RULE) and _reaches(permission, rule.port) and _is_wider(cidr, rule.cidr):
+                who = f"{cidr}, the whole internet," if cidr == ANYWHERE else cidr
                 aws.console.differs(
-                    f"{group['GroupId']} {group['GroupName']} lets {cidr} reach port {rule.port}, by a rule described "
+                    f"{group['GroupId']} {group['GroupName']} lets {who} reach port {rule.port}, by a rule described "
                     f"as {said!r}, and {rule.setting} is {rule.cidr}: aws ec2 revoke-security-group-ingress --region "
                     f"{aws.region} --group-id {group['GroupId']} {_options(permission)} --cidr {cidr} ends that"
                 )
@@ -140,10 +145,10 @@ def _warn_of_closed(aws: Aws, group: SecurityGroupTypeDef) -> None:
         if permission["IpProtocol"] == "-1"
         for reach in permission.get("IpRanges", [])
     ]
-    if "0.0.0.0/0" not in everywhere:
+    if ANYWHERE not in everywhere:
         aws.console.differs(
             f"{group['GroupId']} {group['GroupName']} does not let all out: aws ec2 authorize-security-group-egress "
-            f"--region {aws.region} --group-id {group['GroupId']} --protocol all --cidr 0.0.0.0/0 gives that back"
+            f"--region {aws.region} --group-id {group['GroupId']} --protocol all --cidr {ANYWHERE} gives that back"
         )
 
 
@@ -211,7 +216,8 @@ def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, w
         if there != rule.setting:
             aws.console.differs(
                 f"{group_id} has a rule {rule} described as {there!r}, so it stays whatever {rule.setting} is set to: "
-                f"describe it as {rule.setting} again, with aws ec2 update-security-group-rule-descriptions-ingress"
+                f"aws ec2 update-security-group-rule-descriptions-ingress --region {aws.region} --group-id {group_id} "
+                f"--ip-permissions '{json.dumps([rule.permission()])}' makes it follow {rule.setting} again"
             )
 
 

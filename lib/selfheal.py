@@ -9,7 +9,6 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universa
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import alarms, iam, minions
+from lib import alarms, iam, launchtemplate, master
 from lib.aws.client import Aws, became, error_code, unless
 from lib.aws.tags import Disputed, cluster_tags, refuse_others, sorted_out, tag_list, tag_words, tags_of
-from lib.node import userdata
+from lib.cluster import Cluster
 
 if TYPE_CHECKING:
     from lib.settings.config import Config
@@ -32,54 +31,51 @@ _TARGET = "arn:{}:scheduler:::aws-sdk:ec2:runInstances"
 _ROLE_LATE = "must allow aws eventbridge scheduler to assume the role"
 
 
-def launch_data(aws: Aws, data: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
-    """What the schedule launches: what kube_up.py does, but it makes its alarms itself, since no run is there to."""
-    user_data = userdata.render("master", {**env, "MASTER_ALARMS": alarms.for_bootstrap(aws)})
-    return {**data, "UserData": base64.b64encode(user_data).decode()}
+def ensure_heal_template(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with what the schedule launches masters from; without KUBE_MASTER_SELF_HEAL all of it is removed.
 
-
-def ensure_template(aws: Aws, config: Config, data: dict[str, Any], *, found: Mapping[str, Any] | None) -> str:
-    """The id of the master's launch template, '' without KUBE_MASTER_SELF_HEAL: then all of it is removed.
-
-    It comes before the master: what the schedule makes while this run replaces the master is what this run would make.
+    Such a master makes its alarms itself, since no run is there to.
     """
+    config, found = cluster.config, cluster.templates.get(cluster.config.master_name)
     if config.kube_master_self_heal:
-        return minions.ensure_template(aws, config, config.master_name, data, found=found).template_id
+        data = master.launch_data(aws, cluster, MASTER_ALARMS=alarms.for_bootstrap(aws))
+        made = launchtemplate.ensure_template(aws, config, config.master_name, data, found=found)
+        return cluster.having(Cluster.heal_template_id, made.template_id)
     if found is not None:
         _remove_schedule(aws, config)
-        minions.delete_template(aws, found)
-    return ""
+        launchtemplate.delete_template(aws, found)
+    return cluster
 
 
 def _remove_schedule(aws: Aws, config: Config) -> None:
-    for name in find_groups(aws, config):
-        delete_schedule(aws, config, name)
-        delete_group(aws, config, name)
+    for name in find_schedule_groups(aws, config):
+        delete_schedule(aws, name)
+        delete_schedule_group(aws, name)
     iam.delete_role(aws, config, config.healer_role)
 
 
-def forget(aws: Aws, config: Config, remembered: Mapping[str, str]) -> None:
+def remove_unremembered(aws: Aws, cluster: Cluster) -> None:
     """Where it is turned off and somebody took the template away: remove the rest, before a run forgets that it was on.
 
-    Only what is remembered tells of the rest then. Where the template is there, `ensure_template` removes all.
+    Only what is remembered tells of the rest then. Where the template is there, `ensure_heal_template` removes all.
     """
-    was_on = remembered.get("KUBE_MASTER_SELF_HEAL", "").lower() == "true"
+    config = cluster.config
+    was_on = cluster.layers.remembered.get("KUBE_MASTER_SELF_HEAL", "").lower() == "true"
     if not was_on or config.kube_master_self_heal or config.kube_use_existing_master:
         return
-    if not minions.find_templates(aws, config, config.master_name):
+    if not launchtemplate.find_templates(aws, config, config.master_name):
         aws.console.step("Self-healing")
         _remove_schedule(aws, config)
 
 
-def ensure_schedule(
-    aws: Aws, config: Config, template_id: str, *, interface_id: str, subnet_id: str, group_id: str
-) -> None:
-    """Have the master's template launched every few minutes. Nothing without a template.
+def ensure_schedule(aws: Aws, cluster: Cluster) -> None:
+    """Have the master's template launched every few minutes. Nothing without KUBE_MASTER_SELF_HEAL.
 
     The schedule's role may use the interface, its subnet and its group by id: no document says whether EC2 takes the
     two, which the template names by its interface alone, for what the template names (ec2:IsLaunchTemplateResource).
     """
-    if not template_id:
+    config = cluster.config
+    if not config.kube_master_self_heal or config.kube_use_existing_master:
         return
     values = {
         "PARTITION": aws.partition,
@@ -88,11 +84,11 @@ def ensure_schedule(
         "ACCOUNT": aws.account,
         "CLUSTER_ID": config.cluster_id,
         "GROUP": config.healer_name,
-        "TEMPLATE": template_id,
+        "TEMPLATE": cluster.heal_template_id,
         "MASTER_ROLE": config.master_role,
-        "INTERFACE": interface_id,
-        "SUBNET": subnet_id,
-        "SECURITY_GROUP": group_id,
+        "INTERFACE": cluster.interface_id,
+        "SUBNET": cluster.subnet_id,
+        "SECURITY_GROUP": cluster.groups.master,
     }
     iam.ensure_role(
         aws,
@@ -102,7 +98,7 @@ def ensure_schedule(
         policy=iam.policy_document("healer-policy", values),
     )
     _ensure_group(aws, config)
-    _ensure_schedule(aws, config, _wanted(aws, config, template_id))
+    _ensure_schedule(aws, config, _wanted(aws, config, cluster.heal_template_id))
 
 
 # --- the group, which carries the tags: a schedule can have none
@@ -118,12 +114,12 @@ def _group_tags(aws: Aws, name: str) -> dict[str, str] | None:
     return None if answer is None else tags_of(answer)
 
 
-def find_groups(aws: Aws, config: Config) -> list[str]:
+def find_schedule_groups(aws: Aws, config: Config) -> list[str]:
     """The name of the cluster's schedule group, in a list: empty if it is not there, or another's."""
-    return [group for group in find_borne_groups(aws, config) if not isinstance(group, Disputed)]
+    return [group for group in tagged_schedule_groups(aws, config) if not isinstance(group, Disputed)]
 
 
-def find_borne_groups(aws: Aws, config: Config) -> list[str | Disputed]:
+def tagged_schedule_groups(aws: Aws, config: Config) -> list[str | Disputed]:
     """The same, with one in dispute."""
     name = config.healer_name
     return sorted_out(config.cluster_id, name, f"schedule group {name}", _group_tags(aws, name) or {})
@@ -165,7 +161,7 @@ def _is_conflict(error: BaseException) -> bool:
     return error_code(error) == "ConflictException"
 
 
-def delete_group(aws: Aws, config: Config, name: str) -> None:
+def delete_schedule_group(aws: Aws, name: str) -> None:
     """Remove the schedule group, and wait until it is gone: AWS takes its time, and none of that name can be made."""
     aws.remove(
         "delete",
@@ -177,7 +173,7 @@ def delete_group(aws: Aws, config: Config, name: str) -> None:
         aws.wait(
             f"schedule group {name} to be gone",
             lambda: True if _group_tags(aws, name) is None else None,
-            seconds=config.kube_wait_delete_seconds,
+            seconds=aws.waits.remove,
         )
 
 
@@ -250,13 +246,13 @@ def _differs(was: Any, will: Any) -> bool:
     return not will.items() <= was.items() if isinstance(was, dict) and isinstance(will, dict) else was != will
 
 
-def delete_schedule(aws: Aws, config: Config, name: str) -> None:
-    """Remove the schedule of that group, so that no master comes again."""
-    named = {"GroupName": name, "Name": config.healer_name}
+def delete_schedule(aws: Aws, name: str) -> None:
+    """Remove the schedule of that group, which has its name, so that no master comes again."""
+    named = {"GroupName": name, "Name": name}
     aws.remove("delete", f"schedule {name}", lambda: aws.scheduler.delete_schedule(**named), retry_if=_is_conflict)
 
 
-def delete_role(aws: Aws, config: Config, name: str) -> None:
+def delete_healer_role(aws: Aws, config: Config, name: str) -> None:
     """Remove the schedule's role; not while its group is still there, for the role is what tells the next run so."""
-    if aws.dry_run or not find_groups(aws, config):
+    if aws.dry_run or not find_schedule_groups(aws, config):
         iam.delete_role(aws, config, name)

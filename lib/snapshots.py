@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from lib.aws.client import Aws
     from lib.aws.objects import Bucket
+    from lib.cluster import Found
     from lib.settings.config import Config
-    from lib.state import Staging
 
 LATEST, NONE = "latest", "none"
 KUBERNETES = "kubernetes-version"  # a snapshot's metadata: which release wrote what is in it (bootstrap-master.sh)
@@ -59,7 +59,7 @@ def find_snapshots(aws: Aws, bucket: Bucket | None) -> list[Snapshot]:
     return sorted(found, key=lambda snapshot: snapshot.taken, reverse=True)
 
 
-def choose(aws: Aws, config: Config, found: Staging, disk: VolumeTypeDef | None) -> str:
+def choose(aws: Aws, config: Config, found: Found, disk: VolumeTypeDef | None) -> str:
     """The version of the snapshot that the master's disk is, or is to be, made from; '' for none.
 
     What the disk was made from is written on it, so a rerun without KUBE_RESTORE_SNAPSHOT goes on with the same. Raises
@@ -117,7 +117,7 @@ def _refuse_lost_tags(aws: Aws, config: Config, master: InstanceTypeDef | None) 
         )
 
 
-def _for_a_new_disk(aws: Aws, config: Config, found: Staging) -> str:
+def _for_a_new_disk(aws: Aws, config: Config, found: Found) -> str:
     """The version for a disk that is not there yet. Of a cluster that begins there is nothing to look for."""
     bucket = found.bucket
     there = find_snapshots(aws, bucket)

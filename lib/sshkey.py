@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lib.aws.client import Aws, one
 from lib.aws.tags import cluster_tags, find_borne, refuse_others, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.kubeconfig import nearest_parent
 from lib.run.errors import KubeError, MissingProgram, SettingError
 from lib.run.files import make_private_directory
@@ -127,14 +128,18 @@ def find_key_pair(aws: Aws, name: str) -> KeyPairInfoTypeDef | None:
     return one(f"key pair {name}", found, lambda pair: pair["KeyPairId"])
 
 
-def ensure_key_pair(aws: Aws, config: Config) -> str:
-    """The name of the key pair, imported where it is not there.
+def ensure_key_pair(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its key pair's name, imported where it is not there.
 
     Raises KubeError when one of that name holds another key: a machine must not be opened by a stranger's.
     """
+    config = cluster.config
     public = ensure_key_files(aws, config)
-    if not public:
-        return f"kubernetes-{config.cluster_id}-(new)"
+    name = _ensure_imported(aws, config, public) if public else f"kubernetes-{config.cluster_id}-(new)"
+    return cluster.having(Cluster.key_name, name)
+
+
+def _ensure_imported(aws: Aws, config: Config, public: str) -> str:
     name, wanted = key_name(config, public), {"Name": config.cluster_id, **cluster_tags(config)}
     found = find_key_pair(aws, name)
     if found:

@@ -6,10 +6,10 @@ made.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
@@ -19,19 +19,21 @@ from lib import bucket as staging
 from lib.address import find_address, tagged_addresses
 from lib.aws import objects
 from lib.aws.client import Aws, became
-from lib.aws.tags import is_ours, tags_of
+from lib.aws.tags import BUCKET_TAG, is_ours, tags_of
+from lib.cluster import Cluster, Found
 from lib.disk import find_disk
-from lib.interface import find_interface, tagged_interfaces
+from lib.interface import find_interface, settle_address, tagged_interfaces
+from lib.node import releases
 from lib.pki import OBJECT as PKI
 from lib.run.errors import Damaged, SettingError
 from lib.settings.config import region_of
+from lib.settings.resolve import resolve, to_remember
 from lib.volumes import find_volumes
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, VolumeTypeDef
-
     from lib.aws.objects import Bucket
     from lib.settings.config import Config
+    from lib.settings.layers import Layers
 
 OBJECT = "settings.env"
 _CLUSTER, _ZONE = "KUBE_AWS_INSTANCE_PREFIX", "KUBE_AWS_ZONE"
@@ -46,49 +48,34 @@ _END = re.compile(r"^# end, (\d+) settings$", re.MULTILINE)
 _ALWAYS = (_ZONE, "KUBERNETES_VERSION", "CLUSTER_IP_RANGE", "SERVICE_CLUSTER_IP_RANGE", "MASTER_INTERNAL_IP")
 
 
-@dataclass(frozen=True)
-class Staging:
-    """The cluster's bucket and its master's interface, as far as they are there.
-
-    `tagged` is the bucket that the interface, or else the disk or a kept elastic IP, says the cluster's state is in, ''
-    where none does; `disk` is the master's where it was looked for, which `looked` says.
-    """
-
-    bucket: Bucket | None
-    interface: NetworkInterfaceTypeDef | None
-    tagged: str
-    disk: VolumeTypeDef | None
-    looked: bool
-
-
-def find_staging(aws: Aws, config: Config) -> Staging:
+def find_staging(aws: Aws, config: Config) -> Found:
     """What is there of the cluster to begin with.
 
     The bucket is looked for where the master's interface or disk says it is, or the elastic IP that outlived them, so
     that forgetting AWS_S3_BUCKET makes no second CA.
     """
     interface = find_interface(aws, config)
-    tagged = tags_of(interface).get(staging.TAG, "") if interface else ""
+    tagged = tags_of(interface).get(BUCKET_TAG, "") if interface else ""
     disk = None if tagged else find_disk(aws, config)
     looked = not tagged
-    tagged = tagged or (tags_of(disk).get(staging.TAG, "") if disk else "")
+    tagged = tagged or (tags_of(disk).get(BUCKET_TAG, "") if disk else "")
     bucket = staging.find_bucket(aws, config, tagged=tagged)
     if bucket is None and not tagged and (address := find_address(aws, config)):
-        tagged = tags_of(address).get(staging.TAG, "")
+        tagged = tags_of(address).get(BUCKET_TAG, "")
         bucket = staging.find_bucket(aws, config, tagged=tagged)
-    return Staging(bucket=bucket, interface=interface, tagged=tagged, disk=disk, looked=looked)
+    return Found(bucket=bucket, interface=interface, tagged=tagged, disk=disk, looked=looked)
 
 
-def find_staging_to_remove(aws: Aws, config: Config) -> Staging:
+def find_staging_to_remove(aws: Aws, config: Config) -> Found:
     """The same for kube_down.py, for which two interfaces or disks, or one in dispute, are no reason to refuse."""
     things = [*tagged_interfaces(aws, config), *find_volumes(aws, config), *tagged_addresses(aws, config)]
-    tagged = [tags_of(each).get(staging.TAG, "") for each in things if is_ours(config.cluster_id, tags_of(each))]
+    tagged = [tags_of(each).get(BUCKET_TAG, "") for each in things if is_ours(config.cluster_id, tags_of(each))]
     named = next(filter(None, tagged), "")
     bucket = staging.find_bucket(aws, config, tagged=named)
-    return Staging(bucket=bucket, interface=None, tagged=named, disk=None, looked=False)
+    return Found(bucket=bucket, interface=None, tagged=named, disk=None, looked=False)
 
 
-def refuse_another_bucket(aws: Aws, config: Config, found: Staging) -> None:
+def refuse_another_bucket(aws: Aws, config: Config, found: Found) -> None:
     """Raises SettingError for an AWS_S3_BUCKET that is not the cluster's.
 
     A run with it would know nothing of the cluster, and make it a second CA. Where its own bucket is gone, another one
@@ -107,7 +94,7 @@ def refuse_another_bucket(aws: Aws, config: Config, found: Staging) -> None:
         )
 
 
-def _is_another(config: Config, found: Staging) -> bool:
+def _is_another(config: Config, found: Found) -> bool:
     """Whether a bucket is asked for, and the cluster says that its state is in another."""
     return bool(config.aws_s3_bucket and found.tagged) and found.tagged != config.aws_s3_bucket
 
@@ -118,13 +105,13 @@ def _lacks_ca(aws: Aws, config: Config, name: str) -> bool:
     return own is not None and objects.read_object(aws, own, PKI) is None
 
 
-def refuse_to_leave_a_bucket(aws: Aws, config: Config, found: Staging) -> None:
+def refuse_to_leave_a_bucket(aws: Aws, config: Config, found: Found) -> None:
     """Raises SettingError where down would remove the cluster and leave its bucket, with the CA's key and snapshots."""
     if _is_another(config, found) and staging.is_there(aws, config, found.tagged):
         raise _another_bucket(config, found)
 
 
-def _another_bucket(config: Config, found: Staging) -> SettingError:
+def _another_bucket(config: Config, found: Found) -> SettingError:
     problem = f"the cluster's state is in {found.tagged}, not in {config.aws_s3_bucket}"
     return SettingError("AWS_S3_BUCKET", problem, "leave it out")
 
@@ -145,6 +132,13 @@ def read_settings(aws: Aws, config: Config, bucket: Bucket | None, *, was_put: b
     except ValueError as wrong:
         raise Damaged(bucket.url(OBJECT), "what is remembered of the cluster", str(wrong)) from wrong
     return values
+
+
+def with_remembered(aws: Aws, layers: Layers) -> Layers:
+    """The layers with what is remembered of the cluster, for what looks at it and makes nothing."""
+    asked = resolve(layers, check=False)
+    found = find_staging(aws, asked)
+    return layers.with_remembered(read_settings(aws, asked, found.bucket), place=place(found.bucket))
 
 
 def place(bucket: Bucket | None) -> str:
@@ -183,7 +177,33 @@ def _refuse_cut_off(text: str, values: Mapping[str, str]) -> None:
         raise ValueError(f"it lacks {', '.join(lost)}")
 
 
-def remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapping[str, str]) -> None:
+def remember(aws: Aws, cluster: Cluster) -> None:
+    """Write down what the cluster is made from; a run that is about one more group only remembers sums alone."""
+    bucket, known = cluster.bucket, cluster.layers.remembered
+    if not cluster.config.kube_use_existing_master:
+        _remember(aws, bucket, to_remember(cluster.layers, cluster.config), known=known)
+    releases.remember_sums(aws, bucket, cluster.sums, known=cluster.known_sums)
+
+
+def follow_subnet(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with the range that its subnet has, and the master's address in it; both are remembered.
+
+    Raises SettingError for a MASTER_INTERNAL_IP outside it.
+    """
+    config = settle_address(
+        cluster.config,
+        cidr=cluster.subnet["CidrBlock"],
+        interface=cluster.found.interface,
+        given=cluster.layers.source("MASTER_INTERNAL_IP") != "default",
+    )
+    if config == cluster.config:
+        return cluster
+    moved = dataclasses.replace(cluster, config=config)
+    remember(aws, moved)
+    return moved
+
+
+def _remember(aws: Aws, bucket: Bucket, wanted: Mapping[str, str], *, known: Mapping[str, str]) -> None:
     """Write the settings where they differ from what is known to be there."""
     if dict(wanted) == dict(known):
         aws.console.found(f"settings {bucket.name}/{bucket.key(OBJECT)}")

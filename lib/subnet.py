@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Planned, Retry, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, other_owner, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import AwsRefusal, SettingError
 from lib.vpc import ranges
 
@@ -85,8 +86,15 @@ def brought_subnet(aws: Aws, config: Config) -> SubnetTypeDef:
     return subnet
 
 
-def ensure_subnet(aws: Aws, config: Config, vpc: VpcTypeDef) -> SubnetTypeDef:
-    """The cluster's subnet, made if it is not there. Raises SettingError when its range does not fit into the VPC."""
+def ensure_subnet(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its subnet, made if it is not there.
+
+    Raises SettingError when its range does not fit into the VPC.
+    """
+    return cluster.having(Cluster.subnet, _ensure(aws, cluster.config, cluster.vpc))
+
+
+def _ensure(aws: Aws, config: Config, vpc: VpcTypeDef) -> SubnetTypeDef:
     if config.subnet_id:
         subnet = brought_subnet(aws, config)
         aws.console.found(f"subnet {config.subnet_id} {subnet['CidrBlock']}, yours")

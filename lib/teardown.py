@@ -16,6 +16,7 @@ from lib import (
     gateway,
     iam,
     interface,
+    launchtemplate,
     loadbalancers,
     master,
     minions,
@@ -101,7 +102,7 @@ class Doomed:
         "instance {InstanceId}", lambda aws, config, _: master.tagged_instances(aws, config)
     )
     templates: Sequence[Any] = _kind(
-        "launch template {LaunchTemplateId}", lambda aws, config, _: minions.tagged_templates(aws, config)
+        "launch template {LaunchTemplateId}", lambda aws, config, _: launchtemplate.tagged_templates(aws, config)
     )
     identities: Sequence[iam.Identity] = _kind("{}", lambda aws, config, found: iam.owned(aws, config, found[_NAMES]))
     balancers: Sequence[Balancer] = _kind(
@@ -235,6 +236,7 @@ class Doomed:
 
 def look(aws: Aws, layers: Layers) -> Doomed:
     """All of the cluster that is there. Raises NothingFound, with where it looked, for none of it."""
+    aws.console.step("Looking")
     check_regions(aws, resolve_whatever(layers)[1], layers)
     aws.identify()
     asked = resolve(layers, check=False)
@@ -369,7 +371,7 @@ def _schedule_groups(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]
     """Not asked for where nothing else tells of the self-healing: who never had it needs no rights for it."""
     named = {template["LaunchTemplateName"] for template in found["templates"]}
     has_some = config.master_name in named or any(each.heals for each in found["identities"])
-    return selfheal.find_borne_groups(aws, config) if has_some or config.kube_master_self_heal else []
+    return selfheal.tagged_schedule_groups(aws, config) if has_some or config.kube_master_self_heal else []
 
 
 def _brought_tables(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:
@@ -390,6 +392,7 @@ def _brought_tables(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]
 def say_end(aws: Aws, doomed: Doomed, *, refused: bool, keep_disk: bool) -> None:
     """Look again and say what is left. Raises KubeError when something is, with what is in its way."""
     console, config = aws.console, doomed.config
+    console.step("Looking again")
     if aws.dry_run:
         console.planned_all(aws.changes)
         return

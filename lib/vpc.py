@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Retry, Sole, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
+from lib.cluster import Cluster
 from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
@@ -69,11 +70,15 @@ def _describe(aws: Aws, filters: list[Any]) -> list[VpcTypeDef]:
     return aws.every("describe_vpcs", "Vpcs", Filters=filters)
 
 
-def ensure_vpc(aws: Aws, config: Config) -> VpcTypeDef:
-    """The VPC of the cluster, made or repaired where it is ours; a brought one as it is.
+def ensure_vpc(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its VPC, made or repaired where it is ours; a brought one as it is.
 
     Its DNS support and host names are on: a node's name is its private DNS name.
     """
+    return cluster.having(Cluster.vpc, _ensure(aws, cluster.config))
+
+
+def _ensure(aws: Aws, config: Config) -> VpcTypeDef:
     if config.vpc_id:
         brought = brought_vpc(aws, config.vpc_id)
         aws.console.found(f"VPC {config.vpc_id} {brought['CidrBlock']}, yours")

@@ -46,8 +46,7 @@ from policies import may
 from lib.aws.client import Aws, Waits
 from lib.aws.credentials import Credentials
 from lib.aws.objects import Bucket
-from lib.iam import policy_document
-from lib.plan import iam_values
+from lib.iam import policy_document, policy_values
 from lib.run.console import Console
 from lib.settings.layers import read_layers
 from lib.settings.resolve import resolve
@@ -754,7 +753,7 @@ def test_partitions_show_in_every_arn_and_domain(
     aws = Aws(config.region, credentials=nobodys, console=Console(FakeClock()), clock=FakeClock(), waits=Waits(1, 1))
     aws.account, aws.partition = "123456789012", partition
     staging = Bucket(name="b", region=config.region, prefix="p/", owner="123456789012", ours=True, computed=True)
-    values = iam_values(aws, config, staging)
+    values = policy_values(aws, config, staging)
     policy = json.dumps(policy_document("master-policy", values))
     assert config.partition == partition
     assert "arn:aws:" not in policy

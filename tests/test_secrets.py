@@ -18,8 +18,8 @@ from conftest import REGION, Box, Result
 from helpers import ID, SharedBox, answer_with, bucket_of, kubeconfig, must, part, read_object, shared_box
 from policies import may
 
+from lib.cluster import Pki
 from lib.kube.api import Client
-from lib.pki import Pki
 from lib.settings.layers import read_layers
 from sandbox.app import record_line
 
@@ -124,7 +124,7 @@ def test_what_holds_a_secret_does_not_show_it_in_a_traceback() -> None:
     from lib.kube import certificates
 
     files = certificates.make_files()
-    shown = repr(Pki(ca_cert=files["ca.crt"], ca_key=files["ca.key"]))
+    shown = repr(Pki(ca_cert=files["ca.crt"], ca_key=files["ca.key"], ca_cert_hash="sha256:0"))
     shown += repr(Client(server="https://x", ca_cert=files["ca.crt"], cert=files["ca.crt"], key=files["ca.key"]))
     shown += repr(read_layers({"HOME": "/h", "AWS_SECRET_ACCESS_KEY": KEY_OF_AWS}))
     none_of({KEY_OF_AWS, *_body(files["ca.key"])}, shown)

@@ -234,7 +234,7 @@ class Aws:
         self._log = log
         self.console = console
         self.clock = clock
-        self._waits = waits
+        self.waits = waits
         self.dry_run = dry_run
         self.changes = 0
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
@@ -622,7 +622,7 @@ class Aws:
         removal: bool = False,
     ) -> str:
         start = told = self.clock.monotonic()
-        seconds = self._waits.remove if removal else self._waits.make
+        seconds = self.waits.remove if removal else self.waits.make
         for attempt in _count():
             try:
                 return call()

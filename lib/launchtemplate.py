@@ -1,0 +1,180 @@
+"""Launch templates: the minions' group has one, and with KUBE_MASTER_SELF_HEAL the master.
+
+A change makes a new version and keeps the old ones, by which a run knows what each instance was launched from.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import tags
+from lib.aws.client import Aws, Planned
+from lib.aws.tags import cluster_tags, tag_specification, tags_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import LaunchTemplateTypeDef
+
+    from lib.settings.config import Config
+
+_PERSONAL = "KeyName"
+# By which settings a person knows the parts of a version.
+_SETTINGS_OF = {
+    "InstanceType": "NODE_SIZE",
+    "ImageId": "KUBE_NODE_IMAGE",
+    "BlockDeviceMappings": "NODE_ROOT_DISK_SIZE or _TYPE",
+    "InstanceMarketOptions": "NODE_SPOT_PRICE",
+    "UserData": "what nodes boot with",
+}
+
+
+@dataclass(frozen=True)
+class Template:
+    """The launch template: `wanted` is the fingerprint of its default version, `versions` all versions that it has."""
+
+    template_id: str
+    wanted: str
+    number: int
+    versions: Sequence[Mapping[str, Any]] = ()
+
+    def is_current(self, instance: Mapping[str, Any]) -> bool:
+        """Whether an instance of the group was launched from what the default version says, but for the ssh key."""
+        used = instance.get("LaunchTemplate", {})
+        version = self._version(str(used.get("Version", "")))
+        made_from = _impersonal(version.get("VersionDescription", ""))
+        return used.get("LaunchTemplateId") == self.template_id and made_from == _impersonal(self.wanted)
+
+    def _version(self, number: str) -> Mapping[str, Any]:
+        return next((v for v in self.versions if str(v["VersionNumber"]) == number), {})
+
+    def differs(self, instance: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+        """In words, what an instance was launched from and what the default version has otherwise."""
+        number = str(instance.get("LaunchTemplate", {}).get("Version", "?"))
+        old = self._version(number).get("LaunchTemplateData")
+        names = [name for key, name in _SETTINGS_OF.items() if old is not None and old.get(key) != data.get(key)]
+        return f"launch template version {number} → {self.number or 'a new one'}" + (
+            f": {', '.join(names)}" if names else ""
+        )
+
+
+def fingerprint(data: Mapping[str, Any]) -> str:
+    """What a version's description says, by which a rerun knows the one that it wants. Versions never change.
+
+    The ssh key's name stands apart, as the last word: it is each person's own, and no reason to replace a minion.
+    """
+    rest = {key: value for key, value in data.items() if key != _PERSONAL}
+    return f"kube-up {_hash(rest)} {_hash(data.get(_PERSONAL))}"
+
+
+def _impersonal(description: str) -> str:
+    """A fingerprint without its last word, the ssh key's."""
+    return description.rpartition(" ")[0]
+
+
+def _hash(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def find_templates(aws: Aws, config: Config, *names: str) -> dict[str, Any]:
+    """Those of the cluster's launch templates that bear these names, by name. No region has two of one name.
+
+    Raises NotOurs for one that is tagged for another cluster.
+    """
+    found = _templates(aws, [{"Name": "launch-template-name", "Values": list(names)}])
+    for each in found:
+        words = f"launch template {each['LaunchTemplateId']} {each['LaunchTemplateName']}"
+        tags.refuse_others(config.cluster_id, words, tags_of(each))
+    return {each["LaunchTemplateName"]: each for each in found if tags.is_ours(config.cluster_id, tags_of(each))}
+
+
+def _templates(aws: Aws, asked: list[Any]) -> list[LaunchTemplateTypeDef]:
+    return aws.every("describe_launch_templates", "LaunchTemplates", Filters=asked)
+
+
+def ensure_template(
+    aws: Aws, config: Config, name: str, data: dict[str, Any], *, found: Mapping[str, Any] | None
+) -> Template:
+    """The template whose default version is `data`; a change makes a new version and keeps the old.
+
+    `found` is what `find_templates` has of that name.
+    """
+    if found is None:
+        return Template(_make_template(aws, config, name, data), fingerprint(data), 1, [_as_version(1, data)])
+    template_id = found["LaunchTemplateId"]
+    aws.console.found(f"launch template {template_id} {name}, version {found['DefaultVersionNumber']}")
+    aws.repair_tags(template_id, tags_of(found), {"Name": name, **cluster_tags(config)})
+    versions = _versions(aws, template_id)
+    wanted = fingerprint(data)
+    same = [version for version in versions if version.get("VersionDescription") == wanted]
+    number = same[-1]["VersionNumber"] if same else _make_version(aws, template_id, data)
+    if number != found["DefaultVersionNumber"]:
+        now = found["DefaultVersionNumber"]
+        aws.change(
+            "set",
+            f"launch template {template_id}: default version {now} → {number or 'the new one'}",
+            lambda: aws.ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion=str(number)),
+        )
+    return Template(template_id, wanted, number, versions if same else [*versions, _as_version(number, data)])
+
+
+def _as_version(number: int, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A version made a moment ago, as describe calls will list it."""
+    return {"VersionNumber": number, "VersionDescription": fingerprint(data), "LaunchTemplateData": data}
+
+
+def _versions(aws: Aws, template_id: str) -> list[Mapping[str, Any]]:
+    pages = aws.ec2.get_paginator("describe_launch_template_versions").paginate(LaunchTemplateId=template_id)
+    found = [version for page in pages for version in page["LaunchTemplateVersions"]]
+    return sorted(found, key=lambda version: version["VersionNumber"])
+
+
+def _make_template(aws: Aws, config: Config, name: str, data: dict[str, Any]) -> str:
+    token = aws.token()
+
+    def create() -> str:
+        answer = aws.ec2.create_launch_template(
+            LaunchTemplateName=name,
+            VersionDescription=fingerprint(data),
+            LaunchTemplateData=data,  # type: ignore[arg-type]
+            TagSpecifications=tag_specification("launch-template", {"Name": name, **cluster_tags(config)}),
+            ClientToken=token,
+        )
+        return answer["LaunchTemplate"]["LaunchTemplateId"]
+
+    def look() -> str | None:
+        again = find_templates(aws, config, name).get(name)
+        return again["LaunchTemplateId"] if again else None
+
+    return aws.make(f"launch template {name}", create, look=look)
+
+
+def _make_version(aws: Aws, template_id: str, data: dict[str, Any]) -> int:
+    token = aws.token()
+
+    def create() -> str:
+        answer = aws.ec2.create_launch_template_version(
+            LaunchTemplateId=template_id,
+            VersionDescription=fingerprint(data),
+            LaunchTemplateData=data,  # type: ignore[arg-type]
+            ClientToken=token,
+        )
+        return str(answer["LaunchTemplateVersion"]["VersionNumber"])
+
+    made = aws.make(f"version of {template_id}", create)
+    return 0 if isinstance(made, Planned) else int(made)
+
+
+def tagged_templates(aws: Aws, config: Config) -> list[LaunchTemplateTypeDef]:
+    """Every launch template with a tag of the cluster's."""
+    return tags.find_borne(functools.partial(_templates, aws), config.cluster_id, lambda it: it["LaunchTemplateId"])
+
+
+def delete_template(aws: Aws, template: Mapping[str, Any]) -> None:
+    """Remove a launch template of ours with all its versions."""
+    template_id = template["LaunchTemplateId"]
+    words = f"launch template {template_id} {template['LaunchTemplateName']}"
+    aws.remove("delete", words, lambda: aws.ec2.delete_launch_template(LaunchTemplateId=template_id))
