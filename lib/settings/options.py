@@ -133,7 +133,7 @@ def _is_meant(layers: Layers, name: str, near: str) -> bool:
 # --- docs/options.md
 
 
-def markdown() -> str:
+def options_page() -> str:
     """docs/options.md: every option with its default, what it does and what is right, in config-default.env's order."""
     lines = [
         "# Options",
@@ -157,4 +157,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown())
+    sys.stdout.write(options_page())
