@@ -24,6 +24,7 @@ try:
         bucket,
         dhcp,
         disk,
+        dns,
         gateway,
         iam,
         interface,
@@ -81,6 +82,7 @@ def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bo
     this.each(alarms.delete_alarm, doomed.alarms)
 
     aws.console.step("Addresses and disks")
+    this.each(lambda aws, it: dns.delete_name(aws, doomed.config, it), doomed.api_names)
     this.each(address.disassociate if keep else address.delete_address, doomed.addresses)
     this.each(interface.delete_interface, doomed.interfaces)
     if not keep:

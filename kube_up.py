@@ -24,6 +24,7 @@ try:
         bucket,
         dhcp,
         disk,
+        dns,
         finish,
         gateway,
         iam,
@@ -60,6 +61,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     cluster = plan.read_plan(aws, layers)
     # Before the settings are written down: only what is remembered tells that there is something to remove.
     selfheal.remove_unremembered(aws, cluster)
+    dns.remove_former_name(aws, cluster)
 
     # The bucket comes first: what a stopped run is gone on from is in it, and where two runs are at once it decides.
     aws.console.step("Staging bucket")
@@ -128,6 +130,7 @@ def ensure_master(aws: Aws, cluster: Cluster) -> Cluster:
     aws.console.step("Master's address and disk")
     cluster = interface.ensure_interface(aws, cluster)
     cluster = address.ensure_address(aws, cluster)
+    dns.ensure_name(aws, cluster)
     cluster = disk.ensure_disk(aws, cluster)
 
     aws.console.step("Addons")

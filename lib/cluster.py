@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from lib.aws.tags import BUCKET_TAG, CA_TAG, cluster_tags
+from lib.aws.tags import API_NAME_TAG, BUCKET_TAG, CA_TAG, cluster_tags
 from lib.node import kubeenv, releases
 
 if TYPE_CHECKING:
@@ -92,10 +92,14 @@ class Pki:
 
 @dataclass(frozen=True)
 class Master:
-    """The master's instance, and whether it was seen to run: one that was started or made a moment ago was not."""
+    """The master's instance, and whether it was seen to run: one that was started or made a moment ago was not.
+
+    `name` is KUBE_API_DNS_NAME where the master was made with it, and so has it in its certificate; else ''.
+    """
 
     instance_id: str
     runs: bool
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,10 +168,14 @@ class Cluster(Parts):
 
     @property
     def kept_tags(self) -> dict[str, str]:
-        """The tags of what stays when a master is replaced: they say too where the cluster's state is, and its CA."""
+        """The tags of what stays when a master is replaced: they say too where the cluster's state is, and its CA.
+
+        And KUBE_API_DNS_NAME, so that kube_down.py knows it where the settings are lost.
+        """
         name = self.config.master_name
         known_by = {BUCKET_TAG: self.bucket.name, CA_TAG: self.authority.ca_cert_hash}
-        return {"Name": name, "Role": name, **cluster_tags(self.config), **known_by}
+        named = {API_NAME_TAG: self.config.kube_api_dns_name} if self.config.kube_api_dns_name else {}
+        return {"Name": name, "Role": name, **cluster_tags(self.config), **known_by, **named}
 
     @property
     def group_name(self) -> str:

@@ -98,14 +98,23 @@ def ensure_kubeconfig(aws: Aws, cluster: Cluster) -> Cluster:
     from lib.kube import certificates
 
     config, pki = cluster.config, cluster.authority
-    server = server_url(config, cluster.public_ip)
+    # The run itself asks the address: a name that is new may take a while to be known here.
+    server, known_by = server_url(config, cluster.public_ip), cluster.master.name
+    if config.kube_api_dns_name != known_by:
+        aws.console.differs(
+            f"the API's certificate has no {config.kube_api_dns_name}, so kubeconfig gets its address: "
+            f"KUBE_REPLACE_MASTER={cluster.master.instance_id} python kube_up.py makes it anew"
+        )
     path = chosen_file(config)
     text, data = _load(path)
     name = config.context
     kept = _kept_certificate(entry(data, "users", name), pki)
     cert, key = kept or certificates.make_client_certificate(pki.ca_cert, pki.ca_key, user=name)
     wanted: dict[str, dict[str, Any]] = {
-        "clusters": {"server": server, "certificate-authority-data": _b64(pki.ca_cert)},
+        "clusters": {
+            "server": server_url(config, known_by or cluster.public_ip),
+            "certificate-authority-data": _b64(pki.ca_cert),
+        },
         "users": {"client-certificate-data": _b64(cert), "client-key-data": _b64(key)},
         "contexts": {"cluster": name, "user": name},
     }
@@ -122,7 +131,8 @@ def ensure_kubeconfig(aws: Aws, cluster: Cluster) -> Cluster:
     by = _proxy_url(data, name)
     if kind := aws.unusable_proxy(server, by):
         aws.console.warn(f"a proxy of kind {kind} is not for the API, which is asked directly; one of kind http is")
-    client = Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=aws.proxy(server, by))
+    proxy = aws.proxy(server, by)
+    client = Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=proxy, name=known_by)
     return cluster.having(Cluster.client, client)
 
 

@@ -14,7 +14,7 @@ from lib.aws import keys, objects
 from lib.aws.changes import Planned, became, one
 from lib.aws.client import Aws
 from lib.aws.errors import ErrorKind, classify, error_code
-from lib.aws.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
+from lib.aws.tags import API_NAME_TAG, cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
 from lib.cluster import Cluster, Master
 from lib.disk import VERSION_TAG, confirmed_version, waits_for_restore
 from lib.node import kubeenv, userdata
@@ -75,7 +75,8 @@ def use_existing_master(aws: Aws, cluster: Cluster) -> Cluster:
             "where that zone is lost: docs/recovery.md, A zone is lost",
         )
     cluster = cluster.having(Cluster.public_ip, interface.get("Association", {}).get("PublicIp", ""))
-    return cluster.having(Cluster.master, Master(attached, runs=False))
+    name = _name_of(cluster.config, _instance(aws, attached)) if cluster.config.kube_api_dns_name else ""
+    return cluster.having(Cluster.master, Master(attached, runs=False, name=name))
 
 
 def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
@@ -163,8 +164,15 @@ def _ensure(
                 f"KUBE_REPLACE_MASTER: {config.kube_replace_master} is not the master, which is {found['InstanceId']}"
             )
         profile = data["IamInstanceProfile"]["Name"]
-        return Master(found["InstanceId"], runs=_repair(aws, config, found, wanted=wanted, profile=profile))
-    return Master(_make_master(aws, config, data), runs=False)
+        same = tags_of(found).get(USER_DATA_TAG) == wanted[USER_DATA_TAG]
+        name = config.kube_api_dns_name if same else _name_of(config, found)
+        return Master(found["InstanceId"], runs=_repair(aws, config, found, wanted=wanted, profile=profile), name=name)
+    return Master(_make_master(aws, config, data), runs=False, name=config.kube_api_dns_name)
+
+
+def _name_of(config: Config, found: Mapping[str, Any]) -> str:
+    """KUBE_API_DNS_NAME where the master's tags say that it was made with it, else ''."""
+    return config.kube_api_dns_name if tags_of(found).get(API_NAME_TAG) == config.kube_api_dns_name else ""
 
 
 def _is_replaced(
@@ -205,6 +213,7 @@ def _made_from(config: Config, disk_id: str, user_data: bytes) -> dict[str, str]
         USER_DATA_TAG: hashlib.sha256(user_data).hexdigest()[:32],
         VERSION_TAG: config.kubernetes_version,
         DISK_TAG: disk_id,
+        **({API_NAME_TAG: config.kube_api_dns_name} if config.kube_api_dns_name else {}),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lib import address, dhcp, gateway, interface, routetable, subnet, vpc
+from lib import address, dhcp, dns, gateway, interface, routetable, subnet, vpc
 from lib.aws.tags import is_ours, tags_of
 from lib.kubeconfig import check_kubeconfig
 from lib.run.errors import SettingError
@@ -58,9 +58,18 @@ def check_settings(
         _check_subnet_free(aws, config)
     if config.subnet_id and not found:
         interface.check_address_free(aws, config, subnet_id=config.subnet_id)
+    if config.kube_api_dns_name:
+        dns.check_name(aws, config, vpc_id=_vpc_id(aws, config, found))
     prefix = ipaddress.IPv4Network(config.subnet_cidr).prefixlen
     limits.fits(config, subnet_prefix=prefix, routes_quota=_routes_quota(aws, config))
     return config
+
+
+def _vpc_id(aws: Aws, config: Config, found: NetworkInterfaceTypeDef | None) -> str:
+    """The VPC that the cluster has or is to be made in, '' for one that is not there yet."""
+    known = config.vpc_id or (found["VpcId"] if found else "")
+    the_vpc = None if known else vpc.find_vpc(aws, config)
+    return the_vpc["VpcId"] if the_vpc else known
 
 
 def check_regions(aws: Aws, config: Config, layers: Layers) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from lib.diagnosis import Watch, of_master, of_nodes, ssh
@@ -106,7 +106,9 @@ def _say_certificates(aws: Aws, api: Api, client: Client) -> None:
 
     ends = {"the CA's": certificates.ends(client.ca_cert), "kubeconfig's": certificates.ends(client.cert)}
     with contextlib.suppress(Unreachable):  # validated a moment ago; not worth a failure
-        ends["the API's"] = certificates.shown_ends(api.certificate())
+        shown = api.certificate()
+        ends["the API's"] = certificates.shown_ends(shown)
+        _say_name(aws, client, certificates.shown_names(shown))
     aws.console.found(f"certificates: {', '.join(f'{name} until {end:%Y-%m-%d}' for name, end in ends.items())}")
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=_SOON_DAYS)
     for name, end in ends.items():
@@ -114,6 +116,14 @@ def _say_certificates(aws: Aws, api: Api, client: Client) -> None:
             aws.console.warn(
                 f"{name} certificate ends on {end:%Y-%m-%d}: see docs/recovery.md, A certificate has expired"
             )
+
+
+def _say_name(aws: Aws, client: Client, names: Container[str]) -> None:
+    """Whether the API's certificate has the name that kubeconfig has for it; nothing where that is its address."""
+    if client.name in names:
+        aws.console.found(f"name {client.name} in the API's certificate")
+    elif client.name:
+        aws.console.differs(f"the API's certificate has no {client.name}: KUBE_REPLACE_MASTER makes it anew")
 
 
 def _say_services(aws: Aws, api: Api) -> None:
@@ -136,7 +146,7 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
     kubectl = (
         "kubectl" if find_program("kubectl") else "kubectl (to be installed: https://kubernetes.io/docs/tasks/tools)"
     )
-    line(f"  API      {client.server}, context {config.context} in {config.kubeconfig}")
+    line(f"  API      {client.url}, context {config.context} in {config.kubeconfig}")
     line(f"  try      {kubectl} get nodes -o wide")
     line(f"           {ssh(config, client.host)}")
     line(f"  remove   {_given(config)}python kube_down.py")

@@ -13,6 +13,7 @@ from lib import (
     alarms,
     bucket,
     dhcp,
+    dns,
     gateway,
     iam,
     interface,
@@ -32,7 +33,7 @@ from lib import (
 )
 from lib.aws import objects
 from lib.aws.client import Aws
-from lib.aws.tags import Disputed, bears_one, is_ours, other_owner, tags_of
+from lib.aws.tags import API_NAME_TAG, Disputed, bears_one, is_ours, other_owner, tags_of
 from lib.disk import MASTER_IP_TAG
 from lib.preflight import check_regions
 from lib.run.errors import Damaged, KubeError, NothingFound
@@ -126,6 +127,9 @@ class Doomed:
         "disk {VolumeId} {Size} GiB",
         lambda _, config, found: _volumes(config, found, volumes.is_disk),
         kept=True,
+    )
+    api_names: Sequence[dns.Name] = _kind(
+        "{}", lambda aws, config, found: dns.find_api_names(aws, config, _api_names(config, found))
     )
     volumes: Sequence[Any] = _kind(
         volumes.describe_volume,
@@ -229,6 +233,7 @@ class Doomed:
         hosts += [each["PrivateIpAddress"] for each in self.interfaces]
         hosts += [each["Association"]["PublicIp"] for each in self.interfaces if each.get("Association")]
         hosts += [tags_of(disk).get(MASTER_IP_TAG, "") for disk in self.disks]
+        hosts += [each.name for each in self.api_names]
         hosts += [self.config.master_reserved_ip, self.config.master_internal_ip]
         port = "" if self.config.kube_api_port == 443 else f":{self.config.kube_api_port}"
         return [f"https://{host}{port}" for host in hosts if host]
@@ -360,6 +365,12 @@ def _spared(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> lis
 
 def _master_ids(config: Config, instances: Sequence[Any]) -> list[str]:
     return [i["InstanceId"] for i in instances if tags_of(i).get("Name") == config.master_name]
+
+
+def _api_names(config: Config, found: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The names that the API may have, also where the settings are lost: what stays of a master says it in a tag."""
+    bearing = (each for kind in ("interfaces", "addresses", "disks", "instances") for each in found[kind])
+    return [config.kube_api_dns_name, *(tags_of(each).get(API_NAME_TAG, "") for each in bearing)]
 
 
 def look_at_instances(aws: Aws, doomed: Doomed) -> Doomed:

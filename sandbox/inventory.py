@@ -70,6 +70,7 @@ _SHOWS = (
     ),
     ("s3", "s3: *"),
     ("schedule groups", "scheduler: *"),
+    ("hosted zones", "route53: ChangeResourceRecordSets"),
 )
 
 

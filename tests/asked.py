@@ -131,11 +131,17 @@ def _of_scheduler(call: Call) -> Iterator[str]:
         yield _arn(call, "scheduler", f"schedule-group/{name}")
 
 
+def _of_route53(call: Call) -> Iterator[str]:
+    zone = call.params.get("HostedZoneId", "").rpartition("/")[2]
+    yield f"arn:aws:route53:::hostedzone/{zone}" if zone else "*"
+
+
 _RESOURCES = {
     "autoscaling": _of_autoscaling,
     "cloudwatch": _of_cloudwatch,
     "ec2": _of_ec2,
     "iam": _of_iam,
+    "route53": _of_route53,
     "s3": _of_s3,
     "scheduler": _of_scheduler,
     "ssm": _of_ssm,

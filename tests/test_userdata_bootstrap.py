@@ -173,6 +173,14 @@ def test_a_master_without_a_public_address_has_none_in_its_certificate(tmp_path:
     assert None not in names
 
 
+def test_a_name_of_the_api_is_in_its_certificate(tmp_path: Path) -> None:
+    """KUBE_API_DNS_NAME comes beside the address, or in its place (lib/node/kubeenv.py)."""
+    names = kubeadm(tmp_path, MASTER_PUBLIC_IP="203.0.113.9, api.example.com")["ClusterConfiguration"]["apiServer"]
+    assert names["certSANs"][:3] == ["203.0.113.9", "api.example.com", "172.20.0.9"]
+    names = kubeadm(tmp_path, MASTER_PUBLIC_IP="api.example.com")["ClusterConfiguration"]["apiServer"]
+    assert names["certSANs"][:2] == ["api.example.com", "172.20.0.9"]
+
+
 def test_test_arguments_and_log_levels_reach_their_component_after_our_own(tmp_path: Path) -> None:
     given = {
         **{f"{name}_TEST_ARGS": f"--of={name.lower()} --flag" for name in COMPONENTS},

@@ -57,7 +57,8 @@ _THROTTLED = frozenset(
 _FAILED = frozenset(
     {"InternalError", "InternalFailure", "InternalServerError", "RequestTimeout", "ServiceUnavailable", "Unavailable"}
 )
-_TAKEN = frozenset({"InvalidSubnet.Conflict", "InvalidIPAddress.InUse"})
+# The last says of a record of Route 53's that it is there, or that something else is wrong with it.
+_TAKEN = frozenset({"InvalidSubnet.Conflict", "InvalidIPAddress.InUse", "InvalidChangeBatch"})
 _NOT_FOUND = frozenset({"NoSuchEntity", "NoSuchBucket", "NoSuchKey", "404", "InvalidPermission.NotFound"})
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
 ENDED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})

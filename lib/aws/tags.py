@@ -25,6 +25,7 @@ CLUSTER = "KubernetesCluster"
 PREFIX = "kubernetes.io/cluster/"
 OWNED = "owned"
 BUCKET_TAG = "KubernetesStagingBucket"  # on what stays of a master: where this cluster's state is
+API_NAME_TAG = "KubernetesApiName"  # on the same and on the master: KUBE_API_DNS_NAME, where there is one
 CA_TAG = "KubernetesCA"  # on the same: the CA that it was made with, by the hash of its public key
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
 
 _FEW = 6
+# What only an option needs.
+_FOR_AN_OPTION = {"SelfHealing": "KUBE_MASTER_SELF_HEAL", "NameOfTheApi": "KUBE_API_DNS_NAME"}
 
 
 def tell_rights(aws: Aws, config: Config, *, bucket: str) -> None:
@@ -61,7 +63,8 @@ def _denied(aws: Aws, config: Config, principal: str, bucket: str) -> Iterator[s
     for statement in statements():
         if "Condition" in statement:
             continue  # what passes a role or makes a linked one depends on more than a simulation is told
-        if statement["Sid"] == "SelfHealing" and not config.kube_master_self_heal:
+        option = _FOR_AN_OPTION.get(statement["Sid"], "")
+        if option and not getattr(config, option.lower()):
             continue
         pages = aws.iam.get_paginator("simulate_principal_policy").paginate(
             PolicySourceArn=principal,

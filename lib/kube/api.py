@@ -30,17 +30,26 @@ _PRIVATE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Client:
-    """With what the API is asked: its address, the certificates, PEM, and the proxy on the way, if there is one."""
+    """With what the API is asked: its address, the certificates, PEM, and the proxy on the way, if there is one.
+
+    `name` is what kubeconfig has in place of the address, '' where it has that.
+    """
 
     server: str
     ca_cert: bytes
     cert: bytes
     key: bytes
     proxy: Proxy | None = None
+    name: str = ""
+
+    @property
+    def url(self) -> str:
+        """The API as kubeconfig has it."""
+        return self.server.replace(self.host, self.name) if self.name else self.server
 
     @property
     def host(self) -> str:
-        """The server's name or address, without its port."""
+        """The server's address, without its port."""
         return self.server.removeprefix("https://").split(":")[0]
 
     def __repr__(self) -> str:  # a key must not get into a traceback or a log
@@ -194,9 +203,9 @@ def _node(item: dict[str, Any]) -> Node:
     )
 
 
-def server_url(config: Config, public_ip: str) -> str:
-    """The API's address: the elastic IP, or the internal address where there is none."""
-    host = public_ip or config.master_internal_ip
+def server_url(config: Config, public: str) -> str:
+    """The API's URL, of its elastic IP or name, or of the internal address where there is none."""
+    host = public or config.master_internal_ip
     return f"https://{host}" if config.kube_api_port == 443 else f"https://{host}:{config.kube_api_port}"
 
 

@@ -46,6 +46,15 @@ def shown_ends(cert: bytes) -> datetime.datetime:
     return x509.load_der_x509_certificate(cert).not_valid_after_utc
 
 
+def shown_names(cert: bytes) -> list[str]:
+    """The DNS names that a certificate that a server shows (DER) is good for."""
+    try:
+        names = x509.load_der_x509_certificate(cert).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return names.value.get_values_for_type(x509.DNSName)
+
+
 def is_issued_by(cert: bytes, ca_cert: bytes) -> bool:
     """Whether the CA signed the certificate. False also for what is no certificate."""
     try:

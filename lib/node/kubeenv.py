@@ -44,7 +44,9 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
         "AWS_DNS_SUFFIX": aws.dns_suffix,
         "AWS_ACCOUNT_ID": aws.account,
         "MASTER_NAME": config.master_name,
-        "MASTER_PUBLIC_IP": public_ip,
+        # For the certificate alone, so the name goes with it: a variable more would be another user-data of every
+        # master, also of those that have no name.
+        "MASTER_PUBLIC_IP": ", ".join(each for each in (public_ip, config.kube_api_dns_name) if each),
         "MASTER_DISK_ID": disk_id,
         "MASTER_ALARMS": "",  # kube_up.py makes them; a master that AWS makes is told some (lib/selfheal.py)
         "KUBERNETES_SERVICE_IP": config.kubernetes_service_ip,

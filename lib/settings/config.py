@@ -129,6 +129,7 @@ class Config:
     dns_domain: str = option(rules.domain, read_by="master", fixed=_WITH_A_MASTER)
     ssh_cidr: tuple[str, ...] = option(rules.cidrs)
     http_api_cidr: tuple[str, ...] = option(rules.cidrs)
+    kube_api_dns_name: str = option(rules.optional(rules.host_name), down=True)
     kube_api_port: int = option(rules.whole(1, 65535), read_by="both", fixed=_WITH_A_MASTER, down=True)
     kube_enable_master_public_ip: bool = option(rules.boolean)
     kube_enable_node_public_ip: bool = option(rules.boolean)

@@ -256,6 +256,19 @@ def domain(variable: str, text: str) -> str:
     return text
 
 
+def host_name(variable: str, text: str) -> str:
+    """A host's whole DNS name: a domain of two labels or more."""
+    try:
+        domain(variable, text)
+    except SettingError as error:
+        raise SettingError(variable, f"{shown(text)} is not a DNS name", _HOST_NAME) from error
+    if "." not in text:
+        raise SettingError(variable, f"{shown(text)} has no domain", _HOST_NAME)
+    return text
+
+
+_HOST_NAME = "give one in lower case and without a dot at the end, such as api.dev.example.com"
+
 # --- addresses
 
 

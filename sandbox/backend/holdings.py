@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sandbox.backend import cloud
+from sandbox.backend import cloud, records
 from sandbox.backend.lifecycle import ENDED
 from sandbox.inventory import digest
 
@@ -15,12 +15,31 @@ Entry = dict[str, Any]
 
 def inventory() -> dict[str, Any]:
     """Every region's resources, IAM's and S3's, by kind and id. What a new account has of itself is left out."""
-    found: dict[str, Any] = {"iam": _iam(), "s3": _s3()}
+    zones = _hosted_zones()
+    found: dict[str, Any] = {"iam": _iam(), "s3": _s3(), "route53": {"hosted zones": zones} if zones else {}}
     for region in cloud.regions_in_use():
         resources = {kind: entries for kind, entries in _region(region).items() if entries}
         if resources:
             found[region] = resources
     return {place: things for place, things in found.items() if things}
+
+
+def _hosted_zones() -> dict[str, Entry]:
+    """Each zone's records as "name type time-to-live values", and the VPCs of a private one."""
+    return {
+        key: {
+            "domain": zone.name,
+            "private": bool(zone.private_zone),
+            "vpcs": sorted(vpc["vpc_id"] for vpc in zone.vpcs if "vpc_id" in vpc),
+            "records": sorted(map(_record, zone.rrsets)),
+        }
+        for key, zone in records.zones().items()
+    }
+
+
+def _record(found: Any) -> str:
+    values = " ".join(sorted(map(str, found.records or ())))
+    return f"{found.name} {found.type} {found.ttl} {values}"
 
 
 def _tags(resource: Any) -> dict[str, str]:

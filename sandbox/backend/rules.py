@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.backend import answers, groups, images, prices, schedules, strict_ec2, strict_more, strict_storage
+from sandbox.backend import answers, groups, images, prices, records, schedules, strict_ec2, strict_more, strict_storage
 from sandbox.calls import Call
 from sandbox.world import World
 
@@ -77,6 +77,9 @@ BEFORE: dict[str, list[Before]] = {
     "scheduler:ListTagsForResource": [schedules.known_group],
     "scheduler:CreateSchedule": [schedules.create_schedule],
     "scheduler:UpdateSchedule": [schedules.update_schedule],
+    "route53:ChangeResourceRecordSets": [records.change],
+    "route53:ListResourceRecordSets": [records.list_records],
+    "route53:ListHostedZonesByVPC": [records.zones_of_vpc],
     "iam:SimulatePrincipalPolicy": [answers.simulate_principal_policy],
     "ec2:GetEbsDefaultKmsKeyId": [answers.get_ebs_default_kms_key_id],
     "ecr:GetAuthorizationToken": [answers.get_authorization_token],

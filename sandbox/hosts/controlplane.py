@@ -278,11 +278,16 @@ def _check_trust(minion: Host, master: Host) -> None:
         raise NotYet("the token is not known to the cluster")
 
 
+def _is_address(text: str) -> bool:
+    return text.replace(".", "").isdigit()
+
+
 def names(settings: dict[str, str], public: str) -> list[x509.GeneralName]:
     """What the API server's certificate is good for (the original's list)."""
     domain = settings.get("DNS_DOMAIN") or "cluster.local"
     hosts = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{domain}"]
     hosts += [settings["MASTER_NAME"]] if settings.get("MASTER_NAME") else []
+    hosts += [name for name in settings.get("MASTER_PUBLIC_IP", "").split(", ") if name and not _is_address(name)]
     addresses = [public, settings.get("MASTER_INTERNAL_IP", ""), settings.get("KUBERNETES_SERVICE_IP", "")]
     unique = dict.fromkeys(address for address in addresses if address)
     return [*(x509.DNSName(name) for name in hosts), *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in unique)]

@@ -301,6 +301,86 @@ def test_alarm_that_is_gone_is_refused(sandbox: Box) -> None:
     assert refused(sandbox.client("cloudwatch").delete_alarms, AlarmNames=["none"]) == "ResourceNotFound"
 
 
+# --- Route 53
+
+
+def record(
+    kind: str = "A", value: str = "203.0.113.1", *, name: str = "a.example.com", ttl: int = 60
+) -> dict[str, Any]:
+    return {"Name": name, "Type": kind, "TTL": ttl, "ResourceRecords": [{"Value": value}]}
+
+
+class Records:
+    """A zone of the account's, which has one record."""
+
+    def __init__(self, box: Box) -> None:
+        self.client = box.client("route53")
+        self.zone = self.client.create_hosted_zone(Name="example.com", CallerReference="1")["HostedZone"]["Id"]
+        self.change(("CREATE", record()))
+
+    def asked(self, *changes: tuple[str, dict[str, Any]], zone: str = "") -> dict[str, Any]:
+        listed = [{"Action": action, "ResourceRecordSet": each} for action, each in changes]
+        return {"HostedZoneId": zone or self.zone, "ChangeBatch": {"Changes": listed}}
+
+    def change(self, *changes: tuple[str, dict[str, Any]]) -> None:
+        self.client.change_resource_record_sets(**self.asked(*changes))
+
+    def listed(self) -> list[dict[str, Any]]:
+        found = self.client.list_resource_record_sets(HostedZoneId=self.zone)["ResourceRecordSets"]
+        return [each for each in found if each["Type"] not in ("NS", "SOA")]
+
+
+@pytest.fixture
+def kept(sandbox: Box) -> Records:
+    return Records(sandbox)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("CREATE", record(value="203.0.113.2")),
+        ("CREATE", record("CNAME", "b.example.com")),
+        ("UPSERT", record("CNAME", "b.example.com")),
+        ("UPSERT", record(value="2001:db8::1")),
+        ("UPSERT", record("TXT", "bare")),
+        ("UPSERT", record(name="a.badexample.com")),
+        ("DELETE", record(value="203.0.113.2")),
+        ("DELETE", record(ttl=300)),
+        ("DELETE", record("TXT", '"x"')),
+        ("DELETE", record(name="b.example.com")),
+    ],
+)
+def test_a_change_of_records_that_cannot_be_is_refused_with_its_whole_batch(
+    kept: Records, change: tuple[str, dict[str, Any]]
+) -> None:
+    good, before = ("CREATE", record(name="good.example.com")), kept.listed()
+    asked = kept.asked(good, change)
+    assert refused(kept.client.change_resource_record_sets, **asked) == "InvalidChangeBatch"
+    assert kept.listed() == before
+
+
+def test_records_are_put_repaired_and_deleted(kept: Records) -> None:
+    changed, mark = record(value="203.0.113.2"), record("TXT", '"x"')
+    kept.change(("UPSERT", changed), ("CREATE", mark))
+    assert [each["ResourceRecords"] for each in kept.listed()] == [[{"Value": "203.0.113.2"}], [{"Value": '"x"'}]]
+    asked = kept.asked(("DELETE", record()))  # as it was at first
+    assert refused(kept.client.change_resource_record_sets, **asked) == "InvalidChangeBatch"
+    kept.change(*(("DELETE", each) for each in kept.listed()))
+    assert kept.listed() == []
+    kept.change(("CREATE", record()))
+    assert len(kept.listed()) == 1
+
+
+def test_zones_that_are_not_there_are_refused(kept: Records, net: Net) -> None:
+    asked = kept.asked(("DELETE", record()), zone="Z0123456789ABCDEFGHIJ")
+    assert refused(kept.client.change_resource_record_sets, **asked) == "NoSuchHostedZone"
+    listing = kept.client.list_resource_record_sets
+    assert refused(listing, HostedZoneId="Z0123456789ABCDEFGHIJ") == "NoSuchHostedZone"
+    assert refused(listing, HostedZoneId=kept.zone, StartRecordType="A") == "InvalidInput"
+    by_vpc = kept.client.list_hosted_zones_by_vpc
+    assert refused(by_vpc, VPCId=f"vpc-{UNKNOWN}", VPCRegion=REGION) == "InvalidInput"
+
+
 # --- EventBridge Scheduler
 
 
