@@ -66,6 +66,7 @@ class Flag:
 _HELP = Flag("--help", "print this and exit")
 _SHOW_SETTINGS = Flag("--show-settings", "print every setting with its value and where it comes from, and exit")
 _DRY_RUN = Flag("--dry-run", "look at the account and say what would be done; change nothing, exit 3 if anything would")
+_YES = Flag("--yes", "do not ask; on a terminal the cluster's id is asked for before anything is removed")
 
 _LOGS, _FOLDER = "-m lib.logs", "FOLDER"
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
@@ -76,6 +77,7 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = {
         _SHOW_SETTINGS,
         _DRY_RUN,
         Flag("--keep-disk", "keep the master's disk, volumes, elastic IP and bucket, so that the next up finds them"),
+        _YES,
     ),
 }
 
@@ -92,6 +94,7 @@ _HOW = (
 )
 
 _EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
+_EXIT_OF_QUESTION = "2 too for another answer than the cluster's id; "
 _EXIT_OF_DRY_RUN = "3 a dry run found something to do; "
 _EXITS_OF_SIGNALS = "129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
 
@@ -104,7 +107,12 @@ def help_text(script: str, width: int = 80, *, flags: Sequence[Flag] | None = No
     flags = FLAGS[script] if flags is None else flags
     words = [f"[{flag.name}]" for flag in flags] + ([_FOLDER] if script == _LOGS else [])
     usage = f"Usage: [NAME=value ...] python {script} {' '.join(words)}"
-    exits = _EXITS + (_EXIT_OF_DRY_RUN if _DRY_RUN in flags else "") + _EXITS_OF_SIGNALS
+    exits = (
+        _EXITS
+        + (_EXIT_OF_QUESTION if _YES in flags else "")
+        + (_EXIT_OF_DRY_RUN if _DRY_RUN in flags else "")
+        + _EXITS_OF_SIGNALS
+    )
     parts = [
         _wrapped(_DOES[script], width),
         _wrapped(usage, width, later="  "),
