@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import launchtemplate
-from lib.aws import tags
-from lib.aws.client import Aws, became, error_code
+from lib.aws import keys, tags
+from lib.aws.changes import became
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
 from lib.cluster import Cluster, Minions
 from lib.master import METADATA, root_disk
@@ -69,7 +71,7 @@ def ensure_minions(aws: Aws, cluster: Cluster) -> Cluster:
     return cluster.having(Cluster.minions, Minions(name, template, data))
 
 
-def user_data(aws: Aws, cluster: Cluster) -> bytes:
+def minion_user_data(aws: Aws, cluster: Cluster) -> bytes:
     """What a minion boots from. Raises UserDataTooLarge."""
     env = kubeenv.minion_env(aws, cluster.config, cluster.facts, join_token=cluster.join_token)
     return userdata.render("minion", env | cluster.downloads(cluster.images.node))
@@ -97,7 +99,7 @@ def _launch_data(aws: Aws, cluster: Cluster) -> dict[str, Any]:
         # By their addresses, also where a brought subnet names its hosts by their ids. A launch with an interface that
         # is there, as the master's, takes no heed of it. (API reference, RunInstances)
         "PrivateDnsNameOptions": {"HostnameType": "ip-name"},
-        "UserData": base64.b64encode(user_data(aws, cluster)).decode(),
+        "UserData": base64.b64encode(minion_user_data(aws, cluster)).decode(),
         "TagSpecifications": [
             *tag_specification("instance", instance_tags(config)),
             *tag_specification("volume", {"Name": f"{config.node_name}-root", **cluster_tags(config)}),
@@ -291,11 +293,13 @@ def unmark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
 def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupTypeDef | None:
     """The group, once as many minions run as it should have. Raises WaitExpired with the group's last failure.
 
-    In a dry run the group as it is, None where there is none. Raises KubeError where it is suspended from launching.
+    In a dry run the group as it is, None where there is none. Raises KubeError where it is suspended from launching,
+    and where its instances end one after another for want of their disks' key.
     """
     if aws.dry_run:
         return find_group(aws, name)
     seen = {"text": ""}
+    before: list[_Failure | None] = []  # what was there when this wait began may be mended by now
 
     def complete() -> AutoScalingGroupTypeDef | None:
         group = find_group(aws, name)
@@ -308,6 +312,10 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupType
         _refuse_suspended(aws, group)
         failure = _failure(aws, name)
         seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run{f'; {failure}' if failure else ''}"
+        before[:] = before or [failure]
+        if failure and failure not in before and any(code in failure.words for code in keys.NO_KEY):
+            hint = keys.key_advice(aws, who=keys.AUTO_SCALING)
+            raise KubeError(f"the minions of {name} end as they start: {failure}", hint=hint)
         return None
 
     return aws.wait(
@@ -324,7 +332,7 @@ def living(group: AutoScalingGroupTypeDef) -> list[Any]:
     return [i for i in group["Instances"] if not i["LifecycleState"].startswith("Terminat")]
 
 
-def terminate(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
+def end_minion(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
     """End an instance of the group for good: the group becomes one smaller by it.
 
     Where the answer is lost, the group is looked at before the call is repeated, which could make it smaller by two.
@@ -353,12 +361,24 @@ def terminate(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
     )
 
 
-def _failure(aws: Aws, name: str) -> str:
-    """Why the group could not launch an instance last, in Auto Scaling's own words; '' where it could, or is at it."""
+@dataclass(frozen=True)
+class _Failure:
+    """A launch that failed, by its id, and why, in Auto Scaling's own words."""
+
+    activity: str
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def _failure(aws: Aws, name: str) -> _Failure | None:
+    """The last launch of the group, if it failed; None where it did not, or none has ended."""
     activities = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)["Activities"]
     ended = [activity for activity in activities if activity["StatusCode"] in ("Failed", "Cancelled", "Successful")]
-    failed = ended and ended[0]["StatusCode"] != "Successful"
-    return " ".join(ended[0].get("StatusMessage", "it failed").split()) if failed else ""
+    if not ended or ended[0]["StatusCode"] == "Successful":
+        return None
+    return _Failure(ended[0]["ActivityId"], " ".join(ended[0].get("StatusMessage", "it failed").split()))
 
 
 def _look_at(aws: Aws, name: str) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ipaddress
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import Aws, Planned, Retry, error_code, never, one
+from lib.aws.changes import Planned, Retry, never, one
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.aws.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 from lib.cluster import Cluster, SecurityGroups
 from lib.loadbalancers import CONTROLLER_TAG
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
 
 # Marks the rules that follow a setting, so that a change of it takes away its old ranges and nobody else's.
+ANYWHERE = "0.0.0.0/0"
 SSH_RULE = "SSH_CIDR"
 API_RULE = "HTTP_API_CIDR"
 
@@ -60,7 +64,7 @@ def group_names(config: Config) -> tuple[str, str]:
     return f"kubernetes-master-{config.cluster_id}", f"kubernetes-minion-{config.cluster_id}"
 
 
-def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityGroupTypeDef]:
+def find_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityGroupTypeDef]:
     """The cluster's two groups by name, as far as they are there.
 
     Raises Ambiguous for two of a name, NotOurs for one that is tagged for another cluster.
@@ -84,7 +88,7 @@ def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityG
 def ensure_security_groups(aws: Aws, cluster: Cluster) -> Cluster:
     """The cluster with the master's and the minions' group, and their rules."""
     config, vpc_id = cluster.config, cluster.vpc_id
-    found = find_groups(aws, config, vpc_id=vpc_id)
+    found = find_security_groups(aws, config, vpc_id=vpc_id)
     master, minion = (
         _ensure_group(aws, config, found, name=name, role=role, vpc_id=vpc_id)
         for name, role in zip(group_names(config), ("master", "minion"), strict=True)
@@ -110,8 +114,9 @@ def _warn_of_wider(aws: Aws, group: SecurityGroupTypeDef, wanted: Sequence[Rule]
         for permission, each in there:
             said, cidr = each.get("Description", ""), each["CidrIp"]
             if said not in (SSH_RULE, API_RULE) and _reaches(permission, rule.port) and _is_wider(cidr, rule.cidr):
+                who = f"{cidr}, the whole internet," if cidr == ANYWHERE else cidr
                 aws.console.differs(
-                    f"{group['GroupId']} {group['GroupName']} lets {cidr} reach port {rule.port}, by a rule described "
+                    f"{group['GroupId']} {group['GroupName']} lets {who} reach port {rule.port}, by a rule described "
                     f"as {said!r}, and {rule.setting} is {rule.cidr}: aws ec2 revoke-security-group-ingress --region "
                     f"{aws.region} --group-id {group['GroupId']} {_options(permission)} --cidr {cidr} ends that"
                 )
@@ -142,10 +147,10 @@ def _warn_of_closed(aws: Aws, group: SecurityGroupTypeDef) -> None:
         if permission["IpProtocol"] == "-1"
         for reach in permission.get("IpRanges", [])
     ]
-    if "0.0.0.0/0" not in everywhere:
+    if ANYWHERE not in everywhere:
         aws.console.differs(
             f"{group['GroupId']} {group['GroupName']} does not let all out: aws ec2 authorize-security-group-egress "
-            f"--region {aws.region} --group-id {group['GroupId']} --protocol all --cidr 0.0.0.0/0 gives that back"
+            f"--region {aws.region} --group-id {group['GroupId']} --protocol all --cidr {ANYWHERE} gives that back"
         )
 
 
@@ -168,7 +173,7 @@ def _ensure_group(
         return answer["GroupId"]
 
     def look() -> str | None:
-        again = find_groups(aws, config, vpc_id=vpc_id).get(name)
+        again = find_security_groups(aws, config, vpc_id=vpc_id).get(name)
         return again["GroupId"] if again else None
 
     return aws.make(f"security group {name}", create, look=look)
@@ -213,7 +218,8 @@ def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, w
         if there != rule.setting:
             aws.console.differs(
                 f"{group_id} has a rule {rule} described as {there!r}, so it stays whatever {rule.setting} is set to: "
-                f"describe it as {rule.setting} again, with aws ec2 update-security-group-rule-descriptions-ingress"
+                f"aws ec2 update-security-group-rule-descriptions-ingress --region {aws.region} --group-id {group_id} "
+                f"--ip-permissions '{json.dumps([rule.permission()])}' makes it follow {rule.setting} again"
             )
 
 
@@ -250,7 +256,7 @@ def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
     return rules
 
 
-def tagged_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
+def tagged_security_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
     """Every group with a tag of the cluster's: its two, and those made for load balancers."""
     by_controller = _describe(aws, tag_filters({CONTROLLER_TAG: config.cluster_id}))
     found = {_id(group): group for group in by_controller}
@@ -305,7 +311,7 @@ def _ports(permission: Any) -> dict[str, Any]:
     return {key: permission[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in permission}
 
 
-def delete_group(aws: Aws, group: SecurityGroupTypeDef, *, wait_if: Retry = never) -> None:
+def delete_security_group(aws: Aws, group: SecurityGroupTypeDef, *, wait_if: Retry = never) -> None:
     """Remove a group of ours once no interface uses it."""
     group_id = group["GroupId"]
     words = f"security group {group_id} {group['GroupName']}"

@@ -85,6 +85,7 @@ class State:
     prepared: set[str] = field(default_factory=set)  # regions that have their images and parameters
     kube: Kube = field(default_factory=Kube)
     next_address: int = 0
+    next_public: int = 0
     modified: dict[str, float] = field(default_factory=dict)  # disk -> when it was changed last
     disks: dict[str, str] = field(default_factory=dict)  # a master's disk -> the newest release that booted with it
     late: dict[tuple[str, str], float] = field(default_factory=dict)  # place and name -> when it is found
@@ -103,6 +104,8 @@ class World:
         self.console: Callable[[str], str | None] = lambda _instance: None
         # Faults of launches, a group's own too: region, spec, how many (0: only a look). They may raise Refusal.
         self.launches: list[Callable[[str, Spec, int], None]] = []
+        # Faults of pending instances: the code and words of why one ends instead of starting, None where it starts.
+        self.starts: list[Callable[[Any], tuple[str, str] | None]] = []
 
     @property
     def now(self) -> float:

@@ -25,6 +25,7 @@ CLUSTER = "KubernetesCluster"
 PREFIX = "kubernetes.io/cluster/"
 OWNED = "owned"
 BUCKET_TAG = "KubernetesStagingBucket"  # on what stays of a master: where this cluster's state is
+CA_TAG = "KubernetesCA"  # on the same: the CA that it was made with, by the hash of its public key
 
 
 def of(cluster_id: str) -> dict[str, str]:
@@ -106,7 +107,7 @@ def refuse_others(cluster_id: str, what: str, tags: Mapping[str, str], *, hint: 
     if owner:
         both = f", and for {cluster_id} too" if bears_one(cluster_id, tags) else ""
         mend = f"if it is {cluster_id}'s all the same, take the tags of {owner} off it; if not, those of {cluster_id}"
-        raise NotOurs(f"{what} is tagged for cluster {owner}{both}, and is left alone", hint=hint or mend)
+        raise NotOurs(f"{what} is tagged for cluster {owner}{both}: this run does not touch it", hint=hint or mend)
 
 
 def find_ours(
