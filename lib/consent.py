@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lib.run.errors import Declined
 from lib.snapshots import find_snapshots
-from lib.volumes import describe
+from lib.volumes import describe_volume
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -43,7 +43,7 @@ def _rows(aws: Aws, doomed: Doomed, *, keep_disk: bool) -> Iterator[tuple[str, s
     yield "nodes", f"{_counted(of_master, 'master')}, {_counted(len(doomed.instances) - of_master, 'minion')}"
     if not keep_disk:
         if doomed.volumes:
-            yield "volumes", _listed([describe(each) for each in doomed.volumes])
+            yield "volumes", _listed([describe_volume(each) for each in doomed.volumes])
         disks = [f"disk {disk['VolumeId']} {disk['Size']} GiB" for disk in doomed.disks]
         snapshots = len(find_snapshots(aws, doomed.bucket))
         yield "etcd", ", ".join([*disks, _counted(snapshots, "snapshot")])
