@@ -27,8 +27,9 @@ from lib.run.runlog import RunLog
 from lib.run.stops import Stopped, stopping
 from lib.settings import rules
 from lib.settings.config import Config
+from lib.settings.helptext import FLAGS, help_text
 from lib.settings.layers import Layers, read_layers
-from lib.settings.options import FLAGS, help_text, settings_table, unread
+from lib.settings.options import settings_table, unread
 from lib.settings.resolve import resolve
 
 DONE, REFUSED, WOULD_CHANGE, INTERRUPTED = 0, 1, 3, 130  # 2 is a SettingError's own, a signal's in lib/run/stops.py
@@ -38,8 +39,9 @@ _GOES_ON = "all that exists stays; the same command again goes on from there, an
 
 @dataclass(frozen=True)
 class Flags:
-    """The command line."""
+    """The command line. `help` is what --help is asked about, '' for the first screen, None where it is not asked."""
 
+    help: str | None = None
     dry_run: bool = False
     keep_disk: bool = False
     yes: bool = False
@@ -152,9 +154,9 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
 def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     console = this.console
     flags = _parse(script, argv)
-    if flags is None:
+    if flags.help is not None:
         width = min(shutil.get_terminal_size().columns, 100)
-        console.line(help_text(script, width).rstrip())
+        console.line(help_text(script, width, topic=flags.help).rstrip())
         return DONE
     this.log = runlog.new_log(script, environ)
     layers = read_layers(environ)
@@ -202,10 +204,10 @@ def _tell_region(console: Console, layers: Layers, config: Config, region: str, 
         console.say(f"neither KUBE_AWS_ZONE nor a region is set: it is {config.kube_aws_zone}, the default")
 
 
-def _parse(script: str, argv: Sequence[str]) -> Flags | None:
-    """The flags, None for --help. Raises SettingError for what is none."""
+def _parse(script: str, argv: Sequence[str]) -> Flags:
+    """The flags. Raises SettingError for what is none."""
     parser = _Parser(prog=script, add_help=False, allow_abbrev=False)
-    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--help", "-h", nargs="?", const="")
     parser.add_argument("--show-settings", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     if script == "kube_down.py":
@@ -214,9 +216,7 @@ def _parse(script: str, argv: Sequence[str]) -> Flags | None:
     found, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise SettingError(script, f"unrecognized arguments: {' '.join(unknown)}", _right(script, unknown))
-    if found.help:
-        return None
-    return Flags(**{name: value for name, value in vars(found).items() if name != "help"})
+    return Flags(**vars(found))
 
 
 def _right(script: str, unknown: Sequence[str]) -> str:
