@@ -22,6 +22,7 @@ try:
         alarms,
         blockers,
         bucket,
+        consent,
         dhcp,
         disk,
         dns,
@@ -55,6 +56,7 @@ except ModuleNotFoundError as missing:
 def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     """The whole way down. A step that cannot finish lets the others go on; a rerun finishes it."""
     doomed = teardown.look(aws, layers)
+    consent.ask(aws, doomed, keep_disk=flags.keep_disk, yes=flags.yes)
     with removal.accounted(aws, doomed, keep_disk=flags.keep_disk) as this:
         remove(aws, doomed, this, keep=flags.keep_disk)
         teardown.say_end(aws, doomed, refused=bool(this.refused), keep_disk=flags.keep_disk)
@@ -63,11 +65,7 @@ def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
 def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bool) -> None:
     """All that was found goes, what depends on other things before these; with `keep` what --keep-disk keeps stays."""
     # Before any instance: it would launch another master, and has perhaps, so the instances are looked for again.
-    if doomed.schedule_groups:
-        aws.console.step("Self-healing")
-        this.each(selfheal.delete_schedule, doomed.schedule_groups, part=True)
-        this.each(selfheal.delete_schedule_group, doomed.schedule_groups)
-        doomed = teardown.look_at_instances(aws, doomed)
+    doomed = removal.end_schedules(aws, doomed, this)
 
     # Before the network: each has interfaces in it for a while after it is gone.
     aws.console.step("Load balancers")

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib import blockers, master, minions
+from lib import blockers, master, minions, selfheal
 from lib.aws.client import Aws
 from lib.aws.errors import FAILURES, ErrorKind, classify, error_code
 from lib.aws.tags import tags_of
@@ -144,6 +144,16 @@ class Removal:
             if refused.code in BLOCKED:
                 refused.hint = blockers.advice(found)
             raise
+
+
+def end_schedules(aws: Aws, doomed: Doomed, removal: Removal) -> Doomed:
+    """The same with the instances that are there once no schedule is: one may have launched a master since."""
+    if not doomed.schedule_groups:
+        return doomed
+    aws.console.step("Self-healing")
+    removal.each(selfheal.delete_schedule, doomed.schedule_groups, part=True)
+    removal.each(selfheal.delete_schedule_group, doomed.schedule_groups)
+    return dataclasses.replace(doomed, instances=master.own_instances(aws, doomed.config))
 
 
 def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:

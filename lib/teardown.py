@@ -373,11 +373,6 @@ def _api_names(config: Config, found: Mapping[str, Sequence[Any]]) -> list[str]:
     return [config.kube_api_dns_name, *(tags_of(each).get(API_NAME_TAG, "") for each in bearing)]
 
 
-def look_at_instances(aws: Aws, doomed: Doomed) -> Doomed:
-    """The same with the instances that are there now: a schedule may have launched a master since."""
-    return dataclasses.replace(doomed, instances=master.own_instances(aws, doomed.config))
-
-
 def _schedule_groups(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> Sequence[str | Disputed]:
     """Not asked for where nothing else tells of the self-healing: who never had it needs no rights for it."""
     named = {template["LaunchTemplateName"] for template in found["templates"]}
