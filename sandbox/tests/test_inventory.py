@@ -62,12 +62,13 @@ class Watch:
 def kinds() -> dict[str, Any]:
     """The inventory by kind; all buckets are one."""
     found = inventory()
-    return {**found.get("iam", {}), **found.get(REGION, {}), "s3": found.get("s3", {})}
+    return {**found.get("iam", {}), **found.get("route53", {}), **found.get(REGION, {}), "s3": found.get("s3", {})}
 
 
 def test_what_a_call_changes_is_seen_where_the_table_says(sandbox: Box) -> None:
+    sandbox.client("route53").create_hosted_zone(Name="example.com", CallerReference="1")
     watch = Watch(sandbox)
-    must(sandbox.up(KUBE_MASTER_SELF_HEAL="true", NUM_NODES="1"))
+    must(sandbox.up(KUBE_MASTER_SELF_HEAL="true", KUBE_API_DNS_NAME="api.example.com", NUM_NODES="1"))
     settle(sandbox)
     must(sandbox.up(NUM_NODES="2", MASTER_DISK_SIZE="30", KUBE_MASTER_SELF_HEAL="false"))
     must(sandbox.down())
