@@ -7,13 +7,13 @@ import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, master, minions, preflight, relocation, snapshots, state, upgrade
+from lib import addons, alarms, master, minions, preflight, relocation, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws.client import FAILURES
-from lib.checks import beforehand
+from lib.checks import beforehand, fate
 from lib.cluster import Cluster, Found, Part, Pki
-from lib.disk import check_found, find_disk
+from lib.disk import find_disk
 from lib.images import check_zone, find_images, tell
 from lib.node import releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
@@ -53,7 +53,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         layers = relocation.forget_place(aws, layers, asked, found)
     refuse_changes(layers, has_master=interface is not None, moves=moves)
     if interface is not None:
-        layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
+        layers = survey.with_running(aws, layers, resolve(layers, check=False))
     config = resolve(layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, interface=interface)
@@ -71,22 +71,19 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
         layers = layers.without_remembered(preflight.NON_MASQUERADE)
     disk = _find_disk(aws, config, found)
-    if disk:
-        check_found(config, disk)
-    restore = snapshots.choose(aws, config, found, disk)
-    if disk or config.kube_use_existing_master:
-        upgrade.refuse(aws, layers, config, disk=disk, bucket=bucket, interface=interface)
+    known, begins = survey.beforehand(aws, layers, config, found=found, disk=disk)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
-    known = releases.known_sums(aws, bucket)
-    sums = releases.find_sums(aws, wanted, known=known)
+    known_sums = releases.known_sums(aws, bucket)
+    sums = releases.find_sums(aws, wanted, known=known_sums)
     cluster = Cluster(
         config=config,
         layers=layers,
         images=images,
         sums=sums,
-        known_sums=known,
+        known_sums=known_sums,
         found=dataclasses.replace(found, disk=disk),
-        restore=restore,
+        situation=known,
+        restore=begins.restore,
     )
     _check_user_data(aws, cluster)
     beforehand.look(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
@@ -137,7 +134,7 @@ def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
 
 def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
     aws.console.say(f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}")
-    was, now = layers.remembered.get(upgrade.SETTING, ""), config.kubernetes_version
+    was, now = layers.remembered.get(fate.VERSION, ""), config.kubernetes_version
     aws.console.say(
         f"cluster {config.cluster_id}: Kubernetes {f'{was} → {now}' if was not in ('', now) else now}, "
         f"{config.num_nodes} minion{'s' if config.num_nodes != 1 else ''} in {config.kube_aws_zone}"
