@@ -137,8 +137,8 @@ class Cluster(Parts):
     """What a run is about, as lib/plan.py has settled it, and the parts that steps have made since.
 
     `situation` is what was known of the master's side when it was decided that the run may begin, and `restore` the
-    version of the snapshot of etcd that its disk is made from, '' for none. `sums` are those
-    of all downloads, `known_sums` those of them that the bucket has already.
+    version of the snapshot of etcd that its disk is made from, '' for none. `sums` are those of all downloads,
+    `known_sums` those of them that the bucket has already.
     """
 
     config: Config

@@ -17,9 +17,10 @@ from lib.disk import find_disk
 from lib.images import check_zone, find_images, tell
 from lib.node import releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
+from lib.settings import sizes
 from lib.settings.config import Config
 from lib.settings.layers import Layers
-from lib.settings.resolve import refuse_changes, resolve
+from lib.settings.resolve import refuse_changes, resolve, sizes_before, with_sizes
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
@@ -54,12 +55,17 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     refuse_changes(layers, has_master=interface is not None, moves=moves)
     if interface is not None:
         layers = survey.with_running(aws, layers, resolve(layers, check=False))
+    told = layers
+    if interface is not None:
+        layers = with_sizes(layers)
     config = resolve(layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, interface=interface)
     if bucket is None:  # a new cluster; a region's first zone is not in every account
         check_zone(aws, config)
-    _tell_settings(aws, layers, config)
+    _tell_settings(aws, told, config)
+    if interface is not None:
+        _tell_kept_sizes(aws, told, config)
     images = find_images(
         aws, config, replaceable=[name for name in _IMAGES if layers.source(name) in ("remembered", "default")]
     )
@@ -154,6 +160,29 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
         if "0.0.0.0/0" in cidrs:
             aws.console.warn(
                 f"{name}=0.0.0.0/0: the whole internet may try {'ssh' if name == 'SSH_CIDR' else 'the API'}"
+            )
+
+
+_HOW = {
+    "MASTER_SIZE": "stops the master for it, and the API does not answer meanwhile",
+    "NODE_SIZE": "replaces the minions one by one",
+}
+
+
+def _tell_kept_sizes(aws: Aws, layers: Layers, config: Config) -> None:
+    """Say of a size that stays which one a new cluster of so many minions would get, where that has just changed.
+
+    `layers` are those without the sizes that are kept.
+    """
+    if not layers.remembered or config.kube_use_existing_master:
+        return
+    before = sizes_before(layers.without_remembered("MASTER_SIZE").without_remembered("NODE_SIZE"))
+    for name, size in sizes.LADDERS.items():
+        has, advised = config.text(name), size(config.num_nodes)
+        if layers.asked(name) is None and advised not in (has, before[name]):
+            aws.console.say(
+                f"{name} stays {has}, whatever NUM_NODES is; for {config.num_nodes} minions {advised} is advised: "
+                f"{name}={advised} python kube_up.py {_HOW[name]}"
             )
 
 

@@ -368,6 +368,13 @@ def test_whether_a_run_may_begin(
     assert looked == looks
 
 
+AWAY = "the API does not answer until the master is back"
+
+
+def sized(size: str) -> dict[str, Any]:
+    return {"size": size, "says_size": True}
+
+
 def made(**more: Any) -> Instance:
     return dataclasses.replace(MASTER_THERE, **more)
 
@@ -380,7 +387,8 @@ FATES: list[tuple[str, Mapping[str, Any], Instance | None, tuple[str, ...], str]
     ("dead, on one that was restored", on(snapshot=A, holders=()), None, ("make",), ""),
     ("as it is", {}, made(), ("keep",), ""),
     ("it says nothing of itself", {}, made(version="", disk_id=""), ("keep",), ""),
-    ("named", {"replace": MASTER}, made(), ("replace",), ""),
+    ("named", {"replace": MASTER}, made(), ("replace",), AWAY),
+    ("named, and stopped", {"replace": MASTER}, made(state="stopped"), ("replace",), ""),
     (
         "another named",
         {"replace": OTHER},
@@ -406,11 +414,29 @@ FATES: list[tuple[str, Mapping[str, Any], Instance | None, tuple[str, ...], str]
     ),
     ("upgraded, by what the disk says", up(NEW), made(version=""), ("upgrade", OLD, NEW), "master i-1 is replaced"),
     ("upgraded already", {**up(NEW), "remembered": NEW}, made(version=NEW), ("keep",), ""),
-    ("called off", up(OLD), made(version=NEW), ("call off", NEW, OLD), "the new one goes on with what is on the disk"),
+    ("gone on with", {**up(NEW), "remembered": NEW}, made(), ("upgrade", OLD, NEW), "master i-1 is replaced"),
+    (
+        "called off",
+        {**up(OLD), "remembered": NEW},
+        made(version=NEW),
+        ("call off", NEW, OLD),
+        "the new one goes on with what is on the disk",
+    ),
     ("upgraded, not replaced twice", {**up(NEW), "replace": MASTER}, made(), ("upgrade", OLD, NEW), "1.36.3 → 1.37.2"),
-    ("another size", {"size": "m6i.large"}, made(), ("resize", "t3.medium", "m6i.large"), ""),
-    ("another size, and named", {"size": "m7g.large", "replace": MASTER}, made(), ("replace",), ""),
-    ("another architecture", {"size": "m7g.large"}, made(), ("refuse",), "KUBE_REPLACE_MASTER=i-1 python kube_up.py"),
+    ("another size", sized("m6i.large"), made(), ("resize", "t3.medium", "m6i.large"), AWAY),
+    ("another size, and stopped", sized("m6i.large"), made(state="stopped"), ("resize", "t3.medium", "m6i.large"), ""),
+    ("another size, and named", {**sized("m7g.large"), "replace": MASTER}, made(), ("replace",), AWAY),
+    ("another architecture", sized("m7g.large"), made(), ("refuse",), "KUBE_REPLACE_MASTER=i-1 python kube_up.py"),
+    (
+        "another size that nobody asked for",
+        {"size": "m6i.large"},
+        made(),
+        ("keep",),
+        "master i-1 is t3.medium, and not m6i.large: MASTER_SIZE=m6i.large python kube_up.py stops it for that; "
+        "MASTER_SIZE=t3.medium leaves it so for good",
+    ),
+    ("one of another architecture", {"size": "m7g.large"}, made(), ("keep",), "KUBE_REPLACE_MASTER=i-1 python kube_up"),
+    ("where a resize was stopped", {"size": "m6i.large"}, made(state="stopped"), ("resize",), ""),
 ]
 
 
@@ -452,7 +478,14 @@ def everything() -> Iterator[tuple[Situation, World]]:
 
 
 STATES = ("running", "shutting-down")
-CHOICES = [{}, {"restore": "latest"}, {"replace": MASTER, "restore": A}, {"size": "m6i.large"}]
+SIZED = {"size": "m6i.large", "says_size": True}
+CHOICES: list[dict[str, Any]] = [
+    {},
+    {"restore": "latest"},
+    {"replace": MASTER, "restore": A},
+    {"size": "m6i.large"},
+    SIZED,
+]
 
 
 def test_in_every_situation() -> None:
@@ -510,13 +543,14 @@ def _nothing_ends_without_a_reason(known: Situation, it: Instance | None, become
         assert becomes.what in ("make", "restore")
     elif becomes.ends:
         of_another = it.version not in ("", known.asked.version) or known.confirmed not in ("", known.asked.version)
-        assert becomes.said or it.instance_id == known.asked.replace
+        assert AWAY in said(becomes)
         assert of_another or it.instance_id == known.asked.replace or becomes.what == "replace"
         if becomes.what == "replace" and it.instance_id != known.asked.replace:
             assert it.disk_id != (known.disk.disk_id if known.disk else "new")
     else:
         assert becomes.what in ("keep", "resize")
-        assert (becomes.what == "resize") is (it.size != known.asked.size)
+        assert (becomes.what == "resize") is (it.size != known.asked.size and known.asked.says_size)
+        assert becomes.what == "keep" or AWAY in said(becomes)
 
 
 def test_what_was_not_looked_at_is_told_from_what_is_not_there() -> None:

@@ -44,6 +44,7 @@ LATEST, NONE = "latest", "none"
 _SHOWN = 5  # snapshots that a refusal names
 _ELSE = "upgrade afterwards, or restore another one"
 _LATER = "upgrade once a run has seen the API of the restored master (where it is private, a run inside the VPC)"
+_DOWN = ("stopping", "stopped")
 _T = TypeVar("_T")
 
 
@@ -388,37 +389,53 @@ def decide(known: Situation, instance: Instance | None, *, disk_id: str) -> Fate
     made_for = instance.disk_id or ("" if waits else disk_id)  # the oldest do not say it
     if made_for != disk_id:  # a schedule or a stopped run made it, before there was this disk
         words = f"master {master} was made for {f'disk {made_for}' if made_for else 'another disk'}, and is replaced"
-        return Fate("replace", said=(Said("say", words),))
+        return Fate("replace", said=(Said("say", words), *_away(instance)))
     version = instance.version or has or asked.version
     if version != asked.version:
-        return _to_another_release(known, master, version)
+        return _to_another_release(known, instance, version)
     if master == asked.replace:
-        return Fate("replace")
+        return Fate("replace", said=_away(instance))
     return _as_it_is(asked, instance)
 
 
-def _to_another_release(known: Situation, master: str, version: str) -> Fate:
+def _away(instance: Instance) -> tuple[Said, ...]:
+    """That the API is about to be away, where it may be there."""
+    if instance.state in _DOWN:
+        return ()
+    return (Said("say", "the API does not answer until the master is back, which takes minutes; pods run on"),)
+
+
+def _to_another_release(known: Situation, instance: Instance, version: str) -> Fate:
     wanted = known.asked.version
-    words = f"Kubernetes {version} → {wanted}: master {master} is replaced; the new one "
+    words = f"Kubernetes {version} → {wanted}: master {instance.instance_id} is replaced; the new one "
     if known.confirmed == wanted:
-        return Fate("call off", version, wanted, (Said("say", f"{words}goes on with what is on the disk"),))
+        said = Said("say", f"{words}goes on with what is on the disk")
+        return Fate("call off", version, wanted, (said, *_away(instance)))
     said = Said("say", f"{words}takes a snapshot of etcd and upgrades what is on the disk")
     if known.no_snapshots:
         without = f"{words}upgrades what is on the disk, and takes no snapshot of etcd before: {known.no_snapshots}"
         said = Said("warn", without)
-    return Fate("upgrade", version, wanted, (said,))
+    return Fate("upgrade", version, wanted, (said, *_away(instance)))
 
 
 def _as_it_is(asked: Asked, instance: Instance) -> Fate | Refuse:
-    """It stays; with the size that is asked for, where it is another one."""
+    """It stays; with the size that is asked for, where it is another one.
+
+    Nothing but MASTER_SIZE itself stops a master that runs. One that is down already may be where a run was stopped.
+    """
     master, size = instance.instance_id, instance.size
     said: tuple[Said, ...] = ()
     if asked.replace:
         said = (Said("warn", f"{REPLACE}: {asked.replace} is not the master, which is {master}"),)
     if size == asked.size:
         return Fate("keep", size, size, said)
-    if sizes.architecture(asked.size) != sizes.architecture(size):
+    another = sizes.architecture(asked.size) != sizes.architecture(size)
+    anew = f"{REPLACE}={master} python kube_up.py makes it anew, with its disk and address"
+    if not asked.says_size and instance.state not in _DOWN:
+        how = anew if another else f"MASTER_SIZE={asked.size} python kube_up.py stops it for that"
+        words = f"master {master} is {size}, and not {asked.size}: {how}; MASTER_SIZE={size} leaves it so for good"
+        return Fate("keep", size, size, (*said, Said("differs", words)))
+    if another:
         words = f"MASTER_SIZE: master {master} is {size}; {asked.size} is of another architecture"
-        again = f"{REPLACE}={master} python kube_up.py makes it anew, with its disk and address"
-        return Refuse(KubeError(words, hint=again))
-    return Fate("resize", size, asked.size, said)
+        return Refuse(KubeError(words, hint=anew))
+    return Fate("resize", size, asked.size, (*said, *_away(instance)))

@@ -95,7 +95,7 @@ def grown(config: Config, desired: int) -> Size:
 def one_more(wanted: Size) -> Size:
     """The size for the time of a replacement."""
     more = wanted.desired + 1
-    return Size(min(wanted.least, more), max(wanted.most, more), more)
+    return Size(wanted.least, max(wanted.most, more), more)
 
 
 def surge(before: str | None, desired: int) -> int:

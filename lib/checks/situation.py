@@ -131,13 +131,13 @@ class Situation:
 class Said:
     """What a person is told of a decision, by that method of the console."""
 
-    how: Literal["found", "say", "warn"]
+    how: Literal["found", "say", "warn", "differs"]
     words: str
 
 
 def tell(console: Console, said: tuple[Said, ...]) -> None:
     """Have the console say it."""
-    by = {"found": console.found, "say": console.say, "warn": console.warn}
+    by = {"found": console.found, "say": console.say, "warn": console.warn, "differs": console.differs}
     for each in said:
         by[each.how](each.words)
 
