@@ -9,19 +9,20 @@ READY := $(VENV)/ready
 CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test torture bench bench-nodes e2e release pin docs pictures clean
+.PHONY: help try test test-product torture bench bench-nodes e2e release pin docs pictures clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make try    bring a cluster up in an AWS on this machine, rerun, take it down: no account, nothing to pay"
 	@echo "make test   the tests, ruff, mypy and shellcheck"
+	@echo "make test-product  the same without the sandbox's own tests and the torture's spread: for a change of lib alone"
 	@echo "make torture  stopped at every call, answers lost, throttled, two at once: all of it (TORTURE=up-after:7 repeats one)"
 	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
 	@echo "make bench-nodes  real nodes: kube_up.py beside bare kubeadm, and how soon the dead are replaced (root on Linux)"
 	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 14 minutes)"
 	@echo "make release  build Kubernetes and what a node needs, for machines where no download site can be reached (Go; 20 minutes)"
 	@echo "make pin    write the published sums of the default downloads into templates/releases.env"
-	@echo "make docs   make docs/options.md, docs/permissions.md, and the picture in docs/architecture.md"
+	@echo "make docs   make docs/options.md, docs/permissions.md, the former names in docs/porting.md, the picture in docs/architecture.md"
 	@echo "make pictures  make docs/up.svg and docs/failure.svg from what kube_up.py prints in the sandbox"
 	@echo "make clean  remove what these made here"
 
@@ -30,6 +31,9 @@ try: $(READY)
 
 test: $(READY)
 	@sh .ci/checks $(BIN)
+
+test-product: $(READY)
+	@sh .ci/checks $(BIN) product
 
 torture: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)
@@ -52,6 +56,7 @@ pin: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m lib.settings.options >docs/options.md
 	@$(BIN)/python -m lib.checks.permissions >docs/permissions.md
+	@$(BIN)/python -m lib.settings.former docs/porting.md
 	@$(BIN)/python tests/house.py
 
 pictures: $(READY)

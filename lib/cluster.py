@@ -36,7 +36,7 @@ class Part(Generic[T]):
     """What one step makes of the cluster. Whoever reads it before that gets OutOfOrder, and never an empty id."""
 
     def __init__(self, maker: str) -> None:
-        self._maker, self.name = maker, ""
+        self.maker, self.name = maker, ""
 
     def __set_name__(self, _: type, name: str) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class Part(Generic[T]):
         if cluster is None:
             return self
         if self.name not in cluster.made:
-            raise OutOfOrder(f"cluster.{self.name} is read before {self._maker} has made it")
+            raise OutOfOrder(f"cluster.{self.name} is read before {self.maker} has made it")
         made: T = cluster.made[self.name]
         return made
 
@@ -192,7 +192,6 @@ class Cluster(Parts):
             subnet_id=self.subnet_id,
             route_table_id=self.route_table_id,
             ca_cert_hash=self.authority.ca_cert_hash,
-            group_name=self.group_name,
         )
 
     def downloads(self, image: Image) -> dict[str, str]:

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from lib import addons, alarms, master, minions, preflight, relocation, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
-from lib.aws.client import FAILURES
+from lib.aws.errors import FAILURES
 from lib.checks import beforehand, fate
 from lib.cluster import Cluster, Found, Part, Pki
 from lib.disk import find_disk
-from lib.images import check_zone, find_images, tell
+from lib.images import check_zone, find_images, tell_images
 from lib.node import releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
+from lib.run.words import counted
 from lib.settings import sizes
 from lib.settings.config import Config
 from lib.settings.layers import Layers
-from lib.settings.resolve import refuse_changes, resolve, sizes_before, with_sizes
+from lib.settings.resolve import refuse_changes, resolve, set_before, sizes_before, with_sizes
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     images = find_images(
         aws, config, replaceable=[name for name in _IMAGES if layers.source(name) in ("remembered", "default")]
     )
-    tell(aws, config, images)
+    tell_images(aws, config, images)
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
     wanted_cidr = config.non_masquerade_cidr
-    config = preflight.check(aws, config, found=interface, address_given=given, layers=layers)
+    config = preflight.check_settings(aws, config, found=interface, address_given=given, layers=layers)
     if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
         layers = layers.without_remembered(preflight.NON_MASQUERADE)
     disk = _find_disk(aws, config, found)
@@ -92,7 +93,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         restore=begins.restore,
     )
     _check_user_data(aws, cluster)
-    beforehand.look(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
+    beforehand.check_before_change(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
     return cluster
 
 
@@ -120,10 +121,10 @@ def _check_user_data(aws: Aws, cluster: Cluster) -> None:
     ]
     for part, value in made:
         cluster = cluster.having(part, value)
-    master.user_data(
+    master.master_user_data(
         aws, cluster, **({"MASTER_ALARMS": alarms.for_bootstrap(aws)} if config.kube_master_self_heal else {})
     )
-    minions.user_data(aws, cluster)
+    minions.minion_user_data(aws, cluster)
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
@@ -143,14 +144,14 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
     was, now = layers.remembered.get(fate.VERSION, ""), config.kubernetes_version
     aws.console.say(
         f"cluster {config.cluster_id}: Kubernetes {f'{was} → {now}' if was not in ('', now) else now}, "
-        f"{config.num_nodes} minion{'s' if config.num_nodes != 1 else ''} in {config.kube_aws_zone}"
+        f"{counted(config.num_nodes, 'minion')} in {config.kube_aws_zone}"
     )
     if config.kubernetes_version in _NFT_BROKEN:
         aws.console.warn(
             f"KUBERNETES_VERSION: kube-proxy of {config.kubernetes_version} fails where a host's own nft, from 1.1.3 "
             "on, has made sets (kubernetes 136786, 140405): give 1.36.3 or later"
         )
-    remembered = [name for name in layers.defaults if layers.source(name) == "remembered"]
+    remembered = set_before(layers)
     chosen = [name for name in layers.defaults if layers.source(name) in ("environment", "KUBE_CONFIG_FILE")]
     if remembered:
         aws.console.say(f"remembered from the last run: {_listed(remembered, config)}")

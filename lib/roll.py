@@ -63,7 +63,7 @@ def settle_minions(
     minions.set_size(aws, group, need.wanted)
     for instance in minions.living(group):
         node = nodes.get(instance["InstanceId"])
-        if node and drain.is_ours(node):
+        if node and drain.is_cordoned_by_us(node):
             drain.uncordon(aws, api, node)
 
 
@@ -77,7 +77,9 @@ def _as_minion(instance: Any, template: Template, node: Node | None) -> Minion:
     current = template.is_current(instance)
     if node is None:
         return Minion(instance["InstanceId"], current)
-    return Minion(instance["InstanceId"], current, created=node.created, ready=node.ready, begun=drain.is_ours(node))
+    return Minion(
+        instance["InstanceId"], current, created=node.created, ready=node.ready, begun=drain.is_cordoned_by_us(node)
+    )
 
 
 def _why(group: AutoScalingGroupTypeDef, minion: Minion, template: Template, data: Mapping[str, Any]) -> str:
@@ -166,10 +168,10 @@ def _remove(
         try:
             drain.drain(aws, api, node, seconds=config.kube_drain_seconds)
         except KubeError:
-            if not node.unschedulable or drain.is_ours(node):  # so that the cluster is whole until the next run
+            if not node.unschedulable or drain.is_cordoned_by_us(node):  # whole until the next run
                 drain.uncordon(aws, api, node)
             raise
-    minions.terminate(aws, group["AutoScalingGroupName"], instance_id, why=why)
+    minions.end_minion(aws, group["AutoScalingGroupName"], instance_id, why=why)
     minions.unmark_surge(aws, group)
     if node is not None:
         drain.forget(aws, api, node)

@@ -13,8 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from lib.aws.client import FAILURES, Aws, Waits, explain
+from lib.aws.changes import Waits
+from lib.aws.client import Aws
 from lib.aws.credentials import Credentials, check_file
+from lib.aws.errors import FAILURES
+from lib.aws.explain import explain
 from lib.plan import show_settings
 from lib.run import runlog
 from lib.run.clock import Clock
@@ -24,8 +27,9 @@ from lib.run.runlog import RunLog
 from lib.run.stops import Stopped, stopping
 from lib.settings import rules
 from lib.settings.config import Config
+from lib.settings.helptext import FLAGS, help_text
 from lib.settings.layers import Layers, read_layers
-from lib.settings.options import FLAGS, help_text, settings_table, unread
+from lib.settings.options import settings_table, unread
 from lib.settings.resolve import resolve
 
 DONE, REFUSED, WOULD_CHANGE, INTERRUPTED = 0, 1, 3, 130  # 2 is a SettingError's own, a signal's in lib/run/stops.py
@@ -35,8 +39,9 @@ _GOES_ON = "all that exists stays; the same command again goes on from there, an
 
 @dataclass(frozen=True)
 class Flags:
-    """The command line."""
+    """The command line. `help` is what --help is asked about, '' for the first screen, None where it is not asked."""
 
+    help: str | None = None
     dry_run: bool = False
     keep_disk: bool = False
     show_settings: bool = False
@@ -146,9 +151,9 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
 def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     console = this.console
     flags = _parse(script, argv)
-    if flags is None:
+    if flags.help is not None:
         width = min(shutil.get_terminal_size().columns, 100)
-        console.line(help_text(script, width).rstrip())
+        console.line(help_text(script, width, topic=flags.help).rstrip())
         return DONE
     this.log = runlog.new_log(script, environ)
     layers = read_layers(environ)
@@ -196,10 +201,10 @@ def _tell_region(console: Console, layers: Layers, config: Config, region: str, 
         console.say(f"neither KUBE_AWS_ZONE nor a region is set: it is {config.kube_aws_zone}, the default")
 
 
-def _parse(script: str, argv: Sequence[str]) -> Flags | None:
-    """The flags, None for --help. Raises SettingError for what is none."""
+def _parse(script: str, argv: Sequence[str]) -> Flags:
+    """The flags. Raises SettingError for what is none."""
     parser = _Parser(prog=script, add_help=False, allow_abbrev=False)
-    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--help", "-h", nargs="?", const="")
     parser.add_argument("--show-settings", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     if script == "kube_down.py":
@@ -207,9 +212,8 @@ def _parse(script: str, argv: Sequence[str]) -> Flags | None:
     found, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise SettingError(script, f"unrecognized arguments: {' '.join(unknown)}", _right(script, unknown))
-    if found.help:
-        return None
-    return Flags(dry_run=found.dry_run, show_settings=found.show_settings, keep_disk=getattr(found, "keep_disk", False))
+    keep_disk = getattr(found, "keep_disk", False)
+    return Flags(help=found.help, dry_run=found.dry_run, show_settings=found.show_settings, keep_disk=keep_disk)
 
 
 def _right(script: str, unknown: Sequence[str]) -> str:

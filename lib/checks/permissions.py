@@ -1,4 +1,4 @@
-"""docs/permissions.md: what whoever runs the scripts must be allowed, made from the policy itself by `make docs`."""
+"""What whoever runs the scripts must be allowed: the policy, and docs/permissions.md, which `make docs` makes of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).parents[2]
-POLICY = _ROOT / "docs" / "permissions-policy.json"
+POLICY = _ROOT / "templates" / "iam" / "caller-policy.json"
 TEXT = _ROOT / "templates" / "docs" / "permissions.md"
 
 
@@ -25,7 +25,7 @@ def size(path: Path = POLICY) -> int:
     return len(re.sub(r"\s", "", path.read_text(encoding="utf-8")))
 
 
-def markdown() -> str:
+def permissions_page() -> str:
     """The text with what each statement is on, and with the policy. Raises KeyError for a statement that is gone."""
     text = string.Template(TEXT.read_text(encoding="utf-8"))
     on = {statement["Sid"]: _on(statement) for statement in statements()}
@@ -42,4 +42,4 @@ def _on(statement: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown())
+    sys.stdout.write(permissions_page())

@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import FAILURES, error_code
+from lib.aws.errors import FAILURES, error_code
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -89,7 +89,7 @@ def _addresses(config: Config, count: int) -> Item:
     return Item(words, Decimal(count), "hour", "AmazonVPC", tuple(filters.items()), usage="PublicIPv4:InUseAddress")
 
 
-def tell(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
+def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
     """Say what an hour and a month of the whole cluster cost, or why that is not known."""
     wanted = items(config)
     parts = ", ".join(item.words for item in wanted)

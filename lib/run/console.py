@@ -23,6 +23,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from lib.run.errors import OutputLost
+from lib.run.words import counted
 
 if TYPE_CHECKING:
     from lib.run.clock import Clock
@@ -39,10 +40,10 @@ _PLAIN_TELLS_EVERY = 30.0  # seconds between two lines of one wait, where no spi
 
 def escape(words: str) -> str:
     """The words without markup, and with what a terminal would act on (names and AWS's texts may hold it) spelt out."""
-    return no_markup(shown(words))
+    return no_markup(spelled_out(words))
 
 
-def shown(words: str) -> str:
+def spelled_out(words: str) -> str:
     """The words with what a terminal would act on spelt out."""
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in words)
 
@@ -159,8 +160,7 @@ class Console:
 
     def planned_all(self, changes: int) -> None:
         """The end of a dry run."""
-        many = f"{changes} change{'s' if changes != 1 else ''}"
-        what = f"This would make {many} and made none: leave out --dry-run to make them."
+        what = f"This would make {counted(changes, 'change')} and made none: leave out --dry-run to make them."
         self.line(what if changes else f"Nothing to do{self.but()}.")
 
     def but(self) -> str:
@@ -279,7 +279,7 @@ class _Wait:
         if self._console._out.moves:
             with self._console._output():
                 self._console._end_line()
-                self._spinner.update(text=Text(shown(text)))
+                self._spinner.update(text=Text(spelled_out(text)))
                 self._live.start()
                 self._live.refresh()
             self._told = now

@@ -12,37 +12,36 @@ KUBELET_DROP_INS=/etc/kubelet.conf.d
 
 kube_env() {
 	cat <<'KUBE_ENV'
-MASTER_INTERNAL_IP=172.20.0.9
 KUBE_ROLE=minion
-KUBE_AWS_INSTANCE_PREFIX=kubernetes
-AWS_REGION=us-west-2
-KUBE_API_PORT=443
 KUBERNETES_VERSION=1.37.2
+MASTER_INTERNAL_IP=172.20.0.9
 CLUSTER_IP_RANGE=10.244.0.0/16
 NON_MASQUERADE_CIDR=10.244.0.0/16
 DNS_SERVER_IP=10.0.0.10
-CA_CERT_HASH=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+KUBE_API_PORT=443
 NODE_LABELS=
 EVICTION_HARD=
 FEATURE_GATES=
+KUBELET_TEST_ARGS=
+KUBELET_TEST_LOG_LEVEL=
 DOCKER_REGISTRY_MIRROR_URL=
 KUBE_ENABLE_INSECURE_REGISTRY=false
 KUBE_EXTRA_PACKAGES=
-KUBELET_TEST_ARGS=
-KUBELET_TEST_LOG_LEVEL=
+AWS_REGION=us-west-2
+CA_CERT_HASH=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 URL_KUBEADM=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubeadm
-SHA256_KUBEADM=9999999999999999999999999999999999999999999999999999999999999999
 URL_KUBELET=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubelet
-SHA256_KUBELET=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 URL_KUBECTL=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubectl
-SHA256_KUBECTL=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 URL_CONTAINERD=https://github.com/containerd/containerd/releases/download/v2.3.7/containerd-static-2.3.7-linux-amd64.tar.gz
-SHA256_CONTAINERD=cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 URL_RUNC=https://github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64
-SHA256_RUNC=dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
 URL_CNI=https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz
-SHA256_CNI=eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
 URL_ECR_CREDENTIAL_PROVIDER=https://artifacts.k8s.io/binaries/cloud-provider-aws/v1.31.7/linux/amd64/ecr-credential-provider-linux-amd64
+SHA256_KUBEADM=9999999999999999999999999999999999999999999999999999999999999999
+SHA256_KUBELET=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+SHA256_KUBECTL=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+SHA256_CONTAINERD=cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+SHA256_RUNC=dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
+SHA256_CNI=eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
 SHA256_ECR_CREDENTIAL_PROVIDER=ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
 KUBE_JOIN_TOKEN=abcdef.0123456789abcdef
 KUBE_ENV
@@ -54,18 +53,17 @@ say() {
 }
 
 die() {
-	why=$*
-	printf '%s' "$why" >"$RUN/why"
+	printf '%s' "$*" >"$RUN/why"
 	exit 1
 }
 
 try() {
-	local words=$RUN/words
+	local words=$RUN/words reason
 	if ! "$@" 2>&1 | tee "$words"; then
-		why=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
+		reason=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
 			tail -n 3 | tr -s '\n\t ' ' ' || true)
-		why=${why:-$(tail -n 1 "$words")}
-		die "${1##*/}: ${why% }$(kubelets_words)"
+		reason=${reason:-$(tail -n 1 "$words")}
+		die "${1##*/}: ${reason% }$(kubelets_words)"
 	fi
 }
 
@@ -77,13 +75,13 @@ kubelets_words() {
 }
 
 until_or_die() {
-	hint=''
-	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30))
+	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30)) lacks=''
 	shift 2
-	until "$@"; do
-		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what${hint:+ ($hint)}"
+	until "$@" 2>"$RUN/lacks"; do
+		if [ -s "$RUN/lacks" ]; then lacks=" ($(tail -n 1 "$RUN/lacks"))"; fi
+		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what$lacks"
 		if [ "$SECONDS" -ge "$next" ]; then
-			say "waiting for $what${hint:+ ($hint)}"
+			say "waiting for $what$lacks"
 			next=$((SECONDS + 30))
 		fi
 		sleep 1
@@ -168,7 +166,7 @@ clock() {
 	local service
 	for service in chrony systemd-timesyncd; do
 		if systemctl cat "$service" >/dev/null 2>&1; then
-			systemctl enable --now --quiet "$service" || say "warning: $service does not start"
+			systemctl enable --now --no-reload --quiet "$service" || say "warning: $service does not start"
 			return
 		fi
 	done
@@ -346,26 +344,8 @@ imports = ["$CONTAINERD_DROP_INS/*.toml"]
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   SystemdCgroup = true
 CONF
-	put /etc/systemd/system/containerd.service <<'CONF'
-[Unit]
-Description=containerd
-After=network.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-ExecStart=/usr/local/bin/containerd
-Restart=always
-RestartSec=2
-Delegate=yes
-KillMode=process
-LimitNOFILE=1048576
-TasksMax=infinity
-OOMScoreAdjust=-999
-CONF
 	registry
 	pod_network
-	systemctl daemon-reload
 	sum=$(cat /etc/containerd/config.toml /etc/systemd/system/containerd.service "$STATE/CONTAINERD.placed" | sha256sum)
 	if [ "$sum" != "$(cat "$RUN/containerd" 2>/dev/null)" ]; then
 		try systemctl restart containerd
@@ -390,7 +370,42 @@ reserved() {
 	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 4000:0.25 2000:0.5 1000:1 0:6)" "$memory"
 }
 
-kubelet_unit() {
+units() {
+	put /etc/systemd/system/containerd.service <<'CONF'
+[Unit]
+Description=containerd
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=/usr/local/bin/containerd
+Restart=always
+RestartSec=2
+Delegate=yes
+KillMode=process
+LimitNOFILE=1048576
+TasksMax=infinity
+OOMScoreAdjust=-999
+CONF
+	put /etc/systemd/system/kubelet.service 0600 <<CONF
+[Unit]
+Description=kubelet
+Wants=containerd.service
+After=containerd.service
+StartLimitIntervalSec=0
+
+[Service]
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --image-credential-provider-config=/etc/kube-bootstrap/credential-providers.yaml --image-credential-provider-bin-dir=/usr/local/bin \$KUBELET_KUBEADM_ARGS
+Restart=always
+RestartSec=2
+CONF
+	more_units
+	systemctl daemon-reload
+}
+
+kubelet_config() {
 	local resolv=/etc/resolv.conf
 	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
 	put /etc/kube-bootstrap/credential-providers.yaml <<'CONF'
@@ -407,19 +422,6 @@ providers:
       - "*.dkr-ecr.*.on.aws"
       - "*.dkr-ecr-fips.*.on.aws"
       - "*.dkr-ecr.*.on.amazonwebservices.com.cn"
-CONF
-	put /etc/systemd/system/kubelet.service 0600 <<CONF
-[Unit]
-Description=kubelet
-Wants=containerd.service
-After=containerd.service
-StartLimitIntervalSec=0
-
-[Service]
-EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
-ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --image-credential-provider-config=/etc/kube-bootstrap/credential-providers.yaml --image-credential-provider-bin-dir=/usr/local/bin \$KUBELET_KUBEADM_ARGS
-Restart=always
-RestartSec=2
 CONF
 	put "$KUBELET_DROP_INS/10-node.conf" 0600 <<CONF
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -447,7 +449,6 @@ containerLogMaxFiles: 5
 shutdownGracePeriod: 30s
 shutdownGracePeriodCriticalPods: 10s
 CONF
-	systemctl daemon-reload
 }
 
 args() {
@@ -471,8 +472,8 @@ registration() {
   criSocket: $CRI
   imagePullPolicy: IfNotPresent
   imagePullSerial: false
-  ignorePreflightErrors: [${KUBE_IGNORE_PREFLIGHT_ERRORS}]
-  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
+  ignorePreflightErrors: [$1]
+  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" "${@:2}" \
 		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
 CONF
 }
@@ -502,19 +503,20 @@ RestartSec=15
 WantedBy=multi-user.target
 CONF
 	sync
+	systemctl enable --no-reload --quiet kube-bootstrap.service
 	systemctl daemon-reload
-	systemctl enable --quiet kube-bootstrap.service
 	systemctl start --no-block kube-bootstrap.service
 }
 
 ended() {
-	local status=$?
-	if [ -s "$RUN/why" ]; then why=$(cat "$RUN/why"); fi
-	if [ $status != 0 ]; then say "step $number/$count ${step//_/ }: failed: ${why:-see journalctl -u kube-bootstrap}"; fi
+	local status=$? words=$why
+	if [ -s "$RUN/why" ]; then words=$(cat "$RUN/why"); fi
+	if [ $status != 0 ]; then say "$step: failed: ${words:-see journalctl -u kube-bootstrap}"; fi
 	exit $status
 }
 
 main() {
+	local each number=0
 	umask 022
 	if [ "$0" != "$SELF" ]; then
 		installed
@@ -525,13 +527,14 @@ main() {
 	exec 9>"$RUN/lock"
 	flock 9
 	rm -f "$RUN/why"
-	number=0 count=$# step='' why=''
+	step='' why=''
 	trap 'why=${why:-"$BASH_COMMAND" failed in line $LINENO}' ERR
 	trap ended EXIT
-	for step in "$@"; do
+	for each in "$@"; do
 		number=$((number + 1))
-		"$step"
-		say "step $number/$count ${step//_/ }: ok"
+		step="step $number/$# ${each//_/ }"
+		"$each"
+		say "$step: ok"
 	done
 	say "done after $SECONDS s"
 }
@@ -568,9 +571,16 @@ name_is_free() {
 	esac
 }
 
+token_is_signed() {
+	api /api/v1/namespaces/kube-public/configmaps/cluster-info --cacert "$RUN/ca.crt" |
+		grep -q "\"jws-kubeconfig-${KUBE_JOIN_TOKEN%%.*}\""
+}
+
+more_units() { :; }
+
 join() {
 	local config=$RUN/join.yaml
-	kubelet_unit
+	kubelet_config
 	if joined; then
 		rm -f /etc/kubernetes/bootstrap-kubelet.conf
 		hide_kubelet_config
@@ -579,11 +589,12 @@ join() {
 	fi
 	echo "Authorization: Bearer $KUBE_JOIN_TOKEN" | put "$RUN/token" 0600
 	until_or_die 1000000000 "the removal of the Node $node of a dead instance" name_is_free
+	until_or_die 300 "the cluster's signature for the join token" token_is_signed
 	put "$config" 0600 <<CONF
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration
 nodeRegistration:
-$(registration)
+$(registration "$KUBE_IGNORE_PREFLIGHT_ERRORS" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"})
 discovery:
   bootstrapToken:
     token: $KUBE_JOIN_TOKEN
@@ -597,4 +608,4 @@ CONF
 	rm -f "$config" "$RUN/token"
 }
 
-main settings host extra_packages downloads containerd master join
+main settings host units extra_packages downloads containerd master join
