@@ -49,7 +49,7 @@ _ON_MACHINES = (
     "python kube_up.py && "
     "kubectl rollout status deployment/coredns --namespace kube-system && "
     "kubectl get nodes,pods -A -o wide && "
-    "python kube_down.py"
+    "python kube_down.py --yes"
 )
 TRANSCRIPTS = (
     Transcript("try", "make try", ("sh", "sandbox/try.sh", str(BIN))),

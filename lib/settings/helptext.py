@@ -41,10 +41,11 @@ _HELP = Flag("--help", "this; all options; or one of them", takes="[all|NAME]")
 _SHOW_SETTINGS = Flag("--show-settings", "every setting with its value and where it comes from")
 _DRY_RUN = Flag("--dry-run", "say what would be done; exit 3 if anything would")
 _KEEP_DISK = Flag("--keep-disk", "keep disk, volumes, elastic IP and bucket for the next up")
+_YES = Flag("--yes", "go ahead without asking for the cluster's id")
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
     UP: (_HELP, _SHOW_SETTINGS, _DRY_RUN),
-    DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _KEEP_DISK),
+    DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _KEEP_DISK, _YES),
     LOGS: (Flag("--help", "print this and exit"),),
 }
 
