@@ -27,8 +27,10 @@ _CHANCE = (
     (re.compile(r"http://127\.0\.0\.1:\d+/"), "MIRROR/"),
     (re.compile(r", KUBE_API_PORT=\d+"), ""),  # set where nobody may listen on 443
     (re.compile(r"(tcp/|https://[\d.]+)(:?)(443|6443|\d{5})\b"), r"\1"),
-    (re.compile(r"SHA256[A-Za-z0-9]+"), "SHA256"),
+    (re.compile(r"SHA256[A-Za-z0-9+/]+"), "SHA256"),
+    (re.compile(r"kube_up-\w+\.log"), "kube_up.log"),
     (re.compile(r"\b[0-9a-f]{16,}\b"), "HEX"),
+    (re.compile(r"(\d+m)?\d+s\b"), "0s"),
     (re.compile(r"\d+"), "0"),
     (re.compile(r", 0 calls? repeated|, nothing repeated"), ""),
 )
