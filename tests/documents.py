@@ -41,7 +41,7 @@ def headings(page: str) -> list[str]:
 
 
 def blocks(page: str) -> list[str]:
-    """The code blocks: what is indented by four or more after an empty line, and what is fenced without a language or as sh."""
+    """The code blocks: what is indented after an empty line, and what is fenced without a language or as sh."""
     fenced = re.findall(r"(?ms)^```(?:sh)?\n(.*?)^```$", page)
     page = re.sub(r"(?ms)^```.*?^```$", "", page)
     indented = re.findall(r"(?m)(?:\A|\n)\n((?: {4,}.*\n)(?:(?: {4,}.*)?\n)*)", page)
@@ -49,7 +49,7 @@ def blocks(page: str) -> list[str]:
 
 
 def commands(block: str) -> Iterator[Command]:
-    """A block's commands, as a shell reads them: joined lines, comments, here-documents, assignments before a command."""
+    """A block's commands, as a shell reads them: joined lines, comments, here-documents, assignments first."""
     lines = iter(block.replace("\\\n", " ").splitlines())
     for line in lines:
         opened = re.search(r"<<'?(\w+)'?", line)
@@ -70,7 +70,7 @@ def commands(block: str) -> Iterator[Command]:
 
 @dataclass
 class Shell:
-    """A person's shell in the sandbox: it has variables and a folder, and runs what of a document this project has part in."""
+    """A person's shell in the sandbox, with variables and a folder; other programs than ours and aws it passes over."""
 
     box: Box
     replaced: dict[str, str] = field(default_factory=dict)

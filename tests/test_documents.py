@@ -1,4 +1,4 @@
-"""README and docs/: what they name is there: links, files, options, flags, modules, make's targets, commands of AWS's."""
+"""README and docs/: what they name is there: links, files, options, flags, modules, make's targets, aws's commands."""
 
 from __future__ import annotations
 
