@@ -75,7 +75,8 @@ def use_existing_master(aws: Aws, cluster: Cluster) -> Cluster:
             "where that zone is lost: docs/recovery.md, A zone is lost",
         )
     cluster = cluster.having(Cluster.public_ip, interface.get("Association", {}).get("PublicIp", ""))
-    return cluster.having(Cluster.master, Master(attached, runs=False))
+    key = _instance(aws, attached).get("KeyName", "")
+    return cluster.having(Cluster.master, Master(attached, runs=False, key_name=key))
 
 
 def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
@@ -163,8 +164,9 @@ def _ensure(
                 f"KUBE_REPLACE_MASTER: {config.kube_replace_master} is not the master, which is {found['InstanceId']}"
             )
         profile = data["IamInstanceProfile"]["Name"]
-        return Master(found["InstanceId"], runs=_repair(aws, config, found, wanted=wanted, profile=profile))
-    return Master(_make_master(aws, config, data), runs=False)
+        runs = _repair(aws, config, found, wanted=wanted, profile=profile)
+        return Master(found["InstanceId"], runs, found.get("KeyName", ""))
+    return Master(_make_master(aws, config, data), runs=False, key_name=data["KeyName"])
 
 
 def _is_replaced(

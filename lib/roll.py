@@ -45,6 +45,7 @@ def settle_minions(
     if api is None:
         _refuse_out_of_reach(config, group, wanted, template)
         return
+    first = 0  # of how many this run replaces
     while True:
         there, wanted = minions.living(group), _wanted(config, group)
         nodes = _nodes(aws, config, api)
@@ -54,7 +55,8 @@ def settle_minions(
             why = template.differs(victim, data) if victim in old else _TOO_MANY
             _remove(aws, config, api, group, victim["InstanceId"], nodes=nodes, wanted=wanted, why=why)
         elif old:
-            aws.console.say(f"{len(old)} to be replaced: one more minion first")
+            first = max(first, len(old))
+            aws.console.say(f"replacing {first - len(old) + 1} of {first}: one more minion first")
             _add_one(aws, config, group, wanted)
         else:
             break

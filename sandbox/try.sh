@@ -58,6 +58,7 @@ inside() {
 		exit 1
 	fi
 	say "passed: up made $up changing calls, the rerun none, down $down ($calls calls in all), and the account is as before"
+	say "next: a cluster in your account, by README.md's \"With an account\""
 }
 
 outside() {
