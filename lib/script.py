@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from lib import listing, status
 from lib.aws.client import FAILURES, Aws, Waits, explain
 from lib.aws.credentials import Credentials, check_file
 from lib.plan import show_settings
@@ -40,6 +42,9 @@ class Flags:
     dry_run: bool = False
     keep_disk: bool = False
     show_settings: bool = False
+    list: bool = False
+    status: bool = False
+    json: bool = False
 
 
 Body = Callable[[Aws, Layers, Flags], None]
@@ -88,10 +93,13 @@ def run(
     this = _Run(clock)
     try:
         with stopping(ends=ends):
-            status = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ))
-            if this.log.path and this.console.failed and status != SettingError.exit_code:
+            code = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ))
+            if this.console.owes:
+                with contextlib.suppress(OutputLost):
+                    this.console.give({"errors": this.console.errors})
+            if this.log.path and this.console.failed and code != SettingError.exit_code:
                 this.console.where(f"all calls of this run: {this.log.path}")
-            return status
+            return code
     except Stopped as stop:  # in the instant before or after
         return stop.status
 
@@ -112,9 +120,9 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
     """The exit status, after a person was told how the run ended. The table of design and README."""
     console = this.console
     try:
-        status = run_it()
+        code = run_it()
         console.close()
-        return status
+        return code
     except OutputLost as lost:
         if this.has_changed() or not lost.reader_went:  # `--help | head` is no trouble
             words, hint = this.stopped(lost) if this.has_changed() else ("", "")
@@ -150,6 +158,8 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
         width = min(shutil.get_terminal_size().columns, 100)
         console.line(help_text(script, width).rstrip())
         return DONE
+    if flags.json:
+        console.apart()
     this.log = runlog.new_log(script, environ)
     layers = read_layers(environ)
     warnings, wrong = unread(layers)
@@ -175,8 +185,16 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
     if flags.show_settings:
         _say_settings(console, *show_settings(aws, layers))
         return DONE
+    if flags.list:
+        listing.show(aws, config)
+        return DONE
+    if flags.status:
+        answers = status.show(aws, layers, trial=lambda onlooker: body(onlooker, layers, Flags(dry_run=True)))
+        return DONE if answers else REFUSED
     _tell_region(console, layers, config, region, where)
     body(aws, layers, flags)
+    if flags.json:
+        console.give({"cluster": status.place(aws, config), **console.foretold})
     return WOULD_CHANGE if flags.dry_run and aws.changes else DONE
 
 
@@ -202,14 +220,37 @@ def _parse(script: str, argv: Sequence[str]) -> Flags | None:
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--show-settings", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--output", choices=["text", "json"])
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")
+    else:
+        parser.add_argument("--list", action="store_true")
+        parser.add_argument("--status", action="store_true")
     found, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise SettingError(script, f"unrecognized arguments: {' '.join(unknown)}", _right(script, unknown))
     if found.help:
         return None
-    return Flags(dry_run=found.dry_run, show_settings=found.show_settings, keep_disk=getattr(found, "keep_disk", False))
+    _refuse_at_once(script, found)
+    return Flags(
+        dry_run=found.dry_run,
+        show_settings=found.show_settings,
+        keep_disk=getattr(found, "keep_disk", False),
+        list=getattr(found, "list", False),
+        status=getattr(found, "status", False),
+        json=found.output == "json",
+    )
+
+
+def _refuse_at_once(script: str, found: argparse.Namespace) -> None:
+    """Raises SettingError for flags of which each is a run of its own, and for a document of a run that gives none."""
+    alone = [name for name in ("list", "status", "dry_run", "show_settings") if getattr(found, name, False)]
+    words = [f"--{name.replace('_', '-')}" for name in alone]
+    if len(words) > 1:
+        raise SettingError(script, f"{' and '.join(words)} are asked for at once", "give one of them")
+    if found.output == "json" and alone in ([], ["show_settings"]):
+        givers = "--dry-run" if script == "kube_down.py" else "--list, --status and --dry-run"
+        raise SettingError(script, "--output json", f"it goes with {givers}")
 
 
 def _right(script: str, unknown: Sequence[str]) -> str:

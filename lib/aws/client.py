@@ -86,6 +86,8 @@ FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call 
 
 _TWO = "remove the one that is not the cluster's, or all of it by kube_down.py; was another kube_up.py at work?"
 _ATTEMPTS = 12
+_FEW_ATTEMPTS = 2  # of who is in a hurry, at what does not answer
+_TIMEOUTS = {False: (10, 60), True: (5, 10)}  # seconds to connect, and to answer: in a hurry the second
 _TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what a lost call may have made: it may show late
@@ -228,10 +230,12 @@ class Aws:
         dry_run: bool = False,
         log: RunLog | None = None,
         environ: Mapping[str, str] | None = None,
+        hurried: bool = False,
     ) -> None:
         self.region = region
         self._environ = environ or {}  # for the proxy's variables alone
         self._log = log
+        self.hurried = hurried  # what does not answer is soon given up, and nothing is waited for
         self.console = console
         self.clock = clock
         self.waits = waits
@@ -329,10 +333,11 @@ class Aws:
         return {}
 
     def _client(self, service: str, *, region: str = "") -> Any:
+        connect, read = _TIMEOUTS[self.hurried]
         config = botocore.config.Config(
             retries={"total_max_attempts": 1, "mode": "standard"},
-            connect_timeout=10,
-            read_timeout=60,
+            connect_timeout=connect,
+            read_timeout=read,
             user_agent_extra="kube-up",
         )
         try:
@@ -353,7 +358,8 @@ class Aws:
         self, operation: Any, attempts: int, response: Any, caught_exception: BaseException | None, **_: Any
     ) -> int | None:
         """What botocore's loop asks after each try: a number for another try, None for none. Sleeps by our clock."""
-        if attempts >= _ATTEMPTS or not self._may_repeat(operation.name, response, caught_exception):
+        most = _FEW_ATTEMPTS if self.hurried and caught_exception else _ATTEMPTS
+        if attempts >= most or not self._may_repeat(operation.name, response, caught_exception):
             return None
         self.retries += 1
         if self._log is not None:
@@ -428,6 +434,22 @@ class Aws:
     def unusable_proxy(self, server: str, proxy_url: str = "") -> str:
         """The kind of a proxy that is set for the server and cannot be used, '' where there is none such."""
         return proxies.unusable(server, self._environ, proxy_url=proxy_url)
+
+    def onlooker(self, *, region: str = "", console: Console | None = None) -> Aws:
+        """The same caller's for who only looks: in another region or on another console, nothing changed or awaited."""
+        other = Aws(
+            region or self.region,
+            credentials=self._credentials,
+            console=console or self.console,
+            clock=self.clock,
+            waits=self.waits,
+            dry_run=True,
+            log=self._log,
+            environ=self._environ,
+            hurried=True,
+        )
+        other.account, other.partition, other.user = self.account, self.partition, self.user
+        return other
 
     @property
     def caller(self) -> Caller:
@@ -678,8 +700,9 @@ class Aws:
     ) -> T:
         """What `check` returns once it is not None, asked at once and then every `interval` seconds.
 
-        Raises WaitExpired after `seconds`, with what `at_end` knows.
+        Raises WaitExpired after `seconds`, with what `at_end` knows; in a hurry after the first look.
         """
+        seconds = 0 if self.hurried else seconds
         start = self.clock.monotonic()
         with self.console.waiting(what, seconds=seconds) as tell:
             while True:

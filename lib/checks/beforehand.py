@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def look(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
-    """Have `check` called before the first change."""
-    aws.before_change = functools.partial(check, aws, config, layers, bucket=bucket)
+    """Have `check` called before the first change; not for who is in a hurry."""
+    if not aws.hurried:
+        aws.before_change = functools.partial(check, aws, config, layers, bucket=bucket)
 
 
 def check(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
