@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from lib.aws.tags import BUCKET_TAG, cluster_tags
+from lib.aws.tags import BUCKET_TAG, CA_TAG, cluster_tags
 from lib.node import kubeenv, releases
 
 if TYPE_CHECKING:
@@ -164,9 +164,10 @@ class Cluster(Parts):
 
     @property
     def kept_tags(self) -> dict[str, str]:
-        """The tags of what stays when a master is replaced: they say too where the cluster's state is."""
+        """The tags of what stays when a master is replaced: they say too where the cluster's state is, and its CA."""
         name = self.config.master_name
-        return {"Name": name, "Role": name, **cluster_tags(self.config), BUCKET_TAG: self.bucket.name}
+        known_by = {BUCKET_TAG: self.bucket.name, CA_TAG: self.authority.ca_cert_hash}
+        return {"Name": name, "Role": name, **cluster_tags(self.config), **known_by}
 
     @property
     def group_name(self) -> str:

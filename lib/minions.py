@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import launchtemplate
-from lib.aws import tags
+from lib.aws import keys, tags
 from lib.aws.client import Aws, became, error_code
 from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
 from lib.cluster import Cluster, Minions
@@ -291,11 +291,13 @@ def unmark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
 def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupTypeDef | None:
     """The group, once as many minions run as it should have. Raises WaitExpired with the group's last failure.
 
-    In a dry run the group as it is, None where there is none. Raises KubeError where it is suspended from launching.
+    In a dry run the group as it is, None where there is none. Raises KubeError where it is suspended from launching,
+    and where its instances end one after another for want of their disks' key.
     """
     if aws.dry_run:
         return find_group(aws, name)
     seen = {"text": ""}
+    before: list[_Failure | None] = []  # what was there when this wait began may be mended by now
 
     def complete() -> AutoScalingGroupTypeDef | None:
         group = find_group(aws, name)
@@ -308,6 +310,10 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupType
         _refuse_suspended(aws, group)
         failure = _failure(aws, name)
         seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run{f'; {failure}' if failure else ''}"
+        before[:] = before or [failure]
+        if failure and failure not in before and any(code in failure.words for code in keys.NO_KEY):
+            hint = keys.advice(aws, who=keys.AUTO_SCALING)
+            raise KubeError(f"the minions of {name} end as they start: {failure}", hint=hint)
         return None
 
     return aws.wait(
@@ -353,12 +359,24 @@ def terminate(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
     )
 
 
-def _failure(aws: Aws, name: str) -> str:
-    """Why the group could not launch an instance last, in Auto Scaling's own words; '' where it could, or is at it."""
+@dataclass(frozen=True)
+class _Failure:
+    """A launch that failed, by its id, and why, in Auto Scaling's own words."""
+
+    activity: str
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def _failure(aws: Aws, name: str) -> _Failure | None:
+    """The last launch of the group, if it failed; None where it did not, or none has ended."""
     activities = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)["Activities"]
     ended = [activity for activity in activities if activity["StatusCode"] in ("Failed", "Cancelled", "Successful")]
-    failed = ended and ended[0]["StatusCode"] != "Successful"
-    return " ".join(ended[0].get("StatusMessage", "it failed").split()) if failed else ""
+    if not ended or ended[0]["StatusCode"] == "Successful":
+        return None
+    return _Failure(ended[0]["ActivityId"], " ".join(ended[0].get("StatusMessage", "it failed").split()))
 
 
 def _look_at(aws: Aws, name: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lib.aws import objects
-from lib.aws.tags import BUCKET_TAG, tags_of
+from lib.aws.tags import BUCKET_TAG, CA_TAG, tags_of
 from lib.cluster import Cluster, Pki
 from lib.master import living_master
 from lib.run.errors import Damaged, KubeError
@@ -34,8 +34,9 @@ TOKEN_OBJECT = "join-token"  # noqa: S105 the name of the object
 def ensure_pki(aws: Aws, cluster: Cluster) -> Cluster:
     """The cluster with its CA, made in the bucket if there is none.
 
-    Raises KubeError when the object is not a CA, and when it is not there although the cluster was made with it: a
-    second CA would be one that neither the master nor any minion believes.
+    Raises KubeError when the object is not a CA, when it is another one than disk or interface say that they were made
+    with, and when it is not there although the cluster was made with it: a second CA would be one that neither the
+    master nor any minion believes.
     """
     from lib.kube import certificates
 
@@ -49,8 +50,24 @@ def ensure_pki(aws: Aws, cluster: Cluster) -> Cluster:
         if aws.dry_run:  # it is made anew in each run until one is kept
             return cluster.having(Cluster.authority, _unpack(bucket, content))
     pki = _unpack(bucket, content)
+    if disk:
+        _refuse_another(bucket, pki, disk["VolumeId"], tags_of(disk))
+    if interface:
+        _refuse_another(bucket, pki, interface["NetworkInterfaceId"], tags_of(interface))
     aws.console.found(f"certificate authority {pki.ca_cert_hash[:23]}… until {certificates.ends(pki.ca_cert):%Y-%m-%d}")
     return cluster.having(Cluster.authority, pki)
+
+
+def _refuse_another(bucket: Bucket, pki: Pki, thing: str, tags: Mapping[str, str]) -> None:
+    """Raises KubeError where a thing's tags say that it was made with another CA. Without the tag they say nothing."""
+    found = pki.ca_cert_hash
+    made_with = tags.get(CA_TAG, found)
+    if made_with != found:
+        raise KubeError(
+            f"{bucket.url(OBJECT)} is not this cluster's CA: it has {found}, and {thing} was made with {made_with}",
+            hint="put the right one back: docs/recovery.md, The bucket is lost. If it is the right one all the same, "
+            f"take the tag {CA_TAG} off {thing}",
+        )
 
 
 def _refuse_a_second(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ipaddress
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
 
 # Marks the rules that follow a setting, so that a change of it takes away its old ranges and nobody else's.
+ANYWHERE = "0.0.0.0/0"
 SSH_RULE = "SSH_CIDR"
 API_RULE = "HTTP_API_CIDR"
 
@@ -110,8 +112,9 @@ def _warn_of_wider(aws: Aws, group: SecurityGroupTypeDef, wanted: Sequence[Rule]
         for permission, each in there:
             said, cidr = each.get("Description", ""), each["CidrIp"]
             if said not in (SSH_RULE, API_RULE) and _reaches(permission, rule.port) and _is_wider(cidr, rule.cidr):
+                who = f"{cidr}, the whole internet," if cidr == ANYWHERE else cidr
                 aws.console.differs(
-                    f"{group['GroupId']} {group['GroupName']} lets {cidr} reach port {rule.port}, by a rule described "
+                    f"{group['GroupId']} {group['GroupName']} lets {who} reach port {rule.port}, by a rule described "
                     f"as {said!r}, and {rule.setting} is {rule.cidr}: aws ec2 revoke-security-group-ingress --region "
                     f"{aws.region} --group-id {group['GroupId']} {_options(permission)} --cidr {cidr} ends that"
                 )
@@ -142,10 +145,10 @@ def _warn_of_closed(aws: Aws, group: SecurityGroupTypeDef) -> None:
         if permission["IpProtocol"] == "-1"
         for reach in permission.get("IpRanges", [])
     ]
-    if "0.0.0.0/0" not in everywhere:
+    if ANYWHERE not in everywhere:
         aws.console.differs(
             f"{group['GroupId']} {group['GroupName']} does not let all out: aws ec2 authorize-security-group-egress "
-            f"--region {aws.region} --group-id {group['GroupId']} --protocol all --cidr 0.0.0.0/0 gives that back"
+            f"--region {aws.region} --group-id {group['GroupId']} --protocol all --cidr {ANYWHERE} gives that back"
         )
 
 
@@ -213,7 +216,8 @@ def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, w
         if there != rule.setting:
             aws.console.differs(
                 f"{group_id} has a rule {rule} described as {there!r}, so it stays whatever {rule.setting} is set to: "
-                f"describe it as {rule.setting} again, with aws ec2 update-security-group-rule-descriptions-ingress"
+                f"aws ec2 update-security-group-rule-descriptions-ingress --region {aws.region} --group-id {group_id} "
+                f"--ip-permissions '{json.dumps([rule.permission()])}' makes it follow {rule.setting} again"
             )
 
 

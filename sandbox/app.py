@@ -129,6 +129,7 @@ class Sandbox:
             self.world.delays = Delays()
             self.hooks = Hooks()
             self.world.launches.clear()
+            self.world.starts.clear()
             self.calls.clear()
             self.latency, self.count = 0.0, 0
             self.tick()

@@ -103,6 +103,8 @@ class World:
         self.console: Callable[[str], str | None] = lambda _instance: None
         # Faults of launches, a group's own too: region, spec, how many (0: only a look). They may raise Refusal.
         self.launches: list[Callable[[str, Spec, int], None]] = []
+        # Faults of pending instances: the code and words of why one ends instead of starting, None where it starts.
+        self.starts: list[Callable[[Any], tuple[str, str] | None]] = []
 
     @property
     def now(self) -> float:

@@ -6,7 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from conftest import REGION, Box
-from helpers import ID, bucket_of, must, read_object, refused_untouched
+from helpers import ID, bucket_of, drop_tags, kubeconfig, must, named, read_object, refused_untouched
+
+from lib import pki
+from lib.aws import tags
+from lib.kube import certificates
 
 OTHERS = b"KUBE_AWS_INSTANCE_PREFIX='other'\nKUBERNETES_VERSION='1.37.2'\nNUM_NODES='9'\n"
 HARMS: dict[str, Callable[[bytes], bytes]] = {
@@ -30,6 +34,37 @@ def test_up_names_the_damaged_object_and_changes_nothing(sandbox: Box, name: str
     sandbox.cluster()
     harm(sandbox, name, HARMS[how])
     refused_untouched(sandbox, sandbox.up(), 1, f"{REGION}/{ID}/{name}", OBJECTS[name], "is damaged")
+
+
+def tagged_with_ca(box: Box) -> list[str]:
+    """What says which CA it was made with, as kube_up.py is to look at it."""
+    return [named(box, "volumes", f"{ID}-master-pd"), named(box, "interfaces", f"{ID}-master")]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the disk", "the interface"])
+def test_a_whole_ca_of_another_cluster_is_refused_by_what_was_made_with_ours(sandbox: Box, number: int) -> None:
+    """It would replace kubeconfig and every minion's settings with what the master does not believe."""
+    sandbox.cluster()
+    entries = kubeconfig(sandbox).read_text()
+    things = tagged_with_ca(sandbox)
+    drop_tags(sandbox, things[1 - number], tags.CA_TAG)
+    own = read_object(sandbox, f"{REGION}/{ID}/pki.tar")
+    harm(sandbox, "pki.tar", lambda _: pki._pack(certificates.make_files()))
+    refused_untouched(sandbox, sandbox.up(), 1, "pki.tar is not this cluster's CA", things[number], "docs/recovery.md")
+    assert kubeconfig(sandbox).read_text() == entries
+    harm(sandbox, "pki.tar", lambda _: own)
+    must(sandbox.up())
+    assert must(sandbox.up()).changing == []
+    harm(sandbox, "pki.tar", lambda _: pki._pack(certificates.make_files()))
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_what_a_run_for_one_more_group_sees_of_the_ca_is_the_interfaces(sandbox: Box) -> None:
+    sandbox.cluster()
+    harm(sandbox, "pki.tar", lambda _: pki._pack(certificates.make_files()))
+    more = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large"}
+    refused_untouched(sandbox, sandbox.up(**more), 1, "is not this cluster's CA", tagged_with_ca(sandbox)[1])
 
 
 def test_settings_of_another_cluster_are_not_taken_for_ours(sandbox: Box) -> None:

@@ -4,71 +4,91 @@ from __future__ import annotations
 
 import pytest
 from conftest import REGION, Box
-from helpers import must, refused
+from helpers import GROUP, must, refused
 
-from sandbox.backend import cloud, lifecycle
-from sandbox.backend.wire import result_answer
+from sandbox import faults
+from sandbox.backend import cloud
 from sandbox.calls import Answer, Call
+from sandbox.faults import keys
 
-KEY = f"arn:aws:kms:{REGION}:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+KEY = keys.arn(REGION)
 ASKED = "ec2:GetEbsDefaultKmsKeyId"
 
 
 @pytest.fixture
 def customers(sandbox: Box) -> Box:
-    """An account whose region encrypts with a customer's key."""
-
-    def answer(call: Call) -> Answer | None:
-        return result_answer(call, {"KmsKeyId": KEY}) if call.operation == "GetEbsDefaultKmsKeyId" else None
-
-    sandbox.aws.hooks.before.append(answer)
+    """An account whose region encrypts with a customer's key, which everybody may use."""
+    faults.put(sandbox.aws, keys.NoKey())
     return sandbox
 
 
-def vanish_after(box: Box, operation: str) -> None:
-    """Have EC2 take new volumes back as soon as it has answered this, once there are some."""
+def mend(box: Box) -> None:
+    """Have the key let everybody use it."""
+    box.aws.hooks.before.clear()
+    box.aws.hooks.after.clear()
+    box.aws.world.starts.clear()
 
+
+def test_a_disk_that_vanishes_names_the_key(sandbox: Box) -> None:
+    faults.put(sandbox.aws, keys.NoKey("user"))
+    result = sandbox.up()
+    refused(result, 1, KEY, "kms:CreateGrant", "this user", "to be available")
+    assert "ec2:RunInstances" not in result.operations
+    mend(sandbox)
+    must(sandbox.up())
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_a_disk_that_vanishes_after_it_was_seen_was_taken_back(customers: Box) -> None:
     def take(call: Call, answer: Answer) -> Answer:
-        if call.operation == operation:
+        if call.operation == "DescribeVolumes":
             cloud.ec2(REGION).volumes.clear()
+            answer.body = answer.body.replace(b"<status>available</status>", b"<status>creating</status>")
         return answer
 
-    box.aws.hooks.after.append(take)
+    customers.aws.hooks.after.append(take)
+    refused(customers.up(), 1, KEY, "kms:CreateGrant", "took it back")
 
 
-@pytest.mark.parametrize("seen", [False, True])
-def test_a_disk_that_vanishes_names_the_key(customers: Box, seen: bool) -> None:
-    if seen:
-        customers.aws.hooks.after.append(_creating)
-    vanish_after(customers, "DescribeVolumes" if seen else "CreateVolume")
-    result = customers.up()
-    refused(result, 1, KEY, "kms:CreateGrant", "took it back" if seen else "to be available")
-    assert "ec2:RunInstances" not in result.operations
-    customers.aws.hooks.after.clear()
-    must(customers.up())
-    assert must(customers.up()).changing == []
+SETTINGS: dict[str, dict[str, str]] = {
+    "a first run": {},
+    "more minions": {"NUM_NODES": "3"},
+    "another size": {"NODE_SIZE": "t3.large"},
+}
 
 
-def _creating(call: Call, answer: Answer) -> Answer:
-    """A new volume is being made when it is first looked at."""
-    if call.operation == "DescribeVolumes":
-        answer.body = answer.body.replace(b"<status>available</status>", b"<status>creating</status>")
-    return answer
+@pytest.mark.parametrize("when", SETTINGS)
+def test_minions_that_end_for_want_of_their_disks_key_name_the_key_and_whose_rights(sandbox: Box, when: str) -> None:
+    """Auto Scaling has no code for it: the words are those of its log, as users' reports have them."""
+    settings = SETTINGS[when]
+    if when != "a first run":
+        sandbox.cluster()
+    faults.put(sandbox.aws, keys.NoKey("autoscaling"))
+    result = sandbox.up(**settings)
+    why = "Termination Reason: Client.InternalError: Client error on launch"
+    refused(
+        result,
+        1,
+        f"the minions of {GROUP} end as they start",
+        why,
+        KEY,
+        "kms:CreateGrant",
+        "AWSServiceRoleForAutoScaling",
+    )
+    mend(sandbox)
+    must(sandbox.up())
+    assert must(sandbox.up()).changing == []
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
 
 
 @pytest.mark.parametrize("code", ["Client.InternalError", "Client.InvalidKMSKey.InvalidState"])
 def test_a_master_that_ends_for_want_of_its_disks_key_names_the_key(customers: Box, code: str) -> None:
-    def end(call: Call, answer: Answer) -> Answer:
-        if call.operation == "RunInstances" and not answer.refused:
-            for instance in cloud.instances(REGION):
-                lifecycle.terminate(customers.aws.world, instance)
-                instance._reason = ""
-                instance.state_reason.code, instance.state_reason.message = code, f"{code}: Client error on launch"
-        return answer
-
-    customers.aws.hooks.after.append(end)
+    customers.aws.world.starts.append(lambda _: (code, f"{code}: Client error on launch"))
     refused(customers.up(), 1, "the master was terminated as it started", code, KEY, "kms:CreateGrant")
-    customers.aws.hooks.after.clear()
+    mend(customers)
     must(customers.up())
 
 

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -882,7 +883,35 @@ def test_a_rule_that_is_wider_than_its_setting_is_said_where_it_is_not_ups_to_ta
         permission = {"IpProtocol": protocol, **ports, "IpRanges": [{"CidrIp": cidr, "Description": "ssh for all"}]}
         ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
     result = must(sandbox.up())
-    assert f"{group} kubernetes-master-{ID} lets 0.0.0.0/0 reach port 22" in result.err
+    assert f"{group} kubernetes-master-{ID} lets 0.0.0.0/0, the whole internet, reach port 22" in result.err
     assert f"aws ec2 revoke-security-group-ingress --region {REGION} --group-id {group} {options}" in result.err
     assert "10.1.0.0/16" not in result.err  # somebody's own, and no wider
     assert result.changing == []
+
+
+def test_a_rule_that_is_described_otherwise_is_said_with_what_makes_it_follow_its_setting(sandbox: Box) -> None:
+    """Typed as it is said: a change of the setting takes the rule away again."""
+    sandbox.cluster()
+    ec2, group = sandbox.client("ec2"), group_id(sandbox, f"kubernetes-master-{ID}")
+    theirs = {
+        "IpProtocol": "tcp",
+        "FromPort": 22,
+        "ToPort": 22,
+        "IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "x"}],
+    }
+    ec2.update_security_group_rule_descriptions_ingress(GroupId=group, IpPermissions=[theirs])
+    said = must(sandbox.up()).err
+    narrow = sandbox.up("--dry-run", SSH_CIDR="10.0.0.0/8")
+    assert f"{group} kubernetes-master-{ID} lets 0.0.0.0/0, the whole internet, reach port 22" in narrow.err
+    _, command = said.split("is set to: aws ", 1)
+    words = shlex.split(command.split(" makes it follow")[0])
+    assert words[:2] == ["ec2", "update-security-group-rule-descriptions-ingress"]
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    assert (given["--region"], given["--group-id"]) == (REGION, group)
+    permissions = json.loads(given["--ip-permissions"])
+    ec2.update_security_group_rule_descriptions_ingress(GroupId=given["--group-id"], IpPermissions=permissions)
+    assert "described as" not in must(sandbox.up()).err
+    after = must(sandbox.up(SSH_CIDR="10.0.0.0/8"))
+    assert "whole internet, reach port 22" not in after.err
+    rules = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+    assert "0.0.0.0/0" not in str([rule for rule in rules if rule.get("FromPort") == 22])

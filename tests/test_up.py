@@ -147,7 +147,7 @@ def test_master_disk_is_the_originals_but_encrypted_gp3(cluster: Cluster) -> Non
     address = only(part(cluster, "addresses").values())["address"]
     size, _, _, then_tags = UPSTREAM["vols"][0]
     assert disk["size"] == size
-    ours = ("Role", "KubernetesStagingBucket", "KubernetesVersion")
+    ours = ("Role", "KubernetesStagingBucket", "KubernetesVersion", "KubernetesCA")
     assert _then(disk["tags"], *ours) == then_tags | {"kubernetes.io/master-ip": address}
     assert (disk["type"], disk["encrypted"], disk["zone"]) == ("gp3", "true", f"{REGION}a")
     assert "gp3 in place of gp2, encrypted" in PORTING

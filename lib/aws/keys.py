@@ -14,6 +14,7 @@ from lib.aws.client import FAILURES
 if TYPE_CHECKING:
     from lib.aws.client import Aws
 
+AUTO_SCALING = "the role AWSServiceRoleForAutoScaling"
 _OF_AWS = "alias/aws/ebs"
 # How an instance ends that could not have its disks: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html
 NO_KEY = ("Client.InternalError", "Client.InvalidKMSKey.InvalidState")
@@ -37,11 +38,11 @@ def tell(aws: Aws) -> None:
         )
 
 
-def advice(aws: Aws) -> str:
-    """What to look at where EC2 has taken back a disk, or an instance for the sake of its disks."""
+def advice(aws: Aws, *, who: str = "this user") -> str:
+    """What to look at where EC2 has taken back a disk, or an instance for the sake of its disks, that `who` made."""
     key = find_own_key(aws) or "of this region's default, if it is a customer's"
     return (
         f"that is how EC2 says that the KMS key of a disk may not be used or is disabled; look at the key {key}: its "
-        "policy and this user's must allow kms:CreateGrant, kms:Decrypt and kms:GenerateDataKeyWithoutPlaintext "
-        "(docs/permissions.md). Then run the same command again"
+        f"policy, or one of {who}, must allow {who} kms:CreateGrant, kms:Decrypt and "
+        "kms:GenerateDataKeyWithoutPlaintext (docs/permissions.md). Then run the same command again"
     )

@@ -25,6 +25,7 @@ CLUSTER = "KubernetesCluster"
 PREFIX = "kubernetes.io/cluster/"
 OWNED = "owned"
 BUCKET_TAG = "KubernetesStagingBucket"  # on what stays of a master: where this cluster's state is
+CA_TAG = "KubernetesCA"  # on the same: the CA that it was made with, by the hash of its public key
 
 
 def of(cluster_id: str) -> dict[str, str]:

@@ -30,8 +30,10 @@ def poke(world: World, region: str, name: str) -> None:
 
 
 def _act(world: World, region: str, group: Any) -> None:
-    _drop_ended(group)
-    _show_states(group)
+    if _drop_ended(world, region, group):
+        world.state.groups_due[region, group.name] = world.now + RETRY
+        return
+    _show_states(world, region, group)
     living = [state for state in group.instance_states if state.instance.state not in ENDED]
     if (region, group.name) in world.state.deleting:
         _end(living)
@@ -48,17 +50,41 @@ def _suspended(group: Any, process: str) -> bool:
     return any(suspended["ProcessName"] == process for suspended in group.suspended_processes)
 
 
-def _drop_ended(group: Any) -> None:
-    """A stopped instance counts as unhealthy and is ended; a terminated one leaves the group."""
+def _drop_ended(world: World, region: str, group: Any) -> bool:
+    """A stopped instance counts as unhealthy and is ended; a terminated one leaves the group.
+
+    Returns whether one has failed to start: it is logged, and the next is launched after a while.
+    """
     for state in group.instance_states:
         if state.instance.state in ("stopping", "stopped") and state.lifecycle_state != "Standby":
             state.instance.terminate()
+    failed = [state for state in group.instance_states if _failed_to_start(state)]
+    for state in failed:
+        state.lifecycle_state = "Terminating"
+        why = f"Termination Reason: {state.instance.state_reason.message}"
+        message = f"Instance became unhealthy while waiting for instance to be in InService state. {why}"
+        _log(world, region, group, state.instance, "Failed", message)
     group.instance_states = [state for state in group.instance_states if state.instance.state != "terminated"]
+    return bool(failed)
 
 
-def _show_states(group: Any) -> None:
+def _failed_to_start(state: Any) -> bool:
+    instance = state.instance
+    return bool(state.lifecycle_state == "Pending" and instance.state in ENDED and instance.state_reason.code)
+
+
+def _log(world: World, region: str, group: Any, instance: Any, status: str, message: str = "") -> None:
+    """Bring the launch of an instance in the group's log to its end."""
+    for activity in world.state.activities.get((region, group.name), []):
+        if activity.description.endswith(instance.id):
+            activity.status, activity.message = status, message
+
+
+def _show_states(world: World, region: str, group: Any) -> None:
     shown = {"pending": "Pending", "running": "InService", "shutting-down": "Terminating"}
     for state in group.instance_states:
+        if state.lifecycle_state == "Pending" and state.instance.state == "running":
+            _log(world, region, group, state.instance, "Successful")
         if state.lifecycle_state != "Standby":
             state.lifecycle_state = shown.get(state.instance.state, state.lifecycle_state)
 
@@ -88,7 +114,7 @@ def _launch(world: World, region: str, group: Any, count: int) -> None:
         world.state.groups_due[region, group.name] = world.now + RETRY
         return
     for instance in made:
-        log.append(Activity(group.name, "Successful", f"Launching a new EC2 instance: {instance.id}", ""))
+        log.append(Activity(group.name, "InProgress", f"Launching a new EC2 instance: {instance.id}", ""))
 
 
 def _run(world: World, region: str, group: Any, count: int) -> list[Any]:
@@ -195,7 +221,7 @@ def delete(world: World, call: Call) -> dict[str, Any]:
     if group is None:
         raise Refusal("ValidationError", f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
     forced = bool(call.params.get("ForceDelete"))
-    _drop_ended(group)
+    _drop_ended(world, call.region, group)
     if not forced and group.instance_states:
         raise Refusal(
             "ResourceInUse",

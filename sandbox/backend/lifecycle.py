@@ -78,10 +78,21 @@ def _set(instance: Any, state: str) -> None:
 def _run(world: World, instance: Any) -> None:
     if instance.state != "pending":
         return
+    for fault in world.starts:
+        if failure := fault(instance):
+            _fail(world, instance, *failure)
+            return
     _set(instance, "running")
     for nic in instance.nics.values():
         nic.start()
     world.state.hosts[instance.id] = world.now + world.delays.host
+
+
+def _fail(world: World, instance: Any, code: str, words: str) -> None:
+    """End an instance that could not start, for a reason of AWS's own."""
+    terminate(world, instance)
+    instance._reason = ""
+    instance.state_reason.code, instance.state_reason.message = code, words
 
 
 def _stopped(world: World, instance: Any) -> None:

@@ -34,7 +34,13 @@ def put(box: Sandbox, *faults: object) -> None:
 
 def _places(box: Sandbox) -> dict[str, list[Any]]:
     hooks = box.hooks
-    return {"before": hooks.before, "rules": hooks.rules, "after": hooks.after, "launches": box.world.launches}
+    return {
+        "before": hooks.before,
+        "rules": hooks.rules,
+        "after": hooks.after,
+        "launches": box.world.launches,
+        "starts": box.world.starts,
+    }
 
 
 def note(call: Call, words: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sandbox.app import Sandbox
 
+KEY_DENIED = ("user", "autoscaling")  # as sandbox/faults/keys.py has them
 # Whatever sandbox/faults/shortages.py can count; loading it takes a second, and moto.
 LIMITED = (
     *(
@@ -64,6 +65,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--pages", metavar="N", type=_page, help="give lists in pages of N things")
     group.add_argument("--capacity", choices=["none"], help="have no machine free")
+    group.add_argument(
+        "--key-denied",
+        metavar="WHO",
+        action="append",
+        default=[],
+        choices=KEY_DENIED,
+        help="encrypt disks with a customer's key that WHO may not use: user, autoscaling",
+    )
     group.add_argument("--seed", metavar="N", type=int, default=1, help="which random numbers to use (default 1)")
 
 
@@ -79,7 +88,7 @@ def problem(options: argparse.Namespace) -> str:
 def put(box: Sandbox, options: argparse.Namespace) -> None:
     """Put the faults that the options ask for into a Sandbox, in the order in which AWS would come to them."""
     from sandbox import faults
-    from sandbox.faults import denials, late, pages, shortages
+    from sandbox.faults import denials, keys, late, pages, shortages
 
     wanted: list[tuple[object, Callable[[], object]]] = [
         (options.stop_at or options.stop_after, lambda: faults.Stop(at=options.stop_at, done=options.stop_after)),
@@ -90,6 +99,7 @@ def put(box: Sandbox, options: argparse.Namespace) -> None:
         (options.late, lambda: late.Late(box.world, options.late)),
         (options.limit, lambda: shortages.Limits(dict(options.limit))),
         (options.capacity, shortages.NoCapacity),
+        (options.key_denied, lambda: keys.NoKey(*options.key_denied)),
         (options.pages, lambda: pages.Pages(options.pages)),
         (
             options.lose_answer or options.lose_answers,

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from conftest import REGION, Box
 from helpers import ID, bucket_of, must, part, put_alarm, refused, tagged
 
-from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, options, put, shortages
+from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, keys, options, put, shortages
 from sandbox.faults.denials import Deny, Expire
 from sandbox.faults.late import Late
 from sandbox.faults.pages import Pages
@@ -258,8 +258,9 @@ def test_up_names_the_limit_and_what_to_do(sandbox: Box, what: str, code: str) -
     sandbox.aws.reset()
 
 
-def test_every_limit_can_be_said() -> None:
+def test_every_limit_and_who_may_lack_a_key_can_be_said() -> None:
     assert options.LIMITED == shortages.WHAT
+    assert options.KEY_DENIED == keys.WHO
 
 
 def test_a_limit_that_is_not_reached_stops_nothing(sandbox: Box) -> None:

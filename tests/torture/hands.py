@@ -145,6 +145,7 @@ def _schedule_group(box: SharedBox) -> Thing:
 
 
 _MASTERS = ("Name", "Role", "KubernetesStagingBucket")
+_CA = "KubernetesCA"
 _MADE_FROM = ("KubernetesVersion", "KubernetesMasterDisk")
 # Where its tags stand in the call, the thing, those that are changed, and those that are only taken off: the two that
 # say whose it is (changed, they make it another cluster's: the faults "tag-...") and those that a rerun goes by.
@@ -171,13 +172,13 @@ _TAGGED: tuple[_Tagged, ...] = (
         ("ec2:CreateSecurityGroup TagSpecifications[security-group].Tags", _security_group(name), ("Name",), ())
         for name in (MASTER_GROUP, MINION_GROUP)
     ),
-    ("ec2:CreateNetworkInterface TagSpecifications[network-interface].Tags", _of_kind("interfaces"), _MASTERS, ()),
-    ("ec2:AllocateAddress TagSpecifications[elastic-ip].Tags", _of_kind("addresses"), _MASTERS, ()),
+    ("ec2:CreateNetworkInterface TagSpecifications[network-interface].Tags", _of_kind("interfaces"), _MASTERS, (_CA,)),
+    ("ec2:AllocateAddress TagSpecifications[elastic-ip].Tags", _of_kind("addresses"), (*_MASTERS, _CA), ()),
     (
         "ec2:CreateVolume TagSpecifications[volume].Tags",
         _of_kind("volumes"),
         (*_MASTERS, "kubernetes.io/master-ip"),
-        ("KubernetesVersion",),
+        ("KubernetesVersion", _CA),
     ),
     ("ec2:RunInstances TagSpecifications[instance].Tags", _of_kind("instances"), ("Name", "Role"), _MADE_FROM),
     (
@@ -737,6 +738,11 @@ LEFT_OUT: tuple[Kept, ...] = (
         "Taken off, they come back",
     ),
     Kept(
+        "other values in the tag `KubernetesCA` of the master's interface and disk",
+        (),
+        "up refuses: `pki.tar` is held against it. Taken off, it comes back",
+    ),
+    Kept(
         "what minions that live were given by hand: type, disk, groups, tags, metadata options",
         (f"{_DATA}*",),
         "a version of a launch template never changes, and a minion is compared by the version that it was made from. "
@@ -754,7 +760,9 @@ LEFT_OUT: tuple[Kept, ...] = (
             for name in ("settings.env", "join-token", "pki.tar", "downloads.sha256")
             for key in ("Body", "ContentLength")
         ),
-        "that is what a rerun goes by: it follows what is set there, and names what is damaged. Manifests are compared",
+        "that is what a rerun goes by: it follows what is set there, and names what is damaged, and a CA that is "
+        "another one than the master's tags say. Another join token, whole, is taken for the cluster's: the next "
+        "minions are given it, and the master when it boots. Manifests are compared",
     ),
     Kept(
         "claims in the bucket",
