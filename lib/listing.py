@@ -90,7 +90,7 @@ class _Things:
 _Place = tuple[str, str]  # region and cluster id
 
 
-def find(aws: Aws, config: Config) -> Listing:
+def find_clusters(aws: Aws, config: Config) -> Listing:
     """All clusters of the account. Raises KubeError where no region at all could be looked at."""
     aws.identify()
     unseen: dict[str, str] = {}
@@ -269,16 +269,16 @@ def _left(config: Config, things: _Things) -> Iterator[Left]:
 # --- what is told
 
 
-def show(aws: Aws, config: Config) -> None:
+def show_clusters(aws: Aws, config: Config) -> None:
     """Tell a person of the account's clusters, or a program."""
-    listing = find(aws, config)
+    listing = find_clusters(aws, config)
     if aws.console.owes:
-        aws.console.give(document(listing))
+        aws.console.give(_document(listing))
     else:
-        say(aws.console, listing)
+        _say(aws.console, listing)
 
 
-def say(console: Console, listing: Listing) -> None:
+def _say(console: Console, listing: Listing) -> None:
     """The clusters as a table, the rest in lines below it."""
     where = f"account {listing.account}, {len(listing.regions)} region{'s' if len(listing.regions) != 1 else ''}"
     if listing.clusters:
@@ -298,7 +298,7 @@ def _cells(seen: Seen) -> tuple[str, ...]:
         seen.zone or seen.region,
         seen.version or "?",
         f"{seen.running} of {seen.wanted}",
-        age(seen.created),
+        _age(seen.created),
         seen.master_state or "no master",
     )
 
@@ -314,7 +314,7 @@ def _below(seen: Seen) -> str:
     return f"left: {', '.join(words)}" if words else ""
 
 
-def age(since: datetime.datetime | None) -> str:
+def _age(since: datetime.datetime | None) -> str:
     """How long ago, in days, hours or minutes; '?' for what is not known."""
     if since is None:
         return "?"
@@ -323,7 +323,7 @@ def age(since: datetime.datetime | None) -> str:
     return f"{days} d" if days > 1 else f"{hours} h" if hours > 1 else f"{max(0, minutes)} min"
 
 
-def document(listing: Listing) -> dict[str, Any]:
+def _document(listing: Listing) -> dict[str, Any]:
     """The same for a program: docs/output.md."""
     return {
         "account": listing.account,

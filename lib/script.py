@@ -186,15 +186,15 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
         _say_settings(console, *show_settings(aws, layers))
         return DONE
     if flags.list:
-        listing.show(aws, config)
+        listing.show_clusters(aws, config)
         return DONE
     if flags.status:
-        answers = status.show(aws, layers, trial=lambda onlooker: body(onlooker, layers, Flags(dry_run=True)))
+        answers = status.show_status(aws, layers, trial=lambda onlooker: body(onlooker, layers, Flags(dry_run=True)))
         return DONE if answers else REFUSED
     _tell_region(console, layers, config, region, where)
     body(aws, layers, flags)
     if flags.json:
-        console.give({"cluster": status.place(aws, config), **console.foretold})
+        console.give({"cluster": status.which_cluster(aws, config), **console.foretold})
     return WOULD_CHANGE if flags.dry_run and aws.changes else DONE
 
 

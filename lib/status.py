@@ -54,7 +54,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupState:
     """Minions: how many there should be, are, and are not as the launch template has it."""
 
     name: str
@@ -64,7 +64,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Master:
+class MasterState:
     """The instance; `checks` are AWS's of its host and of itself."""
 
     instance_id: str
@@ -90,10 +90,10 @@ class Answer:
 class Status:
     """All of it. `unknown` says of what could not be looked at why, by the labels of the screen."""
 
-    place: Mapping[str, str]
+    cluster: Mapping[str, str]
     api: Answer
-    groups: tuple[Group, ...]
-    master: Master | None
+    groups: tuple[GroupState, ...]
+    master: MasterState | None
     disk: VolumeTypeDef | None
     snapshots: tuple[Snapshot, ...]
     certificates: Mapping[str, datetime.datetime]
@@ -125,7 +125,7 @@ class _Looks:
         return otherwise
 
 
-def find(aws: Aws, layers: Layers) -> Status:
+def find_status(aws: Aws, layers: Layers) -> Status:
     """The cluster as it is, without its drift. Raises NothingFound where nothing is of it, KubeError."""
     asked = resolve(layers, check=False)
     check_regions(aws, asked, layers)
@@ -151,7 +151,7 @@ def find(aws: Aws, layers: Layers) -> Status:
         else Answer("", "there are no certificates to ask it with")
     )
     return Status(
-        place=place(aws, config),
+        cluster=which_cluster(aws, config),
         api=api,
         groups=looks.at("minions", lambda: _groups(aws, config, groups), ()),
         master=_master(aws, instance) if instance else None,
@@ -163,7 +163,7 @@ def find(aws: Aws, layers: Layers) -> Status:
     )
 
 
-def place(aws: Aws, config: Config) -> dict[str, str]:
+def which_cluster(aws: Aws, config: Config) -> dict[str, str]:
     """Which cluster it is, and where, as the documents of --output json say it."""
     return {"id": config.cluster_id, "region": aws.region, "account": aws.account}
 
@@ -177,9 +177,9 @@ def _as_it_is(config: Config, found: Found) -> Config:
     )
 
 
-def _master(aws: Aws, instance: InstanceTypeDef) -> Master:
+def _master(aws: Aws, instance: InstanceTypeDef) -> MasterState:
     _, checks = state_and_checks(aws, instance["InstanceId"])
-    return Master(
+    return MasterState(
         instance["InstanceId"],
         instance["InstanceType"],
         instance["State"]["Name"],
@@ -189,15 +189,15 @@ def _master(aws: Aws, instance: InstanceTypeDef) -> Master:
     )
 
 
-def _groups(aws: Aws, config: Config, groups: list[Any]) -> tuple[Group, ...]:
+def _groups(aws: Aws, config: Config, groups: list[Any]) -> tuple[GroupState, ...]:
     templates = launchtemplate.find_current(aws, config, *(group["AutoScalingGroupName"] for group in groups))
     return tuple(_group(group, templates.get(group["AutoScalingGroupName"])) for group in groups)
 
 
-def _group(group: Any, template: launchtemplate.Template | None) -> Group:
+def _group(group: Any, template: launchtemplate.Template | None) -> GroupState:
     there = living(group)
     outdated = sum(not template.is_current(each) for each in there) if template else 0
-    return Group(group["AutoScalingGroupName"], group["DesiredCapacity"], len(there), outdated)
+    return GroupState(group["AutoScalingGroupName"], group["DesiredCapacity"], len(there), outdated)
 
 
 def _client(aws: Aws, config: Config, found: Found) -> tuple[Client | None, dict[str, datetime.datetime]]:
@@ -250,19 +250,19 @@ def find_drift(aws: Aws, trial: Callable[[Aws], None]) -> Drift:
 # --- what is told
 
 
-def show(aws: Aws, layers: Layers, *, trial: Callable[[Aws], None]) -> bool:
+def show_status(aws: Aws, layers: Layers, *, trial: Callable[[Aws], None]) -> bool:
     """Tell a person of the cluster, or a program; `trial` is a dry run of kube_up.py. Whether its API answers."""
-    status = dataclasses.replace(find(aws, layers), drift=find_drift(aws, trial))
+    status = dataclasses.replace(find_status(aws, layers), drift=find_drift(aws, trial))
     if aws.console.owes:
-        aws.console.give(document(status))
+        aws.console.give(_document(status))
     else:
-        say(aws.console, status)
+        _say(aws.console, status)
     return not status.api.why
 
 
-def say(console: Console, status: Status) -> None:
+def _say(console: Console, status: Status) -> None:
     """The screen: at most 24 lines of 80 columns."""
-    console.paragraph("Cluster {id} in {region}, account {account}".format_map(status.place))
+    console.paragraph("Cluster {id} in {region}, account {account}".format_map(status.cluster))
     console.line()
     for label, words in _page(status).items():
         console.entry(label, words)
@@ -304,12 +304,12 @@ def _node_words(status: Status) -> str:
     )
 
 
-def _group_words(group: Group) -> str:
+def _group_words(group: GroupState) -> str:
     outdated = f", {group.outdated} outdated" if group.outdated else ""
     return f"{group.there} of {group.wanted} in {group.name}{outdated}"
 
 
-def _master_words(master: Master | None) -> str:
+def _master_words(master: MasterState | None) -> str:
     if master is None:
         return "none: kube_up.py makes it again"
     return (
@@ -345,10 +345,10 @@ def _cost_words(cost: Cost) -> str:
     return cost.words if cost.hour is None else f"{cost.words} by its settings; traffic not counted"
 
 
-def document(status: Status) -> dict[str, Any]:
+def _document(status: Status) -> dict[str, Any]:
     """The same for a program: docs/output.md."""
     return {
-        "cluster": dict(status.place),
+        "cluster": dict(status.cluster),
         "api": {
             "server": status.api.server,
             "answers": not status.api.why,
@@ -379,7 +379,7 @@ def document(status: Status) -> dict[str, Any]:
     }
 
 
-def _master_entry(master: Master | None) -> dict[str, Any] | None:
+def _master_entry(master: MasterState | None) -> dict[str, Any] | None:
     if master is None:
         return None
     told = dataclasses.asdict(master) | {"launched": master.launched.isoformat()}

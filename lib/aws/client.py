@@ -231,6 +231,7 @@ class Aws:
         log: RunLog | None = None,
         environ: Mapping[str, str] | None = None,
         hurried: bool = False,
+        session: boto3.Session | None = None,
     ) -> None:
         self.region = region
         self._environ = environ or {}  # for the proxy's variables alone
@@ -250,7 +251,8 @@ class Aws:
         self.account = self.partition = self.user = ""
         self._credentials = credentials
         self._core = credentials.session
-        self._session = boto3.Session(region_name=region, botocore_session=self._core)
+        # One is all that boto3 makes of a session of botocore's: the next could make no client of S3.
+        self._session = session or boto3.Session(region_name=region, botocore_session=self._core)
         self._known_in = ""  # another region, that takes credentials which this one refuses
 
     @cached_property
@@ -447,6 +449,7 @@ class Aws:
             log=self._log,
             environ=self._environ,
             hurried=True,
+            session=self._session,
         )
         other.account, other.partition, other.user = self.account, self.partition, self.user
         return other
