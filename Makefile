@@ -9,12 +9,13 @@ READY := $(VENV)/ready
 CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test torture bench bench-nodes e2e release pin docs pictures clean
+.PHONY: help try test test-product torture bench bench-nodes e2e release pin docs pictures clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make try    bring a cluster up in an AWS on this machine, rerun, take it down: no account, nothing to pay"
 	@echo "make test   the tests, ruff, mypy and shellcheck"
+	@echo "make test-product  the same without the sandbox's own tests and the torture's spread: for a change of lib alone"
 	@echo "make torture  stopped at every call, answers lost, throttled, two at once: all of it (TORTURE=up-after:7 repeats one)"
 	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
 	@echo "make bench-nodes  real nodes: kube_up.py beside bare kubeadm, and how soon the dead are replaced (root on Linux)"
@@ -30,6 +31,9 @@ try: $(READY)
 
 test: $(READY)
 	@sh .ci/checks $(BIN)
+
+test-product: $(READY)
+	@sh .ci/checks $(BIN) product
 
 torture: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)

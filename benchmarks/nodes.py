@@ -1,6 +1,11 @@
 """python -m benchmarks.nodes: kube_up.py beside bare kubeadm on the same machines, and how soon the dead are replaced.
 
 Runs inside `python -m sandbox --hosts machines`, as `make bench-nodes` does.
+
+kube_up.py's time has what bare kubeadm's has not: the calls to AWS before RunInstances, sums that are checked, a disk,
+keys from a bucket, the cloud controller manager, addons and the validation. It is ahead in two things: its minions look
+for the cluster's signature every second, kubeadm every five, and its controller manager may ask the API 100 times a
+second, kubeadm's 20 times.
 """
 
 from __future__ import annotations
@@ -32,26 +37,46 @@ PATIENCE = 300.0  # seconds for anything; a benchmark that hangs tells nothing
 MASTER = "172.21.0.9"
 
 # The targets.
-UP_FACTOR = 1.3  # of what bare kubeadm takes
+UP_FACTOR = 1.1  # all of kube_up.py, of what bare kubeadm takes from RunInstances until all nodes are Ready
 MINION_REPLACED = 60.0  # seconds from its end until its successor is Ready
 MASTER_BACK = 90.0  # seconds of the rerun
 
 
 def run(script: str) -> float:
     """Seconds that kube_up.py or kube_down.py took. Raises SystemExit with its output when it fails."""
+    return timed_lines(script)[-1][0]
+
+
+def timed_lines(script: str) -> list[tuple[float, str]]:
+    """What it says, each line with the seconds since its start; the last is its end, and empty.
+
+    Raises SystemExit with its output when it fails.
+    """
     started = time.monotonic()
-    done = subprocess.run(
+    lines = []
+    with subprocess.Popen(
         [sys.executable, script],
         cwd=HERE.parent,
         env={**os.environ, "KUBE_AWS_ZONE": ZONE, "NUM_NODES": str(MINIONS)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{script} ended with {done.returncode}:\n{done.stdout}")
-    return time.monotonic() - started
+    ) as running:
+        assert running.stdout
+        lines += [(time.monotonic() - started, line) for line in running.stdout]
+    if running.returncode:
+        raise SystemExit(f"{script} ended with {running.returncode}:\n{''.join(line for _, line in lines)}")
+    return [*lines, (time.monotonic() - started, "")]
+
+
+def up() -> tuple[float, float]:
+    """Seconds of kube_up.py: all of it, and from its step Master, which begins with RunInstances, until all nodes are
+    Ready.
+    """
+    lines = timed_lines("kube_up.py")
+    begun = next(when for when, line in lines if line.split()[1:] == ["Master"])
+    ready = next(when for when, line in lines if re.search(r"waited .* nodes to be Ready", line))
+    return lines[-1][0], ready - begun
 
 
 def until(what: str, true: Callable[[], object]) -> float:
@@ -214,7 +239,9 @@ def main() -> None:
     """Print what was measured, then the targets. A missed target is printed and is no failure; a failed run is."""
     ec2 = boto3.client("ec2", region_name=ZONE[:-1])
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before", flush=True)
-    up = _told("kube_up.py, from its start to its end: all nodes Ready, validated", run("kube_up.py"))
+    whole, launch = up()
+    _told("kube_up.py, from its start to its end: all nodes Ready, validated", whole)
+    _told("  of it from RunInstances until all nodes are Ready", launch)
     _told("kube_up.py again, nothing to do", run("kube_up.py"))
     minion = _told("a minion terminated, until its successor is Ready", minion_replaced(ec2))
     master = _told("a master terminated, kube_up.py until all is Ready", master_back(ec2))
@@ -224,10 +251,12 @@ def main() -> None:
     _told("  of it booting and installing the same downloads", alone["install"])
     _told("  of it kubeadm init, joins, all nodes Ready", alone["kubeadm"])
     print("\ntargets")
-    print(f"  up takes {up / alone['kubeadm']:.2f} of kubeadm's part alone, on machines that are up and have all files")
+    print(
+        f"  from RunInstances until all nodes are Ready it takes {launch / alone['launch']:.2f} of bare kubeadm's time"
+    )
     _judge(
-        f"up within {UP_FACTOR} of bare kubeadm on the same machines: {up / alone['launch']:.2f}",
-        up <= UP_FACTOR * alone["launch"],
+        f"up within {UP_FACTOR} of bare kubeadm on the same machines: {whole / alone['launch']:.2f}",
+        whole <= UP_FACTOR * alone["launch"],
     )
     _judge(f"a dead minion replaced within {MINION_REPLACED:.0f} s: {minion:.0f} s", minion <= MINION_REPLACED)
     _judge(f"a dead master back within {MASTER_BACK:.0f} s: {master:.0f} s", master <= MASTER_BACK)

@@ -22,6 +22,7 @@ from lib.aws.objects import SHOWN_SECONDS, SNAPSHOT, Bucket, object_keys
 from lib.aws.tags import cluster_tags, is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import KubeError, SettingError
+from lib.run.words import counted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -392,7 +393,7 @@ def empty_bucket(aws: Aws, bucket: Bucket) -> None:
         some = keys[start : start + 1000]
         aws.remove(
             "empty",
-            f"{bucket.name}/{bucket.prefix} of {len(some)} objects",
+            f"{bucket.name}/{bucket.prefix} of {counted(len(some), 'object')}",
             functools.partial(_delete_objects, aws, bucket, some),
         )
 

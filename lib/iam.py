@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent.parent / "templates" / "iam"
 ROLES = ("master", "minion")
 _OTHER_NAMES = (
-    "a VPC_NAME that neither cluster has makes other names, which are of cluster and VPC_NAME; if it is this cluster's "
-    "all the same, take the other one's tags off it"
+    "its name is made of cluster and VPC_NAME: another VPC_NAME makes another; if it is this cluster's all the same, "
+    "take the other one's tags off it"
 )
 _ROLE, _PROFILE = "role", "instance profile"
 _HEALER = "kubernetes-healer-"

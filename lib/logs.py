@@ -25,6 +25,7 @@ from lib.master import own_instances
 from lib.run import programs, runlog
 from lib.run.clock import Clock
 from lib.run.errors import KubeError, NothingFound, SettingError
+from lib.run.words import counted
 from lib.settings.config import Config
 from lib.settings.layers import Layers
 from lib.settings.resolve import resolve
@@ -58,7 +59,7 @@ def collect(aws: Aws, layers: Layers, folder: Path) -> None:
     for instance in found:
         _collect_one(aws, config, instance, folder, said=consoles[instance["InstanceId"]], jump=jump)
     _copy_runs(runs, folder)
-    aws.console.line(f"{len(found)} machines and {len(runs)} runs: {folder}")
+    aws.console.line(f"{counted(len(found), 'machine')} and {counted(len(runs), 'run')}: {folder}")
 
 
 def _is_of(run: Path, config: Config) -> bool:

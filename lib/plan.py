@@ -17,6 +17,7 @@ from lib.disk import check_found, find_disk
 from lib.images import check_zone, find_images, tell
 from lib.node import releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
+from lib.run.words import counted
 from lib.settings.config import Config
 from lib.settings.layers import Layers
 from lib.settings.resolve import refuse_changes, resolve
@@ -140,7 +141,7 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
     was, now = layers.remembered.get(upgrade.SETTING, ""), config.kubernetes_version
     aws.console.say(
         f"cluster {config.cluster_id}: Kubernetes {f'{was} → {now}' if was not in ('', now) else now}, "
-        f"{config.num_nodes} minion{'s' if config.num_nodes != 1 else ''} in {config.kube_aws_zone}"
+        f"{counted(config.num_nodes, 'minion')} in {config.kube_aws_zone}"
     )
     if config.kubernetes_version in _NFT_BROKEN:
         aws.console.warn(

@@ -12,6 +12,7 @@ from lib.diagnosis import Watch, of_master, of_nodes, ssh
 from lib.kube.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.minions import living, own_groups
 from lib.run.programs import find_program
+from lib.run.words import counted
 from lib.upgrade import numbers
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
         aws.console.planned_all(aws.changes)
         return
     nothing = f"nothing to do{aws.console.but() or ': everything was there'}"
-    did = f"{aws.changes} changes" if aws.changes else nothing
-    again = f", {aws.retries} calls repeated" if aws.retries else ""
+    did = counted(aws.changes, "change") if aws.changes else nothing
+    again = f", {counted(aws.retries, 'call')} repeated" if aws.retries else ""
     line()
     line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
     kubectl = (

@@ -36,6 +36,7 @@ from lib.aws.tags import Disputed, bears_one, is_ours, other_owner, tags_of
 from lib.disk import MASTER_IP_TAG
 from lib.preflight import check_regions
 from lib.run.errors import Damaged, KubeError, NothingFound
+from lib.run.words import counted
 from lib.settings.config import Config
 from lib.settings.layers import Layers
 from lib.settings.resolve import resolve, resolve_whatever
@@ -168,9 +169,8 @@ class Doomed:
         """What --keep-disk keeps."""
         words = self._words(kept=True)
         if self.bucket and (self.bucket.ours or self.objects):
-            words.append(
-                f"bucket {self.bucket.name}" if self.bucket.ours else f"{self.objects} objects in {self.bucket.name}"
-            )
+            some = counted(self.objects, "object")
+            words.append(f"bucket {self.bucket.name}" if self.bucket.ours else f"{some} in {self.bucket.name}")
         return words
 
     def _words(self, *, kept: bool) -> list[str]:
@@ -254,7 +254,7 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     names = iam.find_names(aws, config) if forgotten or _is_other_vpc_name(layers) else iam.names(config)
     doomed = find_all(aws, config, staging, role_names=names, forgotten=forgotten)
     for words in doomed.disputed:
-        aws.console.warn(f"{words}: it has a tag of {config.cluster_id}'s too, and is left alone")
+        aws.console.warn(f"{words} has a tag of {config.cluster_id} too: this run does not touch it")
     if not doomed.words() and not doomed.disputed:
         but = f" but what is yours: {', '.join(doomed.spared)}" if doomed.spared else ""
         raise NothingFound(
@@ -418,7 +418,7 @@ def say_end(aws: Aws, doomed: Doomed, *, refused: bool, keep_disk: bool) -> None
         console.line(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
     if doomed.shared:
         console.line(f"Left, for other clusters may have it too: {', '.join(doomed.shared)}.")
-    again = f", {aws.retries} calls repeated" if aws.retries else ""
+    again = f", {counted(aws.retries, 'call')} repeated" if aws.retries else ""
     console.line(
         f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s{again}: "
         f"nothing{' else' if kept or left.spared or doomed.shared else ''} is left of it."

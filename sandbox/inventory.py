@@ -170,7 +170,7 @@ def _blank(text: str) -> str:
         r"\b[0-9a-f]{64}\b|(?:(?<=\"KubernetesUserData\": \")|(?<=\"KubernetesUserData\", \"Value\": \"))[0-9a-f]{32}\b"
     )
     text = re.sub(hashes, "<hash>", text)
-    return re.sub(r"\b(?:127|54)\.\d+\.\d+\.\d+\b", "<public>", text)
+    return re.sub(r"\b(?:127|198\.1[89]|203\.0\.113)(?:\.\d+){1,3}\b", "<public>", text)
 
 
 def main() -> int:

@@ -85,6 +85,7 @@ class State:
     prepared: set[str] = field(default_factory=set)  # regions that have their images and parameters
     kube: Kube = field(default_factory=Kube)
     next_address: int = 0
+    next_public: int = 0
     modified: dict[str, float] = field(default_factory=dict)  # disk -> when it was changed last
     disks: dict[str, str] = field(default_factory=dict)  # a master's disk -> the newest release that booted with it
     late: dict[tuple[str, str], float] = field(default_factory=dict)  # place and name -> when it is found

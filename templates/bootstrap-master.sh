@@ -2,20 +2,22 @@
 # The user-data of a master. cloud-init runs it once; it installs itself, and its own systemd unit runs it at every boot.
 #@include bootstrap.sh
 
-readonly DISK=/mnt/master-pd PKI=/etc/kubernetes/pki MANIFESTS=/etc/kubernetes/manifests
+readonly DISK=/mnt/master-pd PKI=/etc/kubernetes/pki MANIFESTS=/etc/kubernetes/manifests ETCD_TOOLS=$STATE/etcd-tools
 export KUBECONFIG=/etc/kubernetes/admin.conf
 readonly EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+
+# credential NAME: of the role's credentials on standard input, as instance metadata gives them.
+credential() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p"; }
 
 # signed SERVICE REGION CURL-ARGUMENT...: a call to AWS with the instance's role. The keys are on no command line.
 signed() {
 	local role credentials
 	role=$(imds iam/security-credentials/)
 	credentials=$(imds "iam/security-credentials/$role")
-	field() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"$credentials"; }
 	curl --silent --show-error --fail-with-body --connect-timeout 10 --max-time 60 --config - "${@:3}" <<CONF
 aws-sigv4 = "aws:amz:$2:$1"
-user = "$(field AccessKeyId):$(field SecretAccessKey)"
-header = "x-amz-security-token: $(field Token)"
+user = "$(credential AccessKeyId <<<"$credentials"):$(credential SecretAccessKey <<<"$credentials")"
+header = "x-amz-security-token: $(credential Token <<<"$credentials")"
 CONF
 }
 
@@ -28,7 +30,7 @@ refusal() {
 }
 
 # asked NAME FILE CURL-ARGUMENT...: S3's answer of an object under the cluster's prefix into FILE, of the bucket of the
-# cluster's own account and no stranger's. Without the answer, `words` are why.
+# cluster's own account and no stranger's. Without the answer it prints why.
 asked() {
 	local host=s3.$KUBE_BUCKET_REGION.$AWS_DNS_SUFFIX attempt
 	# A bucket whose name has a dot does not match the certificate of its own host name.
@@ -45,15 +47,16 @@ asked() {
 		fi
 		sleep "$attempt"
 	done
-	words="s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$1: $(refusal "$2.new" 2>/dev/null) $(tail -n 1 "$2.words")"
+	echo "s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$1: $(refusal "$2.new" 2>/dev/null) $(tail -n 1 "$2.words")"
 	rm -f "$2.new" "$2.words"
 	return 1
 }
 
-# object NAME FILE CURL-ARGUMENT...: an object's content.
+# object NAME FILE CURL-ARGUMENT...: an object's content into FILE, or else words on why not.
 object() { asked "$1" "$2" --header "x-amz-content-sha256: $EMPTY_SHA256" "${@:3}"; }
 
-# put_object NAME FILE: puts the file there. S3 refuses what does not have the sum that the request is signed with.
+# put_object NAME FILE: puts the file there, or prints why not. S3 refuses what does not have the sum that the request is
+# signed with.
 put_object() {
 	local sha256
 	sha256=$(sha256sum "$2")
@@ -61,12 +64,12 @@ put_object() {
 		--header "x-amz-server-side-encryption: AES256" --header "x-amz-meta-kubernetes-version: $(disk_version)"
 }
 
-# By the volume's id where the device tells it (Nitro), else by the name it is attached under.
+# The master's disk: by the volume's id where the device tells it (Nitro), else by the name it is attached under.
 master_device() {
 	local path
 	for path in /dev/disk/by-id/{nvme-Amazon_Elastic_Block_Store_,virtio-}"${MASTER_DISK_ID/-/}" /dev/{xvdf,vdf,sdf}; do
 		if [ -b "$path" ]; then
-			device=$(readlink -f "$path")
+			readlink -f "$path"
 			return
 		fi
 	done
@@ -77,13 +80,13 @@ master_device() {
 attach() {
 	signed ec2 "$AWS_REGION" --output "$RUN/attach" --data Action=AttachVolume --data Version=2016-11-15 --data Device=%2Fdev%2Fsdf \
 		--data "VolumeId=$MASTER_DISK_ID" --data "InstanceId=$instance" "https://ec2.$AWS_REGION.$AWS_DNS_SUFFIX/" ||
-		hint="AttachVolume: $(refusal "$RUN/attach")"
+		echo "AttachVolume: $(refusal "$RUN/attach")" >&2
 }
 
 # Asked for before the downloads, so that it is there after them.
 ask_for_disk() {
 	rm -f "$RUN/attach"
-	master_device || attach
+	master_device >/dev/null || attach
 	alarms
 }
 
@@ -107,14 +110,15 @@ alarms() {
 }
 
 attached() {
-	if master_device; then return; fi
+	if master_device >/dev/null; then return; fi
 	if [ $((SECONDS % 5)) = 0 ]; then attach; fi
 	return 1
 }
 
-# Formatted only when nothing at all is on it. A label tells a file system whose making was cut short from one with data.
+# formatted DEVICE: only when nothing at all is on it. A label tells a file system whose making was cut short from one with
+# data.
 formatted() {
-	local status=0 label
+	local device=$1 status=0 label
 	blkid -p "$device" || status=$?
 	label=$(blkid -p -o value -s LABEL "$device" || true)
 	case $status:$label in
@@ -127,10 +131,11 @@ formatted() {
 }
 
 disk() {
-	local uuid
+	local device uuid
 	until_or_die 300 "the disk $MASTER_DISK_ID" attached
+	device=$(master_device)
 	if ! mountpoint -q $DISK; then
-		formatted
+		formatted "$device"
 		uuid=$(blkid -p -o value -s UUID "$device")
 		mkdir -p $DISK
 		fsck -p "$device" || [ $? -lt 4 ] || die "the file system of $MASTER_DISK_ID has errors: fsck $device"
@@ -143,10 +148,10 @@ disk() {
 	if [ -n "$KUBE_RESTORE_VERSION" ] && untouched; then etcd_restored; fi
 }
 
-# etcd's own programs, out of its image, which is the release's own: they run as well outside of a container.
+# etcd's own programs into $ETCD_TOOLS, out of its image, which is the release's own: they run as well outside of a
+# container.
 etcd_tools() {
 	local image at=$RUN/etcd-image
-	tools=$STATE/etcd-tools
 	local -a images=(ctr --namespace k8s.io images)
 	image=$(sed -n 's/^ *image: *//p' $MANIFESTS/etcd.yaml 2>/dev/null || true)
 	image=${image:-$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /etcd:)}
@@ -156,8 +161,8 @@ etcd_tools() {
 		try "${images[@]}" pull --hosts-dir /etc/containerd/certs.d "$image"
 		try "${images[@]}" mount "$image" "$at"
 	fi
-	mkdir -p "$tools"
-	install "$at"/usr/local/bin/etcd{,ctl,utl} "$tools"
+	mkdir -p "$ETCD_TOOLS"
+	install "$at"/usr/local/bin/etcd{,ctl,utl} "$ETCD_TOOLS"
 	try "${images[@]}" unmount --rm "$at"
 }
 
@@ -166,47 +171,47 @@ disk_version() { (cat $DISK/upgrading $DISK/version 2>/dev/null || true; echo "$
 
 # etcdctl ARGUMENT...: asks the etcd of this master.
 etcdctl() {
-	"$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
+	"$ETCD_TOOLS/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
 		--key=$PKI/etcd/healthcheck-client.key "$@"
 }
 
 # etcd_snapshot: puts all that the cluster knows into the bucket, as a version of one object, once it has been looked at.
 etcd_snapshot() {
-	local file=$STATE/etcd-snapshot.db keys
+	local file=$STATE/etcd-snapshot.db keys words
 	[ -e $DISK/initialized ] || die "there is no control plane yet"
 	etcd_tools
 	rm -f "$file"*
 	try etcdctl --command-timeout=10m snapshot save "$file"
-	keys=$("$tools/etcdutl" --write-out=json snapshot status "$file" | sed -n 's/.*"totalKey":\([0-9]*\).*/\1/p') ||
+	keys=$("$ETCD_TOOLS/etcdutl" --write-out=json snapshot status "$file" | sed -n 's/.*"totalKey":\([0-9]*\).*/\1/p') ||
 		die "the snapshot is broken"
 	[ "${keys:-0}" -gt 0 ] || die "the snapshot is empty"
 	(umask 077 && gzip -c "$file" >"$file.gz") || die "the snapshot cannot be compressed"
-	put_object "$KUBE_SNAPSHOT" "$file.gz" || die "$words"
+	words=$(put_object "$KUBE_SNAPSHOT" "$file.gz") || die "$words"
 	say "snapshot of etcd in s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$KUBE_SNAPSHOT: $keys keys, $(stat -c %s "$file.gz") bytes"
-	rm -rf "$file"* "$tools"
+	rm -rf "$file"* "$ETCD_TOOLS"
 }
 
 # etcd_restored: on a new disk, etcd's data as they were in the snapshot that kube_up.py was told to restore. Revisions go
 # on far above all that clients have seen, or these would wait for changes that never come.
 etcd_restored() {
-	local file=$STATE/etcd-snapshot.db peer=$node=https://$MASTER_INTERNAL_IP:2380
-	object "$KUBE_SNAPSHOT?versionId=$KUBE_RESTORE_VERSION" "$file.gz" --max-time 600 || die "$words"
+	local file=$STATE/etcd-snapshot.db peer=$node=https://$MASTER_INTERNAL_IP:2380 words
+	words=$(object "$KUBE_SNAPSHOT?versionId=$KUBE_RESTORE_VERSION" "$file.gz" --max-time 600) || die "$words"
 	(umask 077 && gzip -dc "$file.gz" >"$file") || die "the snapshot cannot be unpacked"
 	etcd_tools
 	rm -rf $DISK/etcd.new
-	try "$tools/etcdutl" snapshot restore "$file" --data-dir $DISK/etcd.new --name "$node" --initial-cluster "$peer" \
+	try "$ETCD_TOOLS/etcdutl" snapshot restore "$file" --data-dir $DISK/etcd.new --name "$node" --initial-cluster "$peer" \
 		--initial-advertise-peer-urls "${peer#*=}" --bump-revision 1000000000 --mark-compacted
 	sync
 	rm -rf $DISK/etcd
 	mv $DISK/etcd.new $DISK/etcd
 	sync
-	rm -rf "$file"* "$tools"
+	rm -rf "$file"* "$ETCD_TOOLS"
 }
 
-# etcd_before: a snapshot by the etcd that wrote what is on the disk, with its own arguments, as long as its data are in its
-# format. No API server runs by now, so nothing can be stored that is not in it.
+# etcd_before VERSION: a snapshot by the etcd that wrote what is on the disk, of that release, with its own arguments, as
+# long as its data are in its format. No API server runs by now, so nothing can be stored that is not in it.
 etcd_before() {
-	local pid
+	local was=$1 pid
 	local -a arguments
 	if [ "$KUBE_ETCD_SNAPSHOT_HOURS" = 0 ]; then
 		say "warning: no snapshot of etcd is taken, KUBE_ETCD_SNAPSHOT_HOURS is 0 or the bucket has no versions"
@@ -214,7 +219,7 @@ etcd_before() {
 	fi
 	etcd_tools
 	mapfile -t arguments < <(sed -n 's/^ *- --/--/p' $MANIFESTS/etcd.yaml)
-	"$tools/etcd" "${arguments[@]}" >"$RUN/etcd.log" 2>&1 &
+	"$ETCD_TOOLS/etcd" "${arguments[@]}" >"$RUN/etcd.log" 2>&1 &
 	pid=$!
 	until_or_die 120 "the etcd of $was" etcdctl endpoint health
 	etcd_snapshot
@@ -225,9 +230,10 @@ etcd_before() {
 	sync
 }
 
-# upgrading: what comes before another version's control plane; then `upgrade` is not empty. What a disk has is in
-# $DISK/version, which is written when all is done, so that an upgrade that was cut short is gone on with. $DISK/saved has the
-# version that was saved before, and $DISK/upgrading the one that it is becoming: nothing older may write there any more.
+# upgrading: what comes before another version's control plane. What a disk has is in $DISK/version, which is written when
+# all is done, so that an upgrade that was cut short is gone on with. $DISK/saved has the version that was saved before, and
+# $DISK/upgrading the one that it is becoming: nothing older may write there any more.
+# Sets: upgrade (from what to what, or nothing)
 upgrading() {
 	local was newest minor=${KUBERNETES_VERSION#*.}
 	minor=${minor%.*}
@@ -243,10 +249,12 @@ upgrading() {
 		rm -f $DISK/saved # of an upgrade that was called off
 		return
 	fi
-	[[ $was =~ ^1\.($minor|$((minor - 1)))\. ]] ||
-		die "Kubernetes $was, which is on $MASTER_DISK_ID, cannot become $KUBERNETES_VERSION in one step"
+	case $was in
+	"1.$minor."* | "1.$((minor - 1))."*) ;;
+	*) die "Kubernetes $was, which is on $MASTER_DISK_ID, cannot become $KUBERNETES_VERSION in one step" ;;
+	esac
 	upgrade="from Kubernetes $was to $KUBERNETES_VERSION"
-	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then etcd_before; fi
+	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then etcd_before "$was"; fi
 	echo "$KUBERNETES_VERSION" | put $DISK/upgrading
 	sync
 	say "upgrading $upgrade"
@@ -257,10 +265,10 @@ untouched() { [ ! -e $DISK/initialized ] && [ ! -d $DISK/etcd/member ] && ! syst
 
 # The keys that the cluster is known by are made by kube_up.py and are in the bucket; what else kubeadm needs it makes.
 secrets() {
-	local hash
+	local hash words
 	if untouched; then rm -rf $PKI /etc/kubernetes/manifests /etc/kubernetes/*.conf; fi
 	if [ ! -e $PKI/ca.key ]; then
-		object pki.tar "$RUN/pki.tar" || die "$words"
+		words=$(object pki.tar "$RUN/pki.tar") || die "$words"
 		rm -rf $PKI.new
 		install -d -m 0700 $PKI.new
 		try tar -x --no-same-owner -C $PKI.new -f "$RUN/pki.tar"
@@ -269,7 +277,7 @@ secrets() {
 	fi
 	hash=$(openssl x509 -in $PKI/ca.crt -noout -pubkey | openssl pkey -pubin -outform der | sha256sum)
 	[ "sha256:${hash%% *}" = "$CA_CERT_HASH" ] || die "the CA on $MASTER_DISK_ID is not this cluster's ($CA_CERT_HASH)"
-	if ! object join-token "$RUN/join-token"; then
+	if ! words=$(object join-token "$RUN/join-token"); then
 		[ -e $DISK/initialized ] || die "$words"
 		say "warning: no join token, minions join with what they have: $words"
 	fi
@@ -286,9 +294,12 @@ api_server_args() {
 		$APISERVER_TEST_LOG_LEVEL $APISERVER_TEST_ARGS
 }
 
+# Its default of 20 requests a second held its controllers back for five seconds once the API was up; minions wait for its
+# signature to join, and no node is Ready without a range for its pods.
 # shellcheck disable=SC2086 # arguments are words
 controller_manager_args() {
 	args --cloud-provider=external --leader-elect=false --profiling=false --terminated-pod-gc-threshold=1000 \
+		--kube-api-qps=100 --kube-api-burst=200 \
 		${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} $CONTROLLER_MANAGER_TEST_LOG_LEVEL $CONTROLLER_MANAGER_TEST_ARGS
 }
 
@@ -298,8 +309,9 @@ scheduler_args() {
 		$SCHEDULER_TEST_LOG_LEVEL $SCHEDULER_TEST_ARGS
 }
 
+# kubeadm_config [CHECKS]: kubeadm's configuration, with further checks to ignore, and what the API server reads beside it.
 kubeadm_config() {
-	local no_dns=true
+	local no_dns=true ignored=${1:+$1,}$KUBE_IGNORE_PREFLIGHT_ERRORS
 	if [ "$KUBE_ENABLE_CLUSTER_DNS" = true ]; then no_dns=false; fi
 	put "$RUN/kubeadm.yaml" 0600 <<CONF
 #@include kubeadm-init.yaml
@@ -351,8 +363,7 @@ goes_on() {
 	local earlier=(preflight certs kubeconfig etcd control-plane kubelet-start wait-control-plane)
 	local unregistered=$KUBELET_DROP_INS/20-unregistered.conf
 	upgrading
-	KUBE_IGNORE_PREFLIGHT_ERRORS+="${KUBE_IGNORE_PREFLIGHT_ERRORS:+,}$(left_by_earlier_run)"
-	kubeadm_config
+	kubeadm_config "$(left_by_earlier_run)"
 	stale_identities
 	if [ ! -e /etc/kubernetes/kubelet.conf ]; then
 		printf '%s\n' 'apiVersion: kubelet.config.k8s.io/v1beta1' 'kind: KubeletConfiguration' 'registerNode: false' | put "$unregistered"
@@ -374,20 +385,15 @@ left_by_earlier_run() {
 	printf 'DirAvailable-%s' "${DISK//\//-}-etcd"
 }
 
-# Certificates of a year would end on a master that is never rebooted.
-renewal() {
+# more_units: a master's own. Certificates of a year would end on a master that is never rebooted. A snapshot is taken soon
+# after each boot, and every KUBE_ETCD_SNAPSHOT_HOURS.
+more_units() {
 	put /etc/systemd/system/kube-certificates.service <<'CONF'
 #@include kube-certificates.service
 CONF
 	put /etc/systemd/system/kube-certificates.timer <<'CONF'
 #@include kube-certificates.timer
 CONF
-	systemctl daemon-reload
-	systemctl enable --now --quiet kube-certificates.timer
-}
-
-# A snapshot soon after each boot, and one every KUBE_ETCD_SNAPSHOT_HOURS.
-snapshots() {
 	put /etc/systemd/system/kube-etcd-snapshot.service <<'CONF'
 #@include kube-etcd-snapshot.service
 CONF
@@ -395,13 +401,14 @@ CONF
 	put /etc/systemd/system/kube-etcd-snapshot.timer <<CONF
 #@include kube-etcd-snapshot.timer
 CONF
-	systemctl daemon-reload
-	systemctl enable --now --quiet kube-etcd-snapshot.timer
 }
 
+# timer NAME: started, and at every boot from now on. Its unit was read by `units`.
+timer() { systemctl enable --now --no-reload --quiet "$1.timer"; }
+
 control_plane() {
-	kubelet_unit
-	renewal
+	kubelet_config
+	timer kube-certificates
 	if untouched; then
 		kubeadm_config
 		init
@@ -411,7 +418,7 @@ control_plane() {
 	hide_kubelet_config
 	sync
 	touch $DISK/initialized
-	snapshots
+	if [ "$KUBE_ETCD_SNAPSHOT_HOURS" != 0 ]; then timer kube-etcd-snapshot; fi
 	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
 }
 
@@ -429,23 +436,24 @@ proxy_args() {
 		"[{\"op\":\"replace\",\"path\":\"/spec/template/spec/containers/0/command\",\"value\":[$command]}]"
 }
 
-# addon NAME:SHA256: its manifest, fetched by the hash of its content, once.
+# addon SHA256 FILE: the manifest with that hash into FILE, fetched once.
 addon() {
-	local sha256=${1#*:}
-	file=$STATE/${1%%:*}-$sha256.yaml
-	if [ -e "$file" ]; then return; fi
-	object "addons/$sha256" "$RUN/addon" || die "$words"
-	echo "$sha256 $RUN/addon" | sha256sum --quiet --check || die "s3://$KUBE_BUCKET/${KUBE_BUCKET_PREFIX}addons/$sha256 has another content"
-	mv "$RUN/addon" "$file"
+	local words
+	if [ -e "$2" ]; then return; fi
+	words=$(object "addons/$1" "$RUN/addon") || die "$words"
+	echo "$1 $RUN/addon" | sha256sum --quiet --check || die "s3://$KUBE_BUCKET/${KUBE_BUCKET_PREFIX}addons/$1 has another content"
+	mv "$RUN/addon" "$2"
 }
 
-# Resources that are defined come before objects of them: kubectl refuses those of a kind that it does not find.
+# ADDONS has NAME:SHA256 of each. Resources that are defined come before objects of them: kubectl refuses those of a kind
+# that it does not find.
 addons() {
 	local each file
 	local -a files=()
 	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
 	for each in $ADDONS; do
-		addon "$each"
+		file=$STATE/${each/:/-}.yaml
+		addon "${each#*:}" "$file"
 		if [[ $each = *-crds:* ]]; then
 			try kubectl apply --server-side --force-conflicts --filename "$file"
 			try kubectl wait --for=condition=Established --timeout=60s --filename "$file"
@@ -460,5 +468,5 @@ addons() {
 }
 
 # Without arguments all steps; with some these, as kube-etcd-snapshot.service asks for.
-if [ $# = 0 ]; then set -- settings host ask_for_disk extra_packages downloads containerd disk secrets control_plane addons; fi
+if [ $# = 0 ]; then set -- settings host units ask_for_disk extra_packages downloads containerd disk secrets control_plane addons; fi
 main "$@"

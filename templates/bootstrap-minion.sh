@@ -39,9 +39,19 @@ name_is_free() {
 	esac
 }
 
+# The controller manager signs cluster-info for each token, some seconds after the API is up. It is looked for here, since
+# kubeadm looks for it only every five seconds.
+token_is_signed() {
+	api /api/v1/namespaces/kube-public/configmaps/cluster-info --cacert "$RUN/ca.crt" |
+		grep -q "\"jws-kubeconfig-${KUBE_JOIN_TOKEN%%.*}\""
+}
+
+# more_units: a minion has none of its own.
+more_units() { :; }
+
 join() {
 	local config=$RUN/join.yaml
-	kubelet_unit
+	kubelet_config
 	if joined; then
 		# Also of a join that was cut short once the kubelet had its identity.
 		rm -f /etc/kubernetes/bootstrap-kubelet.conf
@@ -51,6 +61,7 @@ join() {
 	fi
 	echo "Authorization: Bearer $KUBE_JOIN_TOKEN" | put "$RUN/token" 0600
 	until_or_die 1000000000 "the removal of the Node $node of a dead instance" name_is_free
+	until_or_die 300 "the cluster's signature for the join token" token_is_signed
 	put "$config" 0600 <<CONF
 #@include kubeadm-join.yaml
 CONF
@@ -62,4 +73,4 @@ CONF
 	rm -f "$config" "$RUN/token"
 }
 
-main settings host extra_packages downloads containerd master join
+main settings host units extra_packages downloads containerd master join

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # What a master and a minion have in common: the settings, the host, the downloads, containerd, the kubelet's unit.
 # Every step looks at what is there first, so that a run may be repeated, or be killed anywhere and repeated.
+# A function's result is what it prints. What it sets for others its comment says ("Sets:"), and no function reads another's
+# locals, though bash would let it: tests/test_userdata_functions.py.
 set -o errexit -o nounset -o pipefail -o errtrace
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -29,20 +31,19 @@ say() {
 
 # die WORDS: ends this run; the words are what the console says of the step, also when a part of a pipeline says them.
 die() {
-	why=$*
-	printf '%s' "$why" >"$RUN/why"
+	printf '%s' "$*" >"$RUN/why"
 	exit 1
 }
 
 # try COMMAND...: runs it, and when it fails, its own last words about an error become the reason, and the kubelet's when
 # it does not run: kubeadm only knows that it waited for it in vain.
 try() {
-	local words=$RUN/words
+	local words=$RUN/words reason
 	if ! "$@" 2>&1 | tee "$words"; then
-		why=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
+		reason=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
 			tail -n 3 | tr -s '\n\t ' ' ' || true)
-		why=${why:-$(tail -n 1 "$words")}
-		die "${1##*/}: ${why% }$(kubelets_words)"
+		reason=${reason:-$(tail -n 1 "$words")}
+		die "${1##*/}: ${reason% }$(kubelets_words)"
 	fi
 }
 
@@ -54,15 +55,15 @@ kubelets_words() {
 }
 
 # until_or_die SECONDS WHAT COMMAND...: repeats the command once a second; says what it waits for every half minute,
-# with the command's last hint at what it lacks.
+# with the last that the command has said of what it lacks, on standard error.
 until_or_die() {
-	hint=''
-	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30))
+	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30)) lacks=''
 	shift 2
-	until "$@"; do
-		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what${hint:+ ($hint)}"
+	until "$@" 2>"$RUN/lacks"; do
+		if [ -s "$RUN/lacks" ]; then lacks=" ($(tail -n 1 "$RUN/lacks"))"; fi
+		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what$lacks"
 		if [ "$SECONDS" -ge "$next" ]; then
-			say "waiting for $what${hint:+ ($hint)}"
+			say "waiting for $what$lacks"
 			next=$((SECONDS + 30))
 		fi
 		sleep 1
@@ -87,6 +88,7 @@ imds() {
 }
 
 # The names and addresses by which AWS, the cloud controller manager and the cluster know this node.
+# Sets: instance, address, node, provider
 identity() {
 	local domain=$AWS_REGION.compute.internal zone
 	if [ "$AWS_REGION" = us-east-1 ]; then domain=ec2.internal; fi
@@ -99,6 +101,7 @@ identity() {
 	provider=aws:///$zone/$instance
 }
 
+# The settings become variables, and what the image's own file has in their place.
 settings() {
 	kube_env | put /etc/kube-bootstrap/kube_env 0600
 	# shellcheck source=/dev/null
@@ -146,7 +149,7 @@ clock() {
 	local service
 	for service in chrony systemd-timesyncd; do
 		if systemctl cat "$service" >/dev/null 2>&1; then
-			systemctl enable --now --quiet "$service" || say "warning: $service does not start"
+			systemctl enable --now --no-reload --quiet "$service" || say "warning: $service does not start"
 			return
 		fi
 	done
@@ -324,12 +327,8 @@ containerd() {
 	put /etc/containerd/config.toml <<CONF
 #@include containerd.toml
 CONF
-	put /etc/systemd/system/containerd.service <<'CONF'
-#@include containerd.service
-CONF
 	registry
 	pod_network
-	systemctl daemon-reload
 	# Restarted only when it does not run as it should by now; its containers live on meanwhile.
 	sum=$(cat /etc/containerd/config.toml /etc/systemd/system/containerd.service "$STATE/CONTAINERD.placed" | sha256sum)
 	if [ "$sum" != "$(cat "$RUN/containerd" 2>/dev/null)" ]; then
@@ -360,20 +359,30 @@ reserved() {
 	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 4000:0.25 2000:0.5 1000:1 0:6)" "$memory"
 }
 
-# The kubelet is started by this script, never by itself: on a master nothing may run before the disk is mounted.
-kubelet_unit() {
+# units: of all that runs here, those of `more_units` too. systemd reads them once: on a small machine each reading takes it
+# a good part of a second. The kubelet is started by this script, never by itself: on a master nothing may run before the
+# disk is mounted.
+units() {
+	put /etc/systemd/system/containerd.service <<'CONF'
+#@include containerd.service
+CONF
+	put /etc/systemd/system/kubelet.service 0600 <<CONF
+#@include kubelet.service
+CONF
+	more_units
+	systemctl daemon-reload
+}
+
+# What this node's kubelet is told, beside what kubeadm writes.
+kubelet_config() {
 	local resolv=/etc/resolv.conf
 	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
 	put /etc/kube-bootstrap/credential-providers.yaml <<'CONF'
 #@include credential-providers.yaml
 CONF
-	put /etc/systemd/system/kubelet.service 0600 <<CONF
-#@include kubelet.service
-CONF
 	put "$KUBELET_DROP_INS/10-node.conf" 0600 <<CONF
 #@include kubelet.conf
 CONF
-	systemctl daemon-reload
 }
 
 # args [WORD...]: a component's arguments, as people write them, as kubeadm's list. A later one wins over an earlier.
@@ -393,7 +402,8 @@ args() {
 # yaml TEXT: fit to stand between single quotes.
 yaml() { printf '%s' "${1//\'/\'\'}"; }
 
-# What nodeRegistration says of this node, in kubeadm init's and join's configuration alike.
+# registration CHECKS: what nodeRegistration says of this node, in kubeadm init's and join's configuration alike; checks to
+# ignore, by name, separated by commas.
 registration() {
 	# shellcheck disable=SC2086 # arguments are words
 	cat <<CONF
@@ -401,7 +411,7 @@ registration() {
   criSocket: $CRI
   imagePullPolicy: IfNotPresent
   imagePullSerial: false
-  ignorePreflightErrors: [${KUBE_IGNORE_PREFLIGHT_ERRORS}]
+  ignorePreflightErrors: [$1]
   kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
 		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
 CONF
@@ -417,20 +427,23 @@ installed() {
 #@include kube-bootstrap.service
 CONF
 	sync
+	systemctl enable --no-reload --quiet kube-bootstrap.service
 	systemctl daemon-reload
-	systemctl enable --quiet kube-bootstrap.service
 	systemctl start --no-block kube-bootstrap.service
 }
 
+# What a run that failed says at its end: what `die` was told, or else the command that failed.
 ended() {
-	local status=$?
-	if [ -s "$RUN/why" ]; then why=$(cat "$RUN/why"); fi
-	if [ $status != 0 ]; then say "step $number/$count ${step//_/ }: failed: ${why:-see journalctl -u kube-bootstrap}"; fi
+	local status=$? words=$why
+	if [ -s "$RUN/why" ]; then words=$(cat "$RUN/why"); fi
+	if [ $status != 0 ]; then say "$step: failed: ${words:-see journalctl -u kube-bootstrap}"; fi
 	exit $status
 }
 
 # main STEP...: the steps in order, each a function; the first that fails ends the run, and the next run starts over.
+# Sets: step (as the console names it), why (the command that failed)
 main() {
+	local each number=0
 	umask 022
 	if [ "$0" != "$SELF" ]; then
 		installed
@@ -441,13 +454,14 @@ main() {
 	exec 9>"$RUN/lock"
 	flock 9
 	rm -f "$RUN/why"
-	number=0 count=$# step='' why=''
+	step='' why=''
 	trap 'why=${why:-"$BASH_COMMAND" failed in line $LINENO}' ERR
 	trap ended EXIT
-	for step in "$@"; do
+	for each in "$@"; do
 		number=$((number + 1))
-		"$step"
-		say "step $number/$count ${step//_/ }: ok"
+		step="step $number/$# ${each//_/ }"
+		"$each"
+		say "$step: ok"
 	done
 	say "done after $SECONDS s"
 }

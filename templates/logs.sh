@@ -3,8 +3,10 @@
 set -o errexit -o nounset -o pipefail
 
 work=$(mktemp -d)
+readonly work
 trap 'rm -rf "$work"' EXIT
 
+# journal UNIT: of this boot, into a file of its own.
 journal() { journalctl --boot --no-pager --output=short-iso --unit="$1" >"$work/$1.log" 2>&1 || true; }
 
 for unit in kube-bootstrap kubelet containerd cloud-final; do journal "$unit"; done

@@ -10,6 +10,7 @@ from typing import Literal
 
 from lib.node import userdata
 
+Role = Literal["master", "minion"]
 _DOWNLOADS = {
     **{
         f"URL_{name}": f"https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/{name.lower()}"
@@ -77,7 +78,7 @@ class Shell:
     `replaced` are further texts of the script to replace, paths of the host above all.
     """
 
-    role: Literal["master", "minion"]
+    role: Role
     settings: Mapping[str, str]
     folder: Path
     replaced: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +89,7 @@ class Shell:
         console.unlink(missing_ok=True)
         for name in ("run", "state"):
             (self.folder / name).mkdir(exist_ok=True)
-        own = 'say() { printf "%s\\n" "$*" >>"$CONSOLE"; }; eval_settings() { eval "$(kube_env)"; hint=""; }'
+        own = 'say() { printf "%s\\n" "$*" >>"$CONSOLE"; }; eval_settings() { eval "$(kube_env)"; }'
         ran = subprocess.run(
             ["bash", "-c", f"{self._loaded()}\n{own}\n{functions}\n{commands}", "/usr/local/sbin/kube-bootstrap"],
             env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "CONSOLE": str(console)},

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from bootstrap import MASTER, MINION, Shell
+from bootstrap import MASTER, MINION, Role, Shell
 
 from lib.node import userdata
 
@@ -111,11 +111,10 @@ def test_a_kernel_that_lacks_what_host_ports_need_ends_the_step_in_iptables_word
 )
 def test_the_disk_is_formatted_only_when_nothing_is_on_it(tmp_path: Path, status: int, label: str, made: bool) -> None:
     stubs = f"""
-        device=/dev/x; hint=''
         blkid() {{ case "$*" in *LABEL*) echo '{label}';; *) return {status};; esac; }}
         mkfs.ext4() {{ echo made; }}; e2label() {{ :; }}
     """
-    ran = Shell("master", MASTER, tmp_path).run(stubs, "eval_settings; formatted")
+    ran = Shell("master", MASTER, tmp_path).run(stubs, "eval_settings; formatted /dev/x")
     assert ("made" in ran.output) is made
     assert (ran.status == 0) is (status in (0, 2))
 
@@ -128,7 +127,7 @@ def test_the_disk_is_found_by_its_volumes_id(tmp_path: Path, name: str) -> None:
     shell = Shell(
         "master", {**MASTER, "MASTER_DISK_ID": "vol-0abc"}, tmp_path, {"/dev/disk/by-id": str(links), "-b ": "-e "}
     )
-    assert shell.run("", 'eval_settings; master_device; echo "$device"').output.strip() == "/dev/null"
+    assert shell.run("", "eval_settings; master_device").output.strip() == "/dev/null"
 
 
 def test_a_masters_attaching_is_refused_in_aws_words(tmp_path: Path) -> None:
@@ -137,7 +136,7 @@ def test_a_masters_attaching_is_refused_in_aws_words(tmp_path: Path) -> None:
         refused='<Errors><Error><Code>VolumeInUse</Code><Message>vol-1 is used</Message></Error></Errors>'
         signed() { echo "<Response>$refused</Response>" >"$RUN/attach"; return 22; }
     """
-    ran = Shell("master", MASTER, tmp_path).run(stubs, 'eval_settings; ask_for_disk; echo "$hint"')
+    ran = Shell("master", MASTER, tmp_path).run(stubs, "eval_settings; ask_for_disk")
     assert ran.output.strip() == "AttachVolume: VolumeInUse: vol-1 is used"
 
 
@@ -219,7 +218,7 @@ def test_labels_eviction_and_gates_reach_the_kubelet(tmp_path: Path) -> None:
     shell = Shell("minion", {**MINION, **settings}, tmp_path, {"put /etc/": f"put {tmp_path}/etc/"})
     facts = "node=n; address=172.20.0.20; provider=aws:///us-west-2a/i-1; systemctl() { :; };"
     facts += f"KUBELET_DROP_INS={tmp_path}"
-    ran = shell.run(facts, f"eval_settings; kubelet_unit; cat {tmp_path}/10-node.conf; echo ---; registration")
+    ran = shell.run(facts, f"eval_settings; kubelet_config; cat {tmp_path}/10-node.conf; echo ---; registration ''")
     kubelet, registration = yaml.safe_load_all(ran.output)
     assert kubelet["evictionHard"] == {"memory.available": "100Mi", "nodefs.available": "10%"}
     assert kubelet["featureGates"] == {"A": True}
@@ -294,7 +293,7 @@ def test_memory_and_cpu_are_reserved_by_the_machines_size(tmp_path: Path, mib: i
 def test_what_is_reserved_is_in_the_kubelets_settings(tmp_path: Path) -> None:
     shell = Shell("master", MASTER, tmp_path, {"put /etc/": f"put {tmp_path}/etc/"})
     stubs = f"KUBELET_DROP_INS={tmp_path}; provider=p; systemctl() {{ :; }}"
-    ran = shell.run(stubs, "eval_settings; kubelet_unit")
+    ran = shell.run(stubs, "eval_settings; kubelet_config")
     assert ran.status == 0, ran.output
     settings = yaml.safe_load((tmp_path / "10-node.conf").read_text())
     assert re.fullmatch(r"\d+m", settings["kubeReserved"]["cpu"])
@@ -311,13 +310,65 @@ def test_foreign_routes_and_the_bridges_address_are_left_alone(tmp_path: Path) -
     assert link == "[Match]\nOriginalName=cbr0 veth*\n[Link]\nMACAddressPolicy=none\n"
 
 
+def test_a_minion_joins_once_the_cluster_has_signed_for_its_token(tmp_path: Path) -> None:
+    def signed(data: str) -> str:
+        stub = f"""api() {{ echo '{{"data": {{{data}}}}}'; }}"""
+        ran = Shell("minion", MINION, tmp_path).run(stub, "eval_settings; token_is_signed && echo yes || echo not yet")
+        return ran.output.strip()
+
+    assert signed('"kubeconfig": "x", "jws-kubeconfig-abcdef": "eyJ..x"') == "yes"
+    assert signed('"kubeconfig": "x", "jws-kubeconfig-fedcba": "eyJ..x"') == "not yet"
+    assert signed('"kubeconfig": "abcdef"') == "not yet"
+    text = userdata.script("minion", MINION)
+    assert text.index(" token_is_signed\n") < text.index("kubeadm join")
+
+
+def test_a_wait_says_the_last_that_was_lacking(tmp_path: Path) -> None:
+    stubs = f"""sleep() {{ SECONDS=$((SECONDS + 29)); }}
+        there() {{
+            if [ -e {tmp_path}/asked ]; then return 1; fi
+            touch {tmp_path}/asked
+            echo 'AttachVolume: VolumeInUse' >&2
+            return 1
+        }}
+        disk() {{ until_or_die 70 'the disk' there; }}
+    """
+    ran = Shell("master", MASTER, tmp_path).run(stubs, "main disk")
+    lacks = "the disk (AttachVolume: VolumeInUse)"
+    assert ran.said == [f"waiting for {lacks}", f"step 1/1 disk: failed: gave up waiting for {lacks}"]
+
+
+def test_a_wait_that_ends_its_run_says_why(tmp_path: Path) -> None:
+    stubs = "refused() { die 'the token is refused'; }; joined() { until_or_die 70 'the master' refused; }"
+    ran = Shell("minion", MINION, tmp_path).run(stubs, "main joined")
+    assert ran.said == ["step 1/1 joined: failed: the token is refused"]
+
+
+@pytest.mark.parametrize(("role", "settings"), [("master", MASTER), ("minion", MINION)], ids=["master", "minion"])
+def test_systemd_reads_its_units_once_a_run(role: Role, settings: dict[str, str]) -> None:
+    """And once when the script installs itself: each time takes a good part of a second before a node is Ready."""
+    text = userdata.script(role, settings)
+    assert text.count("systemctl daemon-reload") == 2
+    assert all("--no-reload" in line for line in text.splitlines() if "systemctl enable" in line)
+    steps = (re.findall(r"(?:^main|set --) (settings .+?)(?:; fi)?$", text, re.MULTILINE)[-1]).split()
+    assert steps.index("units") < steps.index("containerd")
+    written = re.findall(r"put /etc/systemd/system/(\S+)", text[text.index("\nunits() {") :])
+    assert {"containerd.service", "kubelet.service"} <= set(written)
+
+
+def test_the_controller_manager_is_not_held_up_by_its_own_limit(tmp_path: Path) -> None:
+    manager = kubeadm(tmp_path, CONTROLLER_MANAGER_TEST_ARGS="--kube-api-qps=20")["ClusterConfiguration"]
+    assert arguments(manager["controllerManager"], "kube-api-qps") == ["100", "20"]  # the later one wins
+    assert arguments(manager["controllerManager"], "kube-api-burst") == ["200"]
+
+
 def test_a_refused_join_token_is_said(tmp_path: Path) -> None:
     stub = "node=n; provider=p; api() { printf '\\n401'; }"
     ran = Shell("minion", MINION, tmp_path).run(stub + "; joins() { name_is_free; }", "main eval_settings joins")
     assert ran.said[-1] == "step 2/2 joins: failed: the master refuses the join token (401)"
 
 
-ENDED = "main() { :; }; number=1; count=2; step=host; why=''; trap ended EXIT; "
+ENDED = "main() { :; }; step='step 1/2 host'; why=''; trap ended EXIT; "
 
 
 def test_a_file_that_cannot_be_written_is_named_with_the_systems_words(tmp_path: Path) -> None:
@@ -358,9 +409,9 @@ def test_downloads_are_placed_once_and_one_that_cannot_be_says_why(tmp_path: Pat
 
 
 ETCD = """
-    etcd_tools() { tools=$STATE/tools; mkdir -p "$tools"; for name in etcdctl etcdutl; do make $name; done; }
-    make() { printf '#!/bin/bash\\n%s\\n' "${!1}" >"$tools/$1"; chmod +x "$tools/$1"; }
-    put_object() { echo "put $1 $(gzip -dc "$2")"; }
+    etcd_tools() { mkdir -p "$ETCD_TOOLS"; for name in etcdctl etcdutl; do make $name; done; }
+    make() { printf '#!/bin/bash\\n%s\\n' "${!1}" >"$ETCD_TOOLS/$1"; chmod +x "$ETCD_TOOLS/$1"; }
+    put_object() { echo "put $1 $(gzip -dc "$2")" >&2; }
     sync() { :; }
     PKI=/pki
 """
@@ -418,8 +469,8 @@ def upgraded(
     (manifests / "etcd.yaml").write_text(f"    command:\n{arguments}    image: registry.k8s.io/etcd:3.6.8-0\n")
     places = {"/mnt/master-pd": str(disk), "MANIFESTS=/etc/kubernetes/manifests": f"MANIFESTS={manifests}"}
     stubs = """
-        etcd_tools() { tools=$STATE/tools; mkdir -p "$tools"; make etcdctl "$healthy"; make etcd "$serve"; }
-        make() { printf '#!/bin/bash\\n%s\\n' "$2" >"$tools/$1"; chmod +x "$tools/$1"; }
+        etcd_tools() { mkdir -p "$ETCD_TOOLS"; make etcdctl "$healthy"; make etcd "$serve"; }
+        make() { printf '#!/bin/bash\\n%s\\n' "$2" >"$ETCD_TOOLS/$1"; chmod +x "$ETCD_TOOLS/$1"; }
         healthy="[ -e $RUN/ran ]" serve="echo old etcd \\$@ >>$RUN/ran; exec sleep 60"
         etcd_snapshot() { BROKEN; echo snapshot >>"$RUN/ran"; }
         sleep() { command sleep 0.01; }; sync() { :; }
@@ -517,7 +568,7 @@ def test_the_kubelet_asks_the_credential_provider_that_was_placed_about_ecr_alon
     stubs = "systemctl() { :; }; provider=aws:///a/i-1; KUBELET_DROP_INS=" + str(tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "got").write_text("#!/bin/sh\n")
-    commands = f"eval_settings; kubelet_unit; place ECR_CREDENTIAL_PROVIDER {tmp_path}/got"
+    commands = f"eval_settings; kubelet_config; units; place ECR_CREDENTIAL_PROVIDER {tmp_path}/got"
     ran = shell.run(stubs.replace("KUBELET_DROP_INS=", "#"), f"KUBELET_DROP_INS={tmp_path}/conf; {commands}")
     assert ran.status == 0, ran.output
     unit = (tmp_path / "etc/systemd/system/kubelet.service").read_text()
@@ -645,13 +696,13 @@ def test_resources_are_there_before_the_addons_that_have_objects_of_them(tmp_pat
     names = ("aws-ebs-csi-driver", "snapshot-crds", "snapshot-controller")
     settings = {**MASTER, "ADDONS": " ".join(f"{name}:{number}" for number, name in enumerate(names))}
     shell = Shell("master", settings, tmp_path, {"/mnt/master-pd": str(tmp_path)})
-    stubs = """addon() { file=${1%%:*}.yaml; }
+    stubs = """addon() { touch "$2"; }
         kubectl() { echo "kubectl $*"; }
     """
     ran = shell.run(stubs, "eval_settings; addons")
-    apply = "kubectl apply --server-side --force-conflicts"
+    apply, at = "kubectl apply --server-side --force-conflicts", tmp_path / "state"
     assert ran.output.splitlines()[:3] == [
-        f"{apply} --filename snapshot-crds.yaml",
-        "kubectl wait --for=condition=Established --timeout=60s --filename snapshot-crds.yaml",
-        f"{apply} --filename aws-ebs-csi-driver.yaml --filename snapshot-controller.yaml",
+        f"{apply} --filename {at}/snapshot-crds-1.yaml",
+        f"kubectl wait --for=condition=Established --timeout=60s --filename {at}/snapshot-crds-1.yaml",
+        f"{apply} --filename {at}/aws-ebs-csi-driver-0.yaml --filename {at}/snapshot-controller-2.yaml",
     ]

@@ -107,7 +107,7 @@ def refuse_others(cluster_id: str, what: str, tags: Mapping[str, str], *, hint: 
     if owner:
         both = f", and for {cluster_id} too" if bears_one(cluster_id, tags) else ""
         mend = f"if it is {cluster_id}'s all the same, take the tags of {owner} off it; if not, those of {cluster_id}"
-        raise NotOurs(f"{what} is tagged for cluster {owner}{both}, and is left alone", hint=hint or mend)
+        raise NotOurs(f"{what} is tagged for cluster {owner}{both}: this run does not touch it", hint=hint or mend)
 
 
 def find_ours(

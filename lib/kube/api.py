@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
 
 _TIMEOUT = 5.0  # seconds for one answer
+_INTERVAL = 1.0  # seconds between two looks at a cluster that comes up
 # A master without a public address may be out of this computer's reach for good; that shows soon.
 _PRIVATE_SECONDS = 60
 
@@ -247,6 +248,7 @@ def wait_healthy(
             seconds=seconds,
             progress=lambda: last["answer"],
             at_end=lambda: _with(f"last answer: {last['answer']}", known()),
+            interval=_INTERVAL,
         )
     except WaitExpired:
         if private and not last["heard"]:
@@ -297,6 +299,7 @@ def wait_nodes(
         seconds=config.kube_wait_nodes_seconds,
         progress=lambda: str(seen["answer"]),
         at_end=lambda: _with(f"{seen['answer']}; {_not_ready(seen['nodes'])}", known(seen["nodes"])),
+        interval=_INTERVAL,
     )
     if _ready(seen["nodes"]) < expected:
         try:

@@ -24,6 +24,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from lib.run.errors import OutputLost
+from lib.run.words import counted
 
 if TYPE_CHECKING:
     from lib.run.clock import Clock
@@ -166,8 +167,7 @@ class Console:
 
     def planned_all(self, changes: int) -> None:
         """The end of a dry run."""
-        many = f"{changes} change{'s' if changes != 1 else ''}"
-        what = f"This would make {many} and made none: leave out --dry-run to make them."
+        what = f"This would make {counted(changes, 'change')} and made none: leave out --dry-run to make them."
         self.line(what if changes else f"Nothing to do{self.but()}.")
 
     def but(self) -> str:

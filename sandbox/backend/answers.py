@@ -112,8 +112,3 @@ def list_buckets(_world: World, call: Call) -> dict[str, Any]:
 def get_ebs_default_kms_key_id(_world: World, _call: Call) -> dict[str, Any]:
     """AWS's own key, as in every account that has not chosen another."""
     return {"KmsKeyId": "alias/aws/ebs"}
-
-
-def get_products(_world: World, _call: Call) -> dict[str, Any]:
-    """A price that is made up would be believed."""
-    raise Refusal("NotImplementedInSandbox", "nothing costs anything here")

@@ -145,6 +145,7 @@ def private_name(address: str, region: str) -> str:
 
 
 def _addresses(world: World) -> None:
+    from moto.ec2.models import elastic_network_interfaces
     from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
     from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
     from moto.ec2.models.subnets import Subnet
@@ -172,6 +173,7 @@ def _addresses(world: World) -> None:
     def allocate_address(self: Any, domain: str, address: str | None = None, tags: Any = None) -> Any:
         return allocate(self, domain, address=address or elastic_address(world), tags=tags)
 
+    setattr(elastic_network_interfaces, "random_public_ip", lambda: public_address(world))  # noqa: B010
     # moto says of every interface that is attached that it is in its instance's groups too.
     _replace(NetworkInterface, "group_set", property(_groups_of_interface))
     _replace(NetworkInterfaceBackend, "create_network_interface", create_interface)
@@ -210,6 +212,19 @@ def elastic_address(world: World) -> str:
         world.state.next_address = os.getpid() % 2**14 << 8
     world.state.next_address += 1
     return str(ipaddress.IPv4Address("127.80.0.0") + world.state.next_address)
+
+
+def public_address(world: World) -> str:
+    """The next address that EC2 gives an instance of its own accord: one that documents and test networks have.
+
+    RFC 5737's 203.0.113.0/24 first, then RFC 2544's 198.18.0.0/15, which is larger; never one that is somebody's.
+    """
+    number = world.state.next_public
+    world.state.next_public = number + 1
+    few, many = ipaddress.ip_network("203.0.113.0/24"), ipaddress.ip_network("198.18.0.0/15")
+    if number < few.num_addresses - 2:
+        return str(few[number + 1])
+    return str(many[1 + (number - few.num_addresses + 2) % (many.num_addresses - 2)])
 
 
 def taken_addresses(subnet: Any) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.backend import answers, groups, images, schedules, strict_ec2, strict_more, strict_storage
+from sandbox.backend import answers, groups, images, prices, schedules, strict_ec2, strict_more, strict_storage
 from sandbox.calls import Call
 from sandbox.world import World
 
@@ -82,7 +82,7 @@ BEFORE: dict[str, list[Before]] = {
     "iam:SimulatePrincipalPolicy": [answers.simulate_principal_policy],
     "ec2:GetEbsDefaultKmsKeyId": [answers.get_ebs_default_kms_key_id],
     "ecr:GetAuthorizationToken": [answers.get_authorization_token],
-    "pricing:GetProducts": [answers.get_products],
+    "pricing:GetProducts": [prices.get_products],
     "service-quotas:GetServiceQuota": [images.get_quota],
     "service-quotas:GetAWSDefaultServiceQuota": [images.get_quota],
     "service-quotas:ListServiceQuotas": [images.list_quotas],

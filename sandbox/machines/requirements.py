@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import sys
@@ -25,6 +26,9 @@ PROGRAMS = {  # -> Debian's package
     "sysctl": "procps",
 }
 PULLS = "skopeo"  # needed only when upstream's images are to be downloaded
+# What a machine's systemd, containerd, kubelet and pods take of the inotify instances that all of root's have together.
+INOTIFY_A_MACHINE = 20
+_FEWEST, _USUAL = 2, 5  # machines: a master with one minion, and what a cluster has by default
 KERNEL = {"overlay": "/sys/module/overlay", "br_netfilter": "/proc/sys/net/bridge", "loop": "/dev/loop-control"}
 
 
@@ -43,10 +47,36 @@ def check(cache: Cache, wanted: Official, *, pull: bool) -> Choice:
     if os.geteuid() != 0:
         raise CannotStart("machines need root: sudo python -m sandbox --hosts machines ... (or --hosts simulated)")
     choice = choose(cache, wanted)
-    missing = [*_programs(pull, choice), *_kernel(), *_release(cache, choice)]
+    free = free_inotify()
+    inotify = [inotify_words(free)] if free < INOTIFY_A_MACHINE * _FEWEST else []
+    missing = [*_programs(pull, choice), *_kernel(), *inotify, *_release(cache, choice)]
     if missing:
         raise CannotStart("machines need more than this computer has:\n  " + "\n  ".join(missing))
     return choice
+
+
+def free_inotify(most: int = INOTIFY_A_MACHINE * _USUAL) -> int:
+    """How many inotify instances root can still have, at most so many: they are asked for and given back."""
+    libc = ctypes.CDLL(None)
+    taken: list[int] = []
+    try:
+        while len(taken) < most and (made := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
+            taken.append(made)
+        return len(taken)
+    finally:
+        for each in taken:
+            os.close(each)
+
+
+def inotify_words(free: int) -> str:
+    """For how many machines so many are enough, and what to type; '' where they are for a usual cluster."""
+    enough = free // INOTIFY_A_MACHINE
+    if enough >= _USUAL:
+        return ""
+    return (
+        f"sysctl fs.inotify.max_user_instances=1024 (root has {free} inotify instances left, enough for {enough} "
+        "machines: more of them would not boot)"
+    )
 
 
 def choose(cache: Cache, wanted: Official) -> Choice:

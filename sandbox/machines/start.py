@@ -48,6 +48,8 @@ class Prepared:
                 self._programs = _programs(self._cache)
         except KeyboardInterrupt:
             raise CannotStart("stopped while it got ready; the next start goes on from here") from None
+        if few := requirements.inotify_words(requirements.free_inotify()):
+            say(few)
         if image.is_v1():
             say(V1)
         if self._cache.upstream is None:

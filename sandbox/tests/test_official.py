@@ -278,3 +278,34 @@ def test_a_site_that_fails_on_the_way_leaves_what_was_built(wanted: Official, ca
     said: list[str] = []
     assert start.pick(cache, wanted, Choice("download"), said.append).release == cache.built
     assert "skopeo cannot pull" in said[-1]
+
+
+# --- what the kernel gives
+
+
+@pytest.mark.parametrize(
+    ("free", "words"),
+    [(100, ""), (99, "enough for 4 machines"), (40, "enough for 2 machines"), (0, "enough for 0 machines")],
+)
+def test_inotify_instances_that_are_few_are_said_with_what_to_type(free: int, words: str) -> None:
+    said = requirements.inotify_words(free)
+    assert bool(said) == bool(words)
+    assert words in said
+    if said:
+        assert said.startswith("sysctl fs.inotify.max_user_instances=")
+
+
+def test_inotify_instances_are_counted_by_the_kernel_and_given_back() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    assert requirements.free_inotify(3) == 3
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_computer_without_enough_for_two_machines_is_refused(
+    wanted: Official, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requirements, "free_inotify", lambda: 39)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(requirements, "choose", lambda *_: Choice("kept"))
+    with pytest.raises(CannotStart, match=r"max_user_instances=1024 \(root has 39 inotify instances left"):
+        requirements.check(cache, wanted, pull=False)

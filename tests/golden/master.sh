@@ -79,18 +79,17 @@ say() {
 }
 
 die() {
-	why=$*
-	printf '%s' "$why" >"$RUN/why"
+	printf '%s' "$*" >"$RUN/why"
 	exit 1
 }
 
 try() {
-	local words=$RUN/words
+	local words=$RUN/words reason
 	if ! "$@" 2>&1 | tee "$words"; then
-		why=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
+		reason=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
 			tail -n 3 | tr -s '\n\t ' ' ' || true)
-		why=${why:-$(tail -n 1 "$words")}
-		die "${1##*/}: ${why% }$(kubelets_words)"
+		reason=${reason:-$(tail -n 1 "$words")}
+		die "${1##*/}: ${reason% }$(kubelets_words)"
 	fi
 }
 
@@ -102,13 +101,13 @@ kubelets_words() {
 }
 
 until_or_die() {
-	hint=''
-	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30))
+	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30)) lacks=''
 	shift 2
-	until "$@"; do
-		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what${hint:+ ($hint)}"
+	until "$@" 2>"$RUN/lacks"; do
+		if [ -s "$RUN/lacks" ]; then lacks=" ($(tail -n 1 "$RUN/lacks"))"; fi
+		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what$lacks"
 		if [ "$SECONDS" -ge "$next" ]; then
-			say "waiting for $what${hint:+ ($hint)}"
+			say "waiting for $what$lacks"
 			next=$((SECONDS + 30))
 		fi
 		sleep 1
@@ -193,7 +192,7 @@ clock() {
 	local service
 	for service in chrony systemd-timesyncd; do
 		if systemctl cat "$service" >/dev/null 2>&1; then
-			systemctl enable --now --quiet "$service" || say "warning: $service does not start"
+			systemctl enable --now --no-reload --quiet "$service" || say "warning: $service does not start"
 			return
 		fi
 	done
@@ -371,26 +370,8 @@ imports = ["$CONTAINERD_DROP_INS/*.toml"]
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   SystemdCgroup = true
 CONF
-	put /etc/systemd/system/containerd.service <<'CONF'
-[Unit]
-Description=containerd
-After=network.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-ExecStart=/usr/local/bin/containerd
-Restart=always
-RestartSec=2
-Delegate=yes
-KillMode=process
-LimitNOFILE=1048576
-TasksMax=infinity
-OOMScoreAdjust=-999
-CONF
 	registry
 	pod_network
-	systemctl daemon-reload
 	sum=$(cat /etc/containerd/config.toml /etc/systemd/system/containerd.service "$STATE/CONTAINERD.placed" | sha256sum)
 	if [ "$sum" != "$(cat "$RUN/containerd" 2>/dev/null)" ]; then
 		try systemctl restart containerd
@@ -415,7 +396,42 @@ reserved() {
 	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 4000:0.25 2000:0.5 1000:1 0:6)" "$memory"
 }
 
-kubelet_unit() {
+units() {
+	put /etc/systemd/system/containerd.service <<'CONF'
+[Unit]
+Description=containerd
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=/usr/local/bin/containerd
+Restart=always
+RestartSec=2
+Delegate=yes
+KillMode=process
+LimitNOFILE=1048576
+TasksMax=infinity
+OOMScoreAdjust=-999
+CONF
+	put /etc/systemd/system/kubelet.service 0600 <<CONF
+[Unit]
+Description=kubelet
+Wants=containerd.service
+After=containerd.service
+StartLimitIntervalSec=0
+
+[Service]
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --image-credential-provider-config=/etc/kube-bootstrap/credential-providers.yaml --image-credential-provider-bin-dir=/usr/local/bin \$KUBELET_KUBEADM_ARGS
+Restart=always
+RestartSec=2
+CONF
+	more_units
+	systemctl daemon-reload
+}
+
+kubelet_config() {
 	local resolv=/etc/resolv.conf
 	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
 	put /etc/kube-bootstrap/credential-providers.yaml <<'CONF'
@@ -432,19 +448,6 @@ providers:
       - "*.dkr-ecr.*.on.aws"
       - "*.dkr-ecr-fips.*.on.aws"
       - "*.dkr-ecr.*.on.amazonwebservices.com.cn"
-CONF
-	put /etc/systemd/system/kubelet.service 0600 <<CONF
-[Unit]
-Description=kubelet
-Wants=containerd.service
-After=containerd.service
-StartLimitIntervalSec=0
-
-[Service]
-EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
-ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --image-credential-provider-config=/etc/kube-bootstrap/credential-providers.yaml --image-credential-provider-bin-dir=/usr/local/bin \$KUBELET_KUBEADM_ARGS
-Restart=always
-RestartSec=2
 CONF
 	put "$KUBELET_DROP_INS/10-node.conf" 0600 <<CONF
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -472,7 +475,6 @@ containerLogMaxFiles: 5
 shutdownGracePeriod: 30s
 shutdownGracePeriodCriticalPods: 10s
 CONF
-	systemctl daemon-reload
 }
 
 args() {
@@ -496,7 +498,7 @@ registration() {
   criSocket: $CRI
   imagePullPolicy: IfNotPresent
   imagePullSerial: false
-  ignorePreflightErrors: [${KUBE_IGNORE_PREFLIGHT_ERRORS}]
+  ignorePreflightErrors: [$1]
   kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
 		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
 CONF
@@ -527,19 +529,20 @@ RestartSec=15
 WantedBy=multi-user.target
 CONF
 	sync
+	systemctl enable --no-reload --quiet kube-bootstrap.service
 	systemctl daemon-reload
-	systemctl enable --quiet kube-bootstrap.service
 	systemctl start --no-block kube-bootstrap.service
 }
 
 ended() {
-	local status=$?
-	if [ -s "$RUN/why" ]; then why=$(cat "$RUN/why"); fi
-	if [ $status != 0 ]; then say "step $number/$count ${step//_/ }: failed: ${why:-see journalctl -u kube-bootstrap}"; fi
+	local status=$? words=$why
+	if [ -s "$RUN/why" ]; then words=$(cat "$RUN/why"); fi
+	if [ $status != 0 ]; then say "$step: failed: ${words:-see journalctl -u kube-bootstrap}"; fi
 	exit $status
 }
 
 main() {
+	local each number=0
 	umask 022
 	if [ "$0" != "$SELF" ]; then
 		installed
@@ -550,30 +553,32 @@ main() {
 	exec 9>"$RUN/lock"
 	flock 9
 	rm -f "$RUN/why"
-	number=0 count=$# step='' why=''
+	step='' why=''
 	trap 'why=${why:-"$BASH_COMMAND" failed in line $LINENO}' ERR
 	trap ended EXIT
-	for step in "$@"; do
+	for each in "$@"; do
 		number=$((number + 1))
-		"$step"
-		say "step $number/$count ${step//_/ }: ok"
+		step="step $number/$# ${each//_/ }"
+		"$each"
+		say "$step: ok"
 	done
 	say "done after $SECONDS s"
 }
 
-readonly DISK=/mnt/master-pd PKI=/etc/kubernetes/pki MANIFESTS=/etc/kubernetes/manifests
+readonly DISK=/mnt/master-pd PKI=/etc/kubernetes/pki MANIFESTS=/etc/kubernetes/manifests ETCD_TOOLS=$STATE/etcd-tools
 export KUBECONFIG=/etc/kubernetes/admin.conf
 readonly EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+
+credential() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p"; }
 
 signed() {
 	local role credentials
 	role=$(imds iam/security-credentials/)
 	credentials=$(imds "iam/security-credentials/$role")
-	field() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"$credentials"; }
 	curl --silent --show-error --fail-with-body --connect-timeout 10 --max-time 60 --config - "${@:3}" <<CONF
 aws-sigv4 = "aws:amz:$2:$1"
-user = "$(field AccessKeyId):$(field SecretAccessKey)"
-header = "x-amz-security-token: $(field Token)"
+user = "$(credential AccessKeyId <<<"$credentials"):$(credential SecretAccessKey <<<"$credentials")"
+header = "x-amz-security-token: $(credential Token <<<"$credentials")"
 CONF
 }
 
@@ -599,7 +604,7 @@ asked() {
 		fi
 		sleep "$attempt"
 	done
-	words="s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$1: $(refusal "$2.new" 2>/dev/null) $(tail -n 1 "$2.words")"
+	echo "s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$1: $(refusal "$2.new" 2>/dev/null) $(tail -n 1 "$2.words")"
 	rm -f "$2.new" "$2.words"
 	return 1
 }
@@ -617,7 +622,7 @@ master_device() {
 	local path
 	for path in /dev/disk/by-id/{nvme-Amazon_Elastic_Block_Store_,virtio-}"${MASTER_DISK_ID/-/}" /dev/{xvdf,vdf,sdf}; do
 		if [ -b "$path" ]; then
-			device=$(readlink -f "$path")
+			readlink -f "$path"
 			return
 		fi
 	done
@@ -627,12 +632,12 @@ master_device() {
 attach() {
 	signed ec2 "$AWS_REGION" --output "$RUN/attach" --data Action=AttachVolume --data Version=2016-11-15 --data Device=%2Fdev%2Fsdf \
 		--data "VolumeId=$MASTER_DISK_ID" --data "InstanceId=$instance" "https://ec2.$AWS_REGION.$AWS_DNS_SUFFIX/" ||
-		hint="AttachVolume: $(refusal "$RUN/attach")"
+		echo "AttachVolume: $(refusal "$RUN/attach")" >&2
 }
 
 ask_for_disk() {
 	rm -f "$RUN/attach"
-	master_device || attach
+	master_device >/dev/null || attach
 	alarms
 }
 
@@ -654,13 +659,13 @@ alarms() {
 }
 
 attached() {
-	if master_device; then return; fi
+	if master_device >/dev/null; then return; fi
 	if [ $((SECONDS % 5)) = 0 ]; then attach; fi
 	return 1
 }
 
 formatted() {
-	local status=0 label
+	local device=$1 status=0 label
 	blkid -p "$device" || status=$?
 	label=$(blkid -p -o value -s LABEL "$device" || true)
 	case $status:$label in
@@ -673,10 +678,11 @@ formatted() {
 }
 
 disk() {
-	local uuid
+	local device uuid
 	until_or_die 300 "the disk $MASTER_DISK_ID" attached
+	device=$(master_device)
 	if ! mountpoint -q $DISK; then
-		formatted
+		formatted "$device"
 		uuid=$(blkid -p -o value -s UUID "$device")
 		mkdir -p $DISK
 		fsck -p "$device" || [ $? -lt 4 ] || die "the file system of $MASTER_DISK_ID has errors: fsck $device"
@@ -691,7 +697,6 @@ disk() {
 
 etcd_tools() {
 	local image at=$RUN/etcd-image
-	tools=$STATE/etcd-tools
 	local -a images=(ctr --namespace k8s.io images)
 	image=$(sed -n 's/^ *image: *//p' $MANIFESTS/etcd.yaml 2>/dev/null || true)
 	image=${image:-$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /etcd:)}
@@ -701,50 +706,50 @@ etcd_tools() {
 		try "${images[@]}" pull --hosts-dir /etc/containerd/certs.d "$image"
 		try "${images[@]}" mount "$image" "$at"
 	fi
-	mkdir -p "$tools"
-	install "$at"/usr/local/bin/etcd{,ctl,utl} "$tools"
+	mkdir -p "$ETCD_TOOLS"
+	install "$at"/usr/local/bin/etcd{,ctl,utl} "$ETCD_TOOLS"
 	try "${images[@]}" unmount --rm "$at"
 }
 
 disk_version() { (cat $DISK/upgrading $DISK/version 2>/dev/null || true; echo "$KUBERNETES_VERSION") | head -n 1; }
 
 etcdctl() {
-	"$tools/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
+	"$ETCD_TOOLS/etcdctl" --endpoints=https://127.0.0.1:2379 --cacert=$PKI/etcd/ca.crt --cert=$PKI/etcd/healthcheck-client.crt \
 		--key=$PKI/etcd/healthcheck-client.key "$@"
 }
 
 etcd_snapshot() {
-	local file=$STATE/etcd-snapshot.db keys
+	local file=$STATE/etcd-snapshot.db keys words
 	[ -e $DISK/initialized ] || die "there is no control plane yet"
 	etcd_tools
 	rm -f "$file"*
 	try etcdctl --command-timeout=10m snapshot save "$file"
-	keys=$("$tools/etcdutl" --write-out=json snapshot status "$file" | sed -n 's/.*"totalKey":\([0-9]*\).*/\1/p') ||
+	keys=$("$ETCD_TOOLS/etcdutl" --write-out=json snapshot status "$file" | sed -n 's/.*"totalKey":\([0-9]*\).*/\1/p') ||
 		die "the snapshot is broken"
 	[ "${keys:-0}" -gt 0 ] || die "the snapshot is empty"
 	(umask 077 && gzip -c "$file" >"$file.gz") || die "the snapshot cannot be compressed"
-	put_object "$KUBE_SNAPSHOT" "$file.gz" || die "$words"
+	words=$(put_object "$KUBE_SNAPSHOT" "$file.gz") || die "$words"
 	say "snapshot of etcd in s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$KUBE_SNAPSHOT: $keys keys, $(stat -c %s "$file.gz") bytes"
-	rm -rf "$file"* "$tools"
+	rm -rf "$file"* "$ETCD_TOOLS"
 }
 
 etcd_restored() {
-	local file=$STATE/etcd-snapshot.db peer=$node=https://$MASTER_INTERNAL_IP:2380
-	object "$KUBE_SNAPSHOT?versionId=$KUBE_RESTORE_VERSION" "$file.gz" --max-time 600 || die "$words"
+	local file=$STATE/etcd-snapshot.db peer=$node=https://$MASTER_INTERNAL_IP:2380 words
+	words=$(object "$KUBE_SNAPSHOT?versionId=$KUBE_RESTORE_VERSION" "$file.gz" --max-time 600) || die "$words"
 	(umask 077 && gzip -dc "$file.gz" >"$file") || die "the snapshot cannot be unpacked"
 	etcd_tools
 	rm -rf $DISK/etcd.new
-	try "$tools/etcdutl" snapshot restore "$file" --data-dir $DISK/etcd.new --name "$node" --initial-cluster "$peer" \
+	try "$ETCD_TOOLS/etcdutl" snapshot restore "$file" --data-dir $DISK/etcd.new --name "$node" --initial-cluster "$peer" \
 		--initial-advertise-peer-urls "${peer#*=}" --bump-revision 1000000000 --mark-compacted
 	sync
 	rm -rf $DISK/etcd
 	mv $DISK/etcd.new $DISK/etcd
 	sync
-	rm -rf "$file"* "$tools"
+	rm -rf "$file"* "$ETCD_TOOLS"
 }
 
 etcd_before() {
-	local pid
+	local was=$1 pid
 	local -a arguments
 	if [ "$KUBE_ETCD_SNAPSHOT_HOURS" = 0 ]; then
 		say "warning: no snapshot of etcd is taken, KUBE_ETCD_SNAPSHOT_HOURS is 0 or the bucket has no versions"
@@ -752,7 +757,7 @@ etcd_before() {
 	fi
 	etcd_tools
 	mapfile -t arguments < <(sed -n 's/^ *- --/--/p' $MANIFESTS/etcd.yaml)
-	"$tools/etcd" "${arguments[@]}" >"$RUN/etcd.log" 2>&1 &
+	"$ETCD_TOOLS/etcd" "${arguments[@]}" >"$RUN/etcd.log" 2>&1 &
 	pid=$!
 	until_or_die 120 "the etcd of $was" etcdctl endpoint health
 	etcd_snapshot
@@ -778,10 +783,12 @@ upgrading() {
 		rm -f $DISK/saved # of an upgrade that was called off
 		return
 	fi
-	[[ $was =~ ^1\.($minor|$((minor - 1)))\. ]] ||
-		die "Kubernetes $was, which is on $MASTER_DISK_ID, cannot become $KUBERNETES_VERSION in one step"
+	case $was in
+	"1.$minor."* | "1.$((minor - 1))."*) ;;
+	*) die "Kubernetes $was, which is on $MASTER_DISK_ID, cannot become $KUBERNETES_VERSION in one step" ;;
+	esac
 	upgrade="from Kubernetes $was to $KUBERNETES_VERSION"
-	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then etcd_before; fi
+	if [ -e $DISK/initialized ] && [ "$(cat $DISK/saved 2>/dev/null)" != "$was" ]; then etcd_before "$was"; fi
 	echo "$KUBERNETES_VERSION" | put $DISK/upgrading
 	sync
 	say "upgrading $upgrade"
@@ -790,10 +797,10 @@ upgrading() {
 untouched() { [ ! -e $DISK/initialized ] && [ ! -d $DISK/etcd/member ] && ! systemctl is-active --quiet kubelet; }
 
 secrets() {
-	local hash
+	local hash words
 	if untouched; then rm -rf $PKI /etc/kubernetes/manifests /etc/kubernetes/*.conf; fi
 	if [ ! -e $PKI/ca.key ]; then
-		object pki.tar "$RUN/pki.tar" || die "$words"
+		words=$(object pki.tar "$RUN/pki.tar") || die "$words"
 		rm -rf $PKI.new
 		install -d -m 0700 $PKI.new
 		try tar -x --no-same-owner -C $PKI.new -f "$RUN/pki.tar"
@@ -802,7 +809,7 @@ secrets() {
 	fi
 	hash=$(openssl x509 -in $PKI/ca.crt -noout -pubkey | openssl pkey -pubin -outform der | sha256sum)
 	[ "sha256:${hash%% *}" = "$CA_CERT_HASH" ] || die "the CA on $MASTER_DISK_ID is not this cluster's ($CA_CERT_HASH)"
-	if ! object join-token "$RUN/join-token"; then
+	if ! words=$(object join-token "$RUN/join-token"); then
 		[ -e $DISK/initialized ] || die "$words"
 		say "warning: no join token, minions join with what they have: $words"
 	fi
@@ -819,6 +826,7 @@ api_server_args() {
 
 controller_manager_args() {
 	args --cloud-provider=external --leader-elect=false --profiling=false --terminated-pod-gc-threshold=1000 \
+		--kube-api-qps=100 --kube-api-burst=200 \
 		${FEATURE_GATES:+"--feature-gates=$FEATURE_GATES"} $CONTROLLER_MANAGER_TEST_LOG_LEVEL $CONTROLLER_MANAGER_TEST_ARGS
 }
 
@@ -828,7 +836,7 @@ scheduler_args() {
 }
 
 kubeadm_config() {
-	local no_dns=true
+	local no_dns=true ignored=${1:+$1,}$KUBE_IGNORE_PREFLIGHT_ERRORS
 	if [ "$KUBE_ENABLE_CLUSTER_DNS" = true ]; then no_dns=false; fi
 	put "$RUN/kubeadm.yaml" 0600 <<CONF
 apiVersion: kubeadm.k8s.io/v1beta4
@@ -839,7 +847,7 @@ bootstrapTokens:
     description: made by kube_up.py, stands in the minions' user-data
 localAPIEndpoint: {advertiseAddress: $MASTER_INTERNAL_IP, bindPort: $KUBE_API_PORT}
 nodeRegistration:
-$(registration)
+$(registration "$ignored")
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
@@ -946,8 +954,7 @@ goes_on() {
 	local earlier=(preflight certs kubeconfig etcd control-plane kubelet-start wait-control-plane)
 	local unregistered=$KUBELET_DROP_INS/20-unregistered.conf
 	upgrading
-	KUBE_IGNORE_PREFLIGHT_ERRORS+="${KUBE_IGNORE_PREFLIGHT_ERRORS:+,}$(left_by_earlier_run)"
-	kubeadm_config
+	kubeadm_config "$(left_by_earlier_run)"
 	stale_identities
 	if [ ! -e /etc/kubernetes/kubelet.conf ]; then
 		printf '%s\n' 'apiVersion: kubelet.config.k8s.io/v1beta1' 'kind: KubeletConfiguration' 'registerNode: false' | put "$unregistered"
@@ -968,7 +975,7 @@ left_by_earlier_run() {
 	printf 'DirAvailable-%s' "${DISK//\//-}-etcd"
 }
 
-renewal() {
+more_units() {
 	put /etc/systemd/system/kube-certificates.service <<'CONF'
 [Unit]
 Description=Renews the control plane's certificates
@@ -990,11 +997,6 @@ Persistent=true
 [Install]
 WantedBy=timers.target
 CONF
-	systemctl daemon-reload
-	systemctl enable --now --quiet kube-certificates.timer
-}
-
-snapshots() {
 	put /etc/systemd/system/kube-etcd-snapshot.service <<'CONF'
 [Unit]
 Description=Puts a snapshot of etcd into the cluster's bucket
@@ -1017,13 +1019,13 @@ OnUnitActiveSec=${KUBE_ETCD_SNAPSHOT_HOURS}h
 [Install]
 WantedBy=timers.target
 CONF
-	systemctl daemon-reload
-	systemctl enable --now --quiet kube-etcd-snapshot.timer
 }
 
+timer() { systemctl enable --now --no-reload --quiet "$1.timer"; }
+
 control_plane() {
-	kubelet_unit
-	renewal
+	kubelet_config
+	timer kube-certificates
 	if untouched; then
 		kubeadm_config
 		init
@@ -1033,7 +1035,7 @@ control_plane() {
 	hide_kubelet_config
 	sync
 	touch $DISK/initialized
-	snapshots
+	if [ "$KUBE_ETCD_SNAPSHOT_HOURS" != 0 ]; then timer kube-etcd-snapshot; fi
 	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
 }
 
@@ -1050,12 +1052,11 @@ proxy_args() {
 }
 
 addon() {
-	local sha256=${1#*:}
-	file=$STATE/${1%%:*}-$sha256.yaml
-	if [ -e "$file" ]; then return; fi
-	object "addons/$sha256" "$RUN/addon" || die "$words"
-	echo "$sha256 $RUN/addon" | sha256sum --quiet --check || die "s3://$KUBE_BUCKET/${KUBE_BUCKET_PREFIX}addons/$sha256 has another content"
-	mv "$RUN/addon" "$file"
+	local words
+	if [ -e "$2" ]; then return; fi
+	words=$(object "addons/$1" "$RUN/addon") || die "$words"
+	echo "$1 $RUN/addon" | sha256sum --quiet --check || die "s3://$KUBE_BUCKET/${KUBE_BUCKET_PREFIX}addons/$1 has another content"
+	mv "$RUN/addon" "$2"
 }
 
 addons() {
@@ -1063,7 +1064,8 @@ addons() {
 	local -a files=()
 	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
 	for each in $ADDONS; do
-		addon "$each"
+		file=$STATE/${each/:/-}.yaml
+		addon "${each#*:}" "$file"
 		if [[ $each = *-crds:* ]]; then
 			try kubectl apply --server-side --force-conflicts --filename "$file"
 			try kubectl wait --for=condition=Established --timeout=60s --filename "$file"
@@ -1076,5 +1078,5 @@ addons() {
 	echo "$KUBERNETES_VERSION" | put $DISK/version
 }
 
-if [ $# = 0 ]; then set -- settings host ask_for_disk extra_packages downloads containerd disk secrets control_plane addons; fi
+if [ $# = 0 ]; then set -- settings host units ask_for_disk extra_packages downloads containerd disk secrets control_plane addons; fi
 main "$@"

@@ -54,18 +54,17 @@ say() {
 }
 
 die() {
-	why=$*
-	printf '%s' "$why" >"$RUN/why"
+	printf '%s' "$*" >"$RUN/why"
 	exit 1
 }
 
 try() {
-	local words=$RUN/words
+	local words=$RUN/words reason
 	if ! "$@" 2>&1 | tee "$words"; then
-		why=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
+		reason=$(grep -iE 'error|fail|denied|refused|timed out|not supported' "$words" | grep -vE 'stack trace|\[WARNING|\[preflight\]|^W[0-9]' |
 			tail -n 3 | tr -s '\n\t ' ' ' || true)
-		why=${why:-$(tail -n 1 "$words")}
-		die "${1##*/}: ${why% }$(kubelets_words)"
+		reason=${reason:-$(tail -n 1 "$words")}
+		die "${1##*/}: ${reason% }$(kubelets_words)"
 	fi
 }
 
@@ -77,13 +76,13 @@ kubelets_words() {
 }
 
 until_or_die() {
-	hint=''
-	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30))
+	local end=$((SECONDS + $1)) what=$2 next=$((SECONDS + 30)) lacks=''
 	shift 2
-	until "$@"; do
-		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what${hint:+ ($hint)}"
+	until "$@" 2>"$RUN/lacks"; do
+		if [ -s "$RUN/lacks" ]; then lacks=" ($(tail -n 1 "$RUN/lacks"))"; fi
+		[ "$SECONDS" -lt "$end" ] || die "gave up waiting for $what$lacks"
 		if [ "$SECONDS" -ge "$next" ]; then
-			say "waiting for $what${hint:+ ($hint)}"
+			say "waiting for $what$lacks"
 			next=$((SECONDS + 30))
 		fi
 		sleep 1
@@ -168,7 +167,7 @@ clock() {
 	local service
 	for service in chrony systemd-timesyncd; do
 		if systemctl cat "$service" >/dev/null 2>&1; then
-			systemctl enable --now --quiet "$service" || say "warning: $service does not start"
+			systemctl enable --now --no-reload --quiet "$service" || say "warning: $service does not start"
 			return
 		fi
 	done
@@ -346,26 +345,8 @@ imports = ["$CONTAINERD_DROP_INS/*.toml"]
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   SystemdCgroup = true
 CONF
-	put /etc/systemd/system/containerd.service <<'CONF'
-[Unit]
-Description=containerd
-After=network.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-ExecStart=/usr/local/bin/containerd
-Restart=always
-RestartSec=2
-Delegate=yes
-KillMode=process
-LimitNOFILE=1048576
-TasksMax=infinity
-OOMScoreAdjust=-999
-CONF
 	registry
 	pod_network
-	systemctl daemon-reload
 	sum=$(cat /etc/containerd/config.toml /etc/systemd/system/containerd.service "$STATE/CONTAINERD.placed" | sha256sum)
 	if [ "$sum" != "$(cat "$RUN/containerd" 2>/dev/null)" ]; then
 		try systemctl restart containerd
@@ -390,7 +371,42 @@ reserved() {
 	printf 'cpu: %sm, memory: %sMi' "$(part $(($(nproc) * 1000)) 4000:0.25 2000:0.5 1000:1 0:6)" "$memory"
 }
 
-kubelet_unit() {
+units() {
+	put /etc/systemd/system/containerd.service <<'CONF'
+[Unit]
+Description=containerd
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=/usr/local/bin/containerd
+Restart=always
+RestartSec=2
+Delegate=yes
+KillMode=process
+LimitNOFILE=1048576
+TasksMax=infinity
+OOMScoreAdjust=-999
+CONF
+	put /etc/systemd/system/kubelet.service 0600 <<CONF
+[Unit]
+Description=kubelet
+Wants=containerd.service
+After=containerd.service
+StartLimitIntervalSec=0
+
+[Service]
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --image-credential-provider-config=/etc/kube-bootstrap/credential-providers.yaml --image-credential-provider-bin-dir=/usr/local/bin \$KUBELET_KUBEADM_ARGS
+Restart=always
+RestartSec=2
+CONF
+	more_units
+	systemctl daemon-reload
+}
+
+kubelet_config() {
 	local resolv=/etc/resolv.conf
 	if [ -e /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
 	put /etc/kube-bootstrap/credential-providers.yaml <<'CONF'
@@ -407,19 +423,6 @@ providers:
       - "*.dkr-ecr.*.on.aws"
       - "*.dkr-ecr-fips.*.on.aws"
       - "*.dkr-ecr.*.on.amazonwebservices.com.cn"
-CONF
-	put /etc/systemd/system/kubelet.service 0600 <<CONF
-[Unit]
-Description=kubelet
-Wants=containerd.service
-After=containerd.service
-StartLimitIntervalSec=0
-
-[Service]
-EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
-ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=$KUBELET_DROP_INS --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --image-credential-provider-config=/etc/kube-bootstrap/credential-providers.yaml --image-credential-provider-bin-dir=/usr/local/bin \$KUBELET_KUBEADM_ARGS
-Restart=always
-RestartSec=2
 CONF
 	put "$KUBELET_DROP_INS/10-node.conf" 0600 <<CONF
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -447,7 +450,6 @@ containerLogMaxFiles: 5
 shutdownGracePeriod: 30s
 shutdownGracePeriodCriticalPods: 10s
 CONF
-	systemctl daemon-reload
 }
 
 args() {
@@ -471,7 +473,7 @@ registration() {
   criSocket: $CRI
   imagePullPolicy: IfNotPresent
   imagePullSerial: false
-  ignorePreflightErrors: [${KUBE_IGNORE_PREFLIGHT_ERRORS}]
+  ignorePreflightErrors: [$1]
   kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
 		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
 CONF
@@ -502,19 +504,20 @@ RestartSec=15
 WantedBy=multi-user.target
 CONF
 	sync
+	systemctl enable --no-reload --quiet kube-bootstrap.service
 	systemctl daemon-reload
-	systemctl enable --quiet kube-bootstrap.service
 	systemctl start --no-block kube-bootstrap.service
 }
 
 ended() {
-	local status=$?
-	if [ -s "$RUN/why" ]; then why=$(cat "$RUN/why"); fi
-	if [ $status != 0 ]; then say "step $number/$count ${step//_/ }: failed: ${why:-see journalctl -u kube-bootstrap}"; fi
+	local status=$? words=$why
+	if [ -s "$RUN/why" ]; then words=$(cat "$RUN/why"); fi
+	if [ $status != 0 ]; then say "$step: failed: ${words:-see journalctl -u kube-bootstrap}"; fi
 	exit $status
 }
 
 main() {
+	local each number=0
 	umask 022
 	if [ "$0" != "$SELF" ]; then
 		installed
@@ -525,13 +528,14 @@ main() {
 	exec 9>"$RUN/lock"
 	flock 9
 	rm -f "$RUN/why"
-	number=0 count=$# step='' why=''
+	step='' why=''
 	trap 'why=${why:-"$BASH_COMMAND" failed in line $LINENO}' ERR
 	trap ended EXIT
-	for step in "$@"; do
+	for each in "$@"; do
 		number=$((number + 1))
-		"$step"
-		say "step $number/$count ${step//_/ }: ok"
+		step="step $number/$# ${each//_/ }"
+		"$each"
+		say "$step: ok"
 	done
 	say "done after $SECONDS s"
 }
@@ -568,9 +572,16 @@ name_is_free() {
 	esac
 }
 
+token_is_signed() {
+	api /api/v1/namespaces/kube-public/configmaps/cluster-info --cacert "$RUN/ca.crt" |
+		grep -q "\"jws-kubeconfig-${KUBE_JOIN_TOKEN%%.*}\""
+}
+
+more_units() { :; }
+
 join() {
 	local config=$RUN/join.yaml
-	kubelet_unit
+	kubelet_config
 	if joined; then
 		rm -f /etc/kubernetes/bootstrap-kubelet.conf
 		hide_kubelet_config
@@ -579,11 +590,12 @@ join() {
 	fi
 	echo "Authorization: Bearer $KUBE_JOIN_TOKEN" | put "$RUN/token" 0600
 	until_or_die 1000000000 "the removal of the Node $node of a dead instance" name_is_free
+	until_or_die 300 "the cluster's signature for the join token" token_is_signed
 	put "$config" 0600 <<CONF
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration
 nodeRegistration:
-$(registration)
+$(registration "$KUBE_IGNORE_PREFLIGHT_ERRORS")
 discovery:
   bootstrapToken:
     token: $KUBE_JOIN_TOKEN
@@ -597,4 +609,4 @@ CONF
 	rm -f "$config" "$RUN/token"
 }
 
-main settings host extra_packages downloads containerd master join
+main settings host units extra_packages downloads containerd master join

@@ -1,0 +1,65 @@
+"""The sandbox's Price List: AWS's documents, published figures, and nothing that was made up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import Box
+from helpers import must
+
+from sandbox.backend import prices
+
+
+def ask(box: Box, service: str, **more: Any) -> dict[str, Any]:
+    filters = [
+        {"Type": "TERM_MATCH", "Field": field, "Value": more.pop(field)} for field in list(more) if field[0].islower()
+    ]
+    return box.client("pricing", "us-east-1").get_products(ServiceCode=service, Filters=filters, **more)  # type: ignore[no-any-return]
+
+
+def test_the_dry_run_and_the_run_say_what_the_default_cluster_costs(sandbox: Box) -> None:
+    # 0.0416 + 4 x 0.0208 + 5 x 0.005 + 156 GiB x 0.08 / 730
+    line = "price   0.167 USD an hour, 121.83 a month: 1 t3.medium, 4 t3.small, 156 GiB gp3, 5 public addresses"
+    assert line in sandbox.up("--dry-run", NUM_NODES=4).out
+    assert line in must(sandbox.up(NUM_NODES=4)).out
+
+
+def test_what_is_not_in_the_list_has_no_price(sandbox: Box) -> None:
+    said = sandbox.up("--dry-run", NODE_SIZE="m5d.24xlarge").out
+    assert "price not known (the Price List does not say it of 2 m5d.24xlarge)" in said
+
+
+def test_a_product_is_written_as_aws_writes_it(sandbox: Box) -> None:
+    (text,) = ask(sandbox, "AmazonEC2", instanceType="t3.small", regionCode="us-west-2", operatingSystem="Linux")[
+        "PriceList"
+    ]
+    product = json.loads(text)
+    assert product["serviceCode"] == "AmazonEC2"
+    assert product["product"]["productFamily"] == "Compute Instance"
+    sku = product["product"]["sku"]
+    ((code, term),) = product["terms"]["OnDemand"].items()
+    ((rate, price),) = term["priceDimensions"].items()
+    assert (code.split(".")[0], rate.rpartition(".")[0], price["rateCode"]) == (sku, code, rate)
+    assert (price["unit"], price["pricePerUnit"]) == ("Hrs", {"USD": "0.0208000000"})
+
+
+def test_a_list_comes_in_pages_and_a_token_of_nowhere_is_refused(sandbox: Box) -> None:
+    first = ask(sandbox, "AmazonVPC", MaxResults=1)
+    second = ask(sandbox, "AmazonVPC", MaxResults=1, NextToken=first["NextToken"])
+    usages = [json.loads(page["PriceList"][0])["product"]["attributes"]["usagetype"] for page in (first, second)]
+    assert usages == ["USW2-PublicIPv4:InUseAddress", "USW2-PublicIPv4:IdleAddress"]
+    assert "NextToken" not in second
+    with pytest.raises(ClientError, match="InvalidNextTokenException"):
+        ask(sandbox, "AmazonVPC", NextToken="nowhere")
+
+
+def test_the_file_says_where_its_figures_are_from() -> None:
+    text = prices.LIST.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert "read 27 November 2026" in text
+    assert len({usage for _, attributes, _ in prices.products() if (usage := attributes["usagetype"])}) == len(
+        prices.products()
+    )
