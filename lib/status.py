@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from lib.snapshots import Snapshot
 
 T = TypeVar("T")
-_FEW = 3  # nodes that are not Ready, groups and snapshots that the screen has room for
-_WORDS = 110  # characters of what is told of one change
+_FEW, _SNAPSHOTS = 2, 3  # nodes that are not Ready, and groups, that the screen has room for; and snapshots
+_WORDS = 110  # characters of what is told of one change or refusal: two lines
 _TIME = "%Y-%m-%d %H:%M UTC"
 
 
@@ -88,7 +88,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Status:
-    """All of it. `unknown` says of what could not be looked at why, by the labels of the screen."""
+    """All of it. `wanted` is how many nodes there should be.
+
+    `unknown` says of what could not be looked at why, by the labels of the screen.
+    """
 
     cluster: Mapping[str, str]
     api: Answer
@@ -98,13 +101,9 @@ class Status:
     snapshots: tuple[Snapshot, ...]
     certificates: Mapping[str, datetime.datetime]
     cost: Cost
+    wanted: int
     drift: Drift = Drift()
     unknown: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def wanted(self) -> int:
-        """How many nodes there should be."""
-        return 1 + sum(group.wanted for group in self.groups)
 
 
 class _Looks:
@@ -159,6 +158,7 @@ def find_status(aws: Aws, layers: Layers) -> Status:
         snapshots=looks.at("snapshots", lambda: tuple(find_snapshots(aws, found.bucket)), ()),
         certificates=certificates,
         cost=prices.cost(aws, sized, layers.environment),
+        wanted=1 + sized.num_nodes,
         unknown=looks.unknown,
     )
 
@@ -277,11 +277,15 @@ def _page(status: Status) -> dict[str, str]:
         "master": _master_words(status.master),
         "disk": _disk_words(status.disk),
         "snapshots": _snapshot_words(status.snapshots),
-        "certificates": ", ".join(f"{name} until {end:%Y-%m-%d}" for name, end in status.certificates.items()),
+        "certificates": f"end: {', '.join(f'{name} {end:%Y-%m-%d}' for name, end in status.certificates.items())}",
         "drift": _drift_words(status.drift),
         "cost": _cost_words(status.cost),
     }
-    return told | {label: f"not known: {why}" for label, why in status.unknown.items()}
+    return told | {label: f"not known: {_short(why)}" for label, why in status.unknown.items()}
+
+
+def _short(words: str) -> str:
+    return textwrap.shorten(words, _WORDS, placeholder=" …")
 
 
 def _lines(words: list[str]) -> str:
@@ -291,17 +295,16 @@ def _lines(words: list[str]) -> str:
 
 def _api_words(api: Answer) -> str:
     since = f", since {api.since}" if api.since else ""
-    return f"does not answer: {api.why}" if api.why else f"ok, {api.server}, Kubernetes {api.version}{since}"
+    return f"does not answer: {_short(api.why)}" if api.why else f"ok, {api.server}, Kubernetes {api.version}{since}"
 
 
 def _node_words(status: Status) -> str:
     if status.api.why:
         return f"not known: the API does not answer; there should be {status.wanted}"
-    late = [f"{node.name}: {node.reason or 'no word from its kubelet'}" for node in status.api.nodes if not node.ready]
-    ready = sum(node.ready for node in status.api.nodes)
-    return "\n".join(
-        [f"{ready} of {status.wanted} Ready", *([_lines([f"not {each}" for each in late])] if late else [])]
-    )
+    late = [node for node in status.api.nodes if not node.ready]
+    words = [_short(f"not Ready: {node.name}: {node.reason or 'no word from its kubelet'}") for node in late]
+    ready = f"{len(status.api.nodes) - len(late)} of {status.wanted} Ready"
+    return "\n".join([ready, *([_lines(words)] if words else [])])
 
 
 def _group_words(group: GroupState) -> str:
@@ -325,24 +328,25 @@ def _disk_words(disk: VolumeTypeDef | None) -> str:
 def _snapshot_words(snapshots: tuple[Snapshot, ...]) -> str:
     if not snapshots:
         return "none of etcd"
-    newest, oldest = (f"{each.taken:{_TIME}}" for each in (snapshots[0], snapshots[-1]))
-    many = f"{len(snapshots)} of etcd, from {oldest} to {newest}" if len(snapshots) > 1 else f"1 of etcd, of {newest}"
-    return "\n".join([f"{many}; KUBE_RESTORE_SNAPSHOT takes", *map(str, snapshots[:_FEW])])
+    many = f"{len(snapshots)} of etcd, oldest {snapshots[-1].taken:%Y-%m-%d %H:%M}; for KUBE_RESTORE_SNAPSHOT:"
+    return "\n".join([many, *map(str, snapshots[:_SNAPSHOTS])])
 
 
 def _drift_words(drift: Drift) -> str:
     left = f"{drift.differing} more left as they are" if drift.differing else ""
     if drift.refused:
-        return f"not known, a dry run ends so: {drift.refused}"
+        return f"not known, a dry run ends so: {_short(drift.refused)}"
     if drift.changes:
-        first = textwrap.shorten(" ".join(drift.changes[0]), _WORDS, placeholder=" …")
+        first = _short(" ".join(drift.changes[0]))
         more = f"kube_up.py would change {len(drift.changes)} things: --dry-run names them"
         return f"kube_up.py would {first}" if len(drift.changes) == 1 and not left else more
     return f"nothing to change, {left}: --dry-run names them" if left else "none: kube_up.py would change nothing"
 
 
 def _cost_words(cost: Cost) -> str:
-    return cost.words if cost.hour is None else f"{cost.words} by its settings; traffic not counted"
+    if cost.month is None:
+        return cost.words
+    return f"{cost.month:.2f} USD a month{cost.spot} by its settings, traffic not counted"
 
 
 def _document(status: Status) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def test_a_bucket_alone_names_its_cluster(sandbox: Box) -> None:
         out = listed(sandbox).out
     assert rows(out)[0] == ["dev", FAR, "?", "0 of 0", "0 min", "no master"]
     assert f"    left: bucket {bucket_of(sandbox)}\n" in out
-    assert calls[FAR] == 5  # tags; the machines and volumes that these name and that have ended; groups; the bucket's tags
+    assert (
+        calls[FAR] == 5
+    )  # tags; the machines and volumes that these name and that have ended; groups; the bucket's tags
 
 
 def test_a_dead_masters_minions_are_counted(sandbox: Box) -> None:

@@ -96,6 +96,7 @@ class Cost:
     words: str
     parts: str
     hour: Decimal | None = None
+    spot: str = ""  # what spot instances cost beside that, in words
 
     @property
     def month(self) -> Decimal | None:
@@ -119,7 +120,7 @@ def cost(aws: Aws, config: Config, environ: Mapping[str, str]) -> Cost:
     if config.node_spot_price:
         most = Decimal(str(config.node_spot_price)) * config.num_nodes
         spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {config.node_size}"
-    return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour)
+    return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour, spot)
 
 
 def tell(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
