@@ -90,7 +90,7 @@ def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bo
     # From the inside out: EC2 removes nothing that something is in. Groups that name each other hold each other.
     aws.console.step("Network")
     this.each(securitygroups.revoke_references(doomed.security_groups), doomed.security_groups, part=True)
-    this.patiently(securitygroups.delete_group, doomed.security_groups, blockers.of_group)
+    this.patiently(securitygroups.delete_security_group, doomed.security_groups, blockers.of_group)
     this.patiently(subnet.delete_subnet, doomed.subnets, blockers.of_subnet)
     this.patiently(gateway.delete_gateway, doomed.gateways, blockers.of_gateway)
     this.patiently(routetable.delete_route_table, doomed.route_tables, blockers.of_route_table)

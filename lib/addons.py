@@ -75,7 +75,7 @@ def ensure_addons(aws: Aws, cluster: Cluster) -> Cluster:
 
     One that was overwritten is put again: the master would refuse it.
     """
-    bucket, settings = cluster.bucket, master.settings(aws, cluster)
+    bucket, settings = cluster.bucket, master.master_settings(aws, cluster)
     present = dict(staging.listed(aws, bucket, "addons/"))
     listed, missing = list[str](), list[str]()
     for name in chosen(cluster.config):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Aws, Planned, Sole, one
+from lib.aws.changes import Planned, Sole, one
+from lib.aws.client import Aws
 from lib.aws.tags import find_borne, find_ours, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import SettingError

@@ -10,7 +10,8 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Planned, became, unless
+from lib.aws.changes import Planned, became
+from lib.aws.errors import unless
 from lib.aws.tags import Disputed, cluster_tags, other_owner, refuse_others, sorted_out, tag_list, tags_of
 from lib.cluster import Cluster
 

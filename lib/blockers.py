@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.aws.client import FAILURES, Aws, explain
-from lib.aws.explain import DENIED
+from lib.aws.client import Aws
+from lib.aws.errors import FAILURES, ErrorKind, classify
+from lib.aws.explain import explain
 from lib.aws.tags import tags_of
 from lib.run.errors import AwsRefusal
 
@@ -194,7 +195,7 @@ def _seen(look: Callable[[], Iterable[Blocker]], kind: str) -> list[Blocker]:
         refused = explain(error)
         why = refused.code if isinstance(refused, AwsRefusal) else str(refused)
         todo = f"look for {kind} yourself"
-        if isinstance(refused, AwsRefusal) and refused.code in DENIED:
+        if isinstance(refused, AwsRefusal) and classify(error) is ErrorKind.DENIED:
             todo = f"ask for ec2:{refused.action}, or {todo}"
         return [Blocker(f"perhaps {kind}, which could not be looked at: {why}", todo, unseen=True)]
 
@@ -211,7 +212,7 @@ def _interfaces(
 ) -> Iterator[Blocker]:
     for each in aws.every("describe_network_interfaces", "NetworkInterfaces", Filters=_where(name, value)):
         if only(each):
-            yield Blocker(describe(each), _remove_interface(each), leaves=is_leaving(each, leaving))
+            yield Blocker(describe_interface(each), _remove_interface(each), leaves=is_leaving(each, leaving))
 
 
 def is_leaving(interface: Mapping[str, Any], leaving: Leaving) -> bool:
@@ -224,7 +225,7 @@ def is_leaving(interface: Mapping[str, Any], leaving: Leaving) -> bool:
     return words[:1] == ["ELB"] and any(name in words for name in leaving.balancers)
 
 
-def describe(interface: Mapping[str, Any]) -> str:
+def describe_interface(interface: Mapping[str, Any]) -> str:
     """An interface and whose it is, with AWS's own description."""
     instance = (interface.get("Attachment") or {}).get("InstanceId")
     text = interface.get("Description") or ""

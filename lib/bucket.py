@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from lib.aws.changes import Planned
 from lib.aws.claims import Claims
-from lib.aws.client import Aws, Planned, error_code, unless
+from lib.aws.client import Aws
+from lib.aws.errors import error_code, unless
 from lib.aws.objects import SHOWN_SECONDS, SNAPSHOT, Bucket, object_keys
 from lib.aws.tags import cluster_tags, is_ours, other_owner, refuse_others, tag_list, tag_words, tags_of
 from lib.cluster import Cluster

@@ -35,7 +35,7 @@ class Part(Generic[T]):
     """What one step makes of the cluster. Whoever reads it before that gets OutOfOrder, and never an empty id."""
 
     def __init__(self, maker: str) -> None:
-        self._maker, self.name = maker, ""
+        self.maker, self.name = maker, ""
 
     def __set_name__(self, _: type, name: str) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Part(Generic[T]):
         if cluster is None:
             return self
         if self.name not in cluster.made:
-            raise OutOfOrder(f"cluster.{self.name} is read before {self._maker} has made it")
+            raise OutOfOrder(f"cluster.{self.name} is read before {self.maker} has made it")
         made: T = cluster.made[self.name]
         return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Retry, Sole, never, one
+from lib.aws.changes import Retry, Sole, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import SettingError
@@ -45,7 +45,7 @@ def ensure_dhcp_options(aws: Aws, cluster: Cluster) -> None:
     """
     config, vpc = cluster.config, cluster.vpc
     if config.vpc_id:
-        check_brought(config, vpc)
+        check_brought_options(config, vpc)
         aws.console.found(f"DHCP options {vpc['DhcpOptionsId']}, the VPC's own")
         return
     options_id = config.dhcp_option_set_id or _ensure_own(aws, config)
@@ -57,7 +57,7 @@ def ensure_dhcp_options(aws: Aws, cluster: Cluster) -> None:
         )
 
 
-def check_brought(config: Config, vpc: VpcTypeDef) -> None:
+def check_brought_options(config: Config, vpc: VpcTypeDef) -> None:
     """Raises SettingError when DHCP_OPTION_SET_ID is not what a brought VPC has."""
     if config.dhcp_option_set_id and config.dhcp_option_set_id != vpc["DhcpOptionsId"]:
         raise SettingError(

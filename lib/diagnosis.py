@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import FAILURES, error_code
+from lib.aws.errors import FAILURES, error_code
 from lib.aws.tags import tags_of
 from lib.master import own_instances
 from lib.run.errors import Known, KubeError

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import keys
-from lib.aws.client import Aws, Planned, Sole, error_code, one
+from lib.aws.changes import Planned, Sole, one
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.aws.tags import BUCKET_TAG, find_ours, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import Known, KubeError, SettingError
@@ -192,11 +194,11 @@ def _wait_usable(aws: Aws, volume_id: str) -> None:
         if found:
             seen.append(found[0]["State"])
         if seen and (not found or seen[-1] in ("deleting", "deleted", "error")):
-            raise KubeError(f"EC2 made the disk {volume_id} and took it back", hint=keys.advice(aws))
+            raise KubeError(f"EC2 made the disk {volume_id} and took it back", hint=keys.key_advice(aws))
         return True if found and seen[-1] in ("available", "in-use") else None
 
     what = f"disk {volume_id} to be available"
-    aws.wait(what, look, seconds=_USABLE_SECONDS, at_end=lambda: Known(keys.advice(aws)))
+    aws.wait(what, look, seconds=_USABLE_SECONDS, at_end=lambda: Known(keys.key_advice(aws)))
 
 
 def delete_disk(aws: Aws, volume: VolumeTypeDef) -> None:

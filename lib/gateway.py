@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Planned, Retry, Sole, never, one
+from lib.aws.changes import Planned, Retry, Sole, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import SettingError

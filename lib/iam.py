@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import objects
-from lib.aws.client import Aws, error_code
-from lib.aws.explain import DENIED
+from lib.aws.client import Aws
+from lib.aws.errors import ErrorKind, classify
 from lib.aws.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
 from lib.cluster import Cluster
 from lib.disk import disk_name
@@ -343,7 +343,7 @@ def find_names(aws: Aws, config: Config) -> list[str]:
             pages: Any = aws.iam.get_paginator(operation).paginate()  # type: ignore[call-overload]
             found |= dict.fromkeys(each[key] for page in pages for each in page[listed] if form.fullmatch(each[key]))
         except ClientError as error:
-            if error_code(error) not in DENIED:
+            if classify(error) is not ErrorKind.DENIED:
                 raise
             aws.console.warn(
                 f"not looked for: roles and instance profiles of another VPC_NAME than {config.vpc_name}, for that "

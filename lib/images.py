@@ -199,7 +199,7 @@ def _look_up(aws: Aws, config: Config, architectures: Sequence[str]) -> dict[str
     return {architecture: _image(described[image_id]) for architecture, image_id in ids.items()}
 
 
-def tell(aws: Aws, config: Config, images: Images) -> None:
+def tell_images(aws: Aws, config: Config, images: Images) -> None:
     """Say which images and types the machines get."""
     for role, image, size in (
         ("master", images.master, config.master_size),

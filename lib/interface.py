@@ -9,7 +9,8 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Aws, became, one
+from lib.aws.changes import became, one
+from lib.aws.client import Aws
 from lib.aws.tags import find_borne, find_ours, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import KubeError, SettingError

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lib.aws import tags
-from lib.aws.client import Aws, Planned
+from lib.aws.changes import Planned
+from lib.aws.client import Aws
 from lib.aws.tags import cluster_tags, tag_specification, tags_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import FAILURES, error_code
+from lib.aws.errors import FAILURES, error_code
 from lib.aws.tags import BUCKET_TAG, CLUSTER, OWNED, PREFIX, is_ours, tags_of
 from lib.bucket import Staging, bucket_tags, name_for, staging_buckets
 from lib.disk import VERSION_TAG, disk_name

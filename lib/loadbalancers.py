@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import error_code
+from lib.aws.errors import ErrorKind, classify
 from lib.aws.tags import Disputed, other_owner, sorted_out, tags_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _tags(describe: Callable[[list[str]], Sequence[Any]], names: Sequence[str]) 
     try:
         return describe(list(names))
     except ClientError as error:
-        if "NotFound" not in error_code(error):
+        if classify(error) is not ErrorKind.NOT_FOUND:
             raise
         return [found for name in names for found in _tags(describe, [name])] if len(names) > 1 else []
 

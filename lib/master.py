@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import keys, objects
-from lib.aws.client import Aws, Planned, became, error_code, is_not_found, one
+from lib.aws.changes import Planned, became, one
+from lib.aws.client import Aws
+from lib.aws.errors import ErrorKind, classify, error_code
 from lib.aws.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
 from lib.cluster import Cluster, Master
 from lib.disk import VERSION_TAG, confirmed_version, waits_for_restore
@@ -83,7 +85,7 @@ def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
     return [{"DeviceName": image.root_device, "Ebs": ebs | ({"Iops": wanted} if wanted else {})}]
 
 
-def settings(aws: Aws, cluster: Cluster) -> dict[str, str]:
+def master_settings(aws: Aws, cluster: Cluster) -> dict[str, str]:
     """The master's settings, but for its addons and downloads: what the addons' manifests are filled in with too."""
     return kubeenv.master_env(
         aws,
@@ -95,19 +97,19 @@ def settings(aws: Aws, cluster: Cluster) -> dict[str, str]:
     )
 
 
-def user_data(aws: Aws, cluster: Cluster, **more: str) -> bytes:
+def master_user_data(aws: Aws, cluster: Cluster, **more: str) -> bytes:
     """What a master boots from; `more` are settings of one that AWS makes by itself. Raises UserDataTooLarge."""
     addons, downloads = {"ADDONS": cluster.addons}, cluster.downloads(cluster.images.master)
-    return userdata.render("master", settings(aws, cluster) | addons | downloads | more)
+    return userdata.render("master", master_settings(aws, cluster) | addons | downloads | more)
 
 
 def launch_data(aws: Aws, cluster: Cluster, **more: str) -> dict[str, Any]:
     """What a master is launched from, as launch templates take it. It attaches the disk itself.
 
-    `more` is as in `user_data`; by its tags a master that has it is one that a run made.
+    `more` is as in `master_user_data`; by its tags a master that has it is one that a run made.
     """
     config, image = cluster.config, cluster.images.master
-    made_from = _made_from(config, cluster.disk_id, user_data(aws, cluster))
+    made_from = _made_from(config, cluster.disk_id, master_user_data(aws, cluster))
     return {
         "ImageId": image.image_id,
         "InstanceType": config.master_size,
@@ -117,7 +119,7 @@ def launch_data(aws: Aws, cluster: Cluster, **more: str) -> dict[str, Any]:
         "BlockDeviceMappings": root_disk(image, size=config.master_root_disk_size, kind=config.master_root_disk_type),
         "MetadataOptions": METADATA,
         "DisableApiTermination": True,
-        "UserData": base64.b64encode(user_data(aws, cluster, **more)).decode(),
+        "UserData": base64.b64encode(master_user_data(aws, cluster, **more)).decode(),
         "TagSpecifications": [
             *tag_specification("instance", master_tags(config) | made_from),
             *tag_specification("volume", {"Name": f"{config.master_name}-root", **cluster_tags(config)}),
@@ -308,7 +310,7 @@ def _resize(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
 def _end(aws: Aws, config: Config, instance_id: str) -> None:
     """Terminate the master, and wait until its interface is free for the next."""
     unprotect(aws, instance_id)
-    terminate(aws, instance_id)
+    terminate_instance(aws, instance_id)
     _wait_settled(aws, config, instance_id)
 
 
@@ -369,7 +371,7 @@ def wait_running(aws: Aws, config: Config, instance_id: str) -> None:
         try:
             instance = _instance(aws, instance_id)
         except aws.ec2.exceptions.ClientError as error:
-            if not is_not_found(error):
+            if classify(error) is not ErrorKind.NOT_FOUND:
                 raise
             return None  # AWS has not yet spread word of it
         last["state"] = instance["State"]["Name"]
@@ -399,7 +401,7 @@ def _refuse_dead(aws: Aws, last: Mapping[str, str]) -> None:
         again = "run the same command again once that is mended: it makes a new one at the same address"
         raise KubeError(
             f"the master was terminated as it started: {last['reason'] or last['code'] or 'AWS gives no reason'}",
-            hint=keys.advice(aws) if last["code"] in keys.NO_KEY else again,
+            hint=keys.key_advice(aws) if last["code"] in keys.NO_KEY else again,
         )
 
 
@@ -434,7 +436,7 @@ def how_to_end(config: Config, instance_id: str) -> list[str]:
     ]
 
 
-def terminate(aws: Aws, instance_id: str) -> None:
+def terminate_instance(aws: Aws, instance_id: str) -> None:
     """Terminate an instance. Does not wait for its end."""
     aws.remove("delete", instance_id, lambda: aws.ec2.terminate_instances(InstanceIds=[instance_id]))
 

@@ -11,7 +11,9 @@ from botocore.exceptions import ClientError
 
 from lib import launchtemplate
 from lib.aws import keys, tags
-from lib.aws.client import Aws, became, error_code
+from lib.aws.changes import became
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
 from lib.cluster import Cluster, Minions
 from lib.master import METADATA, root_disk
@@ -69,7 +71,7 @@ def ensure_minions(aws: Aws, cluster: Cluster) -> Cluster:
     return cluster.having(Cluster.minions, Minions(name, template, data))
 
 
-def user_data(aws: Aws, cluster: Cluster) -> bytes:
+def minion_user_data(aws: Aws, cluster: Cluster) -> bytes:
     """What a minion boots from. Raises UserDataTooLarge."""
     env = kubeenv.minion_env(aws, cluster.config, cluster.facts, join_token=cluster.join_token)
     return userdata.render("minion", env | cluster.downloads(cluster.images.node))
@@ -97,7 +99,7 @@ def _launch_data(aws: Aws, cluster: Cluster) -> dict[str, Any]:
         # By their addresses, also where a brought subnet names its hosts by their ids. A launch with an interface that
         # is there, as the master's, takes no heed of it. (API reference, RunInstances)
         "PrivateDnsNameOptions": {"HostnameType": "ip-name"},
-        "UserData": base64.b64encode(user_data(aws, cluster)).decode(),
+        "UserData": base64.b64encode(minion_user_data(aws, cluster)).decode(),
         "TagSpecifications": [
             *tag_specification("instance", instance_tags(config)),
             *tag_specification("volume", {"Name": f"{config.node_name}-root", **cluster_tags(config)}),
@@ -312,7 +314,7 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupType
         seen["text"] = f"{len(running)} of {group['DesiredCapacity']} run{f'; {failure}' if failure else ''}"
         before[:] = before or [failure]
         if failure and failure not in before and any(code in failure.words for code in keys.NO_KEY):
-            hint = keys.advice(aws, who=keys.AUTO_SCALING)
+            hint = keys.key_advice(aws, who=keys.AUTO_SCALING)
             raise KubeError(f"the minions of {name} end as they start: {failure}", hint=hint)
         return None
 
@@ -330,7 +332,7 @@ def living(group: AutoScalingGroupTypeDef) -> list[Any]:
     return [i for i in group["Instances"] if not i["LifecycleState"].startswith("Terminat")]
 
 
-def terminate(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
+def end_minion(aws: Aws, name: str, instance_id: str, *, why: str) -> None:
     """End an instance of the group for good: the group becomes one smaller by it.
 
     Where the answer is lost, the group is looked at before the call is repeated, which could make it smaller by two.

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lib import addons, alarms, master, minions, preflight, relocation, snapshots, state, upgrade
 from lib import bucket as buckets
 from lib import subnet as subnets
-from lib.aws.client import FAILURES
+from lib.aws.errors import FAILURES
 from lib.checks import beforehand
 from lib.cluster import Cluster, Found, Part, Pki
 from lib.disk import check_found, find_disk
-from lib.images import check_zone, find_images, tell
+from lib.images import check_zone, find_images, tell_images
 from lib.node import releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
 from lib.run.words import counted
@@ -64,11 +64,11 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     images = find_images(
         aws, config, replaceable=[name for name in _IMAGES if layers.source(name) in ("remembered", "default")]
     )
-    tell(aws, config, images)
+    tell_images(aws, config, images)
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
     wanted_cidr = config.non_masquerade_cidr
-    config = preflight.check(aws, config, found=interface, address_given=given, layers=layers)
+    config = preflight.check_settings(aws, config, found=interface, address_given=given, layers=layers)
     if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
         layers = layers.without_remembered(preflight.NON_MASQUERADE)
     disk = _find_disk(aws, config, found)
@@ -90,7 +90,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         restore=restore,
     )
     _check_user_data(aws, cluster)
-    beforehand.look(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
+    beforehand.check_before_change(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
     return cluster
 
 
@@ -118,10 +118,10 @@ def _check_user_data(aws: Aws, cluster: Cluster) -> None:
     ]
     for part, value in made:
         cluster = cluster.having(part, value)
-    master.user_data(
+    master.master_user_data(
         aws, cluster, **({"MASTER_ALARMS": alarms.for_bootstrap(aws)} if config.kube_master_self_heal else {})
     )
-    minions.user_data(aws, cluster)
+    minions.minion_user_data(aws, cluster)
 
 
 def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:

@@ -28,7 +28,7 @@ _ROUTES_EVERYBODY_HAS = 50
 NON_MASQUERADE = "NON_MASQUERADE_CIDR"
 
 
-def check(
+def check_settings(
     aws: Aws,
     config: Config,
     *,
@@ -84,7 +84,7 @@ def _with_brought_network(aws: Aws, config: Config) -> Config:
         _check_subnets_range(config, brought["CidrBlock"])
         config = dataclasses.replace(config, vpc_id=brought["VpcId"], kube_subnet_cidr=brought["CidrBlock"])
         table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)
-        routetable.check_brought(config, table)
+        routetable.check_brought_table(config, table)
         _warn_of_names(aws, config, brought)
     elif config.vpc_id:
         subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
@@ -137,7 +137,7 @@ def _check_subnets_range(config: Config, cidr: str) -> None:
 def _brought_ranges(aws: Aws, config: Config) -> list[str]:
     """The ranges of the brought VPC. Raises SettingError when the pods' or services' range overlaps one of them."""
     brought = vpc.brought_vpc(aws, config.vpc_id)
-    dhcp.check_brought(config, brought)
+    dhcp.check_brought_options(config, brought)
     blocks = vpc.ranges(brought)
     for name in ("CLUSTER_IP_RANGE", "SERVICE_CLUSTER_IP_RANGE"):
         wanted = config.text(name)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lib import blockers, master, minions
-from lib.aws.client import FAILURES, Aws, error_code
-from lib.aws.explain import NO_LONGER_HEARD
+from lib.aws.client import Aws
+from lib.aws.errors import FAILURES, ErrorKind, classify, error_code
 from lib.aws.tags import tags_of
 from lib.run.errors import AwsRefusal, CredentialsError, KubeError, OutputLost, WaitExpired
 from lib.run.stops import Stopped
@@ -111,7 +111,7 @@ class Removal:
         except CredentialsError:
             raise
         except AwsRefusal as refused:
-            if refused.code in NO_LONGER_HEARD:
+            if classify(refused) is ErrorKind.UNHEARD:
                 raise
             self.note(item, refused)
         except (KubeError, *FAILURES) as error:
@@ -162,7 +162,7 @@ def end_instances(aws: Aws, doomed: Doomed, removal: Removal) -> None:
         ending = dataclasses.replace(doomed, instances=new)
         strays = ending.strays()
         removal.each(master.unprotect, ending.protected(), part=True)
-        removal.each(master.terminate, strays)
+        removal.each(master.terminate_instance, strays)
         removal.staying |= set(strays) - set(removal.going(strays))
         new = _wait_terminated(aws, doomed, removal, seconds=end - aws.clock.monotonic())
         if not new:

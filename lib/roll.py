@@ -65,7 +65,7 @@ def settle_minions(
     minions.set_size(aws, group, wanted)
     for instance in there:
         node = nodes.get(instance["InstanceId"])
-        if node and drain.is_ours(node):
+        if node and drain.is_cordoned_by_us(node):
             drain.uncordon(aws, api, node)
 
 
@@ -126,7 +126,7 @@ def _victims(there: Sequence[Any], template: Template, nodes: Mapping[str, Node]
 
     def first(instance: Any) -> tuple[bool, bool]:
         node = nodes.get(instance["InstanceId"])
-        return not (node and drain.is_ours(node)), bool(node and node.ready)
+        return not (node and drain.is_cordoned_by_us(node)), bool(node and node.ready)
 
     return [*sorted(old, key=first), *sorted(current, key=first)]
 
@@ -173,10 +173,10 @@ def _remove(
         try:
             drain.drain(aws, api, node, seconds=config.kube_drain_seconds)
         except KubeError:
-            if not node.unschedulable or drain.is_ours(node):  # so that the cluster is whole until the next run
+            if not node.unschedulable or drain.is_cordoned_by_us(node):  # whole until the next run
                 drain.uncordon(aws, api, node)
             raise
-    minions.terminate(aws, group["AutoScalingGroupName"], instance_id, why=why)
+    minions.end_minion(aws, group["AutoScalingGroupName"], instance_id, why=why)
     minions.unmark_surge(aws, group)
     if node is not None:
         drain.forget(aws, api, node)

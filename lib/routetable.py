@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Planned, Retry, Sole, never, one
+from lib.aws.changes import Planned, Retry, Sole, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import KubeError, SettingError
@@ -86,7 +86,7 @@ def ensure_route_table(aws: Aws, cluster: Cluster) -> Cluster:
 def _use_brought(aws: Aws, config: Config, *, vpc_id: str) -> str:
     table = table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=vpc_id)
     table_id = table["RouteTableId"]
-    check_brought(config, table)
+    check_brought_table(config, table)
     aws.console.found(f"route table {table_id}, yours")
     aws.console.say(
         f"routes of pods ({config.cluster_ip_range}) will be put into it, and no others; kube_down.py takes them out"
@@ -94,7 +94,7 @@ def _use_brought(aws: Aws, config: Config, *, vpc_id: str) -> str:
     return table_id
 
 
-def check_brought(config: Config, table: RouteTableTypeDef) -> None:
+def check_brought_table(config: Config, table: RouteTableTypeDef) -> None:
     """Raises SettingError when a brought table routes others to instances, or the pods' range elsewhere."""
     strange = [
         route.get("DestinationCidrBlock", "?")

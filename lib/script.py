@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from lib import listing, status
-from lib.aws.client import FAILURES, Aws, Waits, explain
+from lib.aws.changes import Waits
+from lib.aws.client import Aws
 from lib.aws.credentials import Credentials, check_file
+from lib.aws.errors import FAILURES
+from lib.aws.explain import explain
 from lib.plan import show_settings
 from lib.run import runlog
 from lib.run.clock import Clock

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import Aws, Planned, Retry, error_code, never, one
+from lib.aws.changes import Planned, Retry, never, one
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.aws.tags import cluster_tags, find_borne, is_ours, refuse_others, tag_filters, tag_specification, tags_of
 from lib.cluster import Cluster, SecurityGroups
 from lib.loadbalancers import CONTROLLER_TAG
@@ -62,7 +64,7 @@ def group_names(config: Config) -> tuple[str, str]:
     return f"kubernetes-master-{config.cluster_id}", f"kubernetes-minion-{config.cluster_id}"
 
 
-def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityGroupTypeDef]:
+def find_security_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityGroupTypeDef]:
     """The cluster's two groups by name, as far as they are there.
 
     Raises Ambiguous for two of a name, NotOurs for one that is tagged for another cluster.
@@ -86,7 +88,7 @@ def find_groups(aws: Aws, config: Config, *, vpc_id: str) -> dict[str, SecurityG
 def ensure_security_groups(aws: Aws, cluster: Cluster) -> Cluster:
     """The cluster with the master's and the minions' group, and their rules."""
     config, vpc_id = cluster.config, cluster.vpc_id
-    found = find_groups(aws, config, vpc_id=vpc_id)
+    found = find_security_groups(aws, config, vpc_id=vpc_id)
     master, minion = (
         _ensure_group(aws, config, found, name=name, role=role, vpc_id=vpc_id)
         for name, role in zip(group_names(config), ("master", "minion"), strict=True)
@@ -171,7 +173,7 @@ def _ensure_group(
         return answer["GroupId"]
 
     def look() -> str | None:
-        again = find_groups(aws, config, vpc_id=vpc_id).get(name)
+        again = find_security_groups(aws, config, vpc_id=vpc_id).get(name)
         return again["GroupId"] if again else None
 
     return aws.make(f"security group {name}", create, look=look)
@@ -254,7 +256,7 @@ def rules_of(group: SecurityGroupTypeDef) -> list[Rule]:
     return rules
 
 
-def tagged_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
+def tagged_security_groups(aws: Aws, config: Config) -> list[SecurityGroupTypeDef]:
     """Every group with a tag of the cluster's: its two, and those made for load balancers."""
     by_controller = _describe(aws, tag_filters({CONTROLLER_TAG: config.cluster_id}))
     found = {_id(group): group for group in by_controller}
@@ -309,7 +311,7 @@ def _ports(permission: Any) -> dict[str, Any]:
     return {key: permission[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in permission}
 
 
-def delete_group(aws: Aws, group: SecurityGroupTypeDef, *, wait_if: Retry = never) -> None:
+def delete_security_group(aws: Aws, group: SecurityGroupTypeDef, *, wait_if: Retry = never) -> None:
     """Remove a group of ours once no interface uses it."""
     group_id = group["GroupId"]
     words = f"security group {group_id} {group['GroupName']}"

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib import alarms, iam, launchtemplate, master
-from lib.aws.client import Aws, became, error_code, unless
+from lib.aws.changes import became
+from lib.aws.client import Aws
+from lib.aws.errors import error_code, unless
 from lib.aws.tags import Disputed, cluster_tags, refuse_others, sorted_out, tag_list, tag_words, tags_of
 from lib.cluster import Cluster
 

@@ -53,7 +53,7 @@ def find_snapshots(aws: Aws, bucket: Bucket | None) -> list[Snapshot]:
         return []
     found = [
         Snapshot(version["VersionId"], version["LastModified"], version["Size"])
-        for version in objects.versions(aws, bucket, objects.SNAPSHOT)
+        for version in objects.object_versions(aws, bucket, objects.SNAPSHOT)
         if version["Key"] == bucket.key(objects.SNAPSHOT)
     ]
     return sorted(found, key=lambda snapshot: snapshot.taken, reverse=True)

@@ -10,13 +10,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.aws.client import Aws, one
+from lib.aws.changes import one
+from lib.aws.client import Aws
 from lib.aws.tags import cluster_tags, find_borne, refuse_others, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.kubeconfig import nearest_parent
 from lib.run.errors import KubeError, MissingProgram, SettingError
 from lib.run.files import make_private_directory
-from lib.run.programs import PACKAGES, find_program, run
+from lib.run.programs import PACKAGES, find_program, run_program
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
@@ -89,14 +90,16 @@ def _generate(config: Config, key: Path) -> None:
     make_private_directory(key.parent)
     with tempfile.TemporaryDirectory(dir=key.parent, prefix=".kube-up.") as folder:
         made = Path(folder) / "key"
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"kubernetes-{config.cluster_id}", "-f", str(made))
+        run_program(
+            "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"kubernetes-{config.cluster_id}", "-f", str(made)
+        )
         made.rename(key)
         made.with_name("key.pub").rename(public_path(config))
 
 
 def _derive(key: Path) -> str:
     try:
-        return run("ssh-keygen", "-y", "-P", "", "-f", str(key))
+        return run_program("ssh-keygen", "-y", "-P", "", "-f", str(key))
     except KubeError as failed:
         raise SettingError(
             "AWS_SSH_KEY",

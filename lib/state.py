@@ -18,7 +18,8 @@ from dotenv.parser import parse_stream
 from lib import bucket as staging
 from lib.address import find_address, tagged_addresses
 from lib.aws import objects
-from lib.aws.client import Aws, became
+from lib.aws.changes import became
+from lib.aws.client import Aws
 from lib.aws.tags import BUCKET_TAG, is_ours, tags_of
 from lib.cluster import Cluster, Found
 from lib.disk import find_disk

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lib import launchtemplate, state
-from lib.aws.client import FAILURES
+from lib.aws.errors import FAILURES
 from lib.aws.tags import tags_of
 from lib.checks import prices
 from lib.diagnosis import state_and_checks

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Planned, Retry, never, one
+from lib.aws.changes import Planned, Retry, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, other_owner, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import AwsRefusal, SettingError

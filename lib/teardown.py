@@ -128,12 +128,12 @@ class Doomed:
         kept=True,
     )
     volumes: Sequence[Any] = _kind(
-        volumes.describe,
+        volumes.describe_volume,
         lambda _, config, found: _volumes(config, found, _goes_with_cluster),
         kept=True,
     )
     security_groups: Sequence[Any] = _kind(
-        "security group {GroupId}", lambda aws, config, _: securitygroups.tagged_groups(aws, config)
+        "security group {GroupId}", lambda aws, config, _: securitygroups.tagged_security_groups(aws, config)
     )
     subnets: Sequence[Any] = _kind("subnet {SubnetId}", lambda aws, config, _: subnet.tagged_subnets(aws, config))
     launch_configurations: Sequence[Any] = _kind(
@@ -262,7 +262,7 @@ def look(aws: Aws, layers: Layers) -> Doomed:
             hint="KUBE_AWS_ZONE says which region is meant, KUBE_AWS_INSTANCE_PREFIX which cluster",
         )
     for volume in doomed.volumes:
-        aws.console.found(volumes.describe(volume))
+        aws.console.found(volumes.describe_volume(volume))
     for words in doomed.spared:
         aws.console.found(f"{words}: yours, it stays")
     for words in doomed.shared:
@@ -354,8 +354,8 @@ def _spared(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> lis
     """The volumes with the cluster's tags that are of no kind of ours, and all EBS snapshots."""
     ours = [each for each in found[_EVERY_VOLUME] if is_ours(config.cluster_id, tags_of(each))]
     theirs = [each for each in ours if each not in [*found["disks"], *found["volumes"]]]
-    snapshots = volumes.find_snapshots(aws, config)
-    return [*map(volumes.describe, theirs), *map(volumes.describe_snapshot, snapshots)]
+    snapshots = volumes.find_ebs_snapshots(aws, config)
+    return [*map(volumes.describe_volume, theirs), *map(volumes.describe_snapshot, snapshots)]
 
 
 def _master_ids(config: Config, instances: Sequence[Any]) -> list[str]:

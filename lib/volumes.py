@@ -28,7 +28,7 @@ def find_volumes(aws: Aws, config: Config) -> list[VolumeTypeDef]:
     return [volume for volume in found if not goes_along(volume)]
 
 
-def find_snapshots(aws: Aws, config: Config) -> list[SnapshotTypeDef]:
+def find_ebs_snapshots(aws: Aws, config: Config) -> list[SnapshotTypeDef]:
     """Every EBS snapshot of the account that is the cluster's by its tags."""
     found: list[SnapshotTypeDef] = find_borne(
         lambda filters: aws.every("describe_snapshots", "Snapshots", Filters=filters, OwnerIds=["self"]),
@@ -56,7 +56,7 @@ def goes_with_cluster(config: Config, volume: VolumeTypeDef) -> bool:
     return tags.get("Name") in roots or any(key.startswith(_CLAIM) for key in tags)
 
 
-def describe(volume: VolumeTypeDef) -> str:
+def describe_volume(volume: VolumeTypeDef) -> str:
     """The volume as a person knows it: its claim and size."""
     tags = tags_of(volume)
     claim = tags.get(f"{_CLAIM}name", "")
@@ -74,7 +74,7 @@ def delete_volume(aws: Aws, volume: VolumeTypeDef) -> None:
     """Remove a volume; its instance is gone by then, though AWS may take a moment to see it."""
     aws.remove(
         "delete",
-        describe(volume),
+        describe_volume(volume),
         lambda: aws.ec2.delete_volume(VolumeId=volume["VolumeId"]),
         retry_on=["VolumeInUse"],
     )

@@ -6,7 +6,7 @@ import functools
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import Retry, Sole, never, one
+from lib.aws.changes import Retry, Sole, never, one
 from lib.aws.tags import cluster_tags, find_borne, find_ours, tag_specification, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import SettingError

@@ -6,15 +6,27 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
+STORIES = ("kube_up.py", "kube_down.py")
 STEPS = "steps"  # what stands flat in lib/
 _PICTURE = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 _FIGURES = re.compile(r"\| now \| \|\n.*?(?=\n\n)", re.DOTALL)
+
+
+def parsed(path: Path) -> ast.Module:
+    """A module's syntax tree, which nobody may change: files of the same text share it."""
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def modules(root: Path = ROOT) -> dict[str, set[str]]:
@@ -34,7 +46,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _imported(path: Path, root: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -82,6 +94,108 @@ def _reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
     return seen
 
 
+# The steps that have no test of their own name: which one shows them.
+SHOWN_BY = {
+    "tests/test_up.py": "address alarms dhcp disk gateway interface master minions routetable securitygroups subnet "
+    "vpc",
+    "tests/test_userdata_addons.py": "addons",
+    "tests/test_down.py": "loadbalancers volumes",
+    "tests/test_damaged.py": "pki",
+    "tests/test_roll.py": "launchtemplate",
+    "tests/test_self_heal.py": "selfheal",
+    "tests/test_this_computer.py": "sshkey",
+    "tests/test_upstream_cluster.py": "upstream",
+}
+
+
+def missing_parts(root: Path = ROOT) -> list[str]:
+    """What a step lacks to be whole, each by the file that lacks it: see "To change it" in README.md.
+
+    A step is a module of lib/ with an ensure_ or delete_; it is named in the stories, its kinds in lib/teardown.py.
+    """
+    up, down, removal = (parsed(root / name) for name in ("kube_up.py", "kube_down.py", "lib/removal.py"))
+    steps = {path.stem: parsed(path) for path in sorted((root / "lib").glob("*.py"))}
+    used = {each for tree in [down, removal, *steps.values()] for each in _attributes(tree)}
+    doomed = next(n for n in steps["teardown"].body if isinstance(n, ast.ClassDef) and n.name == "Doomed")
+    kinds = {n.target.id for n in doomed.body if isinstance(n, ast.AnnAssign) and "_kind(" in ast.unparse(n)}  # type: ignore[union-attr]
+    methods = {n.name: n for n in doomed.body if isinstance(n, ast.FunctionDef)}
+    known = {n.target.id for n in doomed.body if isinstance(n, ast.AnnAssign)} | set(methods)  # type: ignore[union-attr]
+    asked = {
+        name.removeprefix("doomed.") for tree in (down, removal) for name in _attributes(tree) if "doomed." in name
+    }
+    reached = asked | {n.split(".")[1] for m in asked & set(methods) for n in _attributes(methods[m]) if "self." in n}
+    shown = {step: test for test, names in SHOWN_BY.items() for step in names.split()}
+    return [
+        *(
+            f"lib/{name}.py is not there, and {script} imports it"
+            for script, tree in (("kube_up.py", up), ("kube_down.py", down))
+            for name in _from_lib(tree)
+            if name not in steps and not (root / "lib" / name).is_dir()
+        ),
+        *(
+            f"kube_up.py does not call {step}.{name}, which lib/{step}.py has"
+            for step, tree in steps.items()
+            for name in _functions_of(tree, "ensure_", first=("aws", "cluster"))
+            if f"{step}.{name}" not in _attributes(up)
+        ),
+        *(
+            f"kube_down.py does not use {step}.{name}, which lib/{step}.py has"
+            for step, tree in steps.items()
+            for name in _functions_of(tree, "delete_")
+            if f"{step}.{name}" not in used and name not in _names(tree)
+        ),
+        *(f"kube_down.py removes no {kind}, which lib/teardown.py finds" for kind in sorted(kinds - reached)),
+        *(f"lib/teardown.py has no kind {name}, which kube_down.py removes" for name in sorted(asked - known)),
+        *(
+            f"{test} is not there: what shows lib/{step}.py?"
+            for step, tree in steps.items()
+            if _functions_of(tree, "ensure_") or _functions_of(tree, "delete_")
+            for test in [shown.get(step, f"tests/test_{step}.py")]
+            if not (root / test).exists()
+        ),
+    ]
+
+
+def _attributes(tree: ast.AST) -> set[str]:
+    """Every name.attribute in it."""
+    return {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+
+
+def _names(tree: ast.AST) -> set[str]:
+    """Every name that is read in it."""
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _from_lib(tree: ast.AST) -> list[str]:
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "lib"]
+    return [alias.name for node in found for alias in node.names]
+
+
+def _functions_of(tree: ast.Module, start: str, *, first: tuple[str, ...] = ()) -> list[str]:
+    """The functions of a module whose names begin so, and whose first arguments are these."""
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and node.name.startswith(start)
+        and tuple(each.arg for each in node.args.args)[: len(first)] == first
+    ]
+
+
+def doubled_names(root: Path = ROOT) -> dict[str, list[str]]:
+    """The public functions and classes that two modules of lib/ define, but for `main`, where `python -m` begins."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((root / "lib").rglob("*.py")):
+        for node in parsed(path).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(root)))
+    return {name: places for name, places in found.items() if len(places) > 1 and name != "main"}
+
+
 def picture(graph: Mapping[str, set[str]]) -> str:
     """The rooms as a drawing (mermaid), an arrow for "knows", without those that another arrow says already."""
     known = rooms(graph)
@@ -117,7 +231,7 @@ def figures(graph: Mapping[str, set[str]]) -> str:
 
 def _functions(files: list[Path]) -> Iterator[tuple[int, str]]:
     for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef):
                 yield (node.end_lineno or node.lineno) - node.lineno + 1, f"{path.stem}.{node.name}"
 

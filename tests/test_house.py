@@ -61,6 +61,29 @@ def test_below_the_scripts_nothing_exits_and_only_the_layers_read_the_environmen
     assert wrong == []
 
 
+def test_each_step_is_whole() -> None:
+    """What is added without one of its parts is told here, by the file (test_step_added.py walks it)."""
+    assert house.missing_parts() == []
+
+
+def test_no_two_modules_have_a_function_of_one_name() -> None:
+    """A name says which: delete_group is the minions', delete_security_group the other."""
+    assert house.doubled_names() == {}
+
+
+def test_a_doubled_name_is_found(tmp_path: Path) -> None:
+    (tmp_path / "lib" / "aws").mkdir(parents=True)
+    (tmp_path / "lib" / "aws" / "keys.py").write_text("def tell(): ...\ndef _own(): ...\ndef main(): ...\n")
+    (tmp_path / "lib" / "images.py").write_text("def tell(): ...\ndef _own(): ...\ndef main(): ...\n")
+    assert house.doubled_names(tmp_path) == {"tell": ["lib/aws/keys.py", "lib/images.py"]}
+
+
+def test_the_stories_are_short() -> None:
+    lines = {name: len((house.ROOT / name).read_text(encoding="utf-8").splitlines()) for name in house.STORIES}
+    assert lines["kube_up.py"] <= 150
+    assert lines["kube_down.py"] <= 120
+
+
 def _is_an_entry(path: Path) -> bool:
     """A module that `python -m` runs is a script too: it takes the environment and exits there."""
     return '__name__ == "__main__"' in path.read_text(encoding="utf-8")

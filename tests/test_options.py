@@ -43,7 +43,8 @@ from helpers import (
 )
 from policies import may
 
-from lib.aws.client import Aws, Waits
+from lib.aws.changes import Waits
+from lib.aws.client import Aws
 from lib.aws.credentials import Credentials
 from lib.aws.objects import Bucket
 from lib.iam import policy_document, policy_values

@@ -23,7 +23,7 @@ from helpers import (
 )
 
 from lib.settings.layers import DEFAULTS, read_layers
-from lib.settings.options import markdown, unread
+from lib.settings.options import options_page, unread
 
 
 def size(box: Box) -> object:
@@ -294,7 +294,7 @@ def test_in_a_pod_the_variables_of_a_service_are_left_unsaid() -> None:
 
 
 def test_the_table_of_options_is_what_config_default_env_says() -> None:
-    assert (DEFAULTS.parent / "docs" / "options.md").read_text(encoding="utf-8") == markdown(), "run: make docs"
+    assert (DEFAULTS.parent / "docs" / "options.md").read_text(encoding="utf-8") == options_page(), "run: make docs"
 
 
 # --- help

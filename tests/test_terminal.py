@@ -70,7 +70,7 @@ def plain(shown: str) -> str:
 
 def too_long(text: str) -> list[str]:
     """The lines that are wider than the terminal, though they could be broken: between words, but not in a command."""
-    copied = r"  API |  try |           ssh |all calls of this run: |\d+ machines and \d+ runs: |[A-Z_]+=.*\)$"
+    copied = r"  API |  try |           ssh |all calls of this run: |\d+ machines? and \d+ runs?: |[A-Z_]+=.*\)$"
     lines = [line for line in re.split("[\n\r]", text) if len(line) > COLUMNS and not re.match(copied, line)]
     return [line for line in lines if " " in line[INDENT:].removesuffix(" …").strip()]
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import BUSY, LOST, backoff, error_code, is_lost
+from lib.aws.changes import backoff
+from lib.aws.errors import LOST, ErrorKind, classify, error_code
+from lib.aws.explain import BUSY
 from lib.run.errors import KubeError
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class Claims:
             )
         except (ClientError, *LOST) as error:
             decided = error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
-            if not decided and (last or not is_lost(error)):
+            if not decided and (last or classify(error) is not ErrorKind.LOST):
                 raise
             self._aws.retries += not decided
             return False

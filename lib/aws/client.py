@@ -1,4 +1,4 @@
-"""The one way to AWS: clients made once, retries in one place, and the helper through which every changing call goes.
+"""The one way to AWS: clients made once, retries in one place, and who we are.
 
 Reads are repeated by botocore's own loop when AWS throttles or fails. A changing call is repeated there only when AWS
 throttled it, since then nothing was done; when its answer is lost, `Aws.make` looks before it makes again.
@@ -6,28 +6,23 @@ throttled it, since then nothing was done; when its answer is lost, `Aws.make` l
 
 from __future__ import annotations
 
-import random
 import re
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnection
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import ClientError
 
 from lib.aws import filters, proxies
+from lib.aws.changes import Changes, Waits, backoff
 from lib.aws.credentials import Credentials
-from lib.aws.credentials import explain as explain_credentials
-from lib.aws.explain import NOT_ENABLED, UNKNOWN, Caller, clock_words, what_to_do
-from lib.aws.tags import of as of_cluster
-from lib.aws.tags import refuse_others, tag_list, tag_words, tags_of
+from lib.aws.errors import FAILURES, NOT_ENABLED, UNKNOWN, ErrorKind, classify, classify_answer, error_code
+from lib.aws.explain import Caller, clock_words, explain
+from lib.aws.tags import tag_list, tag_words
 from lib.run.clock import Clock
-from lib.run.errors import Ambiguous, AwsRefusal, CredentialsError, Known, KubeError, WaitExpired
+from lib.run.errors import CredentialsError, KubeError
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.client import AutoScalingClient
@@ -45,176 +40,14 @@ if TYPE_CHECKING:
     from lib.run.console import Console
     from lib.run.runlog import RunLog
 
-T = TypeVar("T")
-Retry = Callable[[BaseException], bool]
-
-
-def never(error: BaseException) -> bool:  # noqa: ARG001
-    """The `retry_if` that knows no refusal worth waiting out."""
-    return False
-
-
-# AWS refused to look at the call at all, so it was not done. The list is botocore's standard mode's, plus EC2's own.
-THROTTLED = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "EC2ThrottledException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-FAILED = frozenset(
-    {"InternalError", "InternalFailure", "InternalServerError", "RequestTimeout", "ServiceUnavailable", "Unavailable"}
-)
-BUSY = "AWS is busy or in trouble: run the same command again in a while, it goes on where it stopped"
-TAKEN = frozenset({"InvalidSubnet.Conflict", "InvalidIPAddress.InUse"})
-# What an id answers while AWS has not yet spread word of it; the same codes as for an id that never was.
-NOT_FOUND = frozenset({"NoSuchEntity", "NoSuchBucket", "NoSuchKey", "404", "InvalidPermission.NotFound"})
-
-# No answer, or one that is none: a proxy's page in place of XML, say. What was asked for may have been done.
-LOST = (HTTPClientError, NoConnection, ResponseParserError)
-FAILURES = (BotoCoreError, ClientError, ResponseParserError)  # all that a call may raise
-
-_TWO = "remove the one that is not the cluster's, or all of it by kube_down.py; was another kube_up.py at work?"
 _ATTEMPTS = 12
 _FEW_ATTEMPTS = 2  # of who is in a hurry, at what does not answer
 _TIMEOUTS = {False: (10, 60), True: (5, 10)}  # seconds to connect, and to answer: in a hurry the second
-_TELL_EVERY = 10.0  # seconds between two words about a call that is being repeated
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
-_LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what a lost call may have made: it may show late
 
 
-@dataclass(frozen=True)
-class Waits:
-    """How long calls are repeated, in seconds: KUBE_WAIT_AWS_SECONDS for what is made, KUBE_WAIT_DELETE_SECONDS."""
-
-    make: int
-    remove: int
-
-
-class Planned(str):
-    """The id of something that a dry run would make. Nothing is to be found below it, so no find asks AWS."""
-
-    __slots__ = ()
-
-
-def became(name: str, old: Any, new: Any) -> str:
-    """What is to be another, in a person's words: "DesiredCapacity 2 → 3"; of a mapping its values."""
-    was, will = (" ".join(map(str, it.values())) if isinstance(it, dict) else str(it) for it in (old, new))
-    return f"{name} {was} → {will}"
-
-
-def unless(code: str, call: Callable[[], T]) -> T | None:
-    """What the call answers, None where AWS says by `code` that there is no such thing."""
-    try:
-        return call()
-    except ClientError as error:
-        if error_code(error) != code:
-            raise
-        return None
-
-
-def error_code(error: BaseException) -> str:
-    """AWS's error code of a ClientError, '' for anything else."""
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
-
-
-def is_not_found(error: BaseException) -> bool:
-    """Whether AWS says that what the call names is not there: InvalidVpcID.NotFound, TargetGroupNotFound, and so on."""
-    code = error_code(error)
-    return code in NOT_FOUND or "NotFound" in code
-
-
-def _is_taken(error: BaseException) -> bool:
-    """Whether AWS refuses to make what is there already, by its name or address: perhaps another run was first."""
-    code = error_code(error)
-    return code.endswith(".Duplicate") or "AlreadyExists" in code or code in TAKEN
-
-
-def is_lost(error: BaseException) -> bool:
-    """Whether the call may have been done although no good answer came."""
-    if isinstance(error, ClientError):
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        code = error_code(error)
-        return not _is_refused(code) and (code in FAILED or status >= 500)
-    return isinstance(error, LOST)
-
-
-def _is_refused(code: str) -> bool:
-    """Whether AWS says that it did nothing, whatever the status: what it has not got (capacity) it says with a 500."""
-    return code in THROTTLED or code.startswith("Insufficient")
-
-
-def backoff(attempt: int) -> float:
-    """Seconds before attempt `attempt` + 1: doubling to 10, with jitter so that two runs do not march in step."""
-    return float(min(10.0, 0.25 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311 no secret
-
-
-def one(
-    what: str,
-    found: Sequence[T],
-    id_of: Callable[[T], str],
-    *,
-    hint: str = "",
-    claimed: Callable[[str, Sequence[str]], str] = lambda *_: "",
-) -> T | None:
-    """None or the one of `found`. Raises Ambiguous, with their ids, for two of which `claimed` says that neither is it.
-
-    `claimed` is told what it is and their ids.
-    """
-    if len(found) > 1:
-        ids = [id_of(item) for item in found]
-        first = claimed(what, ids)
-        if not first:
-            raise Ambiguous(what, ids, hint=hint or _TWO)
-        return found[ids.index(first)]
-    return found[0] if found else None
-
-
-class Claiming(Protocol):
-    """Who decides which of two counts (lib/aws/claims.py)."""
-
-    def claimed(self, kind: str) -> str:
-        """The id that was claimed of a kind, '' for none."""
-
-    def place(self, kind: str) -> str:
-        """Where the claim of a kind is, as a person writes it."""
-
-    def claim(self, kind: str, made: str, is_there: Callable[[str], bool]) -> str:
-        """The id that counts of a kind: `made`, or what another run has claimed before and `is_there` still."""
-
-
-@dataclass(frozen=True)
-class Sole:
-    """What AWS would let two runs make at once, and of which there must be one.
-
-    `kind` is as `one` is told it; `look` is the id of the cluster's, and raises Ambiguous for two; `find` is what has
-    an id, as AWS describes it, None where nothing has; `delete` takes back what was just made.
-    """
-
-    kind: str
-    cluster_id: str
-    look: Callable[[], str | None]
-    find: Callable[[str], Mapping[str, Any] | None]
-    delete: Callable[[str], object]
-
-
-def _again(codes: Sequence[str], retry_if: Retry) -> Retry:
-    """Whether a refusal is worth a repeat: by its code, or as `retry_if` knows it."""
-    return lambda error: error_code(error) in codes or retry_if(error)
-
-
-class Aws:
-    """Clients of one region, and the words, waits and retries that all calls share. Made once, passed on.
+class Aws(Changes):
+    """Clients of one region, and how they change something. Made once, passed on.
 
     `account`, `partition` and `user` are known after `identify`.
     """
@@ -233,26 +66,16 @@ class Aws:
         hurried: bool = False,
         session: boto3.Session | None = None,
     ) -> None:
+        super().__init__(console=console, clock=clock, waits=waits, dry_run=dry_run, hurried=hurried)
         self.region = region
         self._environ = environ or {}  # for the proxy's variables alone
         self._log = log
-        self.hurried = hurried  # what does not answer is soon given up, and nothing is waited for
-        self.console = console
-        self.clock = clock
-        self.waits = waits
-        self.dry_run = dry_run
-        self.changes = 0
-        self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
-        self.made: list[str] = []
-        self.retries = 0
-        self.claims: Claiming | None = None  # once the bucket is there
-        self._sole: list[tuple[Sole, str]] = []  # each with the id that this run goes on with
-        self._warned: set[str] = set()
         self.account = self.partition = self.user = ""
         self._credentials = credentials
         self._core = credentials.session
         # One is all that boto3 makes of a session of botocore's: the next could make no client of S3.
         self._session = session or boto3.Session(region_name=region, botocore_session=self._core)
+        self._services: dict[str, Any] = {}
         self._known_in = ""  # another region, that takes credentials which this one refuses
 
     @cached_property
@@ -294,7 +117,7 @@ class Aws:
     @cached_property
     def scheduler(self) -> Any:
         """EventBridge Scheduler: what makes a dead master anew."""
-        return self._client("scheduler")
+        return self.service("scheduler")
 
     @cached_property
     def ssm(self) -> SSMClient:
@@ -322,6 +145,12 @@ class Aws:
         """Who we are."""
         client: STSClient = self._client("sts")
         return client
+
+    def service(self, name: str) -> Any:
+        """A service that has no property here, by boto3's name."""
+        if name not in self._services:
+            self._services[name] = self._client(name)
+        return self._services[name]
 
     def s3(self, region: str = "") -> S3Client:
         """The bucket's own region signs for it (default: the cluster's)."""
@@ -392,12 +221,12 @@ class Aws:
             )
 
     def _may_repeat(self, operation: str, response: Any, caught: BaseException | None) -> bool:
-        code = response[1].get("Error", {}).get("Code", "") if response else ""
-        if code in THROTTLED:
-            return True
-        if not operation.startswith(_READING):
-            return False
-        return isinstance(caught, LOST) or code in FAILED or bool(response and response[0].status_code >= 500)
+        if response:
+            code, status = response[1].get("Error", {}).get("Code", ""), response[0].status_code
+            kind = classify_answer(code, status=status)
+        else:
+            kind = classify(caught) if caught else ErrorKind.OTHER
+        return kind is ErrorKind.THROTTLED or (kind is ErrorKind.LOST and operation.startswith(_READING))
 
     def identify(self) -> None:
         """Ask AWS who we are: fills `account`, `partition` and `user`.
@@ -497,190 +326,6 @@ class Aws:
             pages = [getattr(self.ec2, operation)(**arguments)]
         return filters.held([item for page in pages for item in page[key]], arguments.get("Filters", ()))
 
-    def make(
-        self,
-        words: str,
-        call: Callable[[], str],
-        *,
-        look: Callable[[], str | None] | None = None,
-        sole: Sole | None = None,
-        retry_if: Retry = never,
-    ) -> str:
-        """Make one thing and return its id; a Planned id in a dry run.
-
-        `call` makes it. When the answer is lost, `look` says whether it is there before `call` is repeated; leave it
-        out where `call` carries a client token of its own. It is asked too when AWS refuses a second one of that name:
-        then the other run's is taken. `retry_if` knows the refusals that mean that AWS is not ready yet.
-        `sole` is for what AWS would let two runs make at once: where another run was first, its id is returned.
-        Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
-        """
-        if not self._announce("create", words):
-            return Planned(f"(new {words})")
-        made = self._persist(words, call, look, retry_if=retry_if)
-        self.made.append(made)
-        self.console.done("" if made in words else made)
-        if sole:
-            made = self._first(sole, made)
-            self._sole.append((sole, made))
-        return made
-
-    def _first(self, sole: Sole, made: str) -> str:
-        """What was made, or what another run made before; then ours is taken back."""
-        claims, found = self.claims, None
-
-        def is_there(claimed: str) -> bool:
-            nonlocal found
-            found = sole.find(claimed)
-            return found is not None
-
-        first = claims.claim(sole.kind, made, is_there) if claims else made
-        if first == made or claims is None:
-            return made
-        self.console.say(f"{first} was claimed before, by a run that was first")
-        self.remove("delete", made, lambda: sole.delete(made), retry_on=["IncorrectState", "DependencyViolation"])
-        self.made.remove(made)
-        tags = tags_of(found or {})
-        mend = f"if it is {sole.cluster_id}'s, give it back its tags; if not, remove {claims.place(sole.kind)}"
-        refuse_others(sole.cluster_id, f"{sole.kind} {first}, which {sole.cluster_id} has claimed,", tags, hint=mend)
-        resource = str((found or {}).get("AllocationId", first))
-        self.repair_tags(resource, tags, of_cluster(sole.cluster_id))
-        return first
-
-    def claimed(self, kind: str, ids: Sequence[str]) -> str:
-        """Which of several counts, since it was claimed; '' for none of them, or before the bucket is known."""
-        first = self.claims.claimed(kind) if self.claims else ""
-        counts = next((each for each in ids if first and first in each.split()), "")
-        if counts and (words := " and ".join(ids)) not in self._warned:
-            self._warned.add(words)
-            self.console.warn(
-                f"there must be one {kind}, but there are {len(ids)}: {words}; {counts} was claimed first and counts; "
-                "remove the rest, where no other run is at work"
-            )
-        return counts
-
-    def look_again(self) -> None:
-        """Look once more for what another run can have made beside ours.
-
-        Raises Ambiguous, with both ids, for two of which none is claimed; KubeError where the other one is by now: the
-        run that put that claim saw nothing of ours.
-        """
-        for sole, ours in self._sole:
-            counts = sole.look()
-            if counts not in (None, ours):
-                raise KubeError(
-                    f"another run has claimed {counts} as the {sole.kind}, and this one has used {ours}",
-                    hint="run the same command again when no other run is at work; should it be refused, kube_down.py "
-                    "removes both",
-                )
-
-    def change(
-        self,
-        verb: str,
-        words: str,
-        call: Callable[[], object],
-        *,
-        done_on: Sequence[str] = (),
-        retry_on: Sequence[str] = (),
-        retry_if: Retry = never,
-    ) -> None:
-        """Do one thing that may be repeated without harm.
-
-        Codes in `done_on` mean that it was done before; those in `retry_on`, and refusals that `retry_if` knows, that
-        AWS is not ready yet, and the call is repeated. Raises AwsRefusal.
-        """
-        self._do(verb, words, call, done_on=done_on, retry_if=_again(retry_on, retry_if))
-
-    def remove(
-        self,
-        verb: str,
-        words: str,
-        call: Callable[[], object],
-        *,
-        done_on: Sequence[str] = (),
-        retry_on: Sequence[str] = (),
-        retry_if: Retry = never,
-    ) -> None:
-        """Take one thing away. That it is not there any more, or a code in `done_on`, means that it was done before.
-
-        The call is repeated on codes in `retry_on` and on refusals that `retry_if` knows. Raises AwsRefusal.
-        """
-        self._do(verb, words, call, done_on=done_on, retry_if=_again(retry_on, retry_if), removal=True)
-
-    def _do(
-        self,
-        verb: str,
-        words: str,
-        call: Callable[[], object],
-        *,
-        done_on: Sequence[str],
-        retry_if: Retry,
-        removal: bool = False,
-    ) -> None:
-        if not self._announce(verb, words):
-            return
-        try:
-            self._persist(words, lambda: (call(), "")[1], None, retry_if=retry_if, removal=removal)
-        except AwsRefusal as refused:
-            if refused.code not in done_on:
-                raise
-        self.console.done("")
-
-    def _announce(self, verb: str, words: str) -> bool:
-        """Say what is about to be changed. False in a dry run: then it is said, and not done."""
-        check, self.before_change = self.before_change, None
-        if check is not None:
-            check()
-        self.changes += 1
-        if self.dry_run:
-            self.console.planned(verb, words)
-            return False
-        self.console.doing(verb, words)
-        return True
-
-    def _persist(
-        self,
-        words: str,
-        call: Callable[[], str],
-        look: Callable[[], str | None] | None,
-        *,
-        retry_if: Retry,
-        removal: bool = False,
-    ) -> str:
-        start = told = self.clock.monotonic()
-        seconds = self.waits.remove if removal else self.waits.make
-        for attempt in _count():
-            try:
-                return call()
-            except (ClientError, *LOST) as error:
-                if removal and is_not_found(error):
-                    return ""
-                late = bool(self.made) and not removal and is_not_found(error)
-                again = is_lost(error) or late or retry_if(error)
-                found = self._look(look) if look and (is_lost(error) or _is_taken(error)) else None
-                if found:
-                    self.retries += 1
-                    return found
-                now = self.clock.monotonic()
-                if not again or now - start > seconds:
-                    raise refusal(error, words, self.caller) from error
-                self.retries += 1
-                if now - told >= _TELL_EVERY:
-                    told = now
-                    self.console.say(f"not yet ({error_code(error) or 'no answer'}); asking for at most {seconds} s")
-                self.clock.sleep(backoff(attempt))
-        raise AssertionError("unreachable")
-
-    def _look(self, look: Callable[[], str | None]) -> str | None:
-        for pause in _LOOKS:
-            self.clock.sleep(pause)
-            if found := look():
-                return found
-        return None
-
-    def token(self) -> str:
-        """A client token for one decision to make: the same for the repeats of that call, never for another."""
-        return uuid.uuid4().hex
-
     def repair_tags(self, resource_id: str, actual: Mapping[str, str], wanted: Mapping[str, str]) -> None:
         """Put back the tags of ours that an EC2 resource has lost or that someone changed."""
         missing = {key: value for key, value in wanted.items() if actual.get(key) != value}
@@ -690,71 +335,3 @@ class Aws:
                 f"{resource_id} with {tag_words(actual, missing)}",
                 lambda: self.ec2.create_tags(Resources=[resource_id], Tags=tag_list(missing)),
             )
-
-    def wait(
-        self,
-        what: str,
-        check: Callable[[], T | None],
-        *,
-        seconds: int,
-        progress: Callable[[], str] = lambda: "",
-        at_end: Callable[[], Known] = lambda: Known(""),
-        interval: float = 2.0,
-    ) -> T:
-        """What `check` returns once it is not None, asked at once and then every `interval` seconds.
-
-        Raises WaitExpired after `seconds`, with what `at_end` knows; in a hurry after the first look.
-        """
-        seconds = 0 if self.hurried else seconds
-        start = self.clock.monotonic()
-        with self.console.waiting(what, seconds=seconds) as tell:
-            while True:
-                found = check()
-                if found is not None:
-                    return found
-                if self.clock.monotonic() - start >= seconds:
-                    raise WaitExpired(what, seconds=seconds, known=self._whatever(at_end))
-                tell(progress())
-                self.clock.sleep(interval)
-
-    def _whatever(self, tell: Callable[[], Known]) -> Known:
-        """What `tell` knows; that AWS will not say must not hide what went wrong before."""
-        try:
-            return tell()
-        except (CredentialsError, *FAILURES) as error:
-            why = error if isinstance(error, CredentialsError) else self.explain(error)
-            return Known(f"more is not known: {why}")
-
-
-def _count() -> Iterator[int]:
-    attempt = 0
-    while True:
-        attempt += 1
-        yield attempt
-
-
-def refusal(error: BaseException, words: str = "", caller: Caller | None = None) -> KubeError:
-    """One line for what AWS refused: the action, the resource, AWS's own words; and what to do, as its hint."""
-    if not isinstance(error, ClientError):
-        return KubeError(
-            f"AWS did not answer: {' '.join(str(error).split())}",
-            hint="check the network, then run the same command again",
-        )
-    code, text = error_code(error), " ".join(str(error.response["Error"].get("Message", "")).split())
-    return AwsRefusal(
-        action=error.operation_name,
-        resource=words,
-        code=code,
-        words=text.split(" Encoded authorization failure message:")[0],
-        hint=BUSY if code in THROTTLED or is_lost(error) else what_to_do(error, caller or Caller()),
-    )
-
-
-def explain(error: BaseException, caller: Caller | None = None) -> KubeError:
-    """The KubeError for anything that boto3 raised and no step caught: one line, and what to do.
-
-    Credentials that are missing or not whole, a profile that is not there, a region that is not known: one line each.
-    """
-    if isinstance(error, (ClientError, *LOST)):
-        return refusal(error, caller=caller)
-    return explain_credentials(error, (caller or Caller()).source)

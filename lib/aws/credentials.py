@@ -129,7 +129,7 @@ class Credentials:
             found = self.session.get_credentials()
             return found.get_frozen_credentials() if found else None
         except Exception as error:  # botocore lets through what reading a file or a helper's words raises
-            raise explain(error, self.source) from error
+            raise explain_credentials(error, self.source) from error
 
     @property
     def source(self) -> Source:
@@ -161,7 +161,7 @@ class Credentials:
         try:
             said = str(self.session.get_scoped_config().get("region", "")).strip()
         except BotoCoreError as error:
-            raise explain(error, self.source) from error
+            raise explain_credentials(error, self.source) from error
         return said, f"the region of profile {self.session.profile or 'default'}" if said else ""
 
 
@@ -247,7 +247,7 @@ def check_file(layers: Layers) -> None:
 # --- words
 
 
-def explain(error: BaseException, source: Source) -> CredentialsError:
+def explain_credentials(error: BaseException, source: Source) -> CredentialsError:
     """One line for what kept the credentials from being had, and what to do."""
     of = f" of {source}" if str(source) else ""
     return CredentialsError(f"AWS credentials{of}: {_words(error, source)}", hint=_what_to_do(error, source))

@@ -1,8 +1,4 @@
-"""What to do about what AWS says no to: the words behind its error codes.
-
-The codes: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html and, for what all services say,
-https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonErrors.html; S3 has names of its own for some.
-"""
+"""What a person is told of what AWS says no to, and what to do about it: the words behind its error codes."""
 
 from __future__ import annotations
 
@@ -11,45 +7,15 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from lib.aws.credentials import Source
+from botocore.exceptions import ClientError
 
-if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
+from lib.aws.credentials import Source, explain_credentials
+from lib.aws.errors import CLOCK, ENDED, LOST, NOT_ENABLED, UNKNOWN, ErrorKind, classify, error_code
+from lib.run.errors import AwsRefusal, KubeError
 
-DENIED = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
-_ENDED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-# What also a clock that is wrong is answered with: by S3 in the first word, by others in one of the rest.
-_CLOCK = frozenset(
-    {
-        "RequestTimeTooSkewed",
-        "RequestExpired",
-        "AuthFailure",
-        "InvalidSignatureException",
-        "SignatureDoesNotMatch",
-    }
-)
-# What keys are answered with that AWS does not know, in this region or at all.
-UNKNOWN = frozenset(
-    {
-        "AuthFailure",
-        "IncompleteSignature",
-        "IncompleteSignatureException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSecurity",
-        "InvalidToken",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "UnrecognizedClientException",
-    }
-)
-NOT_ENABLED = frozenset({"OptInRequired", "RegionDisabledException", "SubscriptionRequiredException"})
 _HELD_BACK = frozenset({"AccountProblem", "AllAccessDisabled", "Blocked", "NotSignedUp", "PendingVerification"})
-# No further call with the same credentials will be heard.
-NO_LONGER_HEARD = (_ENDED | _CLOCK | UNKNOWN) - {"AuthFailure"}  # which is also said of somebody else's things
-
+BUSY = "AWS is busy or in trouble: run the same command again in a while, it goes on where it stopped"
 _AGAIN = "run the same command again: it goes on where it stopped"
 _SHOWN_FROM = 60.0  # seconds that a clock may be off without a word
 
@@ -83,7 +49,7 @@ def what_to_do(error: ClientError, caller: Caller) -> str:
     """What a person can do about a refusal, by its code."""
     said = error.response.get("Error", {})
     code, operation = str(said.get("Code", "")), error.operation_name
-    if code in DENIED:
+    if classify(error) is ErrorKind.DENIED:
         action = denied_action(str(said.get("Message", ""))) or operation
         return f"ask for the permission to call {action} (docs/permissions.md has the whole policy); then {_AGAIN}"
     if code == "OperationNotPermitted" and (command := _unprotect(operation, str(said.get("Message", "")))):
@@ -103,7 +69,7 @@ def _unprotect(operation: str, words: str) -> str:
 
 def _about_credentials(code: str, error: ClientError, caller: Caller) -> str:
     of = f" of {caller.source}" if str(caller.source) else ""
-    if code in _CLOCK:
+    if code in CLOCK:
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         wrong = "this computer's clock is wrong" if code == "RequestTimeTooSkewed" else ""
         if words := clock_words(headers) or wrong:
@@ -114,9 +80,9 @@ def _about_credentials(code: str, error: ClientError, caller: Caller) -> str:
         return f"{known}the region, or the service there, is not enabled for this account: {enable}"
     if code in _HELD_BACK:
         return "AWS holds this account back: the AWS console, or AWS Support, says what is missing"
-    if code in _ENDED:
+    if code in ENDED:
         return f"the credentials{of} have expired, renew them: {caller.source.renew}; then {_AGAIN}"
-    if code in _CLOCK or code in UNKNOWN:
+    if code in CLOCK or code in UNKNOWN:
         return f"the credentials{of} are wrong or have expired, renew them: {caller.source.renew}; then {_AGAIN}"
     return ""
 
@@ -138,3 +104,31 @@ def _about_things(code: str) -> str:
     if "NotFound" in code or code.startswith("NoSuch"):
         return "what was there is gone, by a kube_down.py that runs perhaps: run the same command again after it"
     return _TODO.get(code, f"mend that, then {_AGAIN}")
+
+
+def refusal(error: BaseException, words: str = "", caller: Caller | None = None) -> KubeError:
+    """One line for what AWS refused: the action, the resource, AWS's own words; and what to do, as its hint."""
+    if not isinstance(error, ClientError):
+        return KubeError(
+            f"AWS did not answer: {' '.join(str(error).split())}",
+            hint="check the network, then run the same command again",
+        )
+    busy = classify(error) in (ErrorKind.THROTTLED, ErrorKind.LOST)
+    code, text = error_code(error), " ".join(str(error.response["Error"].get("Message", "")).split())
+    return AwsRefusal(
+        action=error.operation_name,
+        resource=words,
+        code=code,
+        words=text.split(" Encoded authorization failure message:")[0],
+        hint=BUSY if busy else what_to_do(error, caller or Caller()),
+    )
+
+
+def explain(error: BaseException, caller: Caller | None = None) -> KubeError:
+    """The KubeError for anything that boto3 raised and no step caught: one line, and what to do.
+
+    Credentials that are missing or not whole, a profile that is not there, a region that is not known: one line each.
+    """
+    if isinstance(error, (ClientError, *LOST)):
+        return refusal(error, caller=caller)
+    return explain_credentials(error, (caller or Caller()).source)

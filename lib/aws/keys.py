@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.aws.client import FAILURES
+from lib.aws.errors import FAILURES
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -29,7 +29,7 @@ def find_own_key(aws: Aws) -> str:
     return "" if key.endswith(_OF_AWS) else key
 
 
-def tell(aws: Aws) -> None:
+def tell_key(aws: Aws) -> None:
     """Say that disks will be encrypted with a customer's key, since it fails late and without words of its own."""
     if key := find_own_key(aws):
         aws.console.say(
@@ -38,7 +38,7 @@ def tell(aws: Aws) -> None:
         )
 
 
-def advice(aws: Aws, *, who: str = "this user") -> str:
+def key_advice(aws: Aws, *, who: str = "this user") -> str:
     """What to look at where EC2 has taken back a disk, or an instance for the sake of its disks, that `who` made."""
     key = find_own_key(aws) or "of this region's default, if it is a customer's"
     return (

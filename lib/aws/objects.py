@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import Aws, Planned, error_code
+from lib.aws.changes import Planned
+from lib.aws.client import Aws
+from lib.aws.errors import error_code
 from lib.run.errors import KubeError, WaitExpired
 
 if TYPE_CHECKING:
@@ -138,7 +140,7 @@ def _is_conflict(error: BaseException) -> bool:
     return error_code(error) == "ConditionalRequestConflict"
 
 
-def versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
+def object_versions(aws: Aws, bucket: Bucket, start: str) -> Iterator[Any]:
     """Every version of the cluster's objects that begin with `start`, without what only says that one was deleted."""
     for page in _version_pages(aws, bucket, start):
         yield from page.get("Versions", [])

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from lib.settings.layers import Layers
 
 
-def look(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
-    """Have `check` called before the first change; not for who is in a hurry."""
+def check_before_change(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
+    """Have `_check` called before the first change; not for who is in a hurry."""
     if not aws.hurried:
-        aws.before_change = functools.partial(check, aws, config, layers, bucket=bucket)
+        aws.before_change = functools.partial(_check, aws, config, layers, bucket=bucket)
 
 
-def check(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
+def _check(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
     """Tell the price, what the caller may not do, and the disks' key where it is a customer's.
 
     Raises SettingError for what the account's quotas do not allow.
     """
-    prices.tell(aws, config, layers.environment)
-    quotas.check(aws, config)
-    rights.tell(aws, config, bucket=bucket)
-    keys.tell(aws)
+    prices.tell_price(aws, config, layers.environment)
+    quotas.check_quotas(aws, config)
+    rights.tell_rights(aws, config, bucket=bucket)
+    keys.tell_key(aws)

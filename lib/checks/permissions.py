@@ -25,7 +25,7 @@ def size(path: Path = POLICY) -> int:
     return len(re.sub(r"\s", "", path.read_text(encoding="utf-8")))
 
 
-def markdown() -> str:
+def permissions_page() -> str:
     """The text with what each statement is on, and with the policy. Raises KeyError for a statement that is gone."""
     text = string.Template(TEXT.read_text(encoding="utf-8"))
     on = {statement["Sid"]: _on(statement) for statement in statements()}
@@ -42,4 +42,4 @@ def _on(statement: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown())
+    sys.stdout.write(permissions_page())

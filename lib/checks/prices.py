@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import FAILURES, error_code
+from lib.aws.errors import FAILURES, error_code
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -123,7 +123,7 @@ def cost(aws: Aws, config: Config, environ: Mapping[str, str]) -> Cost:
     return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour, spot)
 
 
-def tell(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
+def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
     """Say what an hour and a month of the whole cluster cost, or why that is not known."""
     found = cost(aws, config, environ)
     if found.hour is None:

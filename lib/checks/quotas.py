@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.aws.client import FAILURES
+from lib.aws.errors import FAILURES
 from lib.aws.tags import is_ours, tags_of
 from lib.run.errors import SettingError
 
@@ -27,7 +27,7 @@ _ADDRESSES = ("ec2", "L-0263D0A3")
 _VPCS = ("vpc", "L-F678F1CE")
 
 
-def check(aws: Aws, config: Config) -> None:
+def check_quotas(aws: Aws, config: Config) -> None:
     """Raises SettingError, with the numbers, for what the account's quotas do not allow. Nothing is changed."""
     _check_vpcs(aws, config)
     _check_addresses(aws, config)

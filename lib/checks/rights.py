@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib.aws.client import FAILURES, error_code
+from lib.aws.errors import FAILURES, error_code
 from lib.checks.permissions import statements
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FEW = 6
 
 
-def tell(aws: Aws, config: Config, *, bucket: str) -> None:
+def tell_rights(aws: Aws, config: Config, *, bucket: str) -> None:
     """Warn of the actions that the simulation denies; say so when it cannot be asked. Changes nothing."""
     if aws.user.endswith(":root"):
         return  # the account's root user may do everything

@@ -28,7 +28,7 @@ _PATIENCE = 60  # seconds for a change that the API does not answer
 _BRIEFLY = 10  # the same for one that nothing depends on
 
 
-def is_ours(node: Node) -> bool:
+def is_cordoned_by_us(node: Node) -> bool:
     """Whether a run of ours cordoned the node."""
     return OURS in node.annotations
 
@@ -113,10 +113,10 @@ def _let_go(aws: Aws, api: Api, pod: Mapping[str, Any], node: Node, held: dict[s
     status, answer = api.send("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/eviction", body)
     if status == http.HTTPStatus.NOT_FOUND:
         return
-    held[shown] = "it is still ending" if status < 300 else refusal(status, answer)
+    held[shown] = "it is still ending" if status < 300 else why_refused(status, answer)
 
 
-def refusal(status: int, answer: str) -> str:
+def why_refused(status: int, answer: str) -> str:
     """The API server's own words in a Status that refuses, with the causes that it names."""
     try:
         said = json.loads(answer)
@@ -170,7 +170,7 @@ def _send(
         another = method == "DELETE" and status == http.HTTPStatus.CONFLICT
         if status < 300 or status == http.HTTPStatus.NOT_FOUND or another:
             return True
-        last["answer"] = refusal(status, answer)
+        last["answer"] = why_refused(status, answer)
         if status < 500 and status != http.HTTPStatus.TOO_MANY_REQUESTS:
             raise KubeError(f"node {name} cannot be {what}: {last['answer']}")
         return None

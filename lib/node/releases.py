@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.aws import objects
-from lib.aws.client import backoff
+from lib.aws.changes import backoff
 from lib.run.errors import KubeError, SettingError
 from lib.settings.layers import DEFAULTS, read_env
 

@@ -42,10 +42,10 @@ _PLAIN_TELLS_EVERY = 30.0  # seconds between two lines of one wait, where no spi
 
 def escape(words: str) -> str:
     """The words without markup, and with what a terminal would act on (names and AWS's texts may hold it) spelt out."""
-    return no_markup(shown(words))
+    return no_markup(spelled_out(words))
 
 
-def shown(words: str) -> str:
+def spelled_out(words: str) -> str:
     """The words with what a terminal would act on spelt out."""
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in words)
 
@@ -346,7 +346,7 @@ class _Wait:
         if self._console._out.moves:
             with self._console._output():
                 self._console._end_line()
-                self._spinner.update(text=Text(shown(text)))
+                self._spinner.update(text=Text(spelled_out(text)))
                 self._live.start()
                 self._live.refresh()
             self._told = now

@@ -20,7 +20,7 @@ def find_program(name: str) -> Any | None:
         return None
 
 
-def run(name: str, *arguments: str) -> str:
+def run_program(name: str, *arguments: str) -> str:
     """What the program writes. Raises MissingProgram, or KubeError with the program's own last words."""
     import sh
 
@@ -35,7 +35,7 @@ def run(name: str, *arguments: str) -> str:
 
 
 def stream(name: str, *arguments: str, given: str, into: Path) -> None:
-    """Have the program read `given` and write into a file. Raises as `run` does; the file has what came until then."""
+    """Have the program read `given` and write into a file. The file has what came until it fails, as `run_program`."""
     import sh
 
     program = find_program(name)

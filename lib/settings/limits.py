@@ -1,7 +1,7 @@
 """What several settings must agree on, and whether it all fits: pure arithmetic, refused with its numbers.
 
-`check` is what needs no AWS call; `fits` is for when AWS has said how large a brought subnet is and how many routes a
-table may have.
+`check_limits` is what needs no AWS call; `fits` is for when AWS has said how large a brought subnet is and how many
+routes a table may have.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NODE_PORTS = frozenset({22, 2379, 2380, 2381, *range(10248, 10260)})
 _SERVICE_PORTS = range(30000, 32768)
 
 
-def check(config: Config) -> None:
+def check_limits(config: Config) -> None:
     """SettingError for all that settings do not agree on."""
     raise_all([error for agree in _CHECKS for error in gathered(functools.partial(agree, config))])
 

@@ -296,7 +296,7 @@ def obsolete(porting: Path = PORTING) -> dict[str, str]:
 # --- docs/options.md
 
 
-def markdown() -> str:
+def options_page() -> str:
     """docs/options.md: every option with its default, what it does and what is right, in config-default.env's order."""
     lines = [
         "# Options",
@@ -320,4 +320,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown())
+    sys.stdout.write(options_page())

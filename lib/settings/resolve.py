@@ -190,7 +190,7 @@ def resolve(layers: Layers, *, check: bool = True) -> Config:
         values[name] = ":".join(expand(path, environ=layers.environment) for path in values[name].split(":"))
     config = Config(**{name.lower(): value for name, value in values.items()})
     if check:
-        limits.check(config)
+        limits.check_limits(config)
     return config
 
 

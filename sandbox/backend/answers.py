@@ -12,7 +12,6 @@ from sandbox.backend.wire import result_answer
 from sandbox.calls import Answer, Call, Refusal
 from sandbox.world import World
 
-
 # EC2's names of kinds, by moto's.
 KINDS = {
     "vpc-elastic-ip": "elastic-ip",

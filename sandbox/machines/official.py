@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lib import addons
-from lib.aws.client import backoff
+from lib.aws.changes import backoff
 from lib.node import releases
 from lib.run.errors import KubeError
 from sandbox.machines.places import Cache, CannotStart
