@@ -67,14 +67,19 @@ _HELP = Flag("--help", "print this and exit")
 _SHOW_SETTINGS = Flag("--show-settings", "print every setting with its value and where it comes from, and exit")
 _DRY_RUN = Flag("--dry-run", "look at the account and say what would be done; change nothing, exit 3 if anything would")
 
+_LIST = Flag("--list", "name the account's clusters in all regions, and what is left of others; exit 0")
+_STATUS = Flag("--status", "print one screen of the cluster; exit 1 if its API does not answer, or it is not there")
+_OUTPUT = Flag("--output json", "with --list, --status, --dry-run: one document for programs (docs/output.md)")
+
 _LOGS, _FOLDER = "-m lib.logs", "FOLDER"
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
-    "kube_up.py": (_HELP, _SHOW_SETTINGS, _DRY_RUN),
+    "kube_up.py": (_HELP, _SHOW_SETTINGS, _LIST, _STATUS, _DRY_RUN, _OUTPUT),
     _LOGS: (_HELP,),
     "kube_down.py": (
         _HELP,
         _SHOW_SETTINGS,
         _DRY_RUN,
+        _OUTPUT,
         Flag("--keep-disk", "keep the master's disk, volumes, elastic IP and bucket, so that the next up finds them"),
     ),
 }
