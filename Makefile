@@ -22,7 +22,7 @@ help:
 	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 14 minutes)"
 	@echo "make release  build Kubernetes and what a node needs, for machines where no download site can be reached (Go; 20 minutes)"
 	@echo "make pin    write the published sums of the default downloads into templates/releases.env"
-	@echo "make docs   make docs/options.md, docs/permissions.md, and the picture in docs/architecture.md"
+	@echo "make docs   make docs/options.md, docs/permissions.md, the former names in docs/porting.md, the picture in docs/architecture.md"
 	@echo "make pictures  make docs/up.svg and docs/failure.svg from what kube_up.py prints in the sandbox"
 	@echo "make clean  remove what these made here"
 
@@ -56,6 +56,7 @@ pin: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m lib.settings.options >docs/options.md
 	@$(BIN)/python -m lib.checks.permissions >docs/permissions.md
+	@$(BIN)/python -m lib.settings.former docs/porting.md
 	@$(BIN)/python tests/house.py
 
 pictures: $(READY)

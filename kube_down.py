@@ -46,9 +46,9 @@ try:
     from lib.aws.client import Aws
     from lib.settings.layers import Layers
 except ModuleNotFoundError as missing:
-    from lib.run import packages
+    from lib.settings import helptext
 
-    sys.exit(packages.how_to_install(missing))
+    sys.exit(helptext.lacking(missing, helptext.DOWN, sys.argv[1:]))
 
 
 def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:

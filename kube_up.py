@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bring up a Kubernetes cluster on AWS, or go on where the last run stopped: the steps of kube-up.sh, in its order.
 
-Everything is set by environment variables: `python kube_up.py --help` lists them.
+Everything is set by environment variables: `python kube_up.py --help all` lists them.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ try:
     from lib.cluster import Cluster
     from lib.settings.layers import Layers
 except ModuleNotFoundError as missing:
-    from lib.run import packages
+    from lib.settings import helptext
 
-    sys.exit(packages.how_to_install(missing))
+    sys.exit(helptext.lacking(missing, helptext.UP, sys.argv[1:]))
 
 
 def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import bucket as staging
-from lib import master
 from lib.aws import objects
 from lib.cluster import Cluster
+from lib.node import kubeenv
 from lib.node.releases import versions
 from lib.settings.config import Config, nth
 
@@ -75,7 +75,7 @@ def ensure_addons(aws: Aws, cluster: Cluster) -> Cluster:
 
     One that was overwritten is put again: the master would refuse it.
     """
-    bucket, settings = cluster.bucket, master.master_settings(aws, cluster)
+    bucket, settings = cluster.bucket, kubeenv.addon_settings(aws, cluster.config, cluster.facts)
     present = dict(staging.listed(aws, bucket, "addons/"))
     listed, missing = list[str](), list[str]()
     for name in chosen(cluster.config):

@@ -189,7 +189,6 @@ class Cluster(Parts):
             subnet_id=self.subnet_id,
             route_table_id=self.route_table_id,
             ca_cert_hash=self.authority.ca_cert_hash,
-            group_name=self.group_name,
         )
 
     def downloads(self, image: Image) -> dict[str, str]:

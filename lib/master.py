@@ -86,7 +86,7 @@ def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
 
 
 def master_settings(aws: Aws, cluster: Cluster) -> dict[str, str]:
-    """The master's settings, but for its addons and downloads: what the addons' manifests are filled in with too."""
+    """The master's settings, but for its addons and downloads."""
     return kubeenv.master_env(
         aws,
         cluster.config,

@@ -20,7 +20,7 @@ from lib.run.errors import CredentialsError, KubeError, SettingError
 from lib.run.words import counted
 from lib.settings.config import Config
 from lib.settings.layers import Layers
-from lib.settings.resolve import refuse_changes, resolve
+from lib.settings.resolve import refuse_changes, resolve, set_before
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
             f"KUBERNETES_VERSION: kube-proxy of {config.kubernetes_version} fails where a host's own nft, from 1.1.3 "
             "on, has made sets (kubernetes 136786, 140405): give 1.36.3 or later"
         )
-    remembered = [name for name in layers.defaults if layers.source(name) == "remembered"]
+    remembered = set_before(layers)
     chosen = [name for name in layers.defaults if layers.source(name) in ("environment", "KUBE_CONFIG_FILE")]
     if remembered:
         aws.console.say(f"remembered from the last run: {_listed(remembered, config)}")

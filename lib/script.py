@@ -29,19 +29,22 @@ from lib.run.runlog import RunLog
 from lib.run.stops import Stopped, stopping
 from lib.settings import rules
 from lib.settings.config import Config
+from lib.settings.helptext import FLAGS, help_text
 from lib.settings.layers import Layers, read_layers
-from lib.settings.options import FLAGS, help_text, settings_table, unread
+from lib.settings.options import settings_table, unread
 from lib.settings.resolve import resolve
 
 DONE, REFUSED, WOULD_CHANGE, INTERRUPTED = 0, 1, 3, 130  # 2 is a SettingError's own, a signal's in lib/run/stops.py
+_JSON = "json"
 _REST = "the same command again removes the rest"
 _GOES_ON = "all that exists stays; the same command again goes on from there, and kube_down.py removes it"
 
 
 @dataclass(frozen=True)
 class Flags:
-    """The command line."""
+    """The command line. `help` is what --help is asked about, '' for the first screen, None where it is not asked."""
 
+    help: str | None = None
     dry_run: bool = False
     keep_disk: bool = False
     show_settings: bool = False
@@ -157,9 +160,9 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
 def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     console = this.console
     flags = _parse(script, argv)
-    if flags is None:
+    if flags.help is not None:
         width = min(shutil.get_terminal_size().columns, 100)
-        console.line(help_text(script, width).rstrip())
+        console.line(help_text(script, width, topic=flags.help).rstrip())
         return DONE
     if flags.json:
         console.apart()
@@ -217,13 +220,13 @@ def _tell_region(console: Console, layers: Layers, config: Config, region: str, 
         console.say(f"neither KUBE_AWS_ZONE nor a region is set: it is {config.kube_aws_zone}, the default")
 
 
-def _parse(script: str, argv: Sequence[str]) -> Flags | None:
-    """The flags, None for --help. Raises SettingError for what is none."""
+def _parse(script: str, argv: Sequence[str]) -> Flags:
+    """The flags. Raises SettingError for what is none."""
     parser = _Parser(prog=script, add_help=False, allow_abbrev=False)
-    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--help", "-h", nargs="?", const="")
     parser.add_argument("--show-settings", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--output", choices=["text", "json"])
+    parser.add_argument("--output", choices=["text", _JSON])
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")
     else:
@@ -232,16 +235,15 @@ def _parse(script: str, argv: Sequence[str]) -> Flags | None:
     found, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise SettingError(script, f"unrecognized arguments: {' '.join(unknown)}", _right(script, unknown))
-    if found.help:
-        return None
     _refuse_at_once(script, found)
     return Flags(
+        help=found.help,
         dry_run=found.dry_run,
         show_settings=found.show_settings,
         keep_disk=getattr(found, "keep_disk", False),
         list=getattr(found, "list", False),
         status=getattr(found, "status", False),
-        json=found.output == "json",
+        json=found.output == _JSON,
     )
 
 
@@ -249,9 +251,9 @@ def _refuse_at_once(script: str, found: argparse.Namespace) -> None:
     """Raises SettingError for flags of which each is a run of its own, and for a document of a run that gives none."""
     alone = [name for name in ("list", "status", "dry_run", "show_settings") if getattr(found, name, False)]
     words = [f"--{name.replace('_', '-')}" for name in alone]
-    if len(words) > 1:
+    if found.help is None and len(words) > 1:
         raise SettingError(script, f"{' and '.join(words)} are asked for at once", "give one of them")
-    if found.output == "json" and alone in ([], ["show_settings"]):
+    if found.help is None and found.output == _JSON and alone in ([], ["show_settings"]):
         givers = "--dry-run" if script == "kube_down.py" else "--list, --status and --dry-run"
         raise SettingError(script, "--output json", f"it goes with {givers}")
 

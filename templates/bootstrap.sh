@@ -402,8 +402,8 @@ args() {
 # yaml TEXT: fit to stand between single quotes.
 yaml() { printf '%s' "${1//\'/\'\'}"; }
 
-# registration CHECKS: what nodeRegistration says of this node, in kubeadm init's and join's configuration alike; checks to
-# ignore, by name, separated by commas.
+# registration CHECKS [ARGUMENT...]: what nodeRegistration says of this node, in kubeadm init's and join's configuration alike;
+# checks to ignore, by name, separated by commas, and further arguments of its kubelet.
 registration() {
 	# shellcheck disable=SC2086 # arguments are words
 	cat <<CONF
@@ -412,7 +412,7 @@ registration() {
   imagePullPolicy: IfNotPresent
   imagePullSerial: false
   ignorePreflightErrors: [$1]
-  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
+  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" "${@:2}" \
 		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
 CONF
 }

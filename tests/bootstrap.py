@@ -6,11 +6,14 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from lib.node import userdata
+from lib.node import releases, userdata
+from lib.settings.declare import Role as Role
+from lib.settings.layers import read_layers
+from lib.settings.resolve import resolve
 
-Role = Literal["master", "minion"]
+COMPONENTS = ("APISERVER", "CONTROLLER_MANAGER", "SCHEDULER", "KUBELET", "KUBEPROXY")
+
 _DOWNLOADS = {
     **{
         f"URL_{name}": f"https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/{name.lower()}"
@@ -23,43 +26,36 @@ _DOWNLOADS = {
     "cni-plugins-linux-amd64-v1.9.1.tgz",
     "URL_ECR_CREDENTIAL_PROVIDER": "https://artifacts.k8s.io/binaries/cloud-provider-aws/v1.31.7/linux/amd64/"
     "ecr-credential-provider-linux-amd64",
-    **{f"SHA256_{name}": f"{index:x}" * 64 for index, name in enumerate(userdata.DOWNLOADS, start=9)},
+    **{f"SHA256_{name}": f"{index:x}" * 64 for index, name in enumerate(releases.NAMES, start=9)},
 }
-_COMMON = {
-    "KUBE_AWS_INSTANCE_PREFIX": "kubernetes",
-    "AWS_REGION": "us-west-2",
-    "MASTER_INTERNAL_IP": "172.20.0.9",
-    "KUBE_API_PORT": "443",
-    "KUBERNETES_VERSION": "1.37.2",
-    "CLUSTER_IP_RANGE": "10.244.0.0/16",
-    "NON_MASQUERADE_CIDR": "10.244.0.0/16",
-    "DNS_SERVER_IP": "10.0.0.10",
-    "CA_CERT_HASH": f"sha256:{'c' * 64}",
-    "KUBE_ENABLE_INSECURE_REGISTRY": "false",
-    **_DOWNLOADS,
-}
+_OPTIONS = resolve(read_layers({"HOME": "/home/somebody"}))
+_COMMON = {"AWS_REGION": "us-west-2", "CA_CERT_HASH": f"sha256:{'c' * 64}", **_DOWNLOADS}
 MASTER = {
-    **_COMMON,
     "KUBE_ROLE": "master",
+    **_OPTIONS.read_by("master"),
+    **_COMMON,
     "AWS_DNS_SUFFIX": "amazonaws.com",
     "AWS_ACCOUNT_ID": "123456789012",
     "MASTER_PUBLIC_IP": "203.0.113.9",
     "MASTER_NAME": "kubernetes-master",
     "MASTER_DISK_ID": "vol-0123456789abcdef0",
-    "SERVICE_CLUSTER_IP_RANGE": "10.0.0.0/16",
+    "MASTER_ALARMS": "",
     "KUBERNETES_SERVICE_IP": "10.0.0.1",
-    "DNS_DOMAIN": "cluster.local",
     "KUBE_BUCKET": "kubernetes-staging-0123456789abcdef0123456789abcdef",
     "KUBE_BUCKET_REGION": "us-west-2",
     "KUBE_BUCKET_PREFIX": "us-west-2/kubernetes/",
-    "KUBE_ENABLE_CLUSTER_DNS": "true",
     "KUBE_SNAPSHOT": "etcd-snapshot.db.gz",
-    "KUBE_ETCD_SNAPSHOT_HOURS": "6",
+    "KUBE_RESTORE_VERSION": "",
     "ADDONS": " ".join(
         f"{name}:{letter * 64}" for name, letter in [("cloud-controller-manager", "a"), ("metrics-server", "b")]
     ),
 }
-MINION = {**_COMMON, "KUBE_ROLE": "minion", "KUBE_JOIN_TOKEN": "abcdef.0123456789abcdef"}
+MINION = {
+    "KUBE_ROLE": "minion",
+    **_OPTIONS.read_by("minion"),
+    **_COMMON,
+    "KUBE_JOIN_TOKEN": "abcdef.0123456789abcdef",
+}
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,11 @@ def _shape(thing: Any) -> Any:
 
 
 def _blank(text: str) -> str:
-    text = re.sub(r"sha256:[0-9a-f]{16}|\b[0-9a-f]{32}\b|addons/[0-9a-f]{64}", "<content>", ALL_IDS.sub("<id>", text))
+    text = re.sub(
+        r"sha256:(?:[0-9a-f]{64}|[0-9a-f]{16})|\b[0-9a-f]{32}\b|addons/[0-9a-f]{64}",
+        "<content>",
+        ALL_IDS.sub("<id>", text),
+    )
     text = re.sub(r"\b(?:127|198\.1[89]|203\.0\.113)(?:\.\d+){1,3}\b", "<public>", text)
     return re.sub(r"\b172\.20\.0\.([4-8]|1\d)\b|\b10\.244\.\d+\.0\b", "<node's>", text)
 

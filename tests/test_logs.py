@@ -98,7 +98,7 @@ def test_a_folder_that_will_not_do_is_refused(sandbox: Box, argv: tuple[str, ...
 
 def test_the_help_is_its_own(sandbox: Box) -> None:
     shown = must(collect(sandbox, "--help")).out
-    assert "python -m lib.logs [--help] FOLDER" in shown
+    assert "python3 -m lib.logs [--help] FOLDER" in shown
     assert "dry run" not in shown
 
 

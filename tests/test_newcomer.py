@@ -42,10 +42,10 @@ def answer(shown: str, begins: str) -> str:
 
 @pytest.mark.parametrize("script", ["up", "down"])
 def test_help_says_on_its_first_screen_what_it_does_and_how_to_go_on(sandbox: Box, script: str) -> None:
-    first = "\n".join(run(sandbox, script, "--help", code=0).splitlines()[:24])
+    first = "\n".join(run(sandbox, script, "--help", code=0).splitlines()[:30])
     for words in (
         "Kubernetes cluster on AWS",
-        f"Usage: [NAME=value ...] python kube_{script}.py",
+        f"Usage: [NAME=value ...] python3 kube_{script}.py",
         "--dry-run",
         "Exit status",
     ):

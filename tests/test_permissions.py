@@ -1,4 +1,4 @@
-"""docs/permissions-policy.json allows every call that lib makes, and nothing that no call needs."""
+"""templates/iam/caller-policy.json allows every call that lib makes, and nothing that no call needs."""
 
 from __future__ import annotations
 
@@ -100,11 +100,10 @@ SERVICES = sorted(services())
 
 def unallowed(root: Path = ROOT) -> list[str]:
     """What calls of lib need and the policy does not allow, in words."""
-    allows = allowed(permissions.statements(root / "docs" / "permissions-policy.json"))
+    policy = permissions.POLICY.relative_to(ROOT)
+    allows = allowed(permissions.statements(root / policy))
     needed = set().union(*(actions(*call) for call in written_calls(root)))
-    return [
-        f"docs/permissions-policy.json does not allow {action}: then make docs" for action in sorted(needed - allows)
-    ]
+    return [f"{policy} does not allow {action}: then make docs" for action in sorted(needed - allows)]
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from lib.settings.defaults import DEFAULTS
+from lib.settings.former import former, with_tables
 from lib.settings.layers import read_layers
-from lib.settings.options import PORTING, obsolete, unread
+from lib.settings.options import unread
 from lib.settings.resolve import option_names
 
-TEXT = PORTING.read_text(encoding="utf-8")
-ROOT = PORTING.parent.parent
+ROOT = DEFAULTS.parent
+TEXT = (ROOT / "docs" / "porting.md").read_text(encoding="utf-8")
 
 _FUNCTIONS = """
 load_distro_utils get_vpc_id get_subnet_id get_igw_id get_elbs_in_vpc get_instanceid_from_name get_instance_public_ip
@@ -54,7 +56,7 @@ INSTANCE_PREFIX ZONE PORTAL_NET ENABLE_NODE_MONITORING
 
 FUNCTIONS = _FUNCTIONS.split()
 READ_BY_THE_ORIGINAL = _READ_BY_THE_ORIGINAL.split()
-FORMER = obsolete()
+FORMER = former()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -77,11 +79,16 @@ def test_what_it_points_at_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
 
+def test_its_tables_of_former_names_are_what_a_run_says_of_them() -> None:
+    assert with_tables(TEXT) == TEXT, "run: make docs"
+    assert with_tables(TEXT.replace("`NUM_MINIONS` |", "`NUM_MINION` |").replace("aufs", "")) == TEXT
+
+
 def test_setting_a_former_name_prints_its_row() -> None:
-    names = list(obsolete())
+    names = list(former())
     warnings, wrong = unread(read_layers(dict.fromkeys(names, "something")))
     assert len(warnings) + len(wrong) == len(names) > 100
-    renamed = {name for name, said in obsolete().items() if said.startswith("is called")}
+    renamed = {name for name, said in former().items() if said.startswith("is called")}
     assert {error.variable for error in wrong} == renamed
     said = {error.variable: error.problem for error in wrong} | dict(words.split(": ", 1) for words in warnings)
     for name in names:
@@ -106,7 +113,7 @@ def test_a_renamed_variable_beside_its_new_name_is_only_warned_of() -> None:
 
 
 def test_a_new_name_is_an_option() -> None:
-    named = [match[1] for text in obsolete().values() if (match := re.match(r"is called (\w+) ", text))]
+    named = [match[1] for text in former().values() if (match := re.match(r"is called (\w+) ", text))]
     assert named
     assert set(named) <= set(option_names())
 
@@ -122,4 +129,4 @@ def test_a_former_name_in_the_config_file_is_warned_of_and_an_empty_one_is_not(t
 
 def test_an_environment_without_former_names_is_not_warned_of() -> None:
     assert unread(read_layers({"HOME": "/x", "NUM_NODES": "3"})) == ([], [])
-    assert "MASTER_DISK_ID" not in obsolete()
+    assert "MASTER_DISK_ID" not in former()

@@ -22,7 +22,8 @@ from helpers import (
     template_data,
 )
 
-from lib.settings.layers import DEFAULTS, read_layers
+from lib.settings.defaults import DEFAULTS
+from lib.settings.layers import read_layers
 from lib.settings.options import options_page, unread
 
 
@@ -44,6 +45,18 @@ def test_a_rerun_that_forgets_num_nodes_keeps_it_and_says_where_from(sandbox: Bo
     assert "NUM_NODES=6" in line
     assert "NODE_LABELS=team=web" in line
     assert "MASTER_DISK_SIZE" not in line  # a default that nobody set
+    settings = line.partition("remembered from the last run: ")[2]
+    assert settings == "NUM_NODES=6, NODE_LABELS=team=web"  # no image, range or version that the run found out
+
+
+def test_what_was_set_and_is_remembered_as_resolved_is_said_too(sandbox: Box) -> None:
+    del sandbox.environ["NUM_NODES"], sandbox.environ["KUBE_AWS_ZONE"]
+    must(sandbox.up(KUBE_AWS_ZONE=f"{REGION}b", KUBE_VPC_CIDR_BASE="172.21", KUBERNETES_VERSION="1.36.4"))
+    result = must(sandbox.up())
+    assert result.changing == []
+    line = next(line for line in result.out.splitlines() if "remembered from the last run:" in line)
+    said = [each.partition("=")[0] for each in line.partition("run: ")[2].split(", ")]
+    assert said == ["KUBE_AWS_ZONE", "KUBERNETES_VERSION", "KUBE_VPC_CIDR_BASE"]
 
 
 def test_empty_in_the_environment_clears_what_is_remembered(sandbox: Box) -> None:
@@ -204,7 +217,7 @@ def test_a_mistyped_option_is_said_with_the_near_name(sandbox: Box) -> None:
     said = {line.split(": ", 1)[1]: line.split(": ")[0] for line in result.err.splitlines() if "nothing reads" in line}
     assert {words.split(":")[0] for words in said} == {*given, "MINIONS", "NUM_NODE"}
     assert said["KUBE_AWS_ZONES: nothing reads it; did you mean KUBE_AWS_ZONE?"] == "error"
-    assert said["KUBE_FOO: nothing reads it; --help lists all options"] == "error"
+    assert said["KUBE_FOO: nothing reads it; --help all lists all options"] == "error"
     assert said["NODE_SIZES: nothing reads it; did you mean NODE_SIZE?"] == "error"
     assert said["NUM_NODE: nothing reads it; did you mean NUM_NODES?"] == "error"
     words = "MINIONS: nothing reads it; did you mean NUM_MINIONS? It is called NUM_NODES today and has no effect under"
@@ -250,7 +263,7 @@ def test_all_that_settings_do_not_agree_on_is_said(sandbox: Box) -> None:
 def test_what_may_be_meant_is_named(typed: str, meant: str) -> None:
     warnings, (error,) = unread(read_layers({typed: "1", "HOME": "/x"}))
     assert warnings == []
-    advice = f"did you mean {meant}?" if meant else "--help lists all options"
+    advice = f"did you mean {meant}?" if meant else "--help all lists all options"
     assert str(error) == f"{typed}: nothing reads it; {advice}"
 
 
@@ -262,7 +275,7 @@ def test_what_may_be_anothers_is_only_warned_of(typed: str, meant: str) -> None:
     (warning,), wrong = unread(read_layers({typed: "1", "HOME": "/x"}))
     assert wrong == []
     assert warning == f"{typed}: nothing reads it; " + (
-        f"did you mean {meant}?" if meant else "--help lists all options"
+        f"did you mean {meant}?" if meant else "--help all lists all options"
     )
 
 
@@ -304,11 +317,14 @@ def test_the_table_of_options_is_what_config_default_env_says() -> None:
 def test_help_needs_no_credentials_and_no_network(sandbox: Box, script: str) -> None:
     for name in [name for name in sandbox.environ if name.startswith("AWS_")]:
         del sandbox.environ[name]
-    result = must(getattr(sandbox, script)("--help"))
+    result = must(getattr(sandbox, script)("--help", "all"))
     assert result.calls == []
-    for name in ("KUBE_AWS_ZONE=us-west-2a", "NUM_NODES=4", "MASTER_RESERVED_IP=", "KUBE_WAIT_API_SECONDS=900"):
+    for name in ("KUBE_AWS_ZONE=us-west-2a", "MASTER_RESERVED_IP=", "KUBE_WAIT_DELETE_SECONDS=900"):
         assert name in result.out
+    for name in ("NUM_NODES=4", "KUBE_WAIT_API_SECONDS=900"):
+        assert (name in result.out) is (script == "up")
     assert "Network:" in result.out
+    assert "KUBE_AWS_ZONE=us-west-2a" in must(getattr(sandbox, script)("--help")).out
 
 
 def test_an_unknown_flag_is_refused(sandbox: Box) -> None:

@@ -142,7 +142,7 @@ PARTS: dict[str, Callable[[str], str]] = {
 }
 # And what tests ask for then, since it makes calls of a service that no step has made.
 ASKED: dict[str, Callable[[str], str]] = {
-    "docs/permissions-policy.json": with_statement,
+    "templates/iam/caller-policy.json": with_statement,
     "sandbox/inventory.py": after("_SHOWS = (\n", '    ("topics", "sns: CreateTopic DeleteTopic"),\n'),
 }
 
@@ -186,7 +186,7 @@ def test_a_step_in_its_five_files_is_whole(tree: Path) -> None:
     assert ran.returncode == 0, ran.stdout
 
 
-@pytest.mark.parametrize("forgotten", [*PARTS, "docs/permissions-policy.json"])
+@pytest.mark.parametrize("forgotten", [*PARTS, "templates/iam/caller-policy.json"])
 def test_a_file_that_was_forgotten_is_named(forgotten: str, tree: Path) -> None:
     add(tree, forgotten=forgotten)
     said = complaints(tree)

@@ -8,15 +8,15 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from bootstrap import MASTER, MINION
+from bootstrap import COMPONENTS, MASTER, MINION
 
-from lib.node import userdata
+from lib.node import releases, userdata
 from lib.run.errors import KubeError
+from lib.settings.config import OPTIONS
+from lib.settings.declare import Role
 
-Role = Literal["master", "minion"]
 GOLDEN = Path(__file__).parent / "golden"
 ROLES: list[tuple[Role, dict[str, str]]] = [("master", MASTER), ("minion", MINION)]
 by_role = pytest.mark.parametrize(("role", "settings"), ROLES, ids=["master", "minion"])
@@ -42,8 +42,7 @@ def test_user_data_is_the_golden_copy(role: Role, settings: dict[str, str]) -> N
 
 @by_role
 def test_user_data_is_sound_shell(role: Role, settings: dict[str, str]) -> None:
-    for comments in (False, True):
-        text = userdata.script(role, settings, comments=comments)
+    for text in (userdata.script(role, settings), userdata.bootstrap(role, comments=True)):
         subprocess.run(["bash", "-n"], input=text, text=True, check=True)
     if shutil.which("shellcheck"):
         checked = subprocess.run(["shellcheck", "-"], input=text, text=True, capture_output=True, check=False)
@@ -68,9 +67,10 @@ def test_user_data_fits_with_every_setting_long(role: Role, settings: dict[str, 
     labels = ",".join(f"example.com/label-number-{n}=some-value-{n * 7919}" for n in range(30))
     gates = ",".join(f"SomeFeatureOfKubernetesNumber{n * 31}=true" for n in range(30))
     args = " ".join(f"--some-long-argument-{n * 17}=some-value-{n * 7919}" for n in range(20))
-    every = {f"{name}_TEST_ARGS": args for name in userdata.COMPONENTS}
+    every = {f"{name}_TEST_ARGS": args for name in COMPONENTS}
+    every |= {"NODE_LABELS": labels, "FEATURE_GATES": gates, "KUBE_RUNTIME_CONFIG": gates}
     mirror = {name: value.replace("https://", "https://mirror.example.com/a/b/") for name, value in settings.items()}
-    long = {**mirror, **every, "NODE_LABELS": labels, "FEATURE_GATES": gates, "KUBE_RUNTIME_CONFIG": gates}
+    long = {**mirror, **{name: value for name, value in every.items() if name in settings}}
     assert len(userdata.render(role, long)) < userdata.LIMIT_BYTES - 2048
 
 
@@ -84,9 +84,9 @@ def test_user_data_that_ec2_would_refuse_is_refused_with_the_settings_to_shorten
 @by_role
 def test_settings_reach_the_shell_as_they_are(role: Role, settings: dict[str, str]) -> None:
     hostile = 'a\'b "c" $(touch /tmp/no) `x` \\ ; & | > < * ~ # !%s\t$HOME ${IFS} KUBE_ENV'
-    text = userdata.kube_env(role, {**settings, "NODE_LABELS": hostile})
+    text = userdata.kube_env(role, {**settings, "FEATURE_GATES": hostile})
     ran = subprocess.run(
-        ["bash", "-c", 'eval "$(cat)"; printf %s "$NODE_LABELS"'],
+        ["bash", "-c", 'eval "$(cat)"; printf %s "$FEATURE_GATES"'],
         input=text,
         text=True,
         capture_output=True,
@@ -108,18 +108,38 @@ def test_a_line_break_in_a_setting_is_refused_by_its_name() -> None:
 def test_the_join_token_is_in_no_masters_user_data() -> None:
     token = MINION["KUBE_JOIN_TOKEN"]
     assert token in userdata.script("minion", MINION)
-    assert token not in userdata.script("master", {**MASTER, "KUBE_JOIN_TOKEN": token})
+    with pytest.raises(userdata.SettingsMismatch, match="KUBE_JOIN_TOKEN: a master is given it"):
+        userdata.script("master", {**MASTER, "KUBE_JOIN_TOKEN": token})
 
 
-def test_every_setting_that_a_template_reads_is_given() -> None:
+@by_role
+def test_a_setting_that_a_template_reads_and_nothing_gives_is_an_error(role: Role, settings: dict[str, str]) -> None:
     """The shell stops at a name that it does not know, so a forgotten one would stop every node."""
-    texts = {path.name: path.read_text(encoding="utf-8") for path in userdata.TEMPLATES.glob("*") if path.is_file()}
-    read = {
-        name for file in texts if file != "releases.env" for name in re.findall(r"\$\{?([A-Z][A-Z0-9_]+)", texts[file])
-    }
-    set_there = set(re.findall(r"\b([A-Z][A-Z0-9_]+)\+?=", texts["bootstrap.sh"] + texts["bootstrap-master.sh"]))
-    of_the_shell = {"BASH_COMMAND", "LINENO", "SECONDS", "NODE_NAME", "KUBELET_KUBEADM_ARGS"}
-    given = {*userdata.SETTINGS, *userdata.MASTER_SETTINGS, *userdata.MINION_SETTINGS}
-    assert read - set_there - of_the_shell <= given
-    indirect = {f"{what}_{name}" for name in userdata.DOWNLOADS for what in ("URL", "SHA256")}
-    assert given - read - indirect <= {"KUBE_ROLE"}
+    forgotten = [name for name in settings if name != "KUBE_ROLE" and not name.startswith(("URL_", "SHA256_"))]
+    assert len(forgotten) > 15
+    for name in forgotten:
+        with pytest.raises(userdata.SettingsMismatch, match=rf"^{name}: templates/bootstrap-{role}.sh, .* reads it"):
+            userdata.render(role, {each: value for each, value in settings.items() if each != name})
+
+
+@by_role
+def test_a_setting_that_no_template_reads_is_an_error(role: Role, settings: dict[str, str]) -> None:
+    with pytest.raises(
+        userdata.SettingsMismatch, match=rf"^KUBE_TRY_ME: a {role} is given it, and templates/bootstrap"
+    ):
+        userdata.render(role, {**settings, "KUBE_TRY_ME": "x"})
+
+
+@by_role
+def test_a_node_gets_what_its_role_reads_by_the_options_declarations(role: Role, settings: dict[str, str]) -> None:
+    options = [name for name, declared in OPTIONS.items() if declared.is_read_by(role)]
+    assert [name for name in settings if name in options] == options  # in the order of config-default.env
+    assert {"MASTER_INTERNAL_IP", "KUBERNETES_VERSION"} <= set(options)
+
+
+def test_every_download_that_a_node_places_is_given() -> None:
+    """Their settings are read by names that the shell puts together: URL_$1, SHA256_$1."""
+    listed = re.findall(r"^\tfor name in (CONTAINERD .*); do$", userdata.bootstrap("minion"), re.MULTILINE)
+    assert [sorted(names.split()) for names in listed] == [sorted(releases.NAMES)]
+    given = {name for name in MINION if name.startswith(("URL_", "SHA256_"))}
+    assert given == {f"{what}_{name}" for name in releases.NAMES for what in ("URL", "SHA256")}

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-from bootstrap import MASTER, MINION, Role, Shell
+from bootstrap import COMPONENTS, MASTER, MINION, Role, Shell
 
-from lib.node import userdata
+from lib.node import releases, userdata
 
 
 def test_each_step_is_named_on_the_console(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_download_is_placed_only_with_the_right_sum(tmp_path: Path) -> None:
 
 
 def test_a_download_that_cannot_be_reached_names_its_address(tmp_path: Path) -> None:
-    every = {f"URL_{name}": "http://127.0.0.1:9/x/" + name.lower() for name in userdata.DOWNLOADS}
+    every = {f"URL_{name}": "http://127.0.0.1:9/x/" + name.lower() for name in releases.NAMES}
     ran = Shell("minion", {**MINION, **every}, tmp_path).run("sleep() { :; }", "main eval_settings downloads")
     assert re.fullmatch(r"step 2/2 downloads: failed: curl: \(7\) .* \(http://127.0.0.1:9/x/\w+\)", ran.said[-1])
 
@@ -71,8 +71,7 @@ def test_masquerade_and_host_ports_go_by_iptables_alone_which_both_distributions
     assert first == again + "iptables --wait 30 --table nat --append POSTROUTING --jump POD-MASQUERADE\n"
     assert "needs iptables" in again
     assert "-A POD-MASQUERADE ! -s 10.244.0.0/16 -j RETURN" in again
-    for role in ("master", "minion"):
-        text = userdata.script(role, MASTER)
+    for text in (userdata.bootstrap("master"), userdata.bootstrap("minion")):
         assert '"type": "portmap", "backend": "iptables"' in text
         assert not re.search(r"\bnft\b", text)
 
@@ -176,8 +175,8 @@ def test_a_master_without_a_public_address_has_none_in_its_certificate(tmp_path:
 
 def test_test_arguments_and_log_levels_reach_their_component_after_our_own(tmp_path: Path) -> None:
     given = {
-        **{f"{name}_TEST_ARGS": f"--of={name.lower()} --flag" for name in userdata.COMPONENTS},
-        **{f"{name}_TEST_LOG_LEVEL": "--v=4" for name in userdata.COMPONENTS},
+        **{f"{name}_TEST_ARGS": f"--of={name.lower()} --flag" for name in COMPONENTS},
+        **{f"{name}_TEST_LOG_LEVEL": "--v=4" for name in COMPONENTS},
         "SCHEDULER_TEST_ARGS": "--leader-elect=true --it=isn't",
     }
     documents = kubeadm(tmp_path, **given)
@@ -217,13 +216,16 @@ def test_labels_eviction_and_gates_reach_the_kubelet(tmp_path: Path) -> None:
     }
     shell = Shell("minion", {**MINION, **settings}, tmp_path, {"put /etc/": f"put {tmp_path}/etc/"})
     facts = "node=n; address=172.20.0.20; provider=aws:///us-west-2a/i-1; systemctl() { :; };"
-    facts += f"KUBELET_DROP_INS={tmp_path}"
-    ran = shell.run(facts, f"eval_settings; kubelet_config; cat {tmp_path}/10-node.conf; echo ---; registration ''")
-    kubelet, registration = yaml.safe_load_all(ran.output)
+    facts += (
+        f"KUBELET_DROP_INS={tmp_path}; joined() {{ false; }}; until_or_die() {{ :; }}; try() {{ :; }}; rm() {{ :; }};"
+    )
+    facts += "hide_kubelet_config() { :; }"
+    ran = shell.run(facts, f'eval_settings; join; cat {tmp_path}/10-node.conf; echo ---; cat "$RUN/join.yaml"')
+    kubelet, join = yaml.safe_load_all(ran.output)
     assert kubelet["evictionHard"] == {"memory.available": "100Mi", "nodefs.available": "10%"}
     assert kubelet["featureGates"] == {"A": True}
     assert kubelet["providerID"] == "aws:///us-west-2a/i-1"
-    assert {"name": "node-labels", "value": "a=b,c=d"} in registration["kubeletExtraArgs"]
+    assert {"name": "node-labels", "value": "a=b,c=d"} in join["nodeRegistration"]["kubeletExtraArgs"]
 
 
 def test_a_registry_mirror_is_asked_first_and_an_insecure_one_not_verified(tmp_path: Path) -> None:
@@ -404,7 +406,7 @@ def test_downloads_are_placed_once_and_one_that_cannot_be_says_why(tmp_path: Pat
     ran = shell.run(
         'fetch() { touch "$3"; }; place() { echo "$1"; }', "eval_settings; downloads; echo again; downloads"
     )
-    assert sorted(ran.output.partition("again")[0].split()) == sorted(userdata.DOWNLOADS)
+    assert sorted(ran.output.partition("again")[0].split()) == sorted(releases.NAMES)
     assert ran.output.partition("again")[2].split() == []  # what is placed is left alone
 
 

@@ -11,15 +11,11 @@ from bootstrap import MASTER, MINION, Role
 from lib.node import userdata
 
 
-def settings(role: Role) -> set[str]:
-    return set(re.findall(r"^(\w+)=", userdata.kube_env(role, {}), re.MULTILINE))
-
-
 @pytest.mark.parametrize(("role", "given"), [("master", MASTER), ("minion", MINION)], ids=["master", "minion"])
 def test_every_variable_that_a_function_reads_is_its_own_or_said_to_be_set(role: Role, given: dict[str, str]) -> None:
-    script = shellfunctions.read(userdata.script(role, given, comments=True))
+    script = shellfunctions.read(userdata.bootstrap(role, comments=True))
     assert len(script.functions) > 30
-    assert shellfunctions.faults(script, settings(role)) == []
+    assert shellfunctions.faults(script, set(given)) == []
 
 
 def test_so_is_it_in_what_collects_the_logs() -> None:

@@ -1,4 +1,4 @@
-"""docs/permissions.md: what whoever runs the scripts must be allowed, made from the policy itself by `make docs`."""
+"""What whoever runs the scripts must be allowed: the policy, and docs/permissions.md, which `make docs` makes of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).parents[2]
-POLICY = _ROOT / "docs" / "permissions-policy.json"
+POLICY = _ROOT / "templates" / "iam" / "caller-policy.json"
 TEXT = _ROOT / "templates" / "docs" / "permissions.md"
 
 

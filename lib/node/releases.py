@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from lib.aws import objects
 from lib.aws.changes import backoff
 from lib.run.errors import KubeError, SettingError
-from lib.settings.layers import DEFAULTS, read_env
+from lib.settings.defaults import DEFAULTS
+from lib.settings.layers import read_env
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws

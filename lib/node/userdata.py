@@ -1,8 +1,9 @@
 """What an instance boots from: one gzipped shell script, the settings baked in, composed of the files in templates/.
 
 A line `#@include NAME` in a template stands for the file templates/NAME, a line `#@settings` for the settings as
-NAME=value, quoted for the shell. Nothing else is replaced, so every template is what it looks like. Lines that are only
-a comment stay in the templates, where people read them: they would take a quarter of the room.
+NAME=value, quoted for the shell: those that the templates read, no more and no less. Nothing else is replaced, so every
+template is what it looks like. Lines that are only a comment stay in the templates, where people read them: they would
+take a quarter of the room.
 """
 
 from __future__ import annotations
@@ -12,51 +13,28 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from lib.run.errors import KubeError
+from lib.settings.declare import Role
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 LIMIT_BYTES = 16384  # EC2's for user-data, before base64: docs.aws.amazon.com, "Run commands at launch using user data"
-
-# Every setting that the templates read, in the order of kube_env. One that is not given is empty there, since the shell
-# stops at a name that it does not know.
-DOWNLOADS = ("KUBEADM", "KUBELET", "KUBECTL", "CONTAINERD", "RUNC", "CNI", "ECR_CREDENTIAL_PROVIDER")
-COMPONENTS = ("APISERVER", "CONTROLLER_MANAGER", "SCHEDULER", "KUBELET", "KUBEPROXY")
-SETTINGS = (
-    *(
-        "MASTER_INTERNAL_IP",
-        "KUBE_ROLE",
-        "KUBE_AWS_INSTANCE_PREFIX",
-        "AWS_REGION",
-        "KUBE_API_PORT",
-        "KUBERNETES_VERSION",
-    ),
-    *("CLUSTER_IP_RANGE", "NON_MASQUERADE_CIDR", "DNS_SERVER_IP", "CA_CERT_HASH", "NODE_LABELS", "EVICTION_HARD"),
-    *("FEATURE_GATES", "DOCKER_REGISTRY_MIRROR_URL", "KUBE_ENABLE_INSECURE_REGISTRY", "KUBE_EXTRA_PACKAGES"),
-    *("KUBELET_TEST_ARGS", "KUBELET_TEST_LOG_LEVEL"),
-    *(f"{what}_{name}" for name in DOWNLOADS for what in ("URL", "SHA256")),
-)
-MASTER_SETTINGS = (
-    *(
-        "AWS_DNS_SUFFIX",
-        "AWS_ACCOUNT_ID",
-        "MASTER_PUBLIC_IP",
-        "MASTER_NAME",
-        "MASTER_DISK_ID",
-        "SERVICE_CLUSTER_IP_RANGE",
-    ),
-    *("KUBERNETES_SERVICE_IP", "DNS_DOMAIN", "KUBE_BUCKET", "KUBE_BUCKET_REGION", "KUBE_BUCKET_PREFIX"),
-    *("KUBE_ENABLE_CLUSTER_DNS", "KUBE_RUNTIME_CONFIG", "ADDONS"),
-    *("KUBE_SNAPSHOT", "KUBE_ETCD_SNAPSHOT_HOURS", "KUBE_RESTORE_VERSION", "MASTER_ALARMS"),
-    *(f"{name}_TEST_{what}" for name in COMPONENTS if name != "KUBELET" for what in ("ARGS", "LOG_LEVEL")),
-)
-MINION_SETTINGS = ("KUBE_JOIN_TOKEN",)
 
 _COMMENT = re.compile(r"^[ \t]*#(?![!@]).*\n", re.MULTILINE)
 _INDENTATION = re.compile(r"^\t+", re.MULTILINE)  # for people too; what is put into files is indented by spaces
 _INCLUDE = re.compile(r"^#@include (?P<file>\S+)\n", re.MULTILINE)
 _SETTINGS = re.compile(r"^#@settings\n", re.MULTILINE)
+
+# A name that a template reads, and one that it sets by itself: NAME=, NAME+=, at the beginning of a word.
+_READ = re.compile(r"\$\{?[!#]?(?P<name>[A-Z][A-Z0-9_]+)")
+_SET = re.compile(r"(?:^|[\s;({])(?P<name>[A-Z][A-Z0-9_]+)\+?=", re.MULTILINE)
+_ANY_OF = re.compile(r"\b(?P<start>[A-Z][A-Z0-9_]*_)\$")  # URL_$1, read as ${!url}
+_NOT_SETTINGS = frozenset({"BASH_COMMAND", "LINENO", "SECONDS"} | {"KUBELET_KUBEADM_ARGS"})  # bash's; kubeadm's
+_NOT_READ = frozenset({"KUBE_ROLE"})  # for whoever looks at a machine or at its user-data
+
+
+class SettingsMismatch(KubeError):
+    """A bootstrap reads a setting that nothing gives, or is given one that it does not read: a mistake in this code."""
 
 
 class UserDataTooLarge(KubeError):
@@ -72,7 +50,7 @@ class UserDataTooLarge(KubeError):
         self.size = size
 
 
-def render(role: Literal["master", "minion"], settings: Mapping[str, str]) -> bytes:
+def render(role: Role, settings: Mapping[str, str]) -> bytes:
     """The user-data of a `role`, gzipped once and the same bytes for the same settings.
 
     Raises UserDataTooLarge over EC2's 16,384 bytes.
@@ -83,21 +61,43 @@ def render(role: Literal["master", "minion"], settings: Mapping[str, str]) -> by
     return packed
 
 
-def script(role: Literal["master", "minion"], settings: Mapping[str, str], *, comments: bool = False) -> str:
+def script(role: Role, settings: Mapping[str, str]) -> str:
     """The user-data of a `role` as a person reads it: the shell script before it is compressed.
+
+    Raises SettingsMismatch unless the settings are those that its templates read.
+    """
+    return _SETTINGS.sub(lambda _: kube_env(role, settings), bootstrap(role))
+
+
+def bootstrap(role: Role, *, comments: bool = False) -> str:
+    """The templates of a `role` put together, with the line `#@settings` where its settings will be.
 
     With `comments` it is what shellcheck wants to see, since some of them are for it.
     """
-    return _SETTINGS.sub(lambda _: kube_env(role, settings), _composed(f"bootstrap-{role}.sh", comments))
+    return _composed(f"bootstrap-{role}.sh", comments)
 
 
-def kube_env(role: Literal["master", "minion"], settings: Mapping[str, str]) -> str:
-    """The settings that a `role`'s bootstrap reads as lines of NAME=value for a shell: those and no others.
+def kube_env(role: Role, settings: Mapping[str, str]) -> str:
+    """The settings of a `role` as lines of NAME=value for a shell: those that its bootstrap reads, and no others.
 
-    So the join token never gets into a master's user-data, and what no node reads takes no room in it.
+    So the join token never gets into a master's user-data, what no node reads takes no room in it, and no node stops at
+    a name that it does not know. Raises SettingsMismatch for one too few or too many.
     """
-    names = SETTINGS + (MASTER_SETTINGS if role == "master" else MINION_SETTINGS)
-    return "".join(f"{name}={_quoted(name, settings.get(name, ''))}\n" for name in names)
+    text = bootstrap(role)
+    reads = {found["name"] for found in _READ.finditer(text)} - {found["name"] for found in _SET.finditer(text)}
+    any_of = tuple(found["start"] for found in _ANY_OF.finditer(text))
+    place = f"templates/bootstrap-{role}.sh"
+    for name in sorted(reads - _NOT_SETTINGS - settings.keys()):
+        raise SettingsMismatch(
+            f"{name}: {place}, or what it includes, reads it, and nothing gives it: an option is declared with "
+            f'read_by="{role}" or "both" in lib/settings/config.py, a fact is added in lib/node/kubeenv.py'
+        )
+    for name in (each for each in settings if each not in reads | _NOT_READ and not each.startswith(any_of)):
+        raise SettingsMismatch(
+            f"{name}: a {role} is given it, and {place} does not read it: who reads an option is declared in "
+            "lib/settings/config.py"
+        )
+    return "".join(f"{name}={_quoted(name, value)}\n" for name, value in settings.items())
 
 
 def _composed(name: str, comments: bool) -> str:

@@ -18,24 +18,13 @@ from typing import Literal
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from lib.run.errors import SettingError
+from lib.run.errors import SettingError, raise_all
 from lib.settings import rules
+from lib.settings.config import OPTIONS
+from lib.settings.defaults import DEFAULTS
 
-DEFAULTS = Path(__file__).resolve().parents[2] / "config-default.env"
 _LONGEST_FILE = 1_000_000  # characters of KUBE_CONFIG_FILE
 Source = Literal["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
-
-# What is of one run or one person, not of the cluster. (AWS's own variables are no options and never get this far.)
-NEVER_REMEMBERED = frozenset(
-    {
-        "AWS_SSH_KEY",
-        "KUBECONFIG",
-        "KUBE_CONFIG_FILE",
-        "KUBE_REPLACE_MASTER",
-        "KUBE_RESTORE_SNAPSHOT",
-        "KUBE_USE_EXISTING_MASTER",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +43,7 @@ class Layers:
 
         Names that never are remembered are left out.
         """
-        kept = {name: text for name, text in values.items() if name in self.defaults and name not in NEVER_REMEMBERED}
+        kept = {name: text for name, text in values.items() if name in self.defaults and _may_be_remembered(name)}
         return replace(self, remembered=kept, remembered_in=place or self.remembered_in)
 
     def without_remembered(self, name: str) -> Layers:
@@ -88,7 +77,7 @@ class Layers:
         """
         if self.value("KUBE_USE_EXISTING_MASTER").lower() == "true":
             return dict(self.remembered)
-        names = (name for name in self.defaults if name not in NEVER_REMEMBERED and self.source(name) != "default")
+        names = (name for name in self.defaults if _may_be_remembered(name) and self.source(name) != "default")
         return {name: self.value(name) for name in names}
 
     def _find(self, name: str) -> tuple[Source, str]:
@@ -101,11 +90,35 @@ class Layers:
         return (source, text) if text else ("default", default)
 
 
+def _may_be_remembered(name: str) -> bool:
+    return OPTIONS[name].remembered != "never"
+
+
 def read_layers(environ: Mapping[str, str], *, defaults: Path = DEFAULTS) -> Layers:
-    """The layers of a run, without what is remembered. SettingError for a KUBE_CONFIG_FILE that cannot be read."""
+    """The layers of a run, without what is remembered. SettingError for a KUBE_CONFIG_FILE that cannot be read.
+
+    And for an option that stands in config-default.env and is not declared in lib/settings/config.py, or the reverse.
+    """
+    default = read_env(defaults.read_text(encoding="utf-8"))
+    raise_all(_halves(default))
     named = environ.get("KUBE_CONFIG_FILE", "").strip()
     file = _read_config_file(expand(rules.plain("KUBE_CONFIG_FILE", named), environ=environ)) if named else {}
-    return Layers(environment=dict(environ), file=file, defaults=read_env(defaults.read_text(encoding="utf-8")))
+    return Layers(environment=dict(environ), file=file, defaults=default)
+
+
+def _halves(defaults: Mapping[str, str]) -> list[SettingError]:
+    """What is wrong where config-default.env and lib/settings/config.py have not the same options."""
+    bare = [name for name in defaults if name not in OPTIONS]
+    lacking = [name for name in OPTIONS if name not in defaults]
+    return [
+        *(SettingError(n, "is in config-default.env only", "declare it in lib/settings/config.py too") for n in bare),
+        *(
+            SettingError(
+                n, "is declared in lib/settings/config.py only", "give it default and help in config-default.env"
+            )
+            for n in lacking
+        ),
+    ]
 
 
 def read_env(text: str) -> dict[str, str]:

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 from lib.run.errors import SettingError, gathered, raise_all
 from lib.settings import sizes
-from lib.settings.rules import partition
+from lib.settings.rules import ROUTES_AT_MOST, partition
 
 if TYPE_CHECKING:
     from lib.settings.config import Config
 
 ROUTES_DEFAULT = 500  # a route table's quota unless raised; L-93826ACB, "Routes per route table"
-ROUTES_AT_MOST = 1000  # the most that AWS raises it to
 _AWS_KEEPS = 5  # addresses of every subnet: the first four and the last (VPC user guide, "Subnet sizing")
 _IAM_NAME = 64
 
@@ -100,9 +99,8 @@ def _prefix_for(addresses: int) -> int:
     return 32 - (addresses - 1).bit_length()
 
 
-def _pods_and_routes(config: Config) -> None:
+def _pods_and_addresses(config: Config) -> None:
     check_pod_range(config)
-    check_routes(config, quota=ROUTES_AT_MOST)
     if config.subnet_cidr:
         check_subnet(config, prefix=ipaddress.IPv4Network(config.subnet_cidr).prefixlen)
 
@@ -302,7 +300,7 @@ _CHECKS = (
     _api_port,
     _autoscaler,
     _volume_snapshots,
-    _pods_and_routes,
+    _pods_and_addresses,
     _notready,
     _files,
     _reserved_address,

@@ -9,14 +9,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypeVar
 
 from lib.run.errors import SettingError
+from lib.settings import sizes
 
-Rule = Callable[[str, str], Any]
+T = TypeVar("T")
+Rule = Callable[[str, str], T]
 
 _SHELL = frozenset("\"'`\\$;&|<>(){}[]*?!#^")
 _LONGEST = 2000
+ROUTES_AT_MOST = 1000  # the most that AWS raises a route table's quota to
 
 
 def shown(text: str) -> str:
@@ -41,7 +44,7 @@ def plain(variable: str, text: str, *, allowed: str = "") -> str:
 # --- numbers and choices
 
 
-def whole(low: int, high: int, *, unit: str = "") -> Rule:
+def whole(low: int, high: int, *, unit: str = "") -> Rule[int]:
     """A whole number from low to high."""
     words = f"{low} to {high}" + (f" {unit}" if unit else "")
 
@@ -55,6 +58,16 @@ def whole(low: int, high: int, *, unit: str = "") -> Rule:
     return rule
 
 
+def minions(variable: str, text: str) -> int:
+    """How many minions: at least one, and no more than a route table ever has routes for."""
+    at_most = ROUTES_AT_MOST - 3
+    if re.fullmatch(r"[1-9]\d{0,8}", text) and int(text) > at_most:
+        problem = f"{text} minions + the master + the local and the default route need {int(text) + 3} routes"
+        right = f"a route table has {ROUTES_AT_MOST} at most; give one from 1 to {at_most} minions"
+        raise SettingError(variable, problem, right)
+    return whole(1, at_most, unit="minions")(variable, text)
+
+
 def boolean(variable: str, text: str) -> bool:
     """true or false, in upper or lower case, as the original's scripts compared them."""
     if text.lower() not in ("true", "false"):
@@ -62,7 +75,7 @@ def boolean(variable: str, text: str) -> bool:
     return text.lower() == "true"
 
 
-def one_of(*choices: str, gone: Mapping[str, str] | None = None) -> Rule:
+def one_of(*choices: str, gone: Mapping[str, str] | None = None) -> Rule[str]:
     """One of the choices; `gone` maps choices of former days to what to say of them."""
 
     def rule(variable: str, text: str) -> str:
@@ -73,6 +86,30 @@ def one_of(*choices: str, gone: Mapping[str, str] | None = None) -> Rule:
         return text
 
     return rule
+
+
+_OLD_DEBIAN = "is a Debian of former days, and Kubernetes no longer runs on it: debian is Debian 13"
+_OLD_UBUNTU = "is an Ubuntu of former days, and Kubernetes no longer runs on it: ubuntu is 24.04"
+distribution = one_of(
+    "debian",
+    "ubuntu",
+    gone={
+        **dict.fromkeys(("jessie", "wheezy", "stretch"), _OLD_DEBIAN),
+        **dict.fromkeys(("trusty", "vivid", "wily", "xenial"), _OLD_UBUNTU),
+        "coreos": "is no longer made",
+    },
+)
+disk_type = one_of(
+    *sizes.DISK_LIMITS,
+    gone={
+        **dict.fromkeys(("st1", "sc1"), "is a hard disk that nothing can be booted from, too slow for etcd"),
+        "standard": "is a magnetic disk, too slow for etcd and images",
+    },
+)
+network_provider = one_of(
+    "kubenet",
+    gone=dict.fromkeys(("none", "opencontrail", "flannel", "calico", "cni"), "is not ported, see docs/porting.md"),
+)
 
 
 def monitoring(variable: str, text: str) -> bool:
@@ -101,12 +138,12 @@ def log_level(variable: str, text: str) -> str:
 # --- forms of text
 
 
-def optional(rule: Rule) -> Rule:
+def optional(rule: Rule[str]) -> Rule[str]:
     """The rule for an option that may be empty: '' stays ''."""
     return lambda variable, text: rule(variable, text) if text else ""
 
 
-def form(pattern: str, right: str) -> Rule:
+def form(pattern: str, right: str) -> Rule[str]:
     """Text that a regular expression matches whole; `right` ends the refusal."""
 
     def rule(variable: str, text: str) -> str:
@@ -117,7 +154,7 @@ def form(pattern: str, right: str) -> Rule:
     return rule
 
 
-def identifier(kind: str) -> Rule:
+def identifier(kind: str) -> Rule[str]:
     """An AWS id of that kind: vpc, subnet, ami, dopt."""
     return form(rf"{kind}-([0-9a-f]{{8}}|[0-9a-f]{{17}})", f"give an id such as {kind}-0123456789abcdef0")
 
@@ -162,8 +199,17 @@ def partition(region_name: str) -> str:
     return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region_name.rsplit("-", 2)[0], "aws")
 
 
+# Of each minor release the first patch to give: kube-proxy of the earlier ones of 1.36 may fail (kubernetes 136786).
+_FIRST_PATCHES = {"1.36": "1.36.3", "1.37": "1.37.2"}
+
+
 def version(variable: str, text: str) -> str:
     """A release of Kubernetes that the bootstrap was made for, without a leading v."""
+    series = text.removeprefix("v")
+    if series in _FIRST_PATCHES:
+        right = f"give a whole version, {_FIRST_PATCHES[series]} or a later one of {series}"
+        newest = f"https://dl.k8s.io/release/stable-{series}.txt has the newest"
+        raise SettingError(variable, f"{shown(text)} is a minor release", f"{right}: {newest}")
     match = re.fullmatch(r"v?(0|[1-9]\d?)\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})", text)
     if not match:
         right = "give a whole version such as 1.37.2"
@@ -213,7 +259,7 @@ def domain(variable: str, text: str) -> str:
 # --- addresses
 
 
-def cidr(largest: int, smallest: int, *, unicast: bool = True) -> Rule:
+def cidr(largest: int, smallest: int, *, unicast: bool = True) -> Rule[str]:
     """An IPv4 range with a prefix from /largest to /smallest and no host bits; `unicast`: one that hosts can have."""
 
     def rule(variable: str, text: str) -> str:
@@ -373,7 +419,7 @@ def _not_kubernetes_own(variable: str, key: str, prefix: str) -> None:
         raise SettingError(variable, problem, "use a domain of yours or node.kubernetes.io/")
 
 
-def each(pattern: str, right: str, *, separator: str = ",", once: str = "") -> Rule:
+def each(pattern: str, right: str, *, separator: str = ",", once: str = "") -> Rule[str]:
     """Items of one form, given back as text with one separator between them.
 
     `once`: the characters at which an item's name ends, of which there may be one only.

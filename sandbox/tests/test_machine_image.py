@@ -25,7 +25,7 @@ OF_SYSTEMD = "/usr/lib/systemd/"  # programs beside systemd's own, which both im
 
 def scripts() -> dict[str, str]:
     """Everything that a node runs of the product's."""
-    found = {f"bootstrap of a {role}": userdata.script(role, {}) for role in _ROLES}
+    found = {f"bootstrap of a {role}": userdata.bootstrap(role) for role in _ROLES}
     return found | {"logs.sh": (TEMPLATES / "logs.sh").read_text()}
 
 

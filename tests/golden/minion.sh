@@ -12,37 +12,36 @@ KUBELET_DROP_INS=/etc/kubelet.conf.d
 
 kube_env() {
 	cat <<'KUBE_ENV'
-MASTER_INTERNAL_IP=172.20.0.9
 KUBE_ROLE=minion
-KUBE_AWS_INSTANCE_PREFIX=kubernetes
-AWS_REGION=us-west-2
-KUBE_API_PORT=443
 KUBERNETES_VERSION=1.37.2
+MASTER_INTERNAL_IP=172.20.0.9
 CLUSTER_IP_RANGE=10.244.0.0/16
 NON_MASQUERADE_CIDR=10.244.0.0/16
 DNS_SERVER_IP=10.0.0.10
-CA_CERT_HASH=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+KUBE_API_PORT=443
 NODE_LABELS=
 EVICTION_HARD=
 FEATURE_GATES=
+KUBELET_TEST_ARGS=
+KUBELET_TEST_LOG_LEVEL=
 DOCKER_REGISTRY_MIRROR_URL=
 KUBE_ENABLE_INSECURE_REGISTRY=false
 KUBE_EXTRA_PACKAGES=
-KUBELET_TEST_ARGS=
-KUBELET_TEST_LOG_LEVEL=
+AWS_REGION=us-west-2
+CA_CERT_HASH=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 URL_KUBEADM=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubeadm
-SHA256_KUBEADM=9999999999999999999999999999999999999999999999999999999999999999
 URL_KUBELET=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubelet
-SHA256_KUBELET=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 URL_KUBECTL=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubectl
-SHA256_KUBECTL=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 URL_CONTAINERD=https://github.com/containerd/containerd/releases/download/v2.3.7/containerd-static-2.3.7-linux-amd64.tar.gz
-SHA256_CONTAINERD=cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 URL_RUNC=https://github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64
-SHA256_RUNC=dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
 URL_CNI=https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz
-SHA256_CNI=eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
 URL_ECR_CREDENTIAL_PROVIDER=https://artifacts.k8s.io/binaries/cloud-provider-aws/v1.31.7/linux/amd64/ecr-credential-provider-linux-amd64
+SHA256_KUBEADM=9999999999999999999999999999999999999999999999999999999999999999
+SHA256_KUBELET=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+SHA256_KUBECTL=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+SHA256_CONTAINERD=cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+SHA256_RUNC=dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
+SHA256_CNI=eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
 SHA256_ECR_CREDENTIAL_PROVIDER=ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
 KUBE_JOIN_TOKEN=abcdef.0123456789abcdef
 KUBE_ENV
@@ -474,7 +473,7 @@ registration() {
   imagePullPolicy: IfNotPresent
   imagePullSerial: false
   ignorePreflightErrors: [$1]
-  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"} \
+  kubeletExtraArgs: [$(args --cloud-provider=external "--node-ip=$address" "${@:2}" \
 		$KUBELET_TEST_LOG_LEVEL $KUBELET_TEST_ARGS)]
 CONF
 }
@@ -595,7 +594,7 @@ join() {
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration
 nodeRegistration:
-$(registration "$KUBE_IGNORE_PREFLIGHT_ERRORS")
+$(registration "$KUBE_IGNORE_PREFLIGHT_ERRORS" ${NODE_LABELS:+"--node-labels=$NODE_LABELS"})
 discovery:
   bootstrapToken:
     token: $KUBE_JOIN_TOKEN
