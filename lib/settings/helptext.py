@@ -89,7 +89,7 @@ _HOW = (
 )
 _EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong; "
 _EXIT_OF_DRY_RUN = "3 a dry run found something to do; "
-_EXITS_OF_SIGNALS = "129 the terminal went; 130, 143 stopped."
+_EXITS_OF_SIGNALS = "129, 130, 143 a signal."
 
 
 def help_text(script: str, width: int = 80, *, topic: str = "") -> str:
