@@ -47,10 +47,11 @@ class Flags:
     help: str | None = None
     dry_run: bool = False
     keep_disk: bool = False
+    yes: bool = False
     show_settings: bool = False
     list: bool = False
     status: bool = False
-    json: bool = False
+    output: str = "text"
 
 
 Body = Callable[[Aws, Layers, Flags], None]
@@ -59,8 +60,8 @@ Body = Callable[[Aws, Layers, Flags], None]
 class _Run:
     """One run: its console, and AWS once there is a client of it."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, *, removes: bool) -> None:
+        self.clock, self._removes = clock, removes
         self.log = RunLog()
         self.console = Console(clock, log=lambda words: self.log.line(words))
         self.aws: Aws | None = None
@@ -73,7 +74,9 @@ class _Run:
     def stopped(self, stop: BaseException) -> tuple[str, str]:
         """What had been done when the run was stopped, and what to do next."""
         notes = getattr(stop, "__notes__", [])
-        return (" ".join(notes), _REST) if notes else (f"Made in this run: {self.made}", _GOES_ON)
+        if notes:
+            return " ".join(notes), _REST
+        return ("Nothing was removed", "") if self._removes else (f"Made in this run: {self.made}", _GOES_ON)
 
     def has_changed(self) -> bool:
         """Whether something was changed; a dry run changes nothing."""
@@ -96,14 +99,14 @@ def run(
     `ends`: the process ends after this.
     """
     _open_standard_streams()
-    this = _Run(clock)
+    this = _Run(clock, removes=script == "kube_down.py")
     try:
         with stopping(ends=ends):
             code = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ))
             if this.console.owes:
                 with contextlib.suppress(OutputLost):
                     this.console.give({"errors": this.console.errors})
-            if this.log.path and this.console.failed and code != SettingError.exit_code:
+            if this.log.path and this.console.failed and (code == REFUSED or this.has_changed()):
                 this.console.where(f"all calls of this run: {this.log.path}")
             return code
     except Stopped as stop:  # in the instant before or after
@@ -164,7 +167,7 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
         width = min(shutil.get_terminal_size().columns, 100)
         console.line(help_text(script, width, topic=flags.help).rstrip())
         return DONE
-    if flags.json:
+    if flags.output == _JSON:
         console.apart()
     this.log = runlog.new_log(script, environ)
     layers = read_layers(environ)
@@ -199,7 +202,7 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
         return DONE if answers else REFUSED
     _tell_region(console, layers, config, region, where)
     body(aws, layers, flags)
-    if flags.json:
+    if flags.output == _JSON:
         console.give({"cluster": status.which_cluster(aws, config), **console.foretold})
     return WOULD_CHANGE if flags.dry_run and aws.changes else DONE
 
@@ -226,34 +229,29 @@ def _parse(script: str, argv: Sequence[str]) -> Flags:
     parser.add_argument("--help", "-h", nargs="?", const="")
     parser.add_argument("--show-settings", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--output", choices=["text", _JSON])
+    parser.add_argument("--output", choices=["text", _JSON], default="text")
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")
+        parser.add_argument("--yes", action="store_true")
     else:
         parser.add_argument("--list", action="store_true")
         parser.add_argument("--status", action="store_true")
     found, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise SettingError(script, f"unrecognized arguments: {' '.join(unknown)}", _right(script, unknown))
-    _refuse_at_once(script, found)
-    return Flags(
-        help=found.help,
-        dry_run=found.dry_run,
-        show_settings=found.show_settings,
-        keep_disk=getattr(found, "keep_disk", False),
-        list=getattr(found, "list", False),
-        status=getattr(found, "status", False),
-        json=found.output == _JSON,
-    )
+    flags = Flags(**vars(found))
+    if flags.help is None:
+        _refuse_at_once(script, flags)
+    return flags
 
 
-def _refuse_at_once(script: str, found: argparse.Namespace) -> None:
+def _refuse_at_once(script: str, flags: Flags) -> None:
     """Raises SettingError for flags of which each is a run of its own, and for a document of a run that gives none."""
-    alone = [name for name in ("list", "status", "dry_run", "show_settings") if getattr(found, name, False)]
-    words = [f"--{name.replace('_', '-')}" for name in alone]
-    if found.help is None and len(words) > 1:
-        raise SettingError(script, f"{' and '.join(words)} are asked for at once", "give one of them")
-    if found.help is None and found.output == _JSON and alone in ([], ["show_settings"]):
+    runs = {"--list": flags.list, "--status": flags.status, "--dry-run": flags.dry_run}
+    asked = [name for name, is_asked in (*runs.items(), ("--show-settings", flags.show_settings)) if is_asked]
+    if len(asked) > 1:
+        raise SettingError(script, f"{' and '.join(asked)} are asked for at once", "give one of them")
+    if flags.output == _JSON and not runs.keys() & set(asked):
         givers = "--dry-run" if script == "kube_down.py" else "--list, --status and --dry-run"
         raise SettingError(script, "--output json", f"it goes with {givers}")
 

@@ -45,10 +45,11 @@ _STATUS = Flag("--status", "the cluster on one screen; exit 1 if its API is away
 _OUTPUT = Flag("--output", "for programs: --list, --status, --dry-run (docs/output.md)", takes="json")
 _DOWN_OUTPUT = Flag("--output", "for programs: --dry-run (docs/output.md)", takes="json")
 _KEEP_DISK = Flag("--keep-disk", "keep disk, volumes, elastic IP and bucket for the next up")
+_YES = Flag("--yes", "go ahead without asking for the cluster's id")
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
     UP: (_HELP, _LIST, _STATUS, _SHOW_SETTINGS, _DRY_RUN, _OUTPUT),
-    DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _DOWN_OUTPUT, _KEEP_DISK),
+    DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _DOWN_OUTPUT, _KEEP_DISK, _YES),
     LOGS: (Flag("--help", "print this and exit"),),
 }
 
