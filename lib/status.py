@@ -77,13 +77,17 @@ class MasterState:
 
 @dataclass(frozen=True)
 class Answer:
-    """The API: `why` it does not answer, '' where it does; its release, and since when it runs, '' where unknown."""
+    """The API: `why` it does not answer, '' where it does; its release, and since when it runs, '' where unknown.
+
+    `ends` is when its certificate does.
+    """
 
     server: str
     why: str
     version: str = ""
     since: str = ""
     nodes: tuple[Node, ...] = ()
+    ends: datetime.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,7 @@ def find_status(aws: Aws, layers: Layers) -> Status:
     sized = dataclasses.replace(config, num_nodes=sum(group["DesiredCapacity"] for group in groups))
     nobody: tuple[Client | None, dict[str, datetime.datetime]] = (None, {})
     client, certificates = looks.at("certificates", lambda: _client(aws, config, found), nobody)
-    api = (
-        _ask(client, instance, groups, certificates)
-        if client
-        else Answer("", "there are no certificates to ask it with")
-    )
+    api = _ask(client, instance, groups)
     return Status(
         cluster=which_cluster(aws, config),
         api=api,
@@ -156,7 +156,7 @@ def find_status(aws: Aws, layers: Layers) -> Status:
         master=_master(aws, instance) if instance else None,
         disk=disk,
         snapshots=looks.at("snapshots", lambda: tuple(find_snapshots(aws, found.bucket)), ()),
-        certificates=certificates,
+        certificates=certificates | ({"API": api.ends} if api.ends else {}),
         cost=prices.cost(aws, sized, layers.environment),
         wanted=1 + sized.num_nodes,
         unknown=looks.unknown,
@@ -170,11 +170,9 @@ def which_cluster(aws: Aws, config: Config) -> dict[str, str]:
 
 def _as_it_is(config: Config, found: Found) -> Config:
     """The settings with the address that the master's interface has."""
-    return (
-        dataclasses.replace(config, master_internal_ip=found.interface["PrivateIpAddress"])
-        if found.interface
-        else config
-    )
+    if found.interface is None:
+        return config
+    return dataclasses.replace(config, master_internal_ip=found.interface["PrivateIpAddress"])
 
 
 def _master(aws: Aws, instance: InstanceTypeDef) -> MasterState:
@@ -190,7 +188,8 @@ def _master(aws: Aws, instance: InstanceTypeDef) -> MasterState:
 
 
 def _groups(aws: Aws, config: Config, groups: list[Any]) -> tuple[GroupState, ...]:
-    templates = launchtemplate.find_current(aws, config, *(group["AutoScalingGroupName"] for group in groups))
+    names = [group["AutoScalingGroupName"] for group in groups]
+    templates = launchtemplate.find_current(aws, config, *names) if names else {}
     return tuple(_group(group, templates.get(group["AutoScalingGroupName"])) for group in groups)
 
 
@@ -213,24 +212,24 @@ def _client(aws: Aws, config: Config, found: Found) -> tuple[Client | None, dict
     return client, ends
 
 
-def _ask(
-    client: Client, master: InstanceTypeDef | None, groups: list[Any], ends: dict[str, datetime.datetime]
-) -> Answer:
-    """What the API says now; puts beside the certificates' ends its own's."""
+def _ask(client: Client | None, master: InstanceTypeDef | None, groups: list[Any]) -> Answer:
+    """What the API says now. Nodes of instances that are gone are none."""
     from lib.kube import certificates
 
-    api = Api(client)
+    if client is None:
+        return Answer("", "there are no certificates to ask it with")
     if master is None:
-        return Answer(api.server, "there is no master")
+        return Answer(client.server, "there is no master")
     alive = {master["InstanceId"], *(each["InstanceId"] for group in groups for each in living(group))}
+    api, ends = Api(client), None
     try:
         status, said = api.get("/healthz")
-        ends["API"] = certificates.shown_ends(api.certificate())
+        ends = certificates.shown_ends(api.certificate())
         nodes = tuple(node for node in api.nodes() if not node.instance_id or node.instance_id in alive)
         why = "" if said.strip() == "ok" else f"HTTP {status} {said.strip()[:60]}"
-        return Answer(api.server, why, api.version(), api.since(), nodes)
+        return Answer(api.server, why, api.version(), api.since(), nodes, ends)
     except Unreachable as error:
-        return Answer(api.server, str(error))
+        return Answer(api.server, str(error), ends=ends)
 
 
 def find_drift(aws: Aws, trial: Callable[[Aws], None]) -> Drift:

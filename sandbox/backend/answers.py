@@ -65,13 +65,19 @@ def describe_regions(_world: World, call: Call) -> dict[str, Any]:
 
     https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
     """
-    of_partition = [region for region in ENABLED if cloud.partition(region) == cloud.partition(call.region)]
-    asked = call.params.get("RegionNames") or of_partition
-    suffix = cloud.dns_suffix(call.region)
+    here = [name for name in cloud.all_regions() if cloud.partition(name) == cloud.partition(call.region)]
+    named = call.params.get("RegionNames") or []
+    if unknown := sorted({*named} - {*here}):
+        raise Refusal("InvalidParameterValue", f"Invalid region names provided: {', '.join(unknown)}")
+    shown = named or [name for name in here if name in ENABLED or call.params.get("AllRegions")]
     return {
         "Regions": [
-            {"RegionName": name, "Endpoint": f"ec2.{name}.{suffix}", "OptInStatus": "opt-in-not-required"}
-            for name in asked
+            {
+                "RegionName": name,
+                "Endpoint": f"ec2.{name}.{cloud.dns_suffix(call.region)}",
+                "OptInStatus": "opt-in-not-required" if name in ENABLED else "not-opted-in",
+            }
+            for name in shown
         ]
     }
 
