@@ -5,6 +5,7 @@ Needs no package, and so works before any is installed.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import textwrap
@@ -114,11 +115,15 @@ def lacking(missing: ModuleNotFoundError, script: str, argv: Sequence[str]) -> i
         sys.stderr.write(f"{words}\n")
         return 1
     try:
-        sys.stdout.write(help_text(script, topic=next((word for word in argv if not word.startswith("-")), "")))
+        text = help_text(script, topic=next((word for word in argv if not word.startswith("-")), ""))
     except SettingError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    sys.stdout.write(f"\nBefore it runs: {words}\n")
+    try:
+        sys.stdout.write(f"{text}\nBefore it runs: {words}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has enough; what is left must not be tried again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
