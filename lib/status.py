@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     from lib.aws.client import Aws
     from lib.checks.prices import Cost
+    from lib.checks.situation import Snapshot
     from lib.cluster import Found
     from lib.kube.api import Client
     from lib.settings.config import Config
     from lib.settings.layers import Layers
-    from lib.snapshots import Snapshot
 
 T = TypeVar("T")
 _FEW, _SNAPSHOTS = 2, 3  # nodes that are not Ready, and groups, that the screen has room for; and snapshots
