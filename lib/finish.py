@@ -32,4 +32,4 @@ def finish(aws: Aws, cluster: Cluster) -> None:
     roll.settle_minions(aws, config, reached, minions.group_name, template=minions.template, data=minions.data)
     summary.validate_cluster(aws, config, reached, client, master_id=master_id)
     aws.look_again()
-    summary.say_done(aws, config, client)
+    summary.say_done(aws, cluster, client)

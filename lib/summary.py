@@ -8,6 +8,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lib.checks import prices, verdict
 from lib.diagnosis import Watch, of_master, of_nodes, ssh
 from lib.kube.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.minions import living, own_groups
@@ -17,6 +18,7 @@ from lib.upgrade import numbers
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
+    from lib.cluster import Cluster
     from lib.kube.api import Client
     from lib.settings.config import Config
 
@@ -122,14 +124,16 @@ def _say_services(aws: Aws, api: Api) -> None:
         aws.console.say(f"{name} is running at {url}")
 
 
-def say_done(aws: Aws, config: Config, client: Client) -> None:
-    """The last lines: how it went, and what to type next."""
-    line = aws.console.line
+def say_done(aws: Aws, cluster: Cluster, client: Client) -> None:
+    """The last lines: how it went, what it costs, what to type next. Raises KubeError where the run would fail."""
+    config, line = cluster.config, aws.console.line
+    price = _price(aws, cluster)
     if aws.dry_run:
-        aws.console.planned_all(aws.changes)
+        verdict.tell_verdict(aws, config, bucket=cluster.bucket.name, price=price)
         return
     nothing = f"nothing to do{aws.console.but() or ': everything was there'}"
-    did = counted(aws.changes, "change") if aws.changes else nothing
+    changes = aws.kinds.total()
+    did = f"{counted(changes, 'change')}: {aws.counts(past=True)}" if changes else nothing
     again = f", {counted(aws.retries, 'call')} repeated" if aws.retries else ""
     line()
     line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
@@ -139,7 +143,15 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
     line(f"  API      {client.server}, context {config.context} in {config.kubeconfig}")
     line(f"  try      {kubectl} get nodes -o wide")
     line(f"           {ssh(config, client.host)}")
+    if price.hour is not None or aws.changes:
+        line(f"  price    {price}")
     line(f"  remove   {_given(config)}python kube_down.py")
+
+
+def _price(aws: Aws, cluster: Cluster) -> prices.Cost:
+    """What the cluster costs as it is now. A run that changed nothing asks for no price: it tells what was learnt."""
+    asks = aws.dry_run or aws.changes > 0
+    return prices.cost(aws, cluster.config, cluster.layers.environment, asks=asks)
 
 
 def _given(config: Config) -> str:

@@ -23,7 +23,6 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from lib.run.errors import OutputLost
-from lib.run.words import counted
 
 if TYPE_CHECKING:
     from lib.run.clock import Clock
@@ -157,11 +156,6 @@ class Console:
     def planned(self, verb: str, words: str) -> None:
         """A dry run would do this."""
         self._below(f"would {verb}", "cyan", words, log=f"  would {verb} {words}")
-
-    def planned_all(self, changes: int) -> None:
-        """The end of a dry run."""
-        what = f"This would make {counted(changes, 'change')} and made none: leave out --dry-run to make them."
-        self.line(what if changes else f"Nothing to do{self.but()}.")
 
     def but(self) -> str:
         """What "nothing to do" has to add: ", but for what the warnings name", '' where nothing was left differing."""

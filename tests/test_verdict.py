@@ -1,0 +1,116 @@
+"""How a dry run ends: what it foretells is what the run then does, for each kind of change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from conftest import Box, Result
+from helpers import master_of, must, shape
+
+from lib.checks import permissions
+from sandbox.faults import denials
+
+READING = ("Describe", "Get", "List", "Simulate")
+PRICE = re.compile(r"^  price    (.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is asked of a cluster: "MASTER" stands for the master's id. `before` is None where there is no cluster."""
+
+    asked: Mapping[str, object]
+    before: Mapping[str, object] | None = field(default_factory=dict)
+    kinds: str = ""
+    away: bool = False
+
+
+CHANGES = {
+    "a new cluster": Change({}, before=None),
+    "nothing": Change({}),
+    "more minions": Change({"NUM_NODES": 3}),
+    "fewer minions": Change({"NUM_NODES": 1}),
+    "NODE_SIZE": Change({"NODE_SIZE": "t3.large"}),
+    "NODE_SIZE and fewer": Change({"NODE_SIZE": "t3.large", "NUM_NODES": 1}),
+    "NODE_LABELS": Change({"NODE_LABELS": "disk=ssd"}),
+    "MASTER_SIZE": Change({"MASTER_SIZE": "t3.large"}, away=True),
+    "KUBE_REPLACE_MASTER": Change({"KUBE_REPLACE_MASTER": "MASTER"}, away=True),
+    "KUBERNETES_VERSION": Change({"KUBERNETES_VERSION": "1.37.2"}, before={"KUBERNETES_VERSION": "1.36.3"}, away=True),
+    "SSH_CIDR": Change({"SSH_CIDR": "203.0.113.0/24"}),
+    "MASTER_DISK_SIZE": Change({"MASTER_DISK_SIZE": 30}),
+    "KUBE_MASTER_SELF_HEAL": Change({"KUBE_MASTER_SELF_HEAL": "true"}),
+    "no more KUBE_MASTER_SELF_HEAL": Change(
+        {"KUBE_MASTER_SELF_HEAL": "false"}, before={"KUBE_MASTER_SELF_HEAL": "true"}
+    ),
+}
+
+
+def begun(box: Box, change: Change) -> dict[str, object]:
+    """The cluster before the change; what is asked of it."""
+    if change.before is not None:
+        box.cluster(**change.before)
+    return {name: master_of(box) if value == "MASTER" else value for name, value in change.asked.items()}
+
+
+def foretold(result: Result) -> dict[str, int]:
+    """What a dry run's verdict counts, by kind."""
+    found = re.search(r"^  changes  (.*)$", result.out, re.MULTILINE)
+    return {kind: int(number) for number, kind in re.findall(r"(\d+) to (\w+)", found[1])} if found else {}
+
+
+def done(result: Result) -> dict[str, int]:
+    """What the summary of a run counts, by kind."""
+    past = {"made": "make", "changed": "change", "replaced": "replace", "removed": "remove"}
+    found = re.search(r" is up after \d+ s \((.*)\)\.$", result.out, re.MULTILINE)
+    assert found, result.out
+    return {past[kind]: int(number) for number, kind in re.findall(rf"(\d+) ({'|'.join(past)})", found[1])}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_the_dry_run_foretells_is_what_the_run_does(sandbox: Box, name: str) -> None:
+    change = CHANGES[name]
+    asked = begun(sandbox, change)
+    before, master = shape(sandbox), master_of(sandbox) if change.before is not None else ""
+    dry = sandbox.up("--dry-run", **asked)
+    assert (dry.changing, shape(sandbox)) == ([], before)
+    told = foretold(dry)
+    assert dry.code == (3 if told else 0), dry.out + dry.err
+    assert f"This would make {sum(told.values())} change" in dry.out or not told
+    real = must(sandbox.up(**asked))
+    assert done(real) == told
+    assert bool(real.changing) == bool(told)
+    assert PRICE.findall(real.out) == PRICE.findall(dry.out) != []
+    ended = {call.operation for call in real.calls if call.params.get("InstanceIds") == [master] and call.changes}
+    assert ("  API      away" in dry.out) == bool(ended & {"StopInstances", "TerminateInstances"}) == change.away
+    assert not foretold(sandbox.up("--dry-run")), "the run has left something to do"
+
+
+# --- rights
+
+
+def taken(result: Result) -> set[str]:
+    """The actions that the changing calls of a run took, as IAM names them."""
+    changing = [call for call in result.calls if call.changes]
+    tagging = {"ec2:CreateTags" for call in changing if call.service == "ec2" and call.params.get("TagSpecifications")}
+    return tagging.union(*(denials.actions(call.service, call.operation) for call in changing))
+
+
+def changing_actions() -> list[str]:
+    """All that the policy allows that changes something, and that a simulation can be asked about."""
+    asked = [action for each in permissions.statements() if "Condition" not in each for action in each["Action"]]
+    return [action for action in asked if not action.partition(":")[2].startswith(READING)]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_rights_that_the_run_takes_are_those_whose_lack_is_foretold(sandbox: Box, name: str) -> None:
+    asked = begun(sandbox, CHANGES[name])
+    deny = denials.Deny(*changing_actions())
+    sandbox.aws.hooks.before.append(deny.before)
+    dry = sandbox.up("--dry-run", **asked)
+    sandbox.aws.hooks.before.remove(deny.before)
+    real = must(sandbox.up(**asked))
+    found = re.search(r"^error: this would fail: no right to (.*)$", dry.err, re.MULTILINE)
+    assert (dry.code, dry.changing) == (1 if found else 0, [])
+    assert set(found[1].split(", ") if found else []) == taken(real) & set(changing_actions())
