@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,6 +12,7 @@ from conftest import Box, Result
 from helpers import master_of, must, shape
 
 from lib.checks import permissions
+from sandbox.calls import Call
 from sandbox.faults import denials
 
 READING = ("Describe", "Get", "List", "Simulate")
@@ -68,6 +70,20 @@ def done(result: Result) -> dict[str, int]:
     return {past[kind]: int(number) for number, kind in re.findall(rf"(\d+) ({'|'.join(past)})", found[1])}
 
 
+@contextlib.contextmanager
+def watched(box: Box) -> Iterator[list[Call]]:
+    """The changing calls that are made meanwhile."""
+    calls: list[Call] = []
+
+    def note(call: Call) -> None:
+        if call.number and call.changes:
+            calls.append(call)
+
+    box.aws.hooks.before.append(note)
+    yield calls
+    box.aws.hooks.before.remove(note)
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_the_dry_run_foretells_is_what_the_run_does(sandbox: Box, name: str) -> None:
     change = CHANGES[name]
@@ -78,11 +94,12 @@ def test_what_the_dry_run_foretells_is_what_the_run_does(sandbox: Box, name: str
     told = foretold(dry)
     assert dry.code == (3 if told else 0), dry.out + dry.err
     assert f"This would make {sum(told.values())} change" in dry.out or not told
-    real = must(sandbox.up(**asked))
+    with watched(sandbox) as calls:
+        real = must(sandbox.up(**asked))
     assert done(real) == told
     assert bool(real.changing) == bool(told)
     assert PRICE.findall(real.out) == PRICE.findall(dry.out) != []
-    ended = {call.operation for call in real.calls if call.params.get("InstanceIds") == [master] and call.changes}
+    ended = {call.operation for call in calls if call.params.get("InstanceIds") == [master]}
     assert ("  API      away" in dry.out) == bool(ended & {"StopInstances", "TerminateInstances"}) == change.away
     assert not foretold(sandbox.up("--dry-run")), "the run has left something to do"
 
@@ -90,9 +107,8 @@ def test_what_the_dry_run_foretells_is_what_the_run_does(sandbox: Box, name: str
 # --- rights
 
 
-def taken(result: Result) -> set[str]:
-    """The actions that the changing calls of a run took, as IAM names them."""
-    changing = [call for call in result.calls if call.changes]
+def taken(changing: list[Call]) -> set[str]:
+    """The actions that these calls took, as IAM names them."""
     tagging = {"ec2:CreateTags" for call in changing if call.service == "ec2" and call.params.get("TagSpecifications")}
     return tagging.union(*(denials.actions(call.service, call.operation) for call in changing))
 
@@ -110,7 +126,8 @@ def test_the_rights_that_the_run_takes_are_those_whose_lack_is_foretold(sandbox:
     sandbox.aws.hooks.before.append(deny.before)
     dry = sandbox.up("--dry-run", **asked)
     sandbox.aws.hooks.before.remove(deny.before)
-    real = must(sandbox.up(**asked))
+    with watched(sandbox) as calls:
+        must(sandbox.up(**asked))
     found = re.search(r"^error: this would fail: no right to (.*)$", dry.err, re.MULTILINE)
     assert (dry.code, dry.changing) == (1 if found else 0, [])
-    assert set(found[1].split(", ") if found else []) == taken(real) & set(changing_actions())
+    assert set(found[1].split(", ") if found else []) == taken(calls) & set(changing_actions())
