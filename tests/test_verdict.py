@@ -101,7 +101,8 @@ def test_what_the_dry_run_foretells_is_what_the_run_does(sandbox: Box, name: str
     assert PRICE.findall(real.out) == PRICE.findall(dry.out) != []
     ended = {call.operation for call in calls if call.params.get("InstanceIds") == [master]}
     assert ("  API      away" in dry.out) == bool(ended & {"StopInstances", "TerminateInstances"}) == change.away
-    assert not foretold(sandbox.up("--dry-run")), "the run has left something to do"
+    still = {name: value for name, value in asked.items() if name != "KUBE_REPLACE_MASTER"}
+    assert not foretold(sandbox.up("--dry-run", **still)), "the run has left something to do"
 
 
 # --- rights

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws.errors import FAILURES, error_code
+from lib.aws.needed import needed
 from lib.checks.permissions import statements
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _denied(aws: Aws, config: Config, principal: str, bucket: str) -> Iterator[s
     for statement in statements():
         if "Condition" in statement:
             continue  # what passes a role or makes a linked one depends on more than a simulation is told
-        if statement["Sid"] == "SelfHealing" and not config.kube_master_self_heal:
+        healing = config.kube_master_self_heal or needed(_listed(statement["Action"]), aws.planned)
+        if statement["Sid"] == "SelfHealing" and not healing:
             continue
         pages = aws.iam.get_paginator("simulate_principal_policy").paginate(
             PolicySourceArn=principal,
