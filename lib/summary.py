@@ -144,7 +144,8 @@ def say_done(aws: Aws, cluster: Cluster, client: Client) -> None:
     line(f"  try      {kubectl} get nodes -o wide")
     line(f"           {ssh(config, client.host)}")
     if price.hour is not None or aws.changes:
-        line(f"  price    {price}")
+        line(f"  price    {price.amount}")
+        line(f"           {price.made_of}")
     line(f"  remove   {_given(config)}python kube_down.py")
 
 

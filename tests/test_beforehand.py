@@ -71,10 +71,10 @@ def test_the_price_is_told_before_the_first_change(sandbox: Box) -> None:
     price_list(sandbox)
     out = must(sandbox.up(NUM_NODES=4)).out
     # 0.0416 + 4 x 0.0208 + 5 x 0.005 + 156 GiB x 0.08 / 730
-    price = "about 0.167 USD an hour, 121.83 a month: 1 t3.medium, 4 t3.small, 156 GiB gp3, 5 public addresses"
-    assert f"        price   {price}" in out
+    price, parts = "about 0.167 USD an hour, 121.83 a month", "1 t3.medium, 4 t3.small, 156 GiB gp3, 5 public addresses"
+    assert f"        price   {price}: {parts}" in out
     assert out.index("price ") < out.index("Staging bucket") < out.index("create ")
-    assert f"  price    {price}" in out.partition("Cluster kubernetes is up")[2]
+    assert f"  price    {price}\n           {parts}; traffic" in out.partition("Cluster kubernetes is up")[2]
 
 
 def test_a_price_on_a_later_page_is_found(sandbox: Box) -> None:

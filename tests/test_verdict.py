@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from conftest import Box, Result
-from helpers import master_of, must, shape
+from helpers import master_of, must, refused, shape
 
 from lib.checks import permissions
 from sandbox.calls import Call
@@ -132,3 +132,46 @@ def test_the_rights_that_the_run_takes_are_those_whose_lack_is_foretold(sandbox:
     found = re.search(r"^error: this would fail: no right to (.*)$", dry.err, re.MULTILINE)
     assert (dry.code, dry.changing) == (1 if found else 0, [])
     assert set(found[1].split(", ") if found else []) == taken(calls) & set(changing_actions())
+
+
+def test_what_down_may_not_remove_is_foretold(sandbox: Box) -> None:
+    sandbox.cluster()
+    deny = denials.Deny("ec2:DeleteVpc", "ec2:CreateVpc", "ec2:ModifyVolume")
+    sandbox.aws.hooks.before.append(deny.before)
+    dry = sandbox.down("--dry-run")
+    refused(dry, 1, "this would fail: no right to ec2:DeleteVpc\n")
+    assert dry.changing == []
+
+
+def test_what_a_run_may_not_and_need_not_do_fails_no_dry_run(sandbox: Box) -> None:
+    sandbox.cluster()
+    deny = denials.Deny("ec2:CreateVpc")
+    sandbox.aws.hooks.before.append(deny.before)
+    dry = sandbox.up("--dry-run", NUM_NODES=3)
+    assert dry.code == 3, dry.err
+    assert "warning: IAM's simulation does not allow moto: ec2:CreateVpc" in dry.err
+
+
+def test_a_refusal_that_a_dry_run_meets_would_end_the_run_too(sandbox: Box) -> None:
+    deny = denials.Deny("ec2:DescribeVpcs")
+    sandbox.aws.hooks.before.append(deny.before)
+    refused(sandbox.up("--dry-run"), 1, "error: this would fail: ", "ec2:DescribeVpcs")
+
+
+# --- price
+
+
+def test_a_rerun_says_what_the_cluster_costs_as_it_is_then(sandbox: Box) -> None:
+    sandbox.cluster()
+    # 0.0416 + 3 x 0.0208 + 4 x 0.005 + 124 GiB x 0.08 / 730
+    assert PRICE.findall(must(sandbox.up(NUM_NODES=3)).out) == ["about 0.138 USD an hour, 100.44 a month"]
+    again = must(sandbox.up(NUM_NODES=3))
+    assert PRICE.findall(again.out) == ["about 0.138 USD an hour, 100.44 a month"]
+    assert "pricing:GetProducts" not in again.operations
+
+
+def test_a_rerun_that_changes_nothing_asks_for_no_price(sandbox: Box) -> None:
+    sandbox.cluster()
+    (sandbox.home / ".cache" / "kube-up" / "prices.json").unlink(missing_ok=True)
+    again = must(sandbox.up())
+    assert (PRICE.findall(again.out), "pricing:GetProducts" in again.operations) == ([], False)

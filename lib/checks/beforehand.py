@@ -27,7 +27,8 @@ def check_before_change(aws: Aws, config: Config, *, bucket: str) -> None:
 def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
     """Say what a new cluster will cost, before money is spent; a dry run says it at its end."""
     if not aws.dry_run:
-        aws.console.say(f"price   {prices.cost(aws, config, environ)}")
+        price = prices.cost(aws, config, environ)
+        aws.console.say(f"price   {price.amount}: {price.made_of}")
 
 
 def _check(aws: Aws, config: Config, *, bucket: str) -> None:

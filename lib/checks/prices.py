@@ -103,10 +103,15 @@ class Cost:
         """The same for a month."""
         return None if self.hour is None else self.hour * MONTH
 
-    def __str__(self) -> str:
-        if self.hour is None:
-            return f"{self.words.removeprefix('price ')}: {self.parts}"
-        return f"about {self.words}: {self.parts}; traffic and S3 not counted"
+    @property
+    def amount(self) -> str:
+        """How much, or why that is not known."""
+        return f"about {self.words}" if self.hour is not None else self.words.removeprefix("price ")
+
+    @property
+    def made_of(self) -> str:
+        """What is counted, and what is not."""
+        return f"{self.parts}; traffic and S3 not counted"
 
 
 def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, asks: bool = True) -> Cost:

@@ -26,7 +26,8 @@ def tell_verdict(aws: Aws, config: Config, *, bucket: str, price: prices.Cost | 
     if aws.away:
         line(f"  API      {aws.away}")
     if price:
-        line(f"  price    {price}")
+        line(f"  price    {price.amount}")
+        line(f"           {price.made_of}")
     lacking = needed(rights.tell_rights(aws, config, bucket=bucket), aws.planned) if changes else []
     if lacking:
         raise KubeError(
