@@ -278,6 +278,23 @@ def _resize(aws: Aws, config: Config, found: InstanceTypeDef, decided: Fate) -> 
     )
 
 
+def ensure_stopped(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
+    """Stop the master, and return once it is stopped. Raises WaitExpired."""
+    instance_id, state = found["InstanceId"], found["State"]["Name"]
+    if state in ("stopping", "stopped"):
+        aws.console.found(f"master {instance_id} ({state})")
+    else:
+        aws.away = f"away until python kube_up.py starts master {instance_id}; the pods end"
+        aws.change(
+            "stop",
+            f"master {instance_id}",
+            lambda: aws.ec2.stop_instances(InstanceIds=[instance_id]),
+            retry_on=["IncorrectInstanceState"],  # it is still on its way up
+        )
+    if state != "stopped":
+        _wait_settled(aws, config, instance_id)
+
+
 def _end(aws: Aws, config: Config, instance_id: str) -> None:
     """Terminate the master, and wait until its interface is free for the next."""
     unprotect(aws, instance_id)

@@ -45,6 +45,7 @@ class Flags:
     dry_run: bool = False
     keep_disk: bool = False
     yes: bool = False
+    stop: bool = False
     show_settings: bool = False
 
 
@@ -215,6 +216,8 @@ def _parse(script: str, argv: Sequence[str]) -> Flags:
     parser.add_argument("--help", "-h", nargs="?", const="")
     parser.add_argument("--show-settings", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    if script == "kube_up.py":
+        parser.add_argument("--stop", action="store_true")
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")
         parser.add_argument("--yes", action="store_true")

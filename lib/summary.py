@@ -96,6 +96,8 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
     nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known, watch=Watch(aws, config).look)
     validate(api)
     _say_nodes(aws, nodes)
+    if expected == 1:
+        aws.console.say("no minions: pods wait until there is one, CoreDNS among them")
     _warn_of_newer(aws, api, nodes)
     _say_certificates(aws, api, client)
     _say_services(aws, api)
@@ -146,7 +148,7 @@ def say_done(aws: Aws, cluster: Cluster, client: Client) -> None:
     if price.hour is not None or aws.changes:
         line(f"  price    {price.amount}")
         line(f"           {price.made_of}")
-    line(f"  remove   {_given(config)}python kube_down.py")
+    line(f"  remove   {given(config)}python kube_down.py")
 
 
 def _price(aws: Aws, cluster: Cluster) -> prices.Cost:
@@ -155,7 +157,7 @@ def _price(aws: Aws, cluster: Cluster) -> prices.Cost:
     return prices.cost(aws, cluster.config, cluster.layers.environment, asks=asks)
 
 
-def _given(config: Config) -> str:
+def given(config: Config) -> str:
     """What must be set for another command to mean this cluster."""
     id_ = "" if config.cluster_id == "kubernetes" else f"KUBE_AWS_INSTANCE_PREFIX={config.cluster_id} "
     return f"KUBE_AWS_ZONE={config.kube_aws_zone} {id_}"

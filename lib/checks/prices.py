@@ -45,11 +45,14 @@ class Item:
         return json.dumps([self.service, self.filters])
 
 
-def items(config: Config) -> list[Item]:
-    """What the cluster consists of by its settings: instances, disks, public addresses. Traffic and S3 come on top."""
-    nodes = config.num_nodes
-    sizes = {config.master_size: 1}
-    if not config.node_spot_price:
+def items(config: Config, *, stopped: bool = False) -> list[Item]:
+    """What the cluster consists of by its settings: instances, disks, public addresses. Traffic and S3 come on top.
+
+    A stopped one has no minions, and no instance of it is paid for; an address costs the same whether it is in use.
+    """
+    nodes = 0 if stopped else config.num_nodes
+    sizes = {} if stopped else {config.master_size: 1}
+    if nodes and not config.node_spot_price:
         sizes[config.node_size] = sizes.get(config.node_size, 0) + nodes
     found = [_instance(config, size, count) for size, count in sizes.items()]
     disks: dict[str, int] = {}
@@ -59,7 +62,7 @@ def items(config: Config) -> list[Item]:
         (config.node_root_disk_type, config.node_root_disk_size, nodes),
     ):
         disks[kind] = disks.get(kind, 0) + size * count
-    found += [_disk(config, kind, size) for kind, size in disks.items()]
+    found += [_disk(config, kind, size) for kind, size in disks.items() if size]
     addresses = config.kube_enable_master_public_ip + nodes * config.kube_enable_node_public_ip
     return [*found, *([_addresses(config, addresses)] if addresses else [])]
 
@@ -114,9 +117,9 @@ class Cost:
         return f"{self.parts}; traffic and S3 not counted"
 
 
-def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, asks: bool = True) -> Cost:
+def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, stopped: bool = False, asks: bool = True) -> Cost:
     """What the whole cluster costs, or why that is not known. Without `asks`, as far as it was learnt within a day."""
-    wanted = items(config)
+    wanted = items(config, stopped=stopped)
     parts = ", ".join(item.words for item in wanted)
     try:
         found = find_prices(aws, wanted, environ, asks=asks)
@@ -127,7 +130,7 @@ def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, asks: bool = T
         return Cost(f"price not known (the Price List does not say it of {', '.join(missing)})", parts)
     hour = sum((_hourly(item, found[item.key]) for item in wanted), Decimal(0))
     spot = ""
-    if config.node_spot_price:
+    if config.node_spot_price and config.num_nodes and not stopped:
         most = Decimal(str(config.node_spot_price)) * config.num_nodes
         spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {config.node_size}"
     return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour, spot)

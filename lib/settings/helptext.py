@@ -41,11 +41,12 @@ class Flag:
 _HELP = Flag("--help", "this; all options; or one of them", takes="[all|NAME]")
 _SHOW_SETTINGS = Flag("--show-settings", "every setting with its value and where it comes from")
 _DRY_RUN = Flag("--dry-run", "say what would be done; exit 3 if anything would")
+_STOP = Flag("--stop", "no minions and a stopped master, until the next plain run")
 _KEEP_DISK = Flag("--keep-disk", "keep disk, volumes, elastic IP and bucket for the next up")
 _YES = Flag("--yes", "go ahead without asking for the cluster's id")
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
-    UP: (_HELP, _SHOW_SETTINGS, _DRY_RUN),
+    UP: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _STOP),
     DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _KEEP_DISK, _YES),
     LOGS: (Flag("--help", "print this and exit"),),
 }
@@ -85,9 +86,9 @@ _HOW = (
     "Options are set in the environment, or as NAME=value in the file of KUBE_CONFIG_FILE; the cluster remembers them. "
     "Credentials are the AWS command's."
 )
-_EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
+_EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong; "
 _EXIT_OF_DRY_RUN = "3 a dry run found something to do; "
-_EXITS_OF_SIGNALS = "129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
+_EXITS_OF_SIGNALS = "129, 130, 143 a signal."
 
 
 def help_text(script: str, width: int = 80, *, topic: str = "") -> str:
