@@ -36,13 +36,13 @@ def tell_rights(aws: Aws, config: Config, *, bucket: str) -> list[str]:
         return []
     if denied:
         aws.console.warn(
-            f"IAM's simulation does not allow {principal.rpartition('/')[2]}: {listed(denied)}; "
+            f"IAM's simulation does not allow {principal.rpartition('/')[2]}: {in_words(denied)}; "
             "docs/permissions.md has the whole policy"
         )
     return denied
 
 
-def listed(actions: Sequence[str]) -> str:
+def in_words(actions: Sequence[str]) -> str:
     """Actions in words, no more of them than a person reads."""
     more = f" and {len(actions) - _FEW} more" if len(actions) > _FEW else ""
     return f"{', '.join(actions[:_FEW])}{more}"
