@@ -47,6 +47,7 @@ def settle_minions(
     if api is None:
         _refuse_out_of_reach(config, _need(config, group, template, {}))
         return
+    first = 0  # of how many this run replaces
     rolled, grown = False, False  # grown: one more came first, so that what goes now is replaced
     while True:
         nodes = _nodes(aws, config, api)
@@ -58,7 +59,8 @@ def settle_minions(
                 _remove(aws, config, api, group, victim.instance_id, nodes=nodes, wanted=need.wanted, why=why)
             rolled, grown = True, False
         elif need.roll:
-            aws.console.say(f"{need.outdated} to be replaced: one more minion first")
+            first = max(first, need.outdated)
+            aws.console.say(f"replacing {first - need.outdated + 1} of {first}: one more minion first")
             with aws.as_one(None):
                 _add_one(aws, config, group, need.wanted)
             grown = True

@@ -60,8 +60,18 @@ class Planned(str):
 
 def became(name: str, old: Any, new: Any) -> str:
     """What is to be another, in a person's words: "DesiredCapacity 2 → 3"; of a mapping its values."""
-    was, will = (" ".join(map(str, it.values())) if isinstance(it, dict) else str(it) for it in (old, new))
-    return f"{name} {was} → {will}"
+    return f"{name} {_in_words(old)} → {_in_words(new)}"
+
+
+def _in_words(value: Any) -> str:
+    """What AWS describes, without the braces, quotes and capitals of Python."""
+    if isinstance(value, Mapping):
+        return " ".join(map(_in_words, value.values()))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_in_words, value)) or "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "none" if value is None else str(value)
 
 
 def backoff(attempt: int) -> float:
@@ -126,11 +136,12 @@ def _again(codes: Sequence[str], retry_if: Retry) -> Retry:
 class Changes(abc.ABC):
     """The words, waits and repeats that all changing calls of a run share, and what was changed so far."""
 
-    def __init__(self, *, console: Console, clock: Clock, waits: Waits, dry_run: bool) -> None:
+    def __init__(self, *, console: Console, clock: Clock, waits: Waits, dry_run: bool, hurried: bool = False) -> None:
         self.console = console
         self.clock = clock
         self.waits = waits
         self.dry_run = dry_run
+        self.hurried = hurried  # what does not answer is soon given up, and nothing is waited for
         self.changes = 0
         self.kinds: Counter[Kind] = Counter()  # the same as a person counts: a thing that is replaced is one
         self.away = ""  # why the API does not answer for a while, in words
@@ -370,8 +381,9 @@ class Changes(abc.ABC):
     ) -> T:
         """What `check` returns once it is not None, asked at once and then every `interval` seconds.
 
-        Raises WaitExpired after `seconds`, with what `at_end` knows.
+        Raises WaitExpired after `seconds`, with what `at_end` knows; in a hurry after the first look.
         """
+        seconds = 0 if self.hurried else seconds
         start = self.clock.monotonic()
         with self.console.waiting(what, seconds=seconds) as tell:
             while True:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 def check_before_change(aws: Aws, config: Config, *, bucket: str) -> None:
-    """Have `_check` called before the first change."""
-    aws.before_change = functools.partial(_check, aws, config, bucket=bucket)
+    """Have `_check` called before the first change; not for who is in a hurry."""
+    if not aws.hurried:
+        aws.before_change = functools.partial(_check, aws, config, bucket=bucket)
 
 
 def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:

@@ -28,11 +28,12 @@ def tell_verdict(aws: Aws, config: Config, *, bucket: str, price: prices.Cost | 
     if price:
         line(f"  price    {price.amount}")
         line(f"           {price.made_of}")
-    lacking = needed(rights.tell_rights(aws, config, bucket=bucket), aws.planned) if changes else []
+    asks = changes > 0 and not aws.hurried
+    lacking = needed(rights.tell_rights(aws, config, bucket=bucket), aws.planned) if asks else []
     if lacking:
         raise KubeError(
             f"no right to {', '.join(lacking)}",
             hint="IAM's simulation says so; docs/permissions.md has the whole policy",
         )
     what = f"This would make {counted(changes, 'change')} and made none: leave out --dry-run to make them."
-    line(what if changes else f"Nothing to do{aws.console.but()}.")
+    aws.console.sentence(what if changes else f"Nothing to do{aws.console.but()}.")
