@@ -77,7 +77,7 @@ _EXAMPLES = {
 _FIRST = {
     UP: (
         *("KUBE_AWS_ZONE", "KUBE_AWS_INSTANCE_PREFIX", "KUBERNETES_VERSION", "NUM_NODES", "MASTER_SIZE", "NODE_SIZE"),
-        *("SSH_CIDR", "HTTP_API_CIDR", "KUBE_CONFIG_FILE"),
+        *("NODE_SPOT_PRICE", "SSH_CIDR", "HTTP_API_CIDR", "KUBE_CONFIG_FILE"),
     ),
     DOWN: (
         *("KUBE_AWS_ZONE", "KUBE_AWS_INSTANCE_PREFIX", "VPC_NAME", "KUBECONFIG", "KUBE_CONFIG_FILE", "AWS_S3_BUCKET"),
@@ -90,9 +90,9 @@ _HOW = (
     "Options are set in the environment, or as NAME=value in the file of KUBE_CONFIG_FILE; the cluster remembers them. "
     "Credentials are the AWS command's."
 )
-_EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong; "
-_EXIT_OF_DRY_RUN = "3 a dry run found something to do; "
-_EXITS_OF_SIGNALS = "129, 130, 143 a signal."
+_EXITS = "0 done; 1 refused; 2 wrong setting; "
+_EXIT_OF_DRY_RUN = "3 dry run: to do; "
+_EXITS_OF_SIGNALS = "128+ signal."
 
 
 def help_text(script: str, width: int = 80, *, topic: str = "") -> str:
