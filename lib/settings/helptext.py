@@ -92,7 +92,7 @@ _HOW = (
 )
 _EXITS = "0 done; 1 refused; 2 wrong setting; "
 _EXIT_OF_DRY_RUN = "3 dry run: to do; "
-_EXITS_OF_SIGNALS = "128+ signal."
+_EXITS_OF_SIGNALS = "130 Ctrl-C."
 
 
 def help_text(script: str, width: int = 80, *, topic: str = "") -> str:
