@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.aws.errors import FAILURES, error_code
+from lib.run.files import make_private_directory
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -211,7 +212,7 @@ def _write(file: Path | None, prices: Mapping[str, str]) -> None:
     try:
         age = file.stat().st_mtime if file.exists() else time.time()
         fresh = age if time.time() - age <= _KEPT_SECONDS else time.time()
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private_directory(file.parent)
         handle, name = tempfile.mkstemp(dir=file.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as new:
             json.dump(dict(prices), new)
