@@ -74,7 +74,6 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
 
     aws.console.step("SSH key")
     cluster = sshkey.ensure_key_pair(aws, cluster)
-
     cluster = ensure_network(aws, cluster)
 
     # Before interface and disk: where one of these is, the cluster has had a CA, and no second one is ever made.

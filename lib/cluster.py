@@ -93,13 +93,15 @@ class Pki:
 
 @dataclass(frozen=True)
 class Master:
-    """The master's instance, and whether it was seen to run: one that was started or made a moment ago was not.
+    """The master's instance, and whether it runs: one that was started or made a moment ago was not seen to.
 
-    `name` is KUBE_API_DNS_NAME where the master was made with it, and so has it in its certificate; else ''.
+    `key_name` is the key pair that it was made with, '' where that was not looked at; `name` is KUBE_API_DNS_NAME where
+    it was made with that, and so has it in its certificate, else ''.
     """
 
     instance_id: str
     runs: bool
+    key_name: str = ""
     name: str = ""
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Container, Sequence
+import shlex
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lib.checks import prices, verdict
 from lib.checks.fate import numbers
-from lib.diagnosis import Watch, of_master, of_nodes, ssh
+from lib.diagnosis import Watch, is_anothers, of_master, of_nodes, ssh
 from lib.kube.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.minions import living, own_groups
 from lib.run.programs import find_program
@@ -17,13 +19,14 @@ from lib.run.words import counted
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
+    from lib.cluster import Cluster, Master
     from lib.kube.api import Client
     from lib.settings.config import Config
 
 _SOON_DAYS = 30
 
 
-def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api | None:
+def wait_api(aws: Aws, config: Config, client: Client, *, master: Master) -> Api | None:
     """The API, once it is healthy; None in a dry run, and for a private master that is out of this computer's reach.
 
     Raises WaitExpired, KubeError.
@@ -32,7 +35,7 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
         return None
     api = Api(client)
     watch = Watch(aws, config).look
-    known = functools.partial(of_master, aws, config, master_id, host=client.host)
+    known = functools.partial(of_master, aws, config, master.instance_id, host=client.host, key=master.key_name)
     if wait_healthy(aws, config, api, known=known, watch=watch):
         return api
     aws.console.warn(
@@ -94,6 +97,8 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
     nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known, watch=Watch(aws, config).look)
     validate(api)
     _say_nodes(aws, nodes)
+    if expected == 1:
+        aws.console.say("no minions: pods wait until there is one, CoreDNS among them")
     _warn_of_newer(aws, api, nodes)
     _say_certificates(aws, api, client)
     _say_services(aws, api)
@@ -132,27 +137,57 @@ def _say_services(aws: Aws, api: Api) -> None:
         aws.console.say(f"{name} is running at {url}")
 
 
-def say_done(aws: Aws, config: Config, client: Client) -> None:
-    """The last lines: how it went, and what to type next."""
-    line = aws.console.line
+def say_done(aws: Aws, cluster: Cluster, nodes: Sequence[Node]) -> None:
+    """The last lines: how it went, what it costs, what to type next. Raises KubeError where the run would fail."""
+    line, config, client = aws.console.line, cluster.config, cluster.client
+    price = _price(aws, cluster)
     if aws.dry_run:
-        aws.console.planned_all(aws.changes)
+        verdict.tell_verdict(aws, config, bucket=cluster.bucket.name, price=price)
         return
     nothing = f"nothing to do{aws.console.but() or ': everything was there'}"
-    did = counted(aws.changes, "change") if aws.changes else nothing
+    changes = aws.kinds.total()
+    did = f"{counted(changes, 'change')}: {aws.counts(past=True)}" if changes else nothing
     again = f", {counted(aws.retries, 'call')} repeated" if aws.retries else ""
     line()
-    line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
+    aws.console.sentence(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
     kubectl = (
         "kubectl" if find_program("kubectl") else "kubectl (to be installed: https://kubernetes.io/docs/tasks/tools)"
     )
     line(f"  API      {client.url}, context {config.context} in {config.kubeconfig}")
-    line(f"  try      {kubectl} get nodes -o wide")
-    line(f"           {ssh(config, client.host)}")
-    line(f"  remove   {_given(config)}python kube_down.py")
+    # kubectl reads the environment, and no file of ours.
+    elsewhere = cluster.layers.source("KUBECONFIG") == "KUBE_CONFIG_FILE"
+    where = f"KUBECONFIG={shlex.quote(config.kubeconfig)} " if elsewhere else ""
+    line(f"  try      {where}{kubectl} get nodes -o wide")
+    for way in _ways_in(cluster, nodes):
+        line(f"           {way}")
+    if price.hour is not None or aws.changes:
+        line(f"  price    {price.amount}")
+        line(f"           {price.made_of}")
+    line(f"  remove   {given(config)}python kube_down.py")
 
 
-def _given(config: Config) -> str:
+def _price(aws: Aws, cluster: Cluster) -> prices.Cost:
+    """What the cluster costs as it is now. A run that changed nothing asks for no price: it tells what was learnt."""
+    asks = (aws.dry_run and not aws.hurried) or aws.changes > 0
+    return prices.cost(aws, cluster.config, cluster.layers.environment, asks=asks)
+
+
+def _ways_in(cluster: Cluster, nodes: Sequence[Node]) -> Iterator[str]:
+    """How a person gets into the master; where its ssh key is another computer's, that, and what can be done without.
+
+    kubectl debug: https://kubernetes.io/docs/reference/kubectl/generated/kubectl_debug/
+    """
+    config, master = cluster.config, cluster.master
+    yield ssh(config, cluster.client.host, master.key_name)
+    if is_anothers(config, master.key_name):
+        yield f"(the master's key is {master.key_name}, another computer's; without it:"
+        for node in nodes:
+            if node.instance_id == master.instance_id:
+                yield f"kubectl debug node/{node.name} -it --image=busybox  has the master's files in /host, and"
+        yield f"KUBE_REPLACE_MASTER={master.instance_id} python kube_up.py  makes it anew with this one's)"
+
+
+def given(config: Config) -> str:
     """What must be set for another command to mean this cluster."""
     id_ = "" if config.cluster_id == "kubernetes" else f"KUBE_AWS_INSTANCE_PREFIX={config.cluster_id} "
     return f"KUBE_AWS_ZONE={config.kube_aws_zone} {id_}"

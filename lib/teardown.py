@@ -34,6 +34,7 @@ from lib import (
 from lib.aws import objects
 from lib.aws.client import Aws
 from lib.aws.tags import API_NAME_TAG, Disputed, bears_one, is_ours, other_owner, tags_of
+from lib.checks import verdict
 from lib.disk import MASTER_IP_TAG
 from lib.preflight import check_regions
 from lib.run.errors import Damaged, KubeError, NothingFound
@@ -400,7 +401,8 @@ def say_end(aws: Aws, doomed: Doomed, *, refused: bool, keep_disk: bool) -> None
     console, config = aws.console, doomed.config
     console.step("Looking again")
     if aws.dry_run:
-        console.planned_all(aws.changes)
+        name = doomed.bucket.name if doomed.bucket else bucket.computed_bucket(aws, config).name
+        verdict.tell_verdict(aws, config, bucket=name, price=None)
         return
     staging = bucket.find_bucket(aws, config, tagged=doomed.bucket.name if doomed.bucket else "")
     left = find_all(aws, config, staging, role_names=doomed.role_names, forgotten=doomed.forgotten)
@@ -419,13 +421,15 @@ def say_end(aws: Aws, doomed: Doomed, *, refused: bool, keep_disk: bool) -> None
             hint=f"take off the tags that are not true; if it is {config.cluster_id}'s, run the same command again",
         )
     if kept:
-        console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
+        console.sentence(
+            f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it."
+        )
     if left.spared:
-        console.line(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
+        console.sentence(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
     if doomed.shared:
-        console.line(f"Left, for other clusters may have it too: {', '.join(doomed.shared)}.")
+        console.sentence(f"Left, for other clusters may have it too: {', '.join(doomed.shared)}.")
     again = f", {counted(aws.retries, 'call')} repeated" if aws.retries else ""
-    console.line(
+    console.sentence(
         f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s{again}: "
         f"nothing{' else' if kept or left.spared or doomed.shared else ''} is left of it."
     )

@@ -27,9 +27,9 @@ MOVES = re.compile(r"\x1b\[(?:\d*[AK]|\?25[lh])")
 
 
 @contextlib.contextmanager
-def pseudo_terminal() -> Iterator[list[bytes]]:
+def pseudo_terminal(columns: int = COLUMNS) -> Iterator[list[bytes]]:
     """A real terminal in the place of the three standard streams; yields what is written onto it, whole at the end."""
-    ours, theirs = open_terminal(rows=24, columns=COLUMNS)
+    ours, theirs = open_terminal(rows=24, columns=columns)
     written: list[bytes] = []
     reader = threading.Thread(target=lambda: written.extend(read_terminal(ours)))
     reader.start()
@@ -51,9 +51,9 @@ def pseudo_terminal() -> Iterator[list[bytes]]:
         os.close(ours)
 
 
-def on_terminal(run: Callable[[], Result], *, code: int = 0) -> str:
-    """What a run writes onto a terminal of 80 columns."""
-    with pseudo_terminal() as written:
+def on_terminal(run: Callable[[], Result], *, code: int = 0, columns: int = COLUMNS) -> str:
+    """What a run writes onto a terminal of 80 columns, or of others."""
+    with pseudo_terminal(columns) as written:
         result = run()
     shown = b"".join(written).decode()
     assert result.code == code, shown

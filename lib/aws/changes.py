@@ -7,11 +7,13 @@ in a dry run say it and do nothing.
 from __future__ import annotations
 
 import abc
+import contextlib
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Retry = Callable[[BaseException], bool]
+Kind = Literal["make", "change", "replace", "remove"]
+_PAST: Mapping[Kind, str] = {"make": "made", "change": "changed", "replace": "replaced", "remove": "removed"}
 
 
 def never(error: BaseException) -> bool:  # noqa: ARG001
@@ -56,8 +60,18 @@ class Planned(str):
 
 def became(name: str, old: Any, new: Any) -> str:
     """What is to be another, in a person's words: "DesiredCapacity 2 → 3"; of a mapping its values."""
-    was, will = (" ".join(map(str, it.values())) if isinstance(it, dict) else str(it) for it in (old, new))
-    return f"{name} {was} → {will}"
+    return f"{name} {_in_words(old)} → {_in_words(new)}"
+
+
+def _in_words(value: Any) -> str:
+    """What AWS describes, without the braces, quotes and capitals of Python."""
+    if isinstance(value, Mapping):
+        return " ".join(map(_in_words, value.values()))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_in_words, value)) or "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "none" if value is None else str(value)
 
 
 def backoff(attempt: int) -> float:
@@ -122,18 +136,23 @@ def _again(codes: Sequence[str], retry_if: Retry) -> Retry:
 class Changes(abc.ABC):
     """The words, waits and repeats that all changing calls of a run share, and what was changed so far."""
 
-    def __init__(self, *, console: Console, clock: Clock, waits: Waits, dry_run: bool) -> None:
+    def __init__(self, *, console: Console, clock: Clock, waits: Waits, dry_run: bool, hurried: bool = False) -> None:
         self.console = console
         self.clock = clock
         self.waits = waits
         self.dry_run = dry_run
+        self.hurried = hurried  # what does not answer is soon given up, and nothing is waited for
         self.changes = 0
+        self.kinds: Counter[Kind] = Counter()  # the same as a person counts: a thing that is replaced is one
+        self.away = ""  # why the API does not answer for a while, in words
+        self.planned: list[Callable[[], object]] = []  # in a dry run: what would have made each change
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
         self.retries = 0
         self.claims: Claiming | None = None  # once the bucket is there
         self._sole: list[tuple[Sole, str]] = []  # each with the id that this run goes on with
         self._warned: set[str] = set()
+        self._in_one = False
 
     @property
     @abc.abstractmethod
@@ -161,7 +180,7 @@ class Changes(abc.ABC):
         `sole` is for what AWS would let two runs make at once: where another run was first, its id is returned.
         Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
         """
-        if not self._announce("create", words):
+        if not self._announce("create", words, "make", call):
             return Planned(f"(new {words})")
         made = self._persist(words, call, look, retry_if=retry_if)
         self.made.append(made)
@@ -263,7 +282,8 @@ class Changes(abc.ABC):
         retry_if: Retry,
         removal: bool = False,
     ) -> None:
-        if not self._announce(verb, words):
+        kind: Kind = "remove" if removal else "make" if verb == "create" else "change"
+        if not self._announce(verb, words, kind, call):
             return
         try:
             self._persist(words, lambda: (call(), "")[1], None, retry_if=retry_if, removal=removal)
@@ -272,13 +292,33 @@ class Changes(abc.ABC):
                 raise
         self.console.done("")
 
-    def _announce(self, verb: str, words: str) -> bool:
+    def counts(self, *, past: bool) -> str:
+        """What was, or in a dry run would be done, by kind: "24 to make, 1 to replace", "24 made, 1 replaced"."""
+        words = {kind: did if past else f"to {kind}" for kind, did in _PAST.items()}
+        return ", ".join(f"{self.kinds[kind]} {words[kind]}" for kind in words if self.kinds[kind])
+
+    @contextlib.contextmanager
+    def as_one(self, kind: Kind | None) -> Iterator[None]:
+        """What is changed meanwhile counts as one of that kind; with None as none: it is a part of what was counted."""
+        before = self.changes
+        self._in_one = True
+        try:
+            yield
+        finally:
+            self._in_one = False
+            if kind and self.changes > before:
+                self.kinds[kind] += 1
+
+    def _announce(self, verb: str, words: str, kind: Kind, call: Callable[[], object]) -> bool:
         """Say what is about to be changed. False in a dry run: then it is said, and not done."""
         check, self.before_change = self.before_change, None
         if check is not None:
             check()
         self.changes += 1
+        if not self._in_one:
+            self.kinds[kind] += 1
         if self.dry_run:
+            self.planned.append(call)
             self.console.planned(verb, words)
             return False
         self.console.doing(verb, words)
@@ -341,8 +381,9 @@ class Changes(abc.ABC):
     ) -> T:
         """What `check` returns once it is not None, asked at once and then every `interval` seconds.
 
-        Raises WaitExpired after `seconds`, with what `at_end` knows.
+        Raises WaitExpired after `seconds`, with what `at_end` knows; in a hurry after the first look.
         """
+        seconds = 0 if self.hurried else seconds
         start = self.clock.monotonic()
         with self.console.waiting(what, seconds=seconds) as tell:
             while True:

@@ -138,21 +138,40 @@ class Api:
         """The API server's release, such as 1.37.2. Raises Unreachable."""
         return str(self.get_json("/version").get("gitVersion", "")).removeprefix("v")
 
+    def since(self) -> str:
+        """When the API server was started, as its pod says it, '' where that does not. Raises Unreachable.
+
+        kubeadm labels the pods of the control plane with their component (cmd/kubeadm/app/util/staticpod).
+        """
+        found = self.get_json("/api/v1/namespaces/kube-system/pods?labelSelector=component%3Dkube-apiserver")
+        states = [
+            s.get("state", {}) for pod in found["items"] for s in pod.get("status", {}).get("containerStatuses", [])
+        ]
+        return max((str(state.get("running", {}).get("startedAt", "")) for state in states), default="")
+
     def nodes(self) -> list[Node]:
         """The nodes by name. Raises Unreachable."""
         return sorted((_node(item) for item in self.get_json("/api/v1/nodes")["items"]), key=lambda node: node.name)
 
 
 def is_well(server: str, ca_cert: bytes, *, proxy: Proxy | None) -> bool:
-    """Whether the cluster's own API server says that it is well, at /healthz, which anybody may ask."""
+    """Whether the cluster's own API server says that it is well."""
+    return healthz(server, ca_cert, proxy=proxy) == b"ok"
+
+
+def healthz(server: str, ca_cert: bytes, *, proxy: Proxy | None) -> bytes | None:
+    """What anybody is answered at /healthz by a server whose certificate that CA made; None for no answer.
+
+    Without a CA the computer's own count. Raises ValueError for a CA that is none, and for what is no URL.
+    """
     url = urlsplit(server)
     context = ssl.create_default_context(cadata=ca_cert.decode())
     connection = _connection(url.hostname or "", url.port or 443, context, proxy)
     try:
         connection.request("GET", "/healthz")
-        return connection.getresponse().read() == b"ok"
+        return connection.getresponse().read()
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
 

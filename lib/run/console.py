@@ -6,16 +6,19 @@ it is plain lines. The colours are those that can be read on dark and on light: 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
+import json
 import os
 import re
+import shlex
 import sys
 import termios
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, TYPE_CHECKING, TextIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console as Rich
 from rich.live import Live
@@ -24,7 +27,6 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from lib.run.errors import OutputLost
-from lib.run.words import counted
 
 if TYPE_CHECKING:
     from lib.run.clock import Clock
@@ -35,9 +37,23 @@ _NAMED = 11  # columns, of a name and its gap in what a question is about
 _DONE = "done"
 _LEAST_WIDTH = 40  # columns; what is narrower has no room for the indent
 # A command is copied whole: its words are not parted.
-_COMMAND = re.compile(r"(?:[A-Z0-9_]+=\S* )*python \S+(?: -\S+)*")
+_FORMAT = 1  # of the documents: another number when what is in them today changes its meaning (docs/output.md)
+_COMMAND = re.compile(r"(?:[A-Z0-9_]+=\S* )*(?:\S*/)?python[\d.]* \S+(?: -\S+)*")
+_OURS = re.compile(r"\bpython3? (-m lib\.\w+|kube_(?:up|down)\.py)\b")
+_PLAINER = "kube-up-plainer"
+_ASCII = {"…": "...", "→": "->"}
 _FRAMES = 12.5  # of a spinner, in a second
 _PLAIN_TELLS_EVERY = 30.0  # seconds between two lines of one wait, where no spinner can be shown
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that the terminal's encoding lacks: something that can still be understood."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_ASCII.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_PLAINER, _plainer)
 
 
 def escape(words: str) -> str:
@@ -48,6 +64,22 @@ def escape(words: str) -> str:
 def spelled_out(words: str) -> str:
     """The words with what a terminal would act on spelt out."""
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in words)
+
+
+def as_started(words: str) -> str:
+    """The words with our commands as they can be typed here: by the interpreter and from the folder of this run's.
+
+    The interpreter may be called python3 alone, or be one of a venv.
+    """
+    interpreter, (folder, script) = sys.orig_argv[0], os.path.split(sys.argv[0])
+    if script not in ("kube_up.py", "kube_down.py"):
+        return words
+
+    def typed(command: re.Match[str]) -> str:
+        what = command[1]
+        return shlex.join([interpreter, *(what.split() if what.startswith("-") else [os.path.join(folder, what)])])
+
+    return _OURS.sub(typed, words)
 
 
 def silence(stream: IO[str]) -> None:
@@ -66,13 +98,21 @@ class _Stream(Rich):
 
     def __init__(self, file: TextIO) -> None:
         if isinstance(file, io.TextIOWrapper):
-            file.reconfigure(errors="replace")  # a locale of former days has no "…"
+            file.reconfigure(errors=_PLAINER)  # a locale of former days has no "…"
         super().__init__(file=file, highlight=False, soft_wrap=True)
 
     @property
     def moves(self) -> bool:
         """Whether the cursor may be moved: not in a pipe that is to be coloured (FORCE_COLOR), nor with TERM=dumb."""
         return self.file.isatty() and self.is_interactive and not self.legacy_windows
+
+    @property
+    def columns(self) -> int:
+        """Of the terminal; rich takes one that is dumb to have 80."""
+        if self.is_dumb_terminal:
+            with contextlib.suppress(OSError, ValueError):
+                return os.get_terminal_size(self.file.fileno()).columns or self.width
+        return self.width
 
     def fold(self, words: str, *, first: int, later: int, spare: int = 0) -> str:
         """On a terminal, the words broken between them, to begin in column `first` and go on in `later`.
@@ -81,12 +121,13 @@ class _Stream(Rich):
 
         A word that is longer than a line stays whole, for the terminal to wrap: what is broken cannot be copied.
         """
-        if not self.file.isatty() or self.width < _LEAST_WIDTH:
+        words = as_started(words)
+        if not self.file.isatty() or self.columns < _LEAST_WIDTH:
             return words
         whole = _COMMAND.sub(lambda command: command[0].replace(" ", "\N{NO-BREAK SPACE}"), words)
         lines = textwrap.wrap(
             whole,
-            self.width - spare,
+            self.columns - spare,
             initial_indent=" " * first,
             subsequent_indent=" " * later,
             break_long_words=False,
@@ -125,8 +166,12 @@ class Console:
             self._in.reconfigure(errors="replace")  # what is typed in another encoding is no answer, and no traceback
         self._line_open = False
         self._column = 0  # where an open line ends
+        self._data: _Stream | None = None  # where `give` writes, while all words go to the errors
         self.failed = False  # whether an error was told
         self.differing = 0  # how often something was said to differ, and left so
+        self.plans: list[tuple[str, str]] = []  # what a dry run would do, as a verb and what it is done to
+        self.warnings: list[str] = []
+        self.errors: list[dict[str, str]] = []  # message and hint
 
     @property
     def elapsed(self) -> float:
@@ -162,12 +207,8 @@ class Console:
 
     def planned(self, verb: str, words: str) -> None:
         """A dry run would do this."""
+        self.plans.append((verb, words))
         self._below(f"would {verb}", "cyan", words, log=f"  would {verb} {words}")
-
-    def planned_all(self, changes: int) -> None:
-        """The end of a dry run."""
-        what = f"This would make {counted(changes, 'change')} and made none: leave out --dry-run to make them."
-        self.line(what if changes else f"Nothing to do{self.but()}.")
 
     def but(self) -> str:
         """What "nothing to do" has to add: ", but for what the warnings name", '' where nothing was left differing."""
@@ -176,6 +217,7 @@ class Console:
     def warn(self, words: str) -> None:
         """Something a person should know; the run goes on."""
         self._end_line()
+        self.warnings.append(words)
         self._log(f"warning: {words}")
         self._complain("warning:", "magenta", words.replace("\n", "\\n"))
 
@@ -190,6 +232,7 @@ class Console:
         Said even where nothing more can be written to the output.
         """
         self.failed = True
+        self.errors.append({"message": words, "hint": hint})
         with contextlib.suppress(OutputLost):
             self._end_line()
         self._log("\n".join(part for part in (seen, f"error: {words}", hint) if part))
@@ -200,9 +243,71 @@ class Console:
             folded = [self._err.fold(line, first=0, later=0) for line in hint.splitlines()]
             self._print_error(escape("\n".join(folded)))
 
+    def sentence(self, text: str) -> None:
+        """A sentence of the summary, broken between words where the terminal is narrow."""
+        self._print(escape(self._out.fold(text, first=0, later=0)), log=text)
+
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""
-        self._print(escape(text), log=text)
+        self._print(escape(as_started(text)), log=text)
+
+    def entry(self, label: str, words: str) -> None:
+        """A line of a page: a label, and beside it the words, which may be several lines."""
+        indent = len(_INDENT) + _VERB
+        folded = f"\n{' ' * indent}".join(
+            self._out.fold(line, first=indent, later=indent + 2) for line in words.split("\n")
+        )
+        self._print(f"  [bold]{label:<{indent - 2}}[/]{escape(folded)}", log=f"  {label}: {words}")
+
+    def table(self, head: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> None:
+        """Rows of cells, each with what is to be said below it, if anything.
+
+        On a terminal that is narrower than the table, a row is its first cell with the others below it.
+        """
+        widths = [
+            max(len(cells[column]) for cells in (head, *(cells for cells, _ in rows))) for column in range(len(head))
+        ]
+        if self._out.file.isatty() and sum(widths) + 2 * len(widths) - 2 > self._out.width:
+            for (first, *others), below in rows:
+                words = ", ".join(f"{name.lower()} {cell}" for name, cell in zip(head[1:], others, strict=True))
+                self.line(first)
+                self._indented(words)
+                self._indented(below)
+            return
+        for cells, below in ((head, ""), *rows):
+            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+            self.line("  ".join(padded).rstrip())
+            self._indented(below)
+
+    def _indented(self, words: str) -> None:
+        if words:
+            self.line(f"    {self._out.fold(words, first=4, later=4)}")
+
+    def paragraph(self, words: str) -> None:
+        """A line of a page, broken between words."""
+        self.line(self._out.fold(words, first=0, later=4))
+
+    def apart(self) -> None:
+        """From now on all words go to the errors: the output is for `give` alone."""
+        self._data, self._out = self._out, self._err
+
+    def give(self, data: Mapping[str, Any]) -> None:
+        """Write the one document of a run whose words go to the errors. Raises OutputLost."""
+        stream = self._data or self._out
+        self._data = None
+        with self._output(stream):
+            stream.file.write(f"{json.dumps({'format': _FORMAT, **data}, indent=2)}\n")
+            stream.file.flush()
+
+    @property
+    def foretold(self) -> dict[str, Any]:
+        """What a dry run has found, for a program."""
+        return {"changes": [{"verb": verb, "what": words} for verb, words in self.plans], "warnings": self.warnings}
+
+    @property
+    def owes(self) -> bool:
+        """Whether a document is awaited on the output, and none was given."""
+        return self._data is not None
 
     @property
     def can_ask(self) -> bool:
@@ -276,11 +381,11 @@ class Console:
                 self._out.print()
 
     @contextlib.contextmanager
-    def _output(self) -> Iterator[None]:
+    def _output(self, stream: _Stream | None = None) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            silence(self._out.file)
+            silence((stream or self._out).file)
             raise OutputLost(error) from error
 
     def _complain(self, kind: str, style: str, words: str) -> None:

@@ -31,13 +31,27 @@ def plain(variable: str, text: str, *, allowed: str = "") -> str:
     """The text, unless it holds a character that a shell or user-data would act on. `allowed`: those that may stand."""
     if len(text) > _LONGEST:
         raise SettingError(variable, f"has {len(text)} characters", f"{_LONGEST} are the most")
-    bad = next((c for c in text if not " " <= c <= "~" or (c in _SHELL and c not in allowed)), None)
-    if bad is not None:
-        raise SettingError(
-            variable,
-            f"{shown(text)} has the character {bad!r}",
-            "nothing is expanded here, so give a plain value without quotes, line breaks and what a shell acts on",
-        )
+    bad = next((c for c in text if not " " <= c <= "~" or (c in _SHELL and c not in allowed)), "")
+    return _without(variable, text, bad, "without quotes, line breaks and what a shell acts on")
+
+
+def plain_path(variable: str, text: str) -> str:
+    """The same of a path, which no shell of a node reads: it may hold whatever can be printed, spaces and quotes too.
+
+    But not $ and `, which say that a shell was to expand it.
+    """
+    bad = next((c for c in text if not c.isprintable() or c in "$`"), "")
+    return (
+        _without(variable, text, bad, "without line breaks, $ and `")
+        if len(text) <= _LONGEST
+        else plain(variable, text)
+    )
+
+
+def _without(variable: str, text: str, bad: str, right: str) -> str:
+    if bad:
+        problem = f"{shown(text)} has the character {bad!r}"
+        raise SettingError(variable, problem, f"nothing is expanded here, so give a plain value {right}")
     return text
 
 
@@ -58,14 +72,22 @@ def whole(low: int, high: int, *, unit: str = "") -> Rule[int]:
     return rule
 
 
-def minions(variable: str, text: str) -> int:
-    """How many minions: at least one, and no more than a route table ever has routes for."""
+def minions(least: int) -> Rule[int]:
+    """How many minions: so many at least, and no more than a route table ever has routes for."""
+
+    def rule(variable: str, text: str) -> int:
+        return _minions(variable, text, least)
+
+    return rule
+
+
+def _minions(variable: str, text: str, least: int) -> int:
     at_most = ROUTES_AT_MOST - 3
     if re.fullmatch(r"[1-9]\d{0,8}", text) and int(text) > at_most:
         problem = f"{text} minions + the master + the local and the default route need {int(text) + 3} routes"
-        right = f"a route table has {ROUTES_AT_MOST} at most; give one from 1 to {at_most} minions"
+        right = f"a route table has {ROUTES_AT_MOST} at most; give one from {least} to {at_most} minions"
         raise SettingError(variable, problem, right)
-    return whole(1, at_most, unit="minions")(variable, text)
+    return whole(least, at_most, unit="minions")(variable, text)
 
 
 def boolean(variable: str, text: str) -> bool:
