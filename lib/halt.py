@@ -70,8 +70,8 @@ def _say_end(aws: Aws, config: Config, layers: Layers, *, bucket: str, others: l
     line()
     line(f"Cluster {config.cluster_id} is stopped after {int(aws.console.elapsed)} s ({did}).")
     if price.hour is not None or changes:
-        line(f"  price    {price.amount}")
-        line(f"           {price.made_of}, nor claims' volumes")
+        aws.console.labelled("price", price.amount)
+        aws.console.labelled("", f"{price.made_of}, nor claims' volumes")
     line(f"  start    {given(config)}python kube_up.py, with {counted(config.num_nodes, 'minion')} as before")
     for name in others:
         line(f"           then its own command for the group {name}")

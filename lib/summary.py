@@ -161,8 +161,8 @@ def say_done(aws: Aws, cluster: Cluster, nodes: Sequence[Node]) -> None:
     for way in _ways_in(cluster, nodes):
         line(f"           {way}")
     if price.hour is not None or aws.changes:
-        line(f"  price    {price.amount}")
-        line(f"           {price.made_of}")
+        aws.console.labelled("price", price.amount)
+        aws.console.labelled("", price.made_of)
     line(f"  remove   {given(config)}python kube_down.py")
 
 

@@ -49,7 +49,6 @@ SETTINGS: list[Row] = [
     ({"NUM_NODES": "four"}, "NUM_NODES", "not a whole number"),
     ({"NUM_NODES": "abc"}, "NUM_NODES", "0 to 997 minions"),
     ({"NUM_NODES": "4.5"}, "NUM_NODES", "not a whole number"),
-    ({"KUBE_AUTOSCALER_MIN_NODES": "0"}, "KUBE_AUTOSCALER_MIN_NODES", "out of range"),
     ({"KUBE_ENABLE_CLUSTER_AUTOSCALER": "true", "NUM_NODES": "0"}, "NUM_NODES", "0 is not between"),
     ({"NUM_NODES": "-1"}, "NUM_NODES", "out of range"),
     ({"NUM_NODES": "9" * 20}, "NUM_NODES", "not a whole number"),

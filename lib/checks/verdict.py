@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 def tell_verdict(aws: Aws, config: Config, *, bucket: str, price: prices.Cost | None) -> None:
     """Say it; `price` is None for a cluster that goes. Raises KubeError where the run would fail."""
-    line, changes = aws.console.line, aws.kinds.total()
-    line()
+    labelled, changes = aws.console.labelled, aws.kinds.total()
+    aws.console.line()
     if changes:
-        line(f"  changes  {aws.counts(past=False)}")
+        labelled("changes", aws.counts(past=False))
     if aws.away:
-        line(f"  API      {aws.away}")
+        labelled("API", aws.away)
     if price:
-        line(f"  price    {price.amount}")
-        line(f"           {price.made_of}")
+        labelled("price", price.amount)
+        labelled("", price.made_of)
     asks = changes > 0 and not aws.hurried
     lacking = needed(rights.tell_rights(aws, config, bucket=bucket), aws.planned) if asks else []
     if lacking:

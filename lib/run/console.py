@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lib.run.clock import Clock
 
 _INDENT = "        "
+_LABEL = 9  # columns, of the word before a line of the summary
 _VERB = 7  # columns, of the word before what is found, made or removed
 _NAMED = 11  # columns, of a name and its gap in what a question is about
 _DONE = "done"
@@ -250,6 +251,12 @@ class Console:
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""
         self._print(escape(as_started(text)), log=text)
+
+    def labelled(self, label: str, words: str) -> None:
+        """A line of the summary: a label, or '', and beside it the words, broken where the terminal is narrow."""
+        text = f"  {label:<{_LABEL}}"
+        folded = self._out.fold(words, first=len(text), later=len(text))
+        self._print(f"{text}{escape(folded)}", log=f"{text}{words}")
 
     def entry(self, label: str, words: str) -> None:
         """A line of a page: a label, and beside it the words, which may be several lines."""
