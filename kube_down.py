@@ -22,6 +22,7 @@ try:
         alarms,
         blockers,
         bucket,
+        consent,
         dhcp,
         disk,
         gateway,
@@ -54,6 +55,7 @@ except ModuleNotFoundError as missing:
 def kube_down(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     """The whole way down. A step that cannot finish lets the others go on; a rerun finishes it."""
     doomed = teardown.look(aws, layers)
+    consent.ask(aws, doomed, keep_disk=flags.keep_disk, yes=flags.yes)
     with removal.accounted(aws, doomed, keep_disk=flags.keep_disk) as this:
         remove(aws, doomed, this, keep=flags.keep_disk)
         teardown.say_end(aws, doomed, refused=bool(this.refused), keep_disk=flags.keep_disk)

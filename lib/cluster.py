@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, SubnetTypeDef, VolumeTypeDef, VpcTypeDef
 
     from lib.aws.objects import Bucket
+    from lib.checks.situation import Situation
     from lib.images import Image, Images
     from lib.kube.api import Client
     from lib.launchtemplate import Template
@@ -135,8 +136,9 @@ class Parts:
 class Cluster(Parts):
     """What a run is about, as lib/plan.py has settled it, and the parts that steps have made since.
 
-    `restore` is the version of the snapshot of etcd that the master's disk is made from, '' for none. `sums` are those
-    of all downloads, `known_sums` those of them that the bucket has already.
+    `situation` is what was known of the master's side when it was decided that the run may begin, and `restore` the
+    version of the snapshot of etcd that its disk is made from, '' for none. `sums` are those of all downloads,
+    `known_sums` those of them that the bucket has already.
     """
 
     config: Config
@@ -145,6 +147,7 @@ class Cluster(Parts):
     sums: Mapping[str, str] = field(repr=False)
     known_sums: Mapping[str, str] = field(repr=False)
     found: Found = field(repr=False)
+    situation: Situation = field(repr=False)
     restore: str = ""
     made: Mapping[str, Any] = field(default_factory=dict, repr=False)
 

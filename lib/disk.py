@@ -12,8 +12,10 @@ from lib.aws.changes import Planned, Sole, one
 from lib.aws.client import Aws
 from lib.aws.errors import error_code
 from lib.aws.tags import BUCKET_TAG, find_ours, tag_specification, tags_of
+from lib.checks import fate
+from lib.checks.situation import Disk
 from lib.cluster import Cluster
-from lib.run.errors import Known, KubeError, SettingError
+from lib.run.errors import Known, KubeError
 from lib.settings.sizes import iops
 
 if TYPE_CHECKING:
@@ -66,9 +68,17 @@ def find_untagged(aws: Aws, config: Config, *, known: str) -> list[str]:
     return (ids("volume-id", known) if known else []) or ids("tag:Name", disk_name(config))
 
 
-def waits_for_restore(disk: VolumeTypeDef | None) -> bool:
-    """Whether the disk is made from a snapshot, and no instance has it: whatever lives was made before it."""
-    return bool(disk and RESTORE_TAG in tags_of(disk) and not disk.get("Attachments"))
+def as_disk(found: VolumeTypeDef) -> Disk:
+    """What of it counts for a decision."""
+    tags = tags_of(found)
+    return Disk(
+        found["VolumeId"],
+        version=tags.get(VERSION_TAG, ""),
+        snapshot=tags.get(RESTORE_TAG, ""),
+        zone=found["AvailabilityZone"],
+        gib=found["Size"],
+        holders=tuple(each["InstanceId"] for each in found.get("Attachments", [])),
+    )
 
 
 def ensure_disk(aws: Aws, cluster: Cluster) -> Cluster:
@@ -92,37 +102,16 @@ def _ensure(aws: Aws, config: Config, known: VolumeTypeDef | None, *, tags: dict
         return _make_disk(aws, config, tags={**tags, **made_for})
     volume_id = found["VolumeId"]
     aws.console.found(f"disk {volume_id} {found['Size']} GiB {found['VolumeType']} ({found['State']})")
-    check_found(config, found)
+    fate.refuse_misfit(as_disk(found), zone=config.kube_aws_zone, gib=config.master_disk_size)
     aws.repair_tags(volume_id, tags_of(found), tags)
     _repair_size(aws, config, found)
     return volume_id
-
-
-def confirmed_version(disk: VolumeTypeDef | None) -> str:
-    """The last version of Kubernetes whose API answered with this disk; '' for no disk, or one that does not say."""
-    return tags_of(disk).get(VERSION_TAG, "") if disk else ""
 
 
 def confirm_version(aws: Aws, config: Config, disk: VolumeTypeDef | None) -> None:
     """Write on the disk that the API of the settings' version has answered. Until then an upgrade can be called off."""
     if disk:
         aws.repair_tags(disk["VolumeId"], tags_of(disk), {VERSION_TAG: config.kubernetes_version})
-
-
-def check_found(config: Config, found: VolumeTypeDef) -> None:
-    """Raises SettingError for a disk that is in another zone, or larger than asked: it cannot move or shrink."""
-    if found["AvailabilityZone"] != config.kube_aws_zone:
-        raise SettingError(
-            "KUBE_AWS_ZONE",
-            f"the master's disk {found['VolumeId']} is in {found['AvailabilityZone']}, and a disk cannot move",
-            f"set KUBE_AWS_ZONE={found['AvailabilityZone']}",
-        )
-    if found["Size"] > config.master_disk_size:
-        raise SettingError(
-            "MASTER_DISK_SIZE",
-            f"the master's disk has {found['Size']} GiB, and a disk cannot shrink",
-            f"give {found['Size']} or more",
-        )
 
 
 def _repair_size(aws: Aws, config: Config, found: VolumeTypeDef) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib import master, renewal, roll, summary, upgrade
+from lib import master, renewal, roll, summary, survey
 from lib.kube import api
 
 if TYPE_CHECKING:
@@ -27,9 +27,8 @@ def finish(aws: Aws, cluster: Cluster) -> None:
     if asked and runs:
         renewal.renew_certificates(aws, config, asked, master_id=master_id, host=client.host)
     if asked and not config.kube_use_existing_master:
-        disk, restored = cluster.found.disk, bool(cluster.restore)
-        upgrade.confirm(aws, config, asked, disk=disk, restored=restored, master_id=master_id)
-    roll.settle_minions(aws, config, reached, minions.group_name, template=minions.template, data=minions.data)
+        survey.confirm(aws, cluster, asked)
+    roll.settle_minions(aws, config, asked, minions.group_name, template=minions.template, data=minions.data)
     summary.validate_cluster(aws, config, reached, client, master_id=master_id)
     aws.look_again()
     summary.say_done(aws, config, client)

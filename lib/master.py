@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Collection, Mapping
@@ -15,8 +16,10 @@ from lib.aws.changes import Planned, became, one
 from lib.aws.client import Aws
 from lib.aws.errors import ErrorKind, classify, error_code
 from lib.aws.tags import cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
+from lib.checks import fate
+from lib.checks.situation import Fate, Instance, Refuse, Situation, tell
 from lib.cluster import Cluster, Master
-from lib.disk import VERSION_TAG, confirmed_version, waits_for_restore
+from lib.disk import VERSION_TAG
 from lib.node import kubeenv, userdata
 from lib.run.errors import Known, KubeError
 from lib.settings import sizes
@@ -127,77 +130,45 @@ def launch_data(aws: Aws, cluster: Cluster, **more: str) -> dict[str, Any]:
     }
 
 
+def as_instance(found: InstanceTypeDef) -> Instance:
+    """What of it counts for a decision."""
+    tags = tags_of(found)
+    return Instance(
+        found["InstanceId"],
+        state=found["State"]["Name"],
+        size=found["InstanceType"],
+        version=tags.get(VERSION_TAG, ""),
+        disk_id=tags.get(DISK_TAG, ""),
+    )
+
+
 def ensure_master(aws: Aws, cluster: Cluster) -> Cluster:
     """The cluster with the master's instance, started or made on its interface. Does not wait until it runs.
 
-    The one that KUBE_REPLACE_MASTER names is terminated first, one that was made for another release of Kubernetes,
-    whose successor upgrades what is on the disk, and one that was made for another disk. Raises KubeError.
+    What becomes of the one that is there lib/checks/fate.py says. Raises KubeError.
     """
-    disk = cluster.found.disk
-    made = _ensure(
-        aws,
-        cluster.config,
-        data=launch_data(aws, cluster),
-        has=confirmed_version(disk),
-        no_snapshots=objects.why_no_snapshots(cluster.config, cluster.bucket),
-        new_disk=waits_for_restore(disk),
-    )
-    return cluster.having(Cluster.master, made)
+    no_snapshots = objects.why_no_snapshots(cluster.config, cluster.bucket)
+    known = dataclasses.replace(cluster.situation, no_snapshots=no_snapshots)
+    return cluster.having(Cluster.master, _ensure(aws, cluster.config, known, data=launch_data(aws, cluster)))
 
 
-def _ensure(
-    aws: Aws, config: Config, *, data: Mapping[str, Any], has: str, no_snapshots: str, new_disk: bool
-) -> Master:
-    """`no_snapshots` says why the master takes none, '' where it does; `new_disk` that no master has had the disk."""
+def _ensure(aws: Aws, config: Config, known: Situation, *, data: Mapping[str, Any]) -> Master:
     wanted = tags_of(data["TagSpecifications"][0])
     found = find_master(aws, config)
     leaving = ("shutting-down",) if aws.dry_run else ("shutting-down", "stopping")  # what stops will be there
     if found and found["State"]["Name"] in leaving:
         found = _wait_settled(aws, config, found["InstanceId"])
-    if found and _is_replaced(aws, config, found, wanted=wanted, has=has, no_snapshots=no_snapshots, new_disk=new_disk):
+    decided = fate.decide(known, as_instance(found) if found else None, disk_id=wanted[DISK_TAG])
+    if isinstance(decided, Refuse):
+        raise decided.error
+    tell(aws.console, decided.said)
+    if found and decided.ends:
         _end(aws, config, found["InstanceId"])
         found = None
-    if found:
-        if config.kube_replace_master:
-            aws.console.warn(
-                f"KUBE_REPLACE_MASTER: {config.kube_replace_master} is not the master, which is {found['InstanceId']}"
-            )
-        profile = data["IamInstanceProfile"]["Name"]
-        return Master(found["InstanceId"], runs=_repair(aws, config, found, wanted=wanted, profile=profile))
-    return Master(_make_master(aws, config, data), runs=False)
-
-
-def _is_replaced(
-    aws: Aws,
-    config: Config,
-    found: InstanceTypeDef,
-    *,
-    wanted: Mapping[str, str],
-    has: str,
-    no_snapshots: str,
-    new_disk: bool,
-) -> bool:
-    """Whether the master is to go, and another to be made; says why, unless it was asked for by name."""
-    master_id, was = found["InstanceId"], tags_of(found)
-    version = was.get(VERSION_TAG) or has or config.kubernetes_version
-    disk = was.get(DISK_TAG) or ("" if new_disk else wanted[DISK_TAG])  # the oldest do not say it
-    if disk != wanted[DISK_TAG]:  # a schedule or a stopped run made it, before there was this disk
-        aws.console.say(
-            f"master {master_id} was made for {f'disk {disk}' if disk else 'another disk'}, and is replaced"
-        )
-    elif version != config.kubernetes_version:
-        words = f"Kubernetes {version} → {config.kubernetes_version}: master {master_id} is replaced; the new one "
-        if has and config.kubernetes_version == has:  # an upgrade is called off
-            aws.console.say(f"{words}goes on with what is on the disk")
-        elif no_snapshots:
-            aws.console.warn(
-                f"{words}upgrades what is on the disk, and takes no snapshot of etcd before: {no_snapshots}"
-            )
-        else:
-            aws.console.say(f"{words}takes a snapshot of etcd and upgrades what is on the disk")
-    else:
-        return master_id == config.kube_replace_master
-    return True
+    if found is None:
+        return Master(_make_master(aws, config, data), runs=False)
+    runs = _repair(aws, config, found, decided, wanted=wanted, profile=data["IamInstanceProfile"]["Name"])
+    return Master(found["InstanceId"], runs=runs)
 
 
 def _made_from(config: Config, disk_id: str, user_data: bytes) -> dict[str, str]:
@@ -208,7 +179,9 @@ def _made_from(config: Config, disk_id: str, user_data: bytes) -> dict[str, str]
     }
 
 
-def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping[str, str], profile: str) -> bool:
+def _repair(
+    aws: Aws, config: Config, found: InstanceTypeDef, decided: Fate, *, wanted: Mapping[str, str], profile: str
+) -> bool:
     """Give the master its tags, its size, and have it started; whether it runs already.
 
     `wanted` are the tags of one that is made now, `profile` is its instance profile. The tags that say what it was
@@ -223,8 +196,8 @@ def _repair(aws: Aws, config: Config, found: InstanceTypeDef, *, wanted: Mapping
     _warn_of_drift(aws, found, disk_id=wanted[DISK_TAG], profile=profile)
     if config.kube_master_self_heal and state in ("stopping", "stopped"):
         aws.console.say("a stopped master keeps its interface, so KUBE_MASTER_SELF_HEAL makes no other in its place")
-    if size != config.master_size:
-        _resize(aws, config, found)
+    if decided.what == "resize":
+        _resize(aws, config, found, decided)
         state = "stopped"
     if state in ("stopping", "stopped"):
         aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
@@ -286,22 +259,17 @@ def _warn_of_drift(aws: Aws, found: InstanceTypeDef, *, disk_id: str, profile: s
         )
 
 
-def _resize(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
+def _resize(aws: Aws, config: Config, found: InstanceTypeDef, decided: Fate) -> None:
     """Stop the master and give it the size that MASTER_SIZE asks for; EC2 changes it of a stopped instance only."""
-    instance_id, size = found["InstanceId"], found["InstanceType"]
-    if sizes.architecture(config.master_size) != sizes.architecture(size):
-        raise KubeError(
-            f"MASTER_SIZE: master {instance_id} is {size}; {config.master_size} is of another architecture",
-            hint=f"KUBE_REPLACE_MASTER={instance_id} python kube_up.py makes it anew, with its disk and address",
-        )
+    instance_id = found["InstanceId"]
     if found["State"]["Name"] != "stopped":
         words = f"master {instance_id}, to change its size"
         aws.change("stop", words, lambda: aws.ec2.stop_instances(InstanceIds=[instance_id]))
         _wait_settled(aws, config, instance_id)
-    kind: Any = {"Value": config.master_size}
+    kind: Any = {"Value": decided.becomes}
     aws.change(
         "set",
-        f"master {instance_id}: size {size} → {config.master_size}",
+        f"master {instance_id}: size {decided.was} → {decided.becomes}",
         lambda: aws.ec2.modify_instance_attribute(InstanceId=instance_id, InstanceType=kind),
         retry_on=["IncorrectInstanceState"],
     )
@@ -423,17 +391,6 @@ def unprotect(aws: Aws, instance_id: str) -> None:
         lambda: aws.ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": False}),
         done_on=["IncorrectInstanceState"],  # it is terminated
     )
-
-
-def how_to_end(config: Config, instance_id: str) -> list[str]:
-    """What a person types to terminate a master, which is protected, for good: its disk is free afterwards."""
-    off = ["KUBE_MASTER_SELF_HEAL=false python kube_up.py"] if config.kube_master_self_heal else []
-    return [
-        *off,
-        f"aws ec2 modify-instance-attribute --instance-id {instance_id} --no-disable-api-termination",
-        f"aws ec2 terminate-instances --instance-ids {instance_id}",
-        f"aws ec2 wait instance-terminated --instance-ids {instance_id}",
-    ]
 
 
 def terminate_instance(aws: Aws, instance_id: str) -> None:

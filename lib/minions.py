@@ -15,6 +15,8 @@ from lib.aws.changes import became
 from lib.aws.client import Aws
 from lib.aws.errors import error_code
 from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
+from lib.checks import nodegroup
+from lib.checks.nodegroup import Size
 from lib.cluster import Cluster, Minions
 from lib.master import METADATA, root_disk
 from lib.node import kubeenv, userdata
@@ -28,24 +30,6 @@ if TYPE_CHECKING:
 
 SURGE_TAG = "kube-up/replacing-one-of"  # on the group: its size before it got one more for a replacement
 _SHOWN = 20  # minions of a group that a dry run lists
-
-
-@dataclass(frozen=True)
-class Size:
-    """How many minions the group may and should have."""
-
-    least: int
-    most: int
-    desired: int
-
-
-def wanted_size(config: Config, current: int | None = None) -> Size:
-    """NUM_NODES, or with the cluster autoscaler its range, within which the present number is as it should be."""
-    if not config.kube_enable_cluster_autoscaler:
-        return Size(config.num_nodes, config.num_nodes, config.num_nodes)
-    least, most = config.kube_autoscaler_min_nodes, config.kube_autoscaler_max_nodes
-    start = config.num_nodes if current is None else current
-    return Size(least, most, min(max(start, least), most))
 
 
 def instance_tags(config: Config) -> dict[str, str]:
@@ -162,7 +146,7 @@ def _settings(size: Size, *, template_id: str, subnet_id: str) -> dict[str, Any]
 
 
 def _make_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet_id: str) -> None:
-    settings = _settings(wanted_size(config), template_id=template_id, subnet_id=subnet_id)
+    settings = _settings(nodegroup.wanted_size(config), template_id=template_id, subnet_id=subnet_id)
 
     def create() -> str:
         try:
@@ -186,9 +170,8 @@ def _may_be_made_later(error: BaseException) -> bool:
 def _repair_group(
     aws: Aws, config: Config, found: AutoScalingGroupTypeDef, *, template_id: str, subnet_id: str
 ) -> None:
-    size = wanted_size(config, found["DesiredCapacity"])
-    now = max(size.desired, found["DesiredCapacity"])
-    wanted = _settings(Size(size.least, max(size.most, now), now), template_id=template_id, subnet_id=subnet_id)
+    size = nodegroup.grown(config, found["DesiredCapacity"])
+    wanted = _settings(size, template_id=template_id, subnet_id=subnet_id)
     template = found.get("LaunchTemplate", {})
     actual = {
         **{key: found.get(key) for key in wanted},
@@ -255,16 +238,8 @@ def _repair_group_tags(aws: Aws, config: Config, found: AutoScalingGroupTypeDef)
 # --- one more for a while, in a group whose size is not ours alone to say (lib/roll.py)
 
 
-def surge(group: AutoScalingGroupTypeDef) -> int:
-    """How many of the group's DesiredCapacity are there only until a replacement is done: 1 or 0.
-
-    The tag says what it was before. It is set first and taken off last, so that what was killed in between shows.
-    """
-    before = _surge_tag(group)
-    return int(before is not None and before.isdecimal() and group["DesiredCapacity"] > int(before))
-
-
-def _surge_tag(group: AutoScalingGroupTypeDef) -> str | None:
+def surge_tag(group: AutoScalingGroupTypeDef) -> str | None:
+    """What the tag says that the group's size is without the one more, None where it is not set."""
     return next((tag.get("Value", "") for tag in group["Tags"] if tag["Key"] == SURGE_TAG), None)
 
 
@@ -275,7 +250,7 @@ def _surge_tag_id(name: str) -> dict[str, Any]:
 def mark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
     """Say on the group how large it is before it gets one more."""
     name, before = group["AutoScalingGroupName"], group["DesiredCapacity"]
-    if _surge_tag(group) != str(before):
+    if surge_tag(group) != str(before):
         words = f"group {name} with {SURGE_TAG}={before}"
         tag: Any = {**_surge_tag_id(name), "Value": str(before), "PropagateAtLaunch": False}
         aws.change("tag", words, lambda: aws.autoscaling.create_or_update_tags(Tags=[tag]))
@@ -283,7 +258,7 @@ def mark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
 
 def unmark_surge(aws: Aws, group: AutoScalingGroupTypeDef) -> None:
     """Take that off again."""
-    name, before = group["AutoScalingGroupName"], _surge_tag(group)
+    name, before = group["AutoScalingGroupName"], surge_tag(group)
     if before is not None:
         tag: Any = _surge_tag_id(name)
         words = f"tag {SURGE_TAG}={before} of group {name}"

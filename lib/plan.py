@@ -7,20 +7,21 @@ import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, master, minions, preflight, relocation, snapshots, state, upgrade
+from lib import addons, alarms, master, minions, preflight, relocation, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws.errors import FAILURES
-from lib.checks import beforehand
+from lib.checks import beforehand, fate
 from lib.cluster import Cluster, Found, Part, Pki
-from lib.disk import check_found, find_disk
+from lib.disk import find_disk
 from lib.images import check_zone, find_images, tell_images
 from lib.node import releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
 from lib.run.words import counted
+from lib.settings import sizes
 from lib.settings.config import Config
 from lib.settings.layers import Layers
-from lib.settings.resolve import refuse_changes, resolve, set_before
+from lib.settings.resolve import refuse_changes, resolve, set_before, sizes_before, with_sizes
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
@@ -54,13 +55,18 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         layers = relocation.forget_place(aws, layers, asked, found)
     refuse_changes(layers, has_master=interface is not None, moves=moves)
     if interface is not None:
-        layers = upgrade.with_running(aws, layers, resolve(layers, check=False))
+        layers = survey.with_running(aws, layers, resolve(layers, check=False))
+    told = layers
+    if interface is not None:
+        layers = with_sizes(layers)
     config = resolve(layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, interface=interface)
     if bucket is None:  # a new cluster; a region's first zone is not in every account
         check_zone(aws, config)
-    _tell_settings(aws, layers, config)
+    _tell_settings(aws, told, config)
+    if interface is not None:
+        _tell_kept_sizes(aws, told, config)
     images = find_images(
         aws, config, replaceable=[name for name in _IMAGES if layers.source(name) in ("remembered", "default")]
     )
@@ -72,22 +78,19 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
         layers = layers.without_remembered(preflight.NON_MASQUERADE)
     disk = _find_disk(aws, config, found)
-    if disk:
-        check_found(config, disk)
-    restore = snapshots.choose(aws, config, found, disk)
-    if disk or config.kube_use_existing_master:
-        upgrade.refuse(aws, layers, config, disk=disk, bucket=bucket, interface=interface)
+    known, begins = survey.beforehand(aws, layers, config, found=found, disk=disk)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
-    known = releases.known_sums(aws, bucket)
-    sums = releases.find_sums(aws, wanted, known=known)
+    known_sums = releases.known_sums(aws, bucket)
+    sums = releases.find_sums(aws, wanted, known=known_sums)
     cluster = Cluster(
         config=config,
         layers=layers,
         images=images,
         sums=sums,
-        known_sums=known,
+        known_sums=known_sums,
         found=dataclasses.replace(found, disk=disk),
-        restore=restore,
+        situation=known,
+        restore=begins.restore,
     )
     _check_user_data(aws, cluster)
     beforehand.check_before_change(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
@@ -138,7 +141,7 @@ def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
 
 def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
     aws.console.say(f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}")
-    was, now = layers.remembered.get(upgrade.SETTING, ""), config.kubernetes_version
+    was, now = layers.remembered.get(fate.VERSION, ""), config.kubernetes_version
     aws.console.say(
         f"cluster {config.cluster_id}: Kubernetes {f'{was} → {now}' if was not in ('', now) else now}, "
         f"{counted(config.num_nodes, 'minion')} in {config.kube_aws_zone}"
@@ -158,6 +161,29 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
         if "0.0.0.0/0" in cidrs:
             aws.console.warn(
                 f"{name}=0.0.0.0/0: the whole internet may try {'ssh' if name == 'SSH_CIDR' else 'the API'}"
+            )
+
+
+_HOW = {
+    "MASTER_SIZE": "stops the master for it, and the API does not answer meanwhile",
+    "NODE_SIZE": "replaces the minions one by one",
+}
+
+
+def _tell_kept_sizes(aws: Aws, layers: Layers, config: Config) -> None:
+    """Say of a size that stays which one a new cluster of so many minions would get, where that has just changed.
+
+    `layers` are those without the sizes that are kept.
+    """
+    if not layers.remembered or config.kube_use_existing_master:
+        return
+    before = sizes_before(layers.without_remembered("MASTER_SIZE").without_remembered("NODE_SIZE"))
+    for name, size in sizes.LADDERS.items():
+        has, advised = config.text(name), size(config.num_nodes)
+        if layers.asked(name) is None and advised not in (has, before[name]):
+            aws.console.say(
+                f"{name} stays {has}, whatever NUM_NODES is; for {config.num_nodes} minions {advised} is advised: "
+                f"{name}={advised} python kube_up.py {_HOW[name]}"
             )
 
 

@@ -1,21 +1,20 @@
 """The minions as they should be: those of former settings replaced one by one, those too many taken away.
 
-Where it stands is read from the account and the API in each turn, never kept: a run that was killed anywhere is gone on
-with by the next. More than the wanted number means that one can go; the wanted number with one outdated, that one more
-is needed first. With the cluster autoscaler the wanted number is the group's own, which may change meanwhile; a tag on
-the group says then that one more of it is ours.
+What a group needs lib/checks/nodegroup.py says in each turn, of what account and API show then: a run that was killed
+anywhere is gone on with by the next, and a dry run tells the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lib import minions
+from lib.checks import nodegroup
+from lib.checks.nodegroup import Minion, Need, Size
 from lib.kube import drain
 from lib.kube.api import Unreachable
 from lib.launchtemplate import Template
-from lib.minions import Size
 from lib.run.errors import Known, KubeError
 
 if TYPE_CHECKING:
@@ -33,107 +32,103 @@ def settle_minions(
 ) -> None:
     """Return once the group `name` has the wanted number of minions, all of them from `template`'s default version.
 
-    `api` is None where it cannot be reached from here. Raises KubeError when something must go and could not.
+    `api` is None where it cannot be reached from here; in a dry run it is asked once, and nothing is waited for. Raises
+    KubeError when something must go and could not.
     """
     group = minions.wait_in_service(aws, config, name)
     if group is None:
         return
-    wanted = _wanted(config, group)
     if aws.dry_run:
-        _foretell(aws, group, wanted, template, data)
+        _foretell(aws, group, _need(config, group, template, _nodes_now(api)), template, data)
         return
     if api is None:
-        _refuse_out_of_reach(config, group, wanted, template)
+        _refuse_out_of_reach(config, _need(config, group, template, {}))
         return
     while True:
-        there, wanted = minions.living(group), _wanted(config, group)
         nodes = _nodes(aws, config, api)
-        old = [i for i in there if not template.is_current(i)]
-        if len(there) > wanted.desired:
-            victim = _victims(there, template, nodes)[0]
-            why = template.differs(victim, data) if victim in old else _TOO_MANY
-            _remove(aws, config, api, group, victim["InstanceId"], nodes=nodes, wanted=wanted, why=why)
-        elif old:
-            aws.console.say(f"{len(old)} to be replaced: one more minion first")
-            _add_one(aws, config, group, wanted)
+        need = _need(config, group, template, nodes)
+        if need.shrink:
+            victim = need.shrink[0]
+            why = _why(group, victim, template, data)
+            _remove(aws, config, api, group, victim.instance_id, nodes=nodes, wanted=need.wanted, why=why)
+        elif need.roll:
+            aws.console.say(f"{need.outdated} to be replaced: one more minion first")
+            _add_one(aws, config, group, need.wanted)
         else:
             break
         group = minions.wait_in_service(aws, config, name)
         if group is None:
             return
     minions.unmark_surge(aws, group)
-    minions.set_size(aws, group, wanted)
-    for instance in there:
+    minions.set_size(aws, group, need.wanted)
+    for instance in minions.living(group):
         node = nodes.get(instance["InstanceId"])
         if node and drain.is_cordoned_by_us(node):
             drain.uncordon(aws, api, node)
 
 
-def _wanted(config: Config, group: AutoScalingGroupTypeDef) -> Size:
-    """What the group should have now, the one more of a replacement that is under way left out."""
-    return minions.wanted_size(config, group["DesiredCapacity"] - minions.surge(group))
+def _need(config: Config, group: AutoScalingGroupTypeDef, template: Template, nodes: Mapping[str, Node]) -> Need:
+    """What the group needs now; `nodes` by instance, as far as they are known."""
+    there = [_as_minion(instance, template, nodes.get(instance["InstanceId"])) for instance in minions.living(group)]
+    return nodegroup.need(config, there, desired=group["DesiredCapacity"], before=minions.surge_tag(group))
+
+
+def _as_minion(instance: Any, template: Template, node: Node | None) -> Minion:
+    current = template.is_current(instance)
+    if node is None:
+        return Minion(instance["InstanceId"], current)
+    return Minion(
+        instance["InstanceId"], current, created=node.created, ready=node.ready, begun=drain.is_cordoned_by_us(node)
+    )
+
+
+def _why(group: AutoScalingGroupTypeDef, minion: Minion, template: Template, data: Mapping[str, Any]) -> str:
+    if minion.current:
+        return _TOO_MANY
+    return template.differs(next(i for i in minions.living(group) if i["InstanceId"] == minion.instance_id), data)
 
 
 def _add_one(aws: Aws, config: Config, group: AutoScalingGroupTypeDef, wanted: Size) -> None:
     if config.kube_enable_cluster_autoscaler:
         minions.mark_surge(aws, group)
-    more = wanted.desired + 1
-    minions.set_size(aws, group, Size(min(wanted.least, more), max(wanted.most, more), more))
+    minions.set_size(aws, group, nodegroup.one_more(wanted))
 
 
 def _foretell(
-    aws: Aws, group: AutoScalingGroupTypeDef, wanted: Size, template: Template, data: Mapping[str, Any]
+    aws: Aws, group: AutoScalingGroupTypeDef, need: Need, template: Template, data: Mapping[str, Any]
 ) -> None:
-    """What a run that is no dry one would do, as far as the account alone says it."""
-    there = minions.living(group)
-    order = _victims(there, template, {})
-    too_many = max(0, len(there) - wanted.desired)
-    for instance in order[:too_many]:
-        why = _TOO_MANY if template.is_current(instance) else template.differs(instance, data)
-        aws.change("remove", f"minion {instance['InstanceId']} ({why})", lambda: None)
-    for instance in order[too_many:]:
-        if not template.is_current(instance):
-            words = f"minion {instance['InstanceId']} ({template.differs(instance, data)})"
-            aws.change("replace", words, lambda: None)
+    """What a run that is no dry one would do."""
+    for verb, those in (("remove", need.shrink), ("replace", need.roll)):
+        for minion in those:
+            aws.change(verb, f"minion {minion.instance_id} ({_why(group, minion, template, data)})", lambda: None)
 
 
-def _refuse_out_of_reach(config: Config, group: AutoScalingGroupTypeDef, wanted: Size, template: Template) -> None:
+def _refuse_out_of_reach(config: Config, need: Need) -> None:
     """Raises KubeError when minions would have to be drained through an API that this computer cannot reach.
 
     The template's new version stays the default one, and a minion that dies meanwhile comes of it. That it cannot be
     reached is known only now: earlier in a run the master may be on its way up, or be about to be replaced.
     """
-    there = minions.living(group)
-    old = sum(not template.is_current(i) for i in there)
+    old = need.outdated
     meanwhile = "; until then the old minions stay, and a new one is made from the new settings" if old else ""
-    if old or len(there) > wanted.desired:
+    if old or need.shrink:
         raise KubeError(
             f"minions cannot be drained: the API at {config.master_internal_ip} cannot be reached from here, "
-            f"and {old} minions are outdated, {max(0, len(there) - wanted.desired)} too many",
+            f"and {old} minions are outdated, {len(need.shrink)} too many",
             hint=f"run the same command inside the VPC: it goes on there{meanwhile}",
         )
 
 
-def _victims(there: Sequence[Any], template: Template, nodes: Mapping[str, Node]) -> list[Any]:
-    """Who goes first: the outdated; of them what an earlier run began with, then who serves nobody, then the oldest.
-
-    Of the others the youngest, which holds the fewest pods, and which is the one more of a replacement that was
-    called off.
-    """
-    by_age = sorted(there, key=lambda i: (_created(nodes, i), i["InstanceId"]))
-    current = [i for i in reversed(by_age) if template.is_current(i)]
-    old = [i for i in by_age if not template.is_current(i)]
-
-    def first(instance: Any) -> tuple[bool, bool]:
-        node = nodes.get(instance["InstanceId"])
-        return not (node and drain.is_cordoned_by_us(node)), bool(node and node.ready)
-
-    return [*sorted(old, key=first), *sorted(current, key=first)]
+def _nodes_now(api: Api | None) -> dict[str, Node]:
+    """The nodes by instance, none where the API does not answer now."""
+    try:
+        return _by_instance(api) if api else {}
+    except Unreachable:
+        return {}
 
 
-def _created(nodes: Mapping[str, Node], instance: Any) -> str:
-    node = nodes.get(instance["InstanceId"])
-    return node.created if node else "9"  # has not joined: the youngest
+def _by_instance(api: Api) -> dict[str, Node]:
+    return {node.instance_id: node for node in api.nodes()}
 
 
 def _nodes(aws: Aws, config: Config, api: Api) -> dict[str, Node]:
@@ -141,7 +136,7 @@ def _nodes(aws: Aws, config: Config, api: Api) -> dict[str, Node]:
 
     def look() -> dict[str, Node] | None:
         try:
-            return {node.instance_id: node for node in api.nodes()}
+            return _by_instance(api)
         except Unreachable:
             return None
 

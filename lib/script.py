@@ -44,6 +44,7 @@ class Flags:
     help: str | None = None
     dry_run: bool = False
     keep_disk: bool = False
+    yes: bool = False
     show_settings: bool = False
 
 
@@ -53,8 +54,8 @@ Body = Callable[[Aws, Layers, Flags], None]
 class _Run:
     """One run: its console, and AWS once there is a client of it."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, *, removes: bool) -> None:
+        self.clock, self._removes = clock, removes
         self.log = RunLog()
         self.console = Console(clock, log=lambda words: self.log.line(words))
         self.aws: Aws | None = None
@@ -67,7 +68,9 @@ class _Run:
     def stopped(self, stop: BaseException) -> tuple[str, str]:
         """What had been done when the run was stopped, and what to do next."""
         notes = getattr(stop, "__notes__", [])
-        return (" ".join(notes), _REST) if notes else (f"Made in this run: {self.made}", _GOES_ON)
+        if notes:
+            return " ".join(notes), _REST
+        return ("Nothing was removed", "") if self._removes else (f"Made in this run: {self.made}", _GOES_ON)
 
     def has_changed(self) -> bool:
         """Whether something was changed; a dry run changes nothing."""
@@ -90,11 +93,11 @@ def run(
     `ends`: the process ends after this.
     """
     _open_standard_streams()
-    this = _Run(clock)
+    this = _Run(clock, removes=script == "kube_down.py")
     try:
         with stopping(ends=ends):
             status = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ))
-            if this.log.path and this.console.failed and status != SettingError.exit_code:
+            if this.log.path and this.console.failed and (status == REFUSED or this.has_changed()):
                 this.console.where(f"all calls of this run: {this.log.path}")
             return status
     except Stopped as stop:  # in the instant before or after
@@ -209,11 +212,11 @@ def _parse(script: str, argv: Sequence[str]) -> Flags:
     parser.add_argument("--dry-run", action="store_true")
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")
+        parser.add_argument("--yes", action="store_true")
     found, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise SettingError(script, f"unrecognized arguments: {' '.join(unknown)}", _right(script, unknown))
-    keep_disk = getattr(found, "keep_disk", False)
-    return Flags(help=found.help, dry_run=found.dry_run, show_settings=found.show_settings, keep_disk=keep_disk)
+    return Flags(**vars(found))
 
 
 def _right(script: str, unknown: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ from lib.node import releases
 from lib.pki import OBJECT as PKI
 from lib.run.errors import Damaged, SettingError
 from lib.settings.config import region_of
-from lib.settings.resolve import resolve, to_remember
+from lib.settings.resolve import resolve, to_remember, with_sizes
 from lib.volumes import find_volumes
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ def with_remembered(aws: Aws, layers: Layers) -> Layers:
     """The layers with what is remembered of the cluster, for what looks at it and makes nothing."""
     asked = resolve(layers, check=False)
     found = find_staging(aws, asked)
-    return layers.with_remembered(read_settings(aws, asked, found.bucket), place=place(found.bucket))
+    layers = layers.with_remembered(read_settings(aws, asked, found.bucket), place=place(found.bucket))
+    return with_sizes(layers) if found.interface else layers
 
 
 def place(bucket: Bucket | None) -> str:

@@ -8,12 +8,12 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lib.checks.fate import numbers
 from lib.diagnosis import Watch, of_master, of_nodes, ssh
 from lib.kube.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.minions import living, own_groups
 from lib.run.programs import find_program
 from lib.run.words import counted
-from lib.upgrade import numbers
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws

@@ -46,8 +46,8 @@ inside() {
 	inventory rerun
 	same up rerun
 
-	say "python kube_down.py"
-	python kube_down.py
+	say "python kube_down.py --yes"
+	python kube_down.py --yes
 	down=$(($(changes) - up - rerun))
 	inventory after
 	same before after

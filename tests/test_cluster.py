@@ -14,7 +14,9 @@ from lib.cluster import Cluster, Found, OutOfOrder, Part, Parts
 def cluster() -> Cluster:
     nothing: Any = None
     found = Found(bucket=None, interface=None, tagged="", disk=None, looked=True)
-    return Cluster(config=nothing, layers=nothing, images=nothing, sums={}, known_sums={}, found=found)
+    return Cluster(
+        config=nothing, layers=nothing, images=nothing, sums={}, known_sums={}, found=found, situation=nothing
+    )
 
 
 def test_what_is_read_before_its_step_names_the_step(cluster: Cluster) -> None:

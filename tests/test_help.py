@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -137,6 +138,15 @@ def test_a_run_without_packages_says_which_and_how_to_get_them(script: str) -> N
     assert len(ran.stderr.splitlines()) == 1
     assert "python3 -m venv .venv" in ran.stderr
     assert without_packages(script, "--help", "num_node").stderr.endswith("did you mean NUM_NODES?\n")
+
+
+def test_a_reader_that_has_enough_is_no_failure() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    asked = [sys.executable, "-S", "kube_up.py", "--help", "all"]
+    ran = subprocess.run(asked, cwd=ROOT, env={}, stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def without_packages(script: str, *argv: str) -> subprocess.CompletedProcess[str]:

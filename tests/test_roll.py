@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -192,6 +193,17 @@ def test_a_dry_run_says_it_and_changes_nothing(cluster: Box) -> None:
     fewer = cluster.up("--dry-run", NUM_NODES=1)
     assert (fewer.code, fewer.out.count("would remove minion i-")) == (3, 1)
     assert (cluster.inventory(), kube(cluster).log) == (before, [])
+
+
+@pytest.mark.parametrize("change", [{"NUM_NODES": 1}, {"NODE_SIZE": "t3.large"}], ids=["fewer", "replaced"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_who_goes_first_is_foretold(cluster: Box, change: dict[str, object], number: int) -> None:
+    """It is the same decision, of the same nodes: here that one which an earlier run began with."""
+    begun = minions(cluster)[number]
+    kube(cluster).nodes[begun] = {"annotations": {"kube-up/cordoned": "true"}, "unschedulable": True}
+    foretold = re.findall(r"would (?:remove|replace) minion (\S+)", cluster.up("--dry-run", **change).out)
+    done = re.findall(r"remove +minion (\S+)", must(cluster.up(**change)).out)
+    assert (foretold, foretold[0]) == (done, begun)
 
 
 def test_a_node_that_a_person_cordoned_stays_so_and_one_of_ours_does_not(cluster: Box) -> None:

@@ -15,7 +15,10 @@ import pytest
 import yaml
 from bootstrap import COMPONENTS, MASTER, MINION, Role, Shell
 
+from lib.checks import fate
+from lib.checks.situation import Asked, Begin, Disk, Situation
 from lib.node import releases, userdata
+from sandbox.hosts import controlplane
 
 
 def test_each_step_is_named_on_the_console(tmp_path: Path) -> None:
@@ -464,7 +467,7 @@ def upgraded(
     """What the control plane's step makes of a disk that has a version: its words, and what is on the disk after it."""
     disk, manifests = tmp_path / "disk", tmp_path / "manifests"
     for folder in (disk, manifests):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=True)
     (disk / "initialized").touch()
     (manifests / "kube-apiserver.yaml").write_text(f"    image: registry.k8s.io/kube-apiserver:v{has}\n")
     arguments = "".join(f"    - {word}\n" for word in ("etcd", "--name=n", "--data-dir=/mnt/master-pd/etcd"))
@@ -520,6 +523,30 @@ def test_a_disk_of_a_version_that_is_too_far_is_left_alone(tmp_path: Path, has: 
     said, _, ran = upgraded(tmp_path, has, wanted)
     assert said.endswith(f"failed: {words}")
     assert ran == []
+
+
+def runs_rule(has: str, wanted: str) -> bool:
+    """Whether kube_up.py lets a disk of the one release become the other."""
+    asked = Asked("kubernetes", "kubernetes-master-pd", version=wanted, says_version=wanted)
+    return isinstance(fate.begin(Situation(asked, remembered=has, disk=Disk("vol-1", version=has))), Begin)
+
+
+def sandboxes_rule(has: str, wanted: str) -> bool:
+    """Whether the stand-in's bootstrap does."""
+    disks = {"vol-1": has}
+    try:
+        controlplane._upgrade(disks, "vol-1", wanted)
+    except controlplane.NotYet:
+        return False
+    return disks == {"vol-1": wanted}
+
+
+@pytest.mark.parametrize("has", ["1.35.9", "1.36.3", "1.36.12", "1.37.2", "1.38.0"])
+def test_the_bootstraps_rule_about_releases_is_the_runs(tmp_path: Path, has: str) -> None:
+    """What is on a disk decides, so the rule stands in the bootstrap too; and in the sandbox's stand-in for it."""
+    for wanted in ("1.36.3", "1.36.12", "1.37.2"):
+        said = upgraded(tmp_path / wanted, has, wanted)[0]
+        assert ("failed: " not in said, sandboxes_rule(has, wanted)) == (runs_rule(has, wanted),) * 2, (has, wanted)
 
 
 def test_an_upgrade_that_has_begun_goes_up_only(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What is looked at before anything is changed: quotas, rights, prices."""
+"""What is looked at before anything is changed: quotas, rights, prices; and what becomes of a master and of a group."""

@@ -12,8 +12,9 @@ import io
 import os
 import re
 import sys
+import termios
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, TextIO
 
 from rich.console import Console as Rich
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _INDENT = "        "
 _VERB = 7  # columns, of the word before what is found, made or removed
+_NAMED = 11  # columns, of a name and its gap in what a question is about
 _DONE = "done"
 _LEAST_WIDTH = 40  # columns; what is narrower has no room for the indent
 # A command is copied whole: its words are not parted.
@@ -111,12 +113,16 @@ class Console:
         *,
         out: TextIO | None = None,
         err: TextIO | None = None,
+        typed: TextIO | None = None,
         log: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._clock, self._log = clock, log
         self._start = clock.monotonic()
         self._out = _Stream(out or sys.stdout)
         self._err = _Stream(err or sys.stderr)
+        self._in: TextIO | None = typed or sys.stdin  # None where it is closed
+        if isinstance(self._in, io.TextIOWrapper):
+            self._in.reconfigure(errors="replace")  # what is typed in another encoding is no answer, and no traceback
         self._line_open = False
         self._column = 0  # where an open line ends
         self.failed = False  # whether an error was told
@@ -197,6 +203,35 @@ class Console:
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""
         self._print(escape(text), log=text)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody can read a question and answer it: at a terminal, wherever the output goes."""
+        return self._in is not None and self._in.isatty() and self._err.file.isatty()
+
+    def ask(self, about: Sequence[str], question: str) -> str | None:
+        """What a person types after the question, None for the end of the input: Ctrl-D.
+
+        It stands on stderr, below what it is about, since the output may go elsewhere. What was typed before is no
+        answer to it.
+        """
+        if self._in is None:
+            return None
+        self._log("\n".join([*about, question]))
+        for line in about:
+            self._print_error(escape(self._err.fold(line, first=0, later=_NAMED)))
+        with contextlib.suppress(termios.error, OSError, ValueError):
+            termios.tcflush(self._in.fileno(), termios.TCIFLUSH)
+        typed = ""
+        try:
+            self._err.print(f"[bold]{escape(question)}[/]", end="")
+            self._err.file.flush()
+            typed = self._in.readline()
+        finally:
+            if not typed.endswith("\n"):  # the terminal's cursor is still in the line of the question
+                self._print_error("")
+        self._log(f"typed: {typed.strip()}")
+        return typed.strip() if typed else None
 
     def where(self, words: str) -> None:
         """A last line on stderr, for who looks further into what failed."""

@@ -115,6 +115,12 @@ class NothingFound(KubeError):
     """There is no such cluster where the run looked; nothing was touched."""
 
 
+class Declined(KubeError):
+    """A person was asked whether this is meant and did not say so: nothing was changed."""
+
+    exit_code = 2
+
+
 class OutputLost(KubeError):
     """What the run says can no longer be written: a pipe whose reader went, a full disk, a terminal that is gone."""
 

@@ -5,6 +5,7 @@ Needs no package, and so works before any is installed.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import textwrap
@@ -41,10 +42,11 @@ _HELP = Flag("--help", "this; all options; or one of them", takes="[all|NAME]")
 _SHOW_SETTINGS = Flag("--show-settings", "every setting with its value and where it comes from")
 _DRY_RUN = Flag("--dry-run", "say what would be done; exit 3 if anything would")
 _KEEP_DISK = Flag("--keep-disk", "keep disk, volumes, elastic IP and bucket for the next up")
+_YES = Flag("--yes", "go ahead without asking for the cluster's id")
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
     UP: (_HELP, _SHOW_SETTINGS, _DRY_RUN),
-    DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _KEEP_DISK),
+    DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _KEEP_DISK, _YES),
     LOGS: (Flag("--help", "print this and exit"),),
 }
 
@@ -109,11 +111,15 @@ def lacking(missing: ModuleNotFoundError, script: str, argv: Sequence[str]) -> i
         sys.stderr.write(f"{words}\n")
         return 1
     try:
-        sys.stdout.write(help_text(script, topic=next((word for word in argv if not word.startswith("-")), "")))
+        text = help_text(script, topic=next((word for word in argv if not word.startswith("-")), ""))
     except SettingError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    sys.stdout.write(f"\nBefore it runs: {words}\n")
+    try:
+        sys.stdout.write(f"{text}\nBefore it runs: {words}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has enough; what is left must not be tried again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from lib.run.errors import SettingError, raise_all
-from lib.settings import limits, rules
+from lib.settings import limits, rules, sizes
 from lib.settings.config import OPTIONS, Config
 from lib.settings.layers import Layers, expand
 
@@ -87,6 +87,24 @@ def set_before(layers: Layers) -> list[str]:
         if by_itself not in ("", layers.remembered[name]):  # '' is what AWS is asked for, such as an image
             kept[name] = layers.remembered[name]
     return [name for name in layers.defaults if name in kept and layers.source(name) == "remembered"]
+
+
+def with_sizes(layers: Layers) -> Layers:
+    """The layers of a cluster that is there: a size that nobody chose stays what it was computed to be.
+
+    Else NUM_NODES alone would stop the master, or replace all minions. A size that is asked for as empty is computed.
+    """
+    if not layers.remembered or layers.value("KUBE_USE_EXISTING_MASTER").lower() == "true":
+        return layers
+    kept = {name: size for name, size in sizes_before(layers).items() if layers.asked(name) is None}
+    return layers.with_remembered({**layers.remembered, **kept})
+
+
+def sizes_before(layers: Layers) -> dict[str, str]:
+    """The sizes that are remembered of a cluster, or that were computed of the NUM_NODES that is."""
+    was, default = layers.remembered.get("NUM_NODES", ""), layers.defaults["NUM_NODES"]
+    nodes = int(was if was.isdecimal() else default)  # what is wrong in memory is said by whoever resolves it
+    return {name: layers.remembered.get(name) or size(nodes) for name, size in sizes.LADDERS.items()}
 
 
 def refuse_changes(layers: Layers, *, has_master: bool, moves: bool = False) -> None:

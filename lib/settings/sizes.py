@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 Architecture = Literal["amd64", "arm64"]
@@ -34,6 +35,10 @@ def master_size(nodes: int) -> str:
 def node_size(nodes: int) -> str:
     """The minions' instance type for so many of them."""
     return _climb(_NODE_LADDER, nodes)
+
+
+# What is computed of NUM_NODES where nobody chose it.
+LADDERS: Mapping[str, Callable[[int], str]] = {"MASTER_SIZE": master_size, "NODE_SIZE": node_size}
 
 
 def _climb(ladder: tuple[tuple[int, str], ...], nodes: int) -> str:
