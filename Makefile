@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test test-product torture bench bench-nodes e2e release pin docs pictures clean
+.PHONY: help try test test-product torture bench bench-nodes e2e release pin docs pictures transcripts clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make pin    write the published sums of the default downloads into templates/releases.env"
 	@echo "make docs   make docs/options.md, docs/permissions.md, the former names in docs/porting.md, the picture in docs/architecture.md"
 	@echo "make pictures  make docs/up.svg and docs/failure.svg from what kube_up.py prints in the sandbox"
+	@echo "make transcripts  run again what docs/transcripts.md shows, but for what needs root"
 	@echo "make clean  remove what these made here"
 
 try: $(READY)
@@ -62,6 +63,9 @@ docs: $(READY)
 pictures: $(READY)
 	@$(BIN)/python -m sandbox.pictures
 
+transcripts: $(READY)
+	@$(BIN)/python -m sandbox.transcripts
+
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -72,7 +76,7 @@ $(READY): requirements.txt sandbox/requirements.txt requirements-dev.txt
 		{ echo "make: $(PYTHON) is not there or older than 3.11; name another: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "make: $(PYTHON) has no venv: apt-get install python3-venv" >&2; exit 1; }
-	@echo "setting up $(VENV) with the pinned requirements (about a minute)"
+	@echo "setting up $(VENV) with the pinned requirements (a minute or two)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check $(CACHE) -r requirements-dev.txt

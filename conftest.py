@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,8 @@ from sandbox.clock import FakeClock
 from sandbox.inventory import masked, shows_in
 
 REGION = "us-west-2"
+# A list, a mapping or a value as Python writes it, unless it is quoted: somebody gave it.
+PYTHON = re.compile(r"\[\{|\{'\w+'|\['\w+'|\b(?:dict|Planned)\(|(?<![\w'])(?:None|True|False)(?![\w'])|<\w+ object at")
 
 # What is ignored stays so in all that a test starts, what has a handler does not (execve(2)): a run under nohup ignores
 # the one, a run in a shell's background the other.
@@ -136,6 +139,8 @@ class Box:
                 patch.setenv(name, value)
             code = main(list(argv), environ, clock=self.clock)
         shown = self._capture.readouterr()
+        seen = PYTHON.findall(shown.out + shown.err) if code in (0, 3) else []  # errors repeat what was given
+        assert not seen, f"Python's own way to write things is shown: {seen}"
         for service, operation in {(each.service, each.operation) for each in self.changing_calls}:
             assert shows_in(service, operation), f"{service} {operation} shows in no inventory (sandbox/inventory.py)"
         return Result(code, shown.out, shown.err, list(self.aws.calls))

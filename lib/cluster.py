@@ -93,10 +93,14 @@ class Pki:
 
 @dataclass(frozen=True)
 class Master:
-    """The master's instance, and whether it was seen to run: one that was started or made a moment ago was not."""
+    """The master's instance, the key pair that it was made with, '' where that was not looked at, and whether it runs.
+
+    One that was started or made a moment ago was not seen to run.
+    """
 
     instance_id: str
     runs: bool
+    key_name: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lib.run.errors import Declined
+from lib.run.words import counted
 from lib.snapshots import find_snapshots
 from lib.volumes import describe_volume
 
@@ -40,21 +41,17 @@ def _rows(aws: Aws, doomed: Doomed, *, keep_disk: bool) -> Iterator[tuple[str, s
     """What there is to know of the cluster, each with its name."""
     of_master = len(doomed.protected())
     yield "cluster", f"{doomed.config.cluster_id} in account {aws.account}, {aws.region}"
-    yield "nodes", f"{_counted(of_master, 'master')}, {_counted(len(doomed.instances) - of_master, 'minion')}"
+    yield "nodes", f"{counted(of_master, 'master')}, {counted(len(doomed.instances) - of_master, 'minion')}"
     if not keep_disk:
         if doomed.volumes:
             yield "volumes", _listed([describe_volume(each) for each in doomed.volumes])
         disks = [f"disk {disk['VolumeId']} {disk['Size']} GiB" for disk in doomed.disks]
         snapshots = len(find_snapshots(aws, doomed.bucket))
-        yield "etcd", ", ".join([*disks, _counted(snapshots, "snapshot")])
+        yield "etcd", ", ".join([*disks, counted(snapshots, "snapshot")])
     elif kept := doomed.kept_words():
         yield "kept", _listed(kept)
     if doomed.spared:
         yield "stays", f"what is yours: {_listed(doomed.spared)}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def _listed(words: Sequence[str]) -> str:

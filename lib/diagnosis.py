@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from lib.aws.errors import FAILURES, error_code
 from lib.aws.tags import tags_of
 from lib.master import own_instances
 from lib.run.errors import Known, KubeError
+from lib.sshkey import local_key_name
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -91,7 +93,7 @@ def _stuck(config: Config, instance: InstanceTypeDef, *, step: str, said: str) -
     name, host = f"{role} {instance['InstanceId']}", instance.get("PublicIpAddress") or instance.get("PrivateIpAddress")
     return KubeError(
         f"{name} fails at the same step again and again: kube-bootstrap: {step}",
-        hint=f"next: {ssh(config, str(host))} sudo journalctl -b -u kube-bootstrap -u kubelet",
+        hint=f"next: {_look(config, str(host), instance.get('KeyName', ''))}",
         seen=f"{name}'s console ends:\n{_marked(said)}",
     )
 
@@ -106,14 +108,35 @@ def _watched(aws: Aws, config: Config, there: Sequence[Node]) -> list[InstanceTy
     return [*masters, *_late(ours, config, there)[:_FEW]]
 
 
-def ssh(config: Config, host: str) -> str:
-    """What a person types to get into a machine."""
-    return f"ssh -i {config.aws_ssh_key} {SSH_USERS[config.kube_os_distribution]}@{host}"
+def ssh_file(config: Config) -> str:
+    """AWS_SSH_KEY as ssh takes it, which expands a % in it. (ssh_config(5), IdentityFile and TOKENS)"""
+    return config.aws_ssh_key.replace("%", "%%")
 
 
-def of_master(aws: Aws, config: Config, instance_id: str, *, host: str) -> Known:
-    """What is known of a master whose API does not answer."""
-    return _of(aws, config, f"master {instance_id}", instance_id, host=host)
+def ssh(config: Config, host: str, key: str) -> str:
+    """What a person types to get into a machine with that key pair, '' for one that is not known.
+
+    Another computer's key is somewhere there: only its owner knows the file.
+    """
+    file = "ITS_FILE" if is_anothers(config, key) else shlex.quote(ssh_file(config))
+    return f"ssh -i {file} {SSH_USERS[config.kube_os_distribution]}@{host}"
+
+
+def is_anothers(config: Config, key: str) -> bool:
+    """Whether a machine's key pair is of another key than AWS_SSH_KEY."""
+    mine = local_key_name(config)
+    return bool(key and mine) and key != mine
+
+
+def _look(config: Config, host: str, key: str) -> str:
+    """The command by which a machine's bootstrap is looked at, and whose key it needs if that is not here."""
+    words = f" (the key is {key}, another computer's)" if is_anothers(config, key) else ""
+    return f"{ssh(config, host, key)} sudo journalctl -b -u kube-bootstrap -u kubelet{words}"
+
+
+def of_master(aws: Aws, config: Config, instance_id: str, *, host: str, key: str = "") -> Known:
+    """What is known of a master whose API does not answer; `key` is its key pair's name, where that is known."""
+    return _of(aws, config, f"master {instance_id}", instance_id, host=host, key=key)
 
 
 def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
@@ -124,7 +147,9 @@ def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
         return Known(f"next: kubectl describe node {name}" if name else "next: kubectl get nodes -o wide")
     first = late[0]
     host = first.get("PublicIpAddress") or first.get("PrivateIpAddress", "")
-    known = _of(aws, config, f"minion {first['InstanceId']}", first["InstanceId"], host=host)
+    known = _of(
+        aws, config, f"minion {first['InstanceId']}", first["InstanceId"], host=host, key=first.get("KeyName", "")
+    )
     others = [f"minion {each['InstanceId']}: {_bootstrap(aws, each['InstanceId'])}" for each in late[1:_FEW]]
     more = [f"and {len(late) - _FEW} minions more have not joined"] if len(late) > _FEW else []
     return Known("\n".join([*others, *more, known.hint]), known.seen)
@@ -154,7 +179,7 @@ def _bootstrap(aws: Aws, instance_id: str) -> str:
     return _last_step(_readable_console(aws, instance_id)) or "nothing from its bootstrap yet"
 
 
-def _of(aws: Aws, config: Config, name: str, instance_id: str, *, host: str) -> Known:
+def _of(aws: Aws, config: Config, name: str, instance_id: str, *, host: str, key: str) -> Known:
     said = _readable_console(aws, instance_id)
     state, checks = _status(aws, instance_id)
     step = _last_step(said)
@@ -162,7 +187,7 @@ def _of(aws: Aws, config: Config, name: str, instance_id: str, *, host: str) -> 
         f"{name} is {state}",
         f"AWS's status checks: {checks}",
         f"its bootstrap: {step}" if step else "nothing from its bootstrap is on its console",
-        f"next: {_next(aws, config, instance_id, state=state, checks=checks, host=host)}",
+        f"next: {_next(aws, config, instance_id, state=state, checks=checks, host=host, key=key)}",
     ]
     return Known("\n".join(lines), f"{name}'s console ends:\n{_marked(said)}" if said else "")
 
@@ -206,10 +231,10 @@ def _marked(said: str) -> str:
     return "\n".join(f"{'>' if number in failed else ' '} {lines[number]}" for number in shown)
 
 
-def _next(aws: Aws, config: Config, instance_id: str, *, state: str, checks: str, host: str) -> str:
+def _next(aws: Aws, config: Config, instance_id: str, *, state: str, checks: str, host: str, key: str) -> str:
     """The one command that gets a person further."""
     if state not in ("running", _UNKNOWN):
         return "run the same command again: it starts what is stopped, and makes what is gone anew"
     if "impaired" in checks:
         return f"aws ec2 reboot-instances --region {aws.region} --instance-ids {instance_id}"
-    return f"{ssh(config, host)} sudo journalctl -b -u kube-bootstrap -u kubelet"
+    return _look(config, host, key)

@@ -18,7 +18,7 @@ def finish(aws: Aws, cluster: Cluster) -> None:
     master_id, runs = cluster.master.instance_id, cluster.master.runs
     if not runs:
         master.wait_running(aws, config, master_id)
-    reached = summary.wait_api(aws, config, client, master_id=master_id)
+    reached = summary.wait_api(aws, config, client, master=cluster.master)
     asked = api.Api(client) if runs and aws.dry_run else reached
     if asked and aws.dry_run:
         summary.show_cluster(aws, asked)
@@ -29,6 +29,6 @@ def finish(aws: Aws, cluster: Cluster) -> None:
     if asked and not config.kube_use_existing_master:
         survey.confirm(aws, cluster, asked)
     roll.settle_minions(aws, config, asked, minions.group_name, template=minions.template, data=minions.data)
-    summary.validate_cluster(aws, config, reached, client, master_id=master_id)
+    nodes = summary.validate_cluster(aws, config, reached, client, master_id=master_id)
     aws.look_again()
-    summary.say_done(aws, config, client)
+    summary.say_done(aws, cluster, nodes)

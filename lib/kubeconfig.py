@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import errno
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lib.cluster import Cluster, Pki
-from lib.kube.api import Client, server_url
+from lib.kube.api import Client, healthz, server_url
 from lib.kube.kubetext import LOADER, SECTIONS, entry, is_entry, merge, without
 from lib.run.errors import KubeError, SettingError
-from lib.run.files import make_private_directory
+from lib.run.files import can_hold, make_private_directory
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -63,7 +64,7 @@ def check_kubeconfig(config: Config) -> None:
     path = chosen_file(config)
     _load(path)
     parent = nearest_parent(path)
-    if not parent.is_dir() or not os.access(parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    if not parent.is_dir() or not can_hold(parent) or (path.exists() and not os.access(path, os.W_OK)):
         raise SettingError("KUBECONFIG", f"{path} cannot be written", "give a file that you may write")
 
 
@@ -119,11 +120,58 @@ def ensure_kubeconfig(aws: Aws, cluster: Cluster) -> Cluster:
                 write_private(path, merge(*_load(path), name, wanted))  # as it is now: others write it too
 
         aws.change("write", f"context {name} into {path}", write)
+        _say_of_current(aws, data, name)
     by = _proxy_url(data, name)
     if kind := aws.unusable_proxy(server, by):
         aws.console.warn(f"a proxy of kind {kind} is not for the API, which is asked directly; one of kind http is")
     client = Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=aws.proxy(server, by))
     return cluster.having(Cluster.client, client)
+
+
+def _say_of_current(aws: Aws, data: Mapping[str, Any], name: str) -> None:
+    """Say that kubectl's context is another one from now on, and how to have the old one back."""
+    was = str(data.get("current-context") or name)
+    if was != name:
+        now = f"{'would become' if aws.dry_run else 'is now'} {name}"
+        aws.console.say(f"kubectl's context {now}; it was {was}: kubectl config use-context {shlex.quote(was)}")
+
+
+def refuse_another_cluster(aws: Aws, config: Config, *, server: str, ca_cert: Callable[[], bytes]) -> None:
+    """Raises SettingError where the context's name in kubeconfig is that of another cluster, whose API answers.
+
+    Of one that does not answer a warning says that it is replaced. `server` is this cluster's API at its elastic IP,
+    which is one cluster's at a time, '' where it has none; what has another is told apart by the CA, which `ca_cert`
+    reads.
+    """
+    name, path = config.context, chosen_file(config)
+    data = _load(path)[1]
+    names = dict.fromkeys([name, str(entry(data, "contexts", name).get("cluster") or name)])
+    others = [there for there in (entry(data, "clusters", each) for each in names) if there.get("server")]
+    if all(there["server"] == server for there in others):
+        return
+    ours = _b64(ca_cert())
+    for there in others:
+        if there["server"] == server or (ours and there.get("certificate-authority-data") == ours):
+            continue
+        if _answers(aws, there):
+            raise SettingError(
+                "KUBE_CONFIG_CONTEXT",
+                f"{name} is another cluster's in {path}: {there['server']}, which answers",
+                f"give another name, such as {name}_{config.region}",
+            )
+        aws.console.warn(f"{path}: {name} is of {there['server']}, which does not answer, and is replaced")
+
+
+def _answers(aws: Aws, cluster: Mapping[str, Any]) -> bool:
+    """Whether the API server of a cluster's entry is there, by its own CA: others may have its address by now."""
+    server, authority = str(cluster["server"]), cluster.get("certificate-authority")
+    try:
+        ca_cert = base64.b64decode(cluster.get("certificate-authority-data") or "")
+        if authority and not ca_cert:
+            ca_cert = Path(authority).read_bytes()
+        return healthz(server, ca_cert, proxy=aws.proxy(server, str(cluster.get("proxy-url") or ""))) is not None
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def find_proxy(aws: Aws, config: Config, server: str) -> Proxy | None:
@@ -209,7 +257,7 @@ def _take_lock(aws: Aws, lock: Path) -> bool:
             if aws.clock.monotonic() >= end:
                 raise KubeError(
                     f"{lock} is there for {_LOCK_SECONDS:.0f} s: kubectl or another run writes the file, or was killed",
-                    hint=f"where none of them runs, rm {lock}; then run the same command again",
+                    hint=f"where none of them runs, rm {shlex.quote(str(lock))}; then run the same command again",
                 ) from error
             aws.clock.sleep(0.1)
         except OSError as error:

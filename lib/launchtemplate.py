@@ -5,6 +5,7 @@ A change makes a new version and keeps the old ones, by which a run knows what e
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import json
@@ -16,6 +17,7 @@ from lib.aws import tags
 from lib.aws.changes import Planned
 from lib.aws.client import Aws
 from lib.aws.tags import cluster_tags, tag_specification, tags_of
+from lib.node import userdata
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import LaunchTemplateTypeDef
@@ -29,7 +31,6 @@ _SETTINGS_OF = {
     "ImageId": "KUBE_NODE_IMAGE",
     "BlockDeviceMappings": "NODE_ROOT_DISK_SIZE or _TYPE",
     "InstanceMarketOptions": "NODE_SPOT_PRICE",
-    "UserData": "what nodes boot with",
 }
 
 
@@ -57,9 +58,18 @@ class Template:
         number = str(instance.get("LaunchTemplate", {}).get("Version", "?"))
         old = self._version(number).get("LaunchTemplateData")
         names = [name for key, name in _SETTINGS_OF.items() if old is not None and old.get(key) != data.get(key)]
+        names += _booted_with(old.get("UserData", ""), data["UserData"]) if old is not None else []
         return f"launch template version {number} → {self.number or 'a new one'}" + (
             f": {', '.join(names)}" if names else ""
         )
+
+
+def _booted_with(old: str, new: str) -> list[str]:
+    """What two user-data differ in, as AWS describes them."""
+    try:
+        return userdata.differences(base64.b64decode(old), base64.b64decode(new))
+    except (ValueError, OSError, EOFError):  # somebody else's
+        return ["what nodes boot with"]
 
 
 def fingerprint(data: Mapping[str, Any]) -> str:
@@ -108,18 +118,37 @@ def ensure_template(
     template_id = found["LaunchTemplateId"]
     aws.console.found(f"launch template {template_id} {name}, version {found['DefaultVersionNumber']}")
     aws.repair_tags(template_id, tags_of(found), {"Name": name, **cluster_tags(config)})
-    versions = _versions(aws, template_id)
-    wanted = fingerprint(data)
-    same = [version for version in versions if version.get("VersionDescription") == wanted]
-    number = same[-1]["VersionNumber"] if same else _make_version(aws, template_id, data)
-    if number != found["DefaultVersionNumber"]:
-        now = found["DefaultVersionNumber"]
+    versions, default = _versions(aws, template_id), found["DefaultVersionNumber"]
+    kept = _fitting(aws, versions, default, data)
+    number = kept["VersionNumber"] if kept else _make_version(aws, template_id, data)
+    if number != default:
         aws.change(
             "set",
-            f"launch template {template_id}: default version {now} → {number or 'the new one'}",
+            f"launch template {template_id}: default version {default} → {number or 'the new one'}",
             lambda: aws.ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion=str(number)),
         )
-    return Template(template_id, wanted, number, versions if same else [*versions, _as_version(number, data)])
+    wanted = kept["VersionDescription"] if kept else fingerprint(data)
+    return Template(template_id, wanted, number, versions if kept else [*versions, _as_version(number, data)])
+
+
+def _fitting(
+    aws: Aws, versions: Sequence[Mapping[str, Any]], default: int, data: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """The version that says what `data` says, None where there is none: the default one if it may be, else the newest.
+
+    One with the ssh key of another computer will do as long as EC2 has its key pair: no two computers undo each other's
+    runs.
+    """
+    wanted = fingerprint(data)
+    alike = [v for v in versions if _impersonal(v.get("VersionDescription", "")) == _impersonal(wanted)]
+    for version in sorted(alike, key=lambda v: (v["VersionNumber"] == default, v["VersionNumber"]), reverse=True):
+        key = version.get("LaunchTemplateData", {}).get(_PERSONAL, "")
+        if version["VersionDescription"] == wanted:
+            return version
+        if key and aws.every("describe_key_pairs", "KeyPairs", Filters=[{"Name": "key-name", "Values": [key]}]):
+            aws.console.say(f"its ssh key is {key}, not this computer's")
+            return version
+    return None
 
 
 def _as_version(number: int, data: Mapping[str, Any]) -> Mapping[str, Any]:

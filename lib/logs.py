@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib import script, state
 from lib.aws.tags import tags_of
-from lib.diagnosis import SSH_USERS, console, failing
+from lib.diagnosis import SSH_USERS, console, failing, ssh_file
 from lib.master import own_instances
 from lib.run import programs, runlog
 from lib.run.clock import Clock
@@ -101,9 +101,10 @@ def _over_ssh(config: Config, instance: Any, place: Path, *, jump: str) -> None:
 def _ways(config: Config, instance: Any, *, jump: str) -> Iterator[list[str]]:
     """ssh's arguments to reach it: through the master, which every group of the cluster lets in, then straight."""
     user, private = SSH_USERS[config.kube_os_distribution], str(instance.get("PrivateIpAddress", ""))
-    options = ["-i", config.aws_ssh_key, *_SSH, *_ANY_HOST]
+    options = ["-i", ssh_file(config), *_SSH, *_ANY_HOST]
     if jump and private and tags_of(instance).get("Role") != config.master_name:
-        through = shlex.join(["ssh", *options, "-W", "%h:%p", f"{user}@{jump}"])
+        # ssh expands a % in a command once, and the ssh that is the command once more in its own arguments.
+        through = shlex.join(["ssh", *options]).replace("%", "%%") + f" -W %h:%p {user}@{jump}"
         yield [*options, "-o", f"ProxyCommand={through}", f"{user}@{private}"]
     if address := _address(instance):
         yield [*options, f"{user}@{address}"]

@@ -78,7 +78,8 @@ def use_existing_master(aws: Aws, cluster: Cluster) -> Cluster:
             "where that zone is lost: docs/recovery.md, A zone is lost",
         )
     cluster = cluster.having(Cluster.public_ip, interface.get("Association", {}).get("PublicIp", ""))
-    return cluster.having(Cluster.master, Master(attached, runs=False))
+    key = _instance(aws, attached).get("KeyName", "")
+    return cluster.having(Cluster.master, Master(attached, runs=False, key_name=key))
 
 
 def root_disk(image: Image, *, size: int, kind: str) -> list[dict[str, Any]]:
@@ -166,9 +167,9 @@ def _ensure(aws: Aws, config: Config, known: Situation, *, data: Mapping[str, An
         _end(aws, config, found["InstanceId"])
         found = None
     if found is None:
-        return Master(_make_master(aws, config, data), runs=False)
+        return Master(_make_master(aws, config, data), runs=False, key_name=data["KeyName"])
     runs = _repair(aws, config, found, decided, wanted=wanted, profile=data["IamInstanceProfile"]["Name"])
-    return Master(found["InstanceId"], runs=runs)
+    return Master(found["InstanceId"], runs=runs, key_name=found.get("KeyName", ""))
 
 
 def _made_from(config: Config, disk_id: str, user_data: bytes) -> dict[str, str]:

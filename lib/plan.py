@@ -74,7 +74,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     config = dataclasses.replace(config, aws_image=images.master.image_id, kube_node_image=images.node.image_id)
     given = layers.source("MASTER_INTERNAL_IP") != "default"
     wanted_cidr = config.non_masquerade_cidr
-    config = preflight.check_settings(aws, config, found=interface, address_given=given, layers=layers)
+    config = preflight.check_settings(aws, config, found=interface, bucket=bucket, address_given=given, layers=layers)
     if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
         layers = layers.without_remembered(preflight.NON_MASQUERADE)
     disk = _find_disk(aws, config, found)

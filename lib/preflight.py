@@ -11,7 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lib import address, dhcp, gateway, interface, routetable, subnet, vpc
 from lib.aws.tags import is_ours, tags_of
-from lib.kubeconfig import check_kubeconfig
+from lib.kube.api import server_url
+from lib.kubeconfig import check_kubeconfig, refuse_another_cluster
+from lib.pki import find_ca_cert
 from lib.run.errors import SettingError
 from lib.settings import limits
 from lib.settings.config import Config
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, SubnetTypeDef
 
     from lib.aws.client import Aws
+    from lib.aws.objects import Bucket
 
 # No account's quota was ever less, so a smaller cluster need not ask.
 _ROUTES_EVERYBODY_HAS = 50
@@ -33,16 +36,20 @@ def check_settings(
     config: Config,
     *,
     found: NetworkInterfaceTypeDef | None,
+    bucket: Bucket | None,
     address_given: bool,
     layers: Layers,
 ) -> Config:
     """The settings, completed by what AWS says of brought things. Raises SettingError; changes nothing.
 
-    `found` is the master's interface where there is one; `address_given`: MASTER_INTERNAL_IP was not computed;
-    `layers`: where the settings come from. Without a master, a NON_MASQUERADE_CIDR that is only remembered and does not
-    fit the VPC any more is replaced by the pods' range.
+    `found` is the master's interface and `bucket` the cluster's, where there are any; `address_given`:
+    MASTER_INTERNAL_IP was not computed; `layers`: where the settings come from. Without a master, a NON_MASQUERADE_CIDR
+    that is only remembered and does not fit the VPC any more is replaced by the pods' range.
     """
     check_kubeconfig(config)
+    public_ip = (found or {}).get("Association", {}).get("PublicIp", "")
+    server = server_url(config, public_ip) if public_ip else ""
+    refuse_another_cluster(aws, config, server=server, ca_cert=lambda: find_ca_cert(aws, bucket))
     check_key(config)
     dhcp.check_given(aws, config)
     config = _with_brought_network(aws, config)

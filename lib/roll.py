@@ -44,6 +44,7 @@ def settle_minions(
     if api is None:
         _refuse_out_of_reach(config, _need(config, group, template, {}))
         return
+    first = 0  # of how many this run replaces
     while True:
         nodes = _nodes(aws, config, api)
         need = _need(config, group, template, nodes)
@@ -52,7 +53,8 @@ def settle_minions(
             why = _why(group, victim, template, data)
             _remove(aws, config, api, group, victim.instance_id, nodes=nodes, wanted=need.wanted, why=why)
         elif need.roll:
-            aws.console.say(f"{need.outdated} to be replaced: one more minion first")
+            first = max(first, need.outdated)
+            aws.console.say(f"replacing {first - need.outdated + 1} of {first}: one more minion first")
             _add_one(aws, config, group, need.wanted)
         else:
             break

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import os
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from lib.aws.tags import cluster_tags, find_borne, refuse_others, tag_specificat
 from lib.cluster import Cluster
 from lib.kubeconfig import nearest_parent
 from lib.run.errors import KubeError, MissingProgram, SettingError
-from lib.run.files import make_private_directory
+from lib.run.files import can_hold, make_private_directory
 from lib.run.programs import PACKAGES, find_program, run_program
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _check_files(config: Config, key: Path, public: Path) -> None:
     if key.exists() and not public.exists():
         _derive(key)
     parent = nearest_parent(key)
-    if not key.exists() and not (parent.is_dir() and os.access(parent, os.W_OK)):
+    if not key.exists() and not (parent.is_dir() and can_hold(parent)):
         raise SettingError("AWS_SSH_KEY", f"{key} is not there and cannot be made", "give a path that you may write")
 
 
@@ -104,7 +105,7 @@ def _derive(key: Path) -> str:
         raise SettingError(
             "AWS_SSH_KEY",
             f"{key}.pub is not there, and {key} does not give it up without a passphrase ({failed})",
-            f"make it: ssh-keygen -y -f {key} > {key}.pub",
+            f"make it: ssh-keygen -y -f {shlex.quote(str(key))} > {shlex.quote(f'{key}.pub')}",
         ) from failed
 
 
@@ -124,6 +125,14 @@ def key_name(config: Config, public: str) -> str:
     return f"kubernetes-{config.cluster_id}-{_fingerprint(config, public)}"
 
 
+def local_key_name(config: Config) -> str:
+    """The name of the key pair of this computer's key, '' where its public half cannot be read."""
+    try:
+        return key_name(config, public_path(config).read_text(encoding="utf-8", errors="replace"))
+    except (OSError, SettingError):
+        return ""
+
+
 def find_key_pair(aws: Aws, name: str) -> KeyPairInfoTypeDef | None:
     """The key pair of that name with its public key, None if there is none."""
     asked = [{"Name": "key-name", "Values": [name]}]
@@ -138,7 +147,11 @@ def ensure_key_pair(aws: Aws, cluster: Cluster) -> Cluster:
     """
     config = cluster.config
     public = ensure_key_files(aws, config)
-    name = _ensure_imported(aws, config, public) if public else f"kubernetes-{config.cluster_id}-(new)"
+    if public:
+        name = _ensure_imported(aws, config, public)
+    else:  # a dry run, before there is a key to name it by
+        aws.make(f"key pair from {public_path(config)}", lambda: "")
+        name = f"kubernetes-{config.cluster_id}-(new)"
     return cluster.having(Cluster.key_name, name)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lib.checks.fate import numbers
-from lib.diagnosis import Watch, of_master, of_nodes, ssh
+from lib.diagnosis import Watch, is_anothers, of_master, of_nodes, ssh
 from lib.kube.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
 from lib.minions import living, own_groups
 from lib.run.programs import find_program
@@ -17,13 +18,14 @@ from lib.run.words import counted
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
+    from lib.cluster import Cluster, Master
     from lib.kube.api import Client
     from lib.settings.config import Config
 
 _SOON_DAYS = 30
 
 
-def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api | None:
+def wait_api(aws: Aws, config: Config, client: Client, *, master: Master) -> Api | None:
     """The API, once it is healthy; None in a dry run, and for a private master that is out of this computer's reach.
 
     Raises WaitExpired, KubeError.
@@ -32,7 +34,7 @@ def wait_api(aws: Aws, config: Config, client: Client, *, master_id: str) -> Api
         return None
     api = Api(client)
     watch = Watch(aws, config).look
-    known = functools.partial(of_master, aws, config, master_id, host=client.host)
+    known = functools.partial(of_master, aws, config, master.instance_id, host=client.host, key=master.key_name)
     if wait_healthy(aws, config, api, known=known, watch=watch):
         return api
     aws.console.warn(
@@ -122,9 +124,9 @@ def _say_services(aws: Aws, api: Api) -> None:
         aws.console.say(f"{name} is running at {url}")
 
 
-def say_done(aws: Aws, config: Config, client: Client) -> None:
+def say_done(aws: Aws, cluster: Cluster, nodes: Sequence[Node]) -> None:
     """The last lines: how it went, and what to type next."""
-    line = aws.console.line
+    line, config, client = aws.console.line, cluster.config, cluster.client
     if aws.dry_run:
         aws.console.planned_all(aws.changes)
         return
@@ -132,14 +134,33 @@ def say_done(aws: Aws, config: Config, client: Client) -> None:
     did = counted(aws.changes, "change") if aws.changes else nothing
     again = f", {counted(aws.retries, 'call')} repeated" if aws.retries else ""
     line()
-    line(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
+    aws.console.sentence(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
     kubectl = (
         "kubectl" if find_program("kubectl") else "kubectl (to be installed: https://kubernetes.io/docs/tasks/tools)"
     )
     line(f"  API      {client.server}, context {config.context} in {config.kubeconfig}")
-    line(f"  try      {kubectl} get nodes -o wide")
-    line(f"           {ssh(config, client.host)}")
+    # kubectl reads the environment, and no file of ours.
+    elsewhere = cluster.layers.source("KUBECONFIG") == "KUBE_CONFIG_FILE"
+    given = f"KUBECONFIG={shlex.quote(config.kubeconfig)} " if elsewhere else ""
+    line(f"  try      {given}{kubectl} get nodes -o wide")
+    for way in _ways_in(cluster, nodes):
+        line(f"           {way}")
     line(f"  remove   {_given(config)}python kube_down.py")
+
+
+def _ways_in(cluster: Cluster, nodes: Sequence[Node]) -> Iterator[str]:
+    """How a person gets into the master; where its ssh key is another computer's, that, and what can be done without.
+
+    kubectl debug: https://kubernetes.io/docs/reference/kubectl/generated/kubectl_debug/
+    """
+    config, master = cluster.config, cluster.master
+    yield ssh(config, cluster.client.host, master.key_name)
+    if is_anothers(config, master.key_name):
+        yield f"(the master's key is {master.key_name}, another computer's; without it:"
+        for node in nodes:
+            if node.instance_id == master.instance_id:
+                yield f"kubectl debug node/{node.name} -it --image=busybox  has the master's files in /host, and"
+        yield f"KUBE_REPLACE_MASTER={master.instance_id} python kube_up.py  makes it anew with this one's)"
 
 
 def _given(config: Config) -> str:

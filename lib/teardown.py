@@ -413,13 +413,15 @@ def say_end(aws: Aws, doomed: Doomed, *, refused: bool, keep_disk: bool) -> None
             hint=f"take off the tags that are not true; if it is {config.cluster_id}'s, run the same command again",
         )
     if kept:
-        console.line(f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it.")
+        console.sentence(
+            f"Kept for the next kube_up.py: {', '.join(kept)}. kube_down.py without --keep-disk removes it."
+        )
     if left.spared:
-        console.line(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
+        console.sentence(f"Yours, and charged for until you delete it: {', '.join(left.spared)}.")
     if doomed.shared:
-        console.line(f"Left, for other clusters may have it too: {', '.join(doomed.shared)}.")
+        console.sentence(f"Left, for other clusters may have it too: {', '.join(doomed.shared)}.")
     again = f", {counted(aws.retries, 'call')} repeated" if aws.retries else ""
-    console.line(
+    console.sentence(
         f"Cluster {config.cluster_id} is down after {int(console.elapsed)} s{again}: "
         f"nothing{' else' if kept or left.spared or doomed.shared else ''} is left of it."
     )

@@ -66,7 +66,7 @@ def main() -> int:
 def run(picture: Picture) -> str:
     """What kube_up.py writes onto a terminal in the sandbox. Raises Unexpected for another status."""
     with tempfile.TemporaryDirectory(prefix="kube-") as home:
-        command = [sys.executable, "-m", "sandbox", *picture.options, "--", sys.executable, "kube_up.py"]
+        command = [sys.executable, "-m", "sandbox", *picture.options, "--", "python3", "kube_up.py"]
         status, written = on_terminal(command, environ(home))
         if status != picture.status:
             raise Unexpected(f"{picture.name}: status {status}, not {picture.status}:\n{written}")
@@ -74,10 +74,13 @@ def run(picture: Picture) -> str:
 
 
 def environ(home: str) -> dict[str, str]:
-    """A person's, with a home that is empty; nothing in it that would make the picture another on another computer."""
+    """A person's, with a home that is empty; nothing in it that would make the picture another on another computer.
+
+    `python3` is the interpreter that makes it.
+    """
     return {
         "HOME": home,
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "KUBECONFIG": f"{home}/.kube/config",
         "AWS_SSH_KEY": f"{home}/.ssh/kube_aws_rsa",
         "TERM": "xterm-256color",
@@ -124,8 +127,10 @@ def shortened(picture: Picture, written: str) -> str:
 def svg(picture: Picture, written: str) -> str:
     """A terminal's text, with its colours, as a picture."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="standard")
-    console.print(Text.from_ansi(written), soft_wrap=False)
-    return console.export_svg(title="python kube_up.py", unique_id=f"kube-{picture.name}")
+    console.print(
+        Text.from_ansi(f"{written}\n"), soft_wrap=False
+    )  # rich ends a picture above its last line's descenders
+    return console.export_svg(title="python3 kube_up.py", unique_id=f"kube-{picture.name}")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ inside() {
 		exit 1
 	fi
 	say "passed: up made $up changing calls, the rerun none, down $down ($calls calls in all), and the account is as before"
+	printf '%s\n' "next: .venv/bin/python -m sandbox -- bash, to look around in the sandbox yourself;" \
+		"      README.md, With an account, for a cluster on AWS"
 }
 
 outside() {

@@ -157,12 +157,9 @@ def template_data(box: Box, region: str = REGION, name: str = GROUP) -> dict[str
 
 
 def settings(script: str) -> dict[str, str]:
-    """The settings in a user-data script: the first line of each NAME=value."""
-    found: dict[str, str] = {}
-    for name, value in re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", script, re.MULTILINE):
-        with contextlib.suppress(ValueError):
-            found.setdefault(name, " ".join(shlex.split(value)))
-    return found
+    """The settings in a user-data script: the lines that its kube_env prints."""
+    lines = script.partition("<<'KUBE_ENV'\n")[2].partition("\nKUBE_ENV\n")[0].splitlines()
+    return {name: " ".join(shlex.split(value)) for name, _, value in (line.partition("=") for line in lines)}
 
 
 def master_settings(box: Box, region: str = REGION, cluster: str = ID) -> dict[str, str]:

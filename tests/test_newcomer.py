@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import documents
 import pytest
 from conftest import REGION, Box
+from documents import Shell
 from helpers import ID, master_of, must, part, speaking
 from test_terminal import TERMINAL, on_terminal, plain
 
@@ -38,6 +40,41 @@ def answer(shown: str, begins: str) -> str:
     assert len(lines) - first <= MOST, shown
     assert [line for line in lines[first:] if len(line) > 80 and "/" not in line] == []  # paths
     return " ".join(line.strip() for line in lines[first:])
+
+
+README = (documents.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def read_and_typed(box: Box, heading: str, shell: Shell | None = None) -> Shell:
+    """The commands below a heading of README, typed one after another."""
+    shell = shell or Shell(box)
+    for block in documents.blocks(documents.section(README, heading)):
+        shell.type(block)
+    return shell
+
+
+def test_what_readme_says_to_type_with_an_account(sandbox: Box) -> None:
+    shell = read_and_typed(sandbox, "With an account")
+    preview, up, down = shell.results
+    assert (preview.code, preview.changing) == (3, [])
+    assert "Cluster kubernetes is up after" in up.out
+    assert "nothing is left of it" in down.out
+    assert shell.passed_over == ["kubectl"]
+    assert sandbox.inventory() == {}
+
+
+def test_what_readme_says_it_costs_is_what_a_run_says(sandbox: Box) -> None:
+    words = documents.blocks(documents.section(README, "What it costs"))[0].strip()
+    assert f"price   {words}\n" in sandbox.up("--dry-run", NUM_NODES="").out
+
+
+def test_what_readme_says_to_type_for_a_change(sandbox: Box) -> None:
+    must(sandbox.up())
+    preview, change = read_and_typed(sandbox, "Change a cluster").results
+    assert preview.code == 3
+    assert change.changing
+    minions = [each for each in part(sandbox, "instances").values() if each["tags"]["Name"] == f"{ID}-minion"]
+    assert len(minions) == 6
 
 
 @pytest.mark.parametrize("script", ["up", "down"])

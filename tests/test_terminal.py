@@ -27,9 +27,9 @@ MOVES = re.compile(r"\x1b\[(?:\d*[AK]|\?25[lh])")
 
 
 @contextlib.contextmanager
-def pseudo_terminal() -> Iterator[list[bytes]]:
+def pseudo_terminal(columns: int = COLUMNS) -> Iterator[list[bytes]]:
     """A real terminal in the place of the three standard streams; yields what is written onto it, whole at the end."""
-    ours, theirs = open_terminal(rows=24, columns=COLUMNS)
+    ours, theirs = open_terminal(rows=24, columns=columns)
     written: list[bytes] = []
     reader = threading.Thread(target=lambda: written.extend(read_terminal(ours)))
     reader.start()

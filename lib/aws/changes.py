@@ -56,8 +56,18 @@ class Planned(str):
 
 def became(name: str, old: Any, new: Any) -> str:
     """What is to be another, in a person's words: "DesiredCapacity 2 → 3"; of a mapping its values."""
-    was, will = (" ".join(map(str, it.values())) if isinstance(it, dict) else str(it) for it in (old, new))
-    return f"{name} {was} → {will}"
+    return f"{name} {_in_words(old)} → {_in_words(new)}"
+
+
+def _in_words(value: Any) -> str:
+    """What AWS describes, without the braces, quotes and capitals of Python."""
+    if isinstance(value, Mapping):
+        return " ".join(map(_in_words, value.values()))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_in_words, value)) or "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "none" if value is None else str(value)
 
 
 def backoff(attempt: int) -> float:

@@ -135,15 +135,23 @@ class Api:
 
 
 def is_well(server: str, ca_cert: bytes, *, proxy: Proxy | None) -> bool:
-    """Whether the cluster's own API server says that it is well, at /healthz, which anybody may ask."""
+    """Whether the cluster's own API server says that it is well."""
+    return healthz(server, ca_cert, proxy=proxy) == b"ok"
+
+
+def healthz(server: str, ca_cert: bytes, *, proxy: Proxy | None) -> bytes | None:
+    """What anybody is answered at /healthz by a server whose certificate that CA made; None for no answer.
+
+    Without a CA the computer's own count. Raises ValueError for a CA that is none, and for what is no URL.
+    """
     url = urlsplit(server)
     context = ssl.create_default_context(cadata=ca_cert.decode())
     connection = _connection(url.hostname or "", url.port or 443, context, proxy)
     try:
         connection.request("GET", "/healthz")
-        return connection.getresponse().read() == b"ok"
+        return connection.getresponse().read()
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
 

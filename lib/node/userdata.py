@@ -15,7 +15,9 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from lib.aws.changes import became
 from lib.run.errors import KubeError
+from lib.settings.config import OPTIONS
 from lib.settings.declare import Role
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -31,6 +33,9 @@ _READ = re.compile(r"\$\{?[!#]?(?P<name>[A-Z][A-Z0-9_]+)")
 _SET = re.compile(r"(?:^|[\s;({])(?P<name>[A-Z][A-Z0-9_]+)\+?=", re.MULTILINE)
 _ANY_OF = re.compile(r"\b(?P<start>[A-Z][A-Z0-9_]*_)\$")  # URL_$1, read as ${!url}
 _NOT_SETTINGS = frozenset({"BASH_COMMAND", "LINENO", "SECONDS"} | {"KUBELET_KUBEADM_ARGS"})  # bash's; kubeadm's
+_HERE_DOCUMENT = re.compile(r"(?<=<<'KUBE_ENV'\n)|^(?=KUBE_ENV\n)", re.MULTILINE)  # where the settings begin and end
+_DOWNLOADS = ("URL_", "SHA256_")
+_FACTS = {"KUBE_JOIN_TOKEN": "the join token", "CA_CERT_HASH": "the certificate authority"}
 _NOT_READ = frozenset({"KUBE_ROLE"})  # for whoever looks at a machine or at its user-data
 
 
@@ -109,6 +114,26 @@ def _names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
     """The names that a script reads and does not set, and the beginnings of those that it reads any of."""
     reads = {found["name"] for found in _READ.finditer(text)} - {found["name"] for found in _SET.finditer(text)}
     return frozenset(reads), tuple(found["start"] for found in _ANY_OF.finditer(text))
+
+
+def differences(old: bytes, new: bytes) -> list[str]:
+    """What two user-data of one role have otherwise, in a person's words: options by their names, and what else.
+
+    The join token's value is not among them. Raises ValueError, OSError or EOFError for what is no user-data of ours.
+    """
+    (was, was_rest), (now, now_rest) = (_taken_apart(each) for each in (old, new))
+    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    chosen = [became(name, was.get(name) or "none", now.get(name) or "none") for name in changed if name in OPTIONS]
+    facts = [_FACTS.get(name, name) for name in changed if name not in OPTIONS and not name.startswith(_DOWNLOADS)]
+    downloads = ["downloads"] if changed and not chosen + facts else []  # else they follow from the release
+    return [*chosen, *facts, *downloads, *(["the bootstrap itself"] if was_rest != now_rest else [])]
+
+
+def _taken_apart(data: bytes) -> tuple[dict[str, str], str]:
+    """The settings of user-data by name, and all else of it."""
+    before, settings, after = re.split(_HERE_DOCUMENT, gzip.decompress(data).decode())
+    lines = [line.partition("=") for line in settings.splitlines()]
+    return {name: " ".join(shlex.split(value)) for name, _, value in lines}, before + after
 
 
 def _composed(name: str, comments: bool) -> str:

@@ -6,11 +6,13 @@ it is plain lines. The colours are those that can be read on dark and on light: 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
 import os
 import re
+import shlex
 import sys
 import termios
 import textwrap
@@ -35,9 +37,22 @@ _NAMED = 11  # columns, of a name and its gap in what a question is about
 _DONE = "done"
 _LEAST_WIDTH = 40  # columns; what is narrower has no room for the indent
 # A command is copied whole: its words are not parted.
-_COMMAND = re.compile(r"(?:[A-Z0-9_]+=\S* )*python \S+(?: -\S+)*")
+_COMMAND = re.compile(r"(?:[A-Z0-9_]+=\S* )*(?:\S*/)?python[\d.]* \S+(?: -\S+)*")
+_OURS = re.compile(r"\bpython3? (-m lib\.\w+|kube_(?:up|down)\.py)\b")
+_PLAINER = "kube-up-plainer"
+_ASCII = {"…": "...", "→": "->"}
 _FRAMES = 12.5  # of a spinner, in a second
 _PLAIN_TELLS_EVERY = 30.0  # seconds between two lines of one wait, where no spinner can be shown
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that the terminal's encoding lacks: something that can still be understood."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_ASCII.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_PLAINER, _plainer)
 
 
 def escape(words: str) -> str:
@@ -48,6 +63,22 @@ def escape(words: str) -> str:
 def spelled_out(words: str) -> str:
     """The words with what a terminal would act on spelt out."""
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in words)
+
+
+def as_started(words: str) -> str:
+    """The words with our commands as they can be typed here: by the interpreter and from the folder of this run's.
+
+    The interpreter may be called python3 alone, or be one of a venv.
+    """
+    interpreter, (folder, script) = sys.orig_argv[0], os.path.split(sys.argv[0])
+    if script not in ("kube_up.py", "kube_down.py"):
+        return words
+
+    def typed(command: re.Match[str]) -> str:
+        what = command[1]
+        return shlex.join([interpreter, *(what.split() if what.startswith("-") else [os.path.join(folder, what)])])
+
+    return _OURS.sub(typed, words)
 
 
 def silence(stream: IO[str]) -> None:
@@ -66,13 +97,21 @@ class _Stream(Rich):
 
     def __init__(self, file: TextIO) -> None:
         if isinstance(file, io.TextIOWrapper):
-            file.reconfigure(errors="replace")  # a locale of former days has no "…"
+            file.reconfigure(errors=_PLAINER)  # a locale of former days has no "…"
         super().__init__(file=file, highlight=False, soft_wrap=True)
 
     @property
     def moves(self) -> bool:
         """Whether the cursor may be moved: not in a pipe that is to be coloured (FORCE_COLOR), nor with TERM=dumb."""
         return self.file.isatty() and self.is_interactive and not self.legacy_windows
+
+    @property
+    def columns(self) -> int:
+        """Of the terminal; rich takes one that is dumb to have 80."""
+        if self.is_dumb_terminal:
+            with contextlib.suppress(OSError, ValueError):
+                return os.get_terminal_size(self.file.fileno()).columns or self.width
+        return self.width
 
     def fold(self, words: str, *, first: int, later: int, spare: int = 0) -> str:
         """On a terminal, the words broken between them, to begin in column `first` and go on in `later`.
@@ -81,12 +120,13 @@ class _Stream(Rich):
 
         A word that is longer than a line stays whole, for the terminal to wrap: what is broken cannot be copied.
         """
-        if not self.file.isatty() or self.width < _LEAST_WIDTH:
+        words = as_started(words)
+        if not self.file.isatty() or self.columns < _LEAST_WIDTH:
             return words
         whole = _COMMAND.sub(lambda command: command[0].replace(" ", "\N{NO-BREAK SPACE}"), words)
         lines = textwrap.wrap(
             whole,
-            self.width - spare,
+            self.columns - spare,
             initial_indent=" " * first,
             subsequent_indent=" " * later,
             break_long_words=False,
@@ -167,7 +207,7 @@ class Console:
     def planned_all(self, changes: int) -> None:
         """The end of a dry run."""
         what = f"This would make {counted(changes, 'change')} and made none: leave out --dry-run to make them."
-        self.line(what if changes else f"Nothing to do{self.but()}.")
+        self.sentence(what if changes else f"Nothing to do{self.but()}.")
 
     def but(self) -> str:
         """What "nothing to do" has to add: ", but for what the warnings name", '' where nothing was left differing."""
@@ -200,9 +240,13 @@ class Console:
             folded = [self._err.fold(line, first=0, later=0) for line in hint.splitlines()]
             self._print_error(escape("\n".join(folded)))
 
+    def sentence(self, text: str) -> None:
+        """A sentence of the summary, broken between words where the terminal is narrow."""
+        self._print(escape(self._out.fold(text, first=0, later=0)), log=text)
+
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""
-        self._print(escape(text), log=text)
+        self._print(escape(as_started(text)), log=text)
 
     @property
     def can_ask(self) -> bool:

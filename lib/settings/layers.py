@@ -102,7 +102,7 @@ def read_layers(environ: Mapping[str, str], *, defaults: Path = DEFAULTS) -> Lay
     default = read_env(defaults.read_text(encoding="utf-8"))
     raise_all(_halves(default))
     named = environ.get("KUBE_CONFIG_FILE", "").strip()
-    file = _read_config_file(expand(rules.plain("KUBE_CONFIG_FILE", named), environ=environ)) if named else {}
+    file = _read_config_file(expand(rules.plain_path("KUBE_CONFIG_FILE", named), environ=environ)) if named else {}
     return Layers(environment=dict(environ), file=file, defaults=default)
 
 

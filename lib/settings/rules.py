@@ -31,13 +31,27 @@ def plain(variable: str, text: str, *, allowed: str = "") -> str:
     """The text, unless it holds a character that a shell or user-data would act on. `allowed`: those that may stand."""
     if len(text) > _LONGEST:
         raise SettingError(variable, f"has {len(text)} characters", f"{_LONGEST} are the most")
-    bad = next((c for c in text if not " " <= c <= "~" or (c in _SHELL and c not in allowed)), None)
-    if bad is not None:
-        raise SettingError(
-            variable,
-            f"{shown(text)} has the character {bad!r}",
-            "nothing is expanded here, so give a plain value without quotes, line breaks and what a shell acts on",
-        )
+    bad = next((c for c in text if not " " <= c <= "~" or (c in _SHELL and c not in allowed)), "")
+    return _without(variable, text, bad, "without quotes, line breaks and what a shell acts on")
+
+
+def plain_path(variable: str, text: str) -> str:
+    """The same of a path, which no shell of a node reads: it may hold whatever can be printed, spaces and quotes too.
+
+    But not $ and `, which say that a shell was to expand it.
+    """
+    bad = next((c for c in text if not c.isprintable() or c in "$`"), "")
+    return (
+        _without(variable, text, bad, "without line breaks, $ and `")
+        if len(text) <= _LONGEST
+        else plain(variable, text)
+    )
+
+
+def _without(variable: str, text: str, bad: str, right: str) -> str:
+    if bad:
+        problem = f"{shown(text)} has the character {bad!r}"
+        raise SettingError(variable, problem, f"nothing is expanded here, so give a plain value {right}")
     return text
 
 

@@ -47,6 +47,16 @@ def test_readme_shows_each_and_they_say_what_they_should() -> None:
     assert "ask for the permission to call ec2:CreateVpc (docs/permissions.md has the whole policy)" in said["failure"]
 
 
+def test_the_last_line_has_room_for_what_hangs_below_it() -> None:
+    """A browser cuts off what is outside of the picture's clip: the underscores of kube_down.py."""
+    for picture in pictures.PICTURES:
+        drawn = (ROOT / "docs" / f"{picture.name}.svg").read_text(encoding="utf-8")
+        (height,) = re.findall(r'clip-terminal">\s*<rect x="0" y="0" width="[\d.]+" height="([\d.]+)"', drawn)
+        texts = re.findall(r'<text[^>]* y="([\d.]+)"[^>]*clip-path[^>]*>([^<]*)<', drawn)
+        lowest = max(float(y) for y, text in texts if text.replace("&#160;", "").strip())
+        assert lowest + 20 * 0.3 <= float(height)  # of 20 px letters, descenders are less
+
+
 def test_make_lists_its_commands() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

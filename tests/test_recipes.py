@@ -1,0 +1,150 @@
+"""docs/recipes.md: what each recipe says to type, typed in the sandbox; a recipe without a test fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import documents
+import pytest
+from conftest import REGION, Box
+from documents import Shell
+from helpers import master_of, minion_settings, must, part, template_data
+from test_options import Brought
+from test_proxies import proxy
+
+PAGE = (documents.ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+SUBNET, IMAGE = "subnet-0123456789abcdef0", "ami-0123456789abcdef0"
+
+
+def typed(box: Box, heading: str, **replaced: str) -> Shell:
+    """A recipe's blocks of commands, typed one after another."""
+    shell = Shell(box, replaced)
+    for block in documents.blocks(documents.section(PAGE, heading)):
+        if not block.startswith(("version = ", "volumes:")):  # a file's text
+            shell.type(block)
+    return shell
+
+
+def frankfurt(box: Box) -> None:
+    typed(box, "Frankfurt, on Graviton, for my address only")
+    instances = part(box, "instances", "eu-central-1").values()
+    assert {each["type"] for each in instances} == {"t4g.medium", "t4g.small"}
+    groups = str(part(box, "security groups", "eu-central-1"))
+    assert "203.0.113.7/32" in groups
+    assert "tcp 22-22 0.0.0.0/0" not in groups
+
+
+def two_files(box: Box) -> None:
+    shell = typed(box, "dev and prod, by two files")
+    names = [each["tags"]["Name"] for each in part(box, "instances").values()]
+    assert sorted(name for name in names if "master" in name) == ["prod-master"]
+    assert len(names) == 4
+    assert shell.passed_over == ["kubectl"]
+
+
+def colleague(box: Box) -> None:
+    must(box.up())
+    shell = typed(box, "Sharing with a colleague")
+    assert shell.results[-1].changing == []
+    assert set(shell.passed_over) == {"kubectl"}
+
+
+def private(box: Box) -> None:
+    brought = with_nat(box)
+    before = box.inventory()
+    shell = Shell(box, {SUBNET: brought.subnet}, {"KUBE_WAIT_API_SECONDS": "1"})
+    shell.type(documents.blocks(documents.section(PAGE, "A private cluster"))[0])
+    assert "not checked" in shell.results[0].err
+    assert part(box, "addresses") == before[REGION].get("addresses", {})
+    ours = [each for each in part(box, "interfaces").values() if each["tags"].get("Name", "").startswith("kubernetes-")]
+    assert len(ours) == 5
+    assert not any(each["public address"] for each in ours)
+    must(box.down())
+    assert box.inventory() == before
+
+
+def with_nat(box: Box) -> Brought:
+    """A subnet whose table leads to a NAT gateway, as that of a private subnet does."""
+    brought = Brought(box)
+    address = brought.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    made = brought.ec2.create_nat_gateway(SubnetId=brought.subnet, AllocationId=address)
+    gateway, anywhere = made["NatGateway"]["NatGatewayId"], "0.0.0.0/0"
+    subnet = brought.ec2.create_subnet(VpcId=brought.vpc, CidrBlock="172.31.9.0/24", AvailabilityZone=f"{REGION}a")
+    table = brought.ec2.create_route_table(VpcId=brought.vpc)["RouteTable"]["RouteTableId"]
+    brought.subnet = subnet["Subnet"]["SubnetId"]
+    brought.ec2.associate_route_table(RouteTableId=table, SubnetId=brought.subnet)
+    brought.ec2.create_route(RouteTableId=table, DestinationCidrBlock=anywhere, NatGatewayId=gateway)
+    return brought
+
+
+def gpus(box: Box) -> None:
+    must(box.up())
+    image = box.client("ec2").describe_images(Filters=[{"Name": "name", "Values": ["debian-13-amd64-*"]}])["Images"][0]
+    typed(box, "Minions with GPUs", **{IMAGE: image["ImageId"]})
+    group = f"kubernetes-minion-group-{REGION}a-g4dn-xlarge"
+    assert template_data(box, name=group)["ImageId"] == image["ImageId"]
+    assert len(part(box, "groups")) == 2
+
+
+def registry(box: Box) -> None:
+    assert typed(box, "Images from ECR").passed_over == ["kubectl"]
+    must(box.up())
+    role = next(role for name, role in box.inventory()["iam"]["roles"].items() if "minion" in name)
+    assert "ecr:BatchGetImage" in str(role)
+
+
+def nfs(box: Box) -> None:
+    must(box.up())
+    before = running(box)
+    typed(box, "NFS and EFS")
+    assert running(box) & before == {master_of(box)}
+    assert minion_settings(box)["KUBE_EXTRA_PACKAGES"] == "nfs-common"
+
+
+def running(box: Box) -> set[str]:
+    return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
+
+
+def behind_a_proxy(box: Box) -> None:
+    # An address of loopback, as the sandbox's masters have, is never asked through a proxy.
+    box.environ |= {"no_proxy": "", "KUBE_ENABLE_MASTER_PUBLIC_IP": "false"}
+    with proxy() as it:
+        typed(box, "Behind a proxy", **{"proxy.example.com:3128": it.address})
+        assert it.asked
+        assert all(head.startswith("CONNECT 172.20.0.9:") for head in it.asked)
+
+
+def tags(box: Box) -> None:
+    brought = Brought(box)
+    typed(box, "A subnet of yours, and its tags", **{SUBNET: brought.subnet})
+    given = part(box, "subnets")[brought.subnet]["tags"]
+    assert given == {"kubernetes.io/role/elb": "1", "kubernetes.io/cluster/kubernetes": "shared"}
+    assert set(must(box.up(NUM_NODES=4)).changing) <= {"s3:PutObject"}  # NUM_NODES, remembered from now on
+    must(box.down())
+    assert set(part(box, "subnets")) == {brought.subnet}
+
+
+def mfa(box: Box) -> None:
+    file = box.home / "config"
+    file.write_text("[profile staging]\naws_access_key_id = one\naws_secret_access_key = two\n")
+    box.environ |= {"AWS_CONFIG_FILE": str(file)}
+    typed(box, "Credentials with an MFA code")
+
+
+RECIPES: dict[str, Callable[[Box], None]] = {
+    "Frankfurt, on Graviton, for my address only": frankfurt,
+    "dev and prod, by two files": two_files,
+    "Sharing with a colleague": colleague,
+    "A private cluster": private,
+    "Minions with GPUs": gpus,
+    "Images from ECR": registry,
+    "NFS and EFS": nfs,
+    "Behind a proxy": behind_a_proxy,
+    "A subnet of yours, and its tags": tags,
+    "Credentials with an MFA code": mfa,
+}
+
+
+@pytest.mark.parametrize("heading", documents.headings(PAGE))
+def test_a_recipe_is_what_it_says(sandbox: Box, heading: str) -> None:
+    RECIPES[heading](sandbox)
