@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -41,10 +43,18 @@ ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": 
 SHORT_LIVED = ("pki.tar", "join-token", "settings.env", "downloads.sha256", "addons/", "claims/")
 
 
+_STAGING = "kubernetes-staging-"
+
+
 def default_name(aws: Aws, config: Config) -> str:
     """kubernetes-staging-<md5 of account, region, cluster id>: the same on every machine with this account's rights."""
-    seed = f"{aws.account} {aws.region} {config.cluster_id}"
-    return "kubernetes-staging-" + hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
+    return name_for(aws.account, aws.region, config.cluster_id)
+
+
+def name_for(account: str, region: str, cluster_id: str) -> str:
+    """That name for any cluster."""
+    seed = f"{account} {region} {cluster_id}"
+    return _STAGING + hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
 
 
 def find_bucket(aws: Aws, config: Config, *, tagged: str = "") -> Bucket | None:
@@ -329,11 +339,35 @@ def _encrypted(s3: S3Client, bucket: Bucket) -> bool:
 
 
 def _tags(aws: Aws, bucket: Bucket) -> dict[str, str]:
+    return bucket_tags(aws, bucket.name, bucket.region)
+
+
+def bucket_tags(aws: Aws, name: str, region: str) -> dict[str, str]:
+    """The tags of one of the account's buckets."""
     answer = unless(
-        "NoSuchTagSet",
-        lambda: aws.s3(bucket.region).get_bucket_tagging(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner),
+        "NoSuchTagSet", lambda: aws.s3(region).get_bucket_tagging(Bucket=name, ExpectedBucketOwner=aws.account)
     )
     return tags_of(answer or {})
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A bucket of the account that is named as those are that up makes, for whichever cluster."""
+
+    name: str
+    region: str
+    created: datetime.datetime
+
+
+def staging_buckets(aws: Aws) -> list[Staging]:
+    """All such buckets, in all regions: one call."""
+    pages = aws.s3().get_paginator("list_buckets").paginate(Prefix=_STAGING)
+    found = [bucket for page in pages for bucket in page.get("Buckets", [])]
+    return [
+        Staging(bucket["Name"], bucket["BucketRegion"], bucket["CreationDate"])
+        for bucket in found
+        if bucket["Name"].startswith(_STAGING)
+    ]
 
 
 def listed(aws: Aws, bucket: Bucket, start: str) -> Iterator[tuple[str, str]]:

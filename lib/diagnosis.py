@@ -181,7 +181,7 @@ def _bootstrap(aws: Aws, instance_id: str) -> str:
 
 def _of(aws: Aws, config: Config, name: str, instance_id: str, *, host: str, key: str) -> Known:
     said = _readable_console(aws, instance_id)
-    state, checks = _status(aws, instance_id)
+    state, checks = state_and_checks(aws, instance_id)
     step = _last_step(said)
     lines = [
         f"{name} is {state}",
@@ -200,7 +200,7 @@ def _readable_console(aws: Aws, instance_id: str) -> str:
         return ""
 
 
-def _status(aws: Aws, instance_id: str) -> tuple[str, str]:
+def state_and_checks(aws: Aws, instance_id: str) -> tuple[str, str]:
     """The instance's state, and AWS's checks of its host and of itself: "system ok, instance initializing".
 
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-system-instance-status-check.html

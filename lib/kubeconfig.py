@@ -96,15 +96,13 @@ def ensure_kubeconfig(aws: Aws, cluster: Cluster) -> Cluster:
 
     A client certificate of this CA with more than 90 days left is kept, so that a rerun changes nothing.
     """
-    from lib.kube import certificates
-
     config, pki = cluster.config, cluster.authority
     server = server_url(config, cluster.public_ip)
     path = chosen_file(config)
     text, data = _load(path)
     name = config.context
-    kept = _kept_certificate(entry(data, "users", name), pki)
-    cert, key = kept or certificates.make_client_certificate(pki.ca_cert, pki.ca_key, user=name)
+    client, _ = _client(aws, name, data, server=server, pki=pki)
+    cert, key = client.cert, client.key
     wanted: dict[str, dict[str, Any]] = {
         "clusters": {"server": server, "certificate-authority-data": _b64(pki.ca_cert)},
         "users": {"client-certificate-data": _b64(cert), "client-key-data": _b64(key)},
@@ -124,8 +122,24 @@ def ensure_kubeconfig(aws: Aws, cluster: Cluster) -> Cluster:
     by = _proxy_url(data, name)
     if kind := aws.unusable_proxy(server, by):
         aws.console.warn(f"a proxy of kind {kind} is not for the API, which is asked directly; one of kind http is")
-    client = Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=aws.proxy(server, by))
     return cluster.having(Cluster.client, client)
+
+
+def find_client(aws: Aws, config: Config, pki: Pki, *, server: str) -> tuple[Client, bool]:
+    """What the cluster's API is asked with, and whether its certificate is kubeconfig's; else it is for this run alone.
+
+    Raises SettingError for a kubeconfig that cannot be read.
+    """
+    return _client(aws, config.context, _load(chosen_file(config))[1], server=server, pki=pki)
+
+
+def _client(aws: Aws, name: str, data: Mapping[str, Any], *, server: str, pki: Pki) -> tuple[Client, bool]:
+    from lib.kube import certificates
+
+    kept = _kept_certificate(entry(data, "users", name), pki)
+    cert, key = kept or certificates.make_client_certificate(pki.ca_cert, pki.ca_key, user=name)
+    proxy = aws.proxy(server, _proxy_url(data, name))
+    return Client(server=server, ca_cert=pki.ca_cert, cert=cert, key=key, proxy=proxy), bool(kept)
 
 
 def _say_of_current(aws: Aws, data: Mapping[str, Any], name: str) -> None:

@@ -102,6 +102,17 @@ def find_templates(aws: Aws, config: Config, *names: str) -> dict[str, Any]:
     return {each["LaunchTemplateName"]: each for each in found if tags.is_ours(config.cluster_id, tags_of(each))}
 
 
+def find_current(aws: Aws, config: Config, *names: str) -> dict[str, Template]:
+    """The same with what they launch now, whatever the settings say."""
+    return {name: _as_it_is(aws, found) for name, found in find_templates(aws, config, *names).items()}
+
+
+def _as_it_is(aws: Aws, found: Mapping[str, Any]) -> Template:
+    number, versions = found["DefaultVersionNumber"], _versions(aws, found["LaunchTemplateId"])
+    default = next((each for each in versions if each["VersionNumber"] == number), {})
+    return Template(found["LaunchTemplateId"], str(default.get("VersionDescription", "")), number, versions)
+
+
 def _templates(aws: Aws, asked: list[Any]) -> list[LaunchTemplateTypeDef]:
     return aws.every("describe_launch_templates", "LaunchTemplates", Filters=asked)
 

@@ -96,8 +96,14 @@ def _refuse_a_second(
 
 def find_ca_cert(aws: Aws, bucket: Bucket | None) -> bytes:
     """The CA's certificate in the bucket, PEM; b'' where there is none. Raises Damaged."""
+    found = find_pki(aws, bucket)
+    return found.ca_cert if found else b""
+
+
+def find_pki(aws: Aws, bucket: Bucket | None) -> Pki | None:
+    """The cluster's CA in the bucket, None where there is none. Raises Damaged."""
     content = objects.read_object(aws, bucket, OBJECT) if bucket else None
-    return b"" if bucket is None or content is None else _unpack(bucket, content).ca_cert
+    return None if bucket is None or content is None else _unpack(bucket, content)
 
 
 def ensure_join_token(aws: Aws, cluster: Cluster) -> Cluster:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from lib import listing, status
 from lib.aws.changes import Waits
 from lib.aws.client import Aws
 from lib.aws.credentials import Credentials, check_file
@@ -33,6 +35,7 @@ from lib.settings.options import settings_table, unread
 from lib.settings.resolve import resolve
 
 DONE, REFUSED, WOULD_CHANGE, INTERRUPTED = 0, 1, 3, 130  # 2 is a SettingError's own, a signal's in lib/run/stops.py
+_JSON = "json"
 _REST = "the same command again removes the rest"
 _GOES_ON = "all that exists stays; the same command again goes on from there, and kube_down.py removes it"
 
@@ -46,6 +49,9 @@ class Flags:
     keep_disk: bool = False
     yes: bool = False
     show_settings: bool = False
+    list: bool = False
+    status: bool = False
+    output: str = "text"
 
 
 Body = Callable[[Aws, Layers, Flags], None]
@@ -96,10 +102,13 @@ def run(
     this = _Run(clock, removes=script == "kube_down.py")
     try:
         with stopping(ends=ends):
-            status = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ))
-            if this.log.path and this.console.failed and (status == REFUSED or this.has_changed()):
+            code = _told(this, lambda: _run(this, script, body, argv=argv, environ=environ))
+            if this.console.owes:
+                with contextlib.suppress(OutputLost):
+                    this.console.give({"errors": this.console.errors})
+            if this.log.path and this.console.failed and (code == REFUSED or this.has_changed()):
                 this.console.where(f"all calls of this run: {this.log.path}")
-            return status
+            return code
     except Stopped as stop:  # in the instant before or after
         return stop.status
 
@@ -120,9 +129,9 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
     """The exit status, after a person was told how the run ended. The table of design and README."""
     console = this.console
     try:
-        status = run_it()
+        code = run_it()
         console.close()
-        return status
+        return code
     except OutputLost as lost:
         if this.has_changed() or not lost.reader_went:  # `--help | head` is no trouble
             words, hint = this.stopped(lost) if this.has_changed() else ("", "")
@@ -158,6 +167,8 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
         width = min(shutil.get_terminal_size().columns, 100)
         console.line(help_text(script, width, topic=flags.help).rstrip())
         return DONE
+    if flags.output == _JSON:
+        console.apart()
     this.log = runlog.new_log(script, environ)
     layers = read_layers(environ)
     warnings, wrong = unread(layers)
@@ -183,8 +194,16 @@ def _run(this: _Run, script: str, body: Body, *, argv: Sequence[str], environ: M
     if flags.show_settings:
         _say_settings(console, *show_settings(aws, layers))
         return DONE
+    if flags.list:
+        listing.show_clusters(aws, config)
+        return DONE
+    if flags.status:
+        answers = status.show_status(aws, layers, trial=lambda onlooker: body(onlooker, layers, Flags(dry_run=True)))
+        return DONE if answers else REFUSED
     _tell_region(console, layers, config, region, where)
     body(aws, layers, flags)
+    if flags.output == _JSON:
+        console.give({"cluster": status.which_cluster(aws, config), **console.foretold})
     return WOULD_CHANGE if flags.dry_run and aws.changes else DONE
 
 
@@ -210,13 +229,31 @@ def _parse(script: str, argv: Sequence[str]) -> Flags:
     parser.add_argument("--help", "-h", nargs="?", const="")
     parser.add_argument("--show-settings", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--output", choices=["text", _JSON], default="text")
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")
         parser.add_argument("--yes", action="store_true")
+    else:
+        parser.add_argument("--list", action="store_true")
+        parser.add_argument("--status", action="store_true")
     found, unknown = parser.parse_known_args(list(argv))
     if unknown:
         raise SettingError(script, f"unrecognized arguments: {' '.join(unknown)}", _right(script, unknown))
-    return Flags(**vars(found))
+    flags = Flags(**vars(found))
+    if flags.help is None:
+        _refuse_at_once(script, flags)
+    return flags
+
+
+def _refuse_at_once(script: str, flags: Flags) -> None:
+    """Raises SettingError for flags of which each is a run of its own, and for a document of a run that gives none."""
+    runs = {"--list": flags.list, "--status": flags.status, "--dry-run": flags.dry_run}
+    asked = [name for name, is_asked in (*runs.items(), ("--show-settings", flags.show_settings)) if is_asked]
+    if len(asked) > 1:
+        raise SettingError(script, f"{' and '.join(asked)} are asked for at once", "give one of them")
+    if flags.output == _JSON and not runs.keys() & set(asked):
+        givers = "--dry-run" if script == "kube_down.py" else "--list, --status and --dry-run"
+        raise SettingError(script, "--output json", f"it goes with {givers}")
 
 
 def _right(script: str, unknown: Sequence[str]) -> str:

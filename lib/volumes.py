@@ -25,7 +25,7 @@ def find_volumes(aws: Aws, config: Config) -> list[VolumeTypeDef]:
         config.cluster_id,
         lambda volume: volume["VolumeId"],
     )
-    return [volume for volume in found if not _goes_along(volume)]
+    return [volume for volume in found if not goes_along(volume)]
 
 
 def find_ebs_snapshots(aws: Aws, config: Config) -> list[SnapshotTypeDef]:
@@ -44,7 +44,7 @@ def is_disk(config: Config, volume: VolumeTypeDef) -> bool:
     return tags.get("Name") == disk_name(config) or tags.get("Role") == config.master_name
 
 
-def _goes_along(volume: VolumeTypeDef) -> bool:
+def goes_along(volume: VolumeTypeDef) -> bool:
     """Whether EC2 removes it with its instance."""
     return any(attachment.get("DeleteOnTermination") for attachment in volume.get("Attachments", []))
 

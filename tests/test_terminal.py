@@ -51,9 +51,9 @@ def pseudo_terminal(columns: int = COLUMNS) -> Iterator[list[bytes]]:
         os.close(ours)
 
 
-def on_terminal(run: Callable[[], Result], *, code: int = 0) -> str:
-    """What a run writes onto a terminal of 80 columns."""
-    with pseudo_terminal() as written:
+def on_terminal(run: Callable[[], Result], *, code: int = 0, columns: int = COLUMNS) -> str:
+    """What a run writes onto a terminal of 80 columns, or of others."""
+    with pseudo_terminal(columns) as written:
         result = run()
     shown = b"".join(written).decode()
     assert result.code == code, shown

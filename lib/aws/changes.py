@@ -132,11 +132,12 @@ def _again(codes: Sequence[str], retry_if: Retry) -> Retry:
 class Changes(abc.ABC):
     """The words, waits and repeats that all changing calls of a run share, and what was changed so far."""
 
-    def __init__(self, *, console: Console, clock: Clock, waits: Waits, dry_run: bool) -> None:
+    def __init__(self, *, console: Console, clock: Clock, waits: Waits, dry_run: bool, hurried: bool = False) -> None:
         self.console = console
         self.clock = clock
         self.waits = waits
         self.dry_run = dry_run
+        self.hurried = hurried  # what does not answer is soon given up, and nothing is waited for
         self.changes = 0
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
@@ -351,8 +352,9 @@ class Changes(abc.ABC):
     ) -> T:
         """What `check` returns once it is not None, asked at once and then every `interval` seconds.
 
-        Raises WaitExpired after `seconds`, with what `at_end` knows.
+        Raises WaitExpired after `seconds`, with what `at_end` knows; in a hurry after the first look.
         """
+        seconds = 0 if self.hurried else seconds
         start = self.clock.monotonic()
         with self.console.waiting(what, seconds=seconds) as tell:
             while True:

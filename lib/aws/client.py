@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from lib.run.runlog import RunLog
 
 _ATTEMPTS = 12
+_FEW_ATTEMPTS = 2  # of who is in a hurry, at what does not answer
+_TIMEOUTS = {False: (10, 60), True: (5, 10)}  # seconds to connect, and to answer: in a hurry the second
 _READING = ("Describe", "Get", "List", "Head", "Simulate")
 
 
@@ -61,15 +63,18 @@ class Aws(Changes):
         dry_run: bool = False,
         log: RunLog | None = None,
         environ: Mapping[str, str] | None = None,
+        hurried: bool = False,
+        session: boto3.Session | None = None,
     ) -> None:
-        super().__init__(console=console, clock=clock, waits=waits, dry_run=dry_run)
+        super().__init__(console=console, clock=clock, waits=waits, dry_run=dry_run, hurried=hurried)
         self.region = region
         self._environ = environ or {}  # for the proxy's variables alone
         self._log = log
         self.account = self.partition = self.user = ""
         self._credentials = credentials
         self._core = credentials.session
-        self._session = boto3.Session(region_name=region, botocore_session=self._core)
+        # One is all that boto3 makes of a session of botocore's: the next could make no client of S3.
+        self._session = session or boto3.Session(region_name=region, botocore_session=self._core)
         self._services: dict[str, Any] = {}
         self._known_in = ""  # another region, that takes credentials which this one refuses
 
@@ -159,10 +164,11 @@ class Aws(Changes):
         return {}
 
     def _client(self, service: str, *, region: str = "") -> Any:
+        connect, read = _TIMEOUTS[self.hurried]
         config = botocore.config.Config(
             retries={"total_max_attempts": 1, "mode": "standard"},
-            connect_timeout=10,
-            read_timeout=60,
+            connect_timeout=connect,
+            read_timeout=read,
             user_agent_extra="kube-up",
         )
         try:
@@ -183,7 +189,8 @@ class Aws(Changes):
         self, operation: Any, attempts: int, response: Any, caught_exception: BaseException | None, **_: Any
     ) -> int | None:
         """What botocore's loop asks after each try: a number for another try, None for none. Sleeps by our clock."""
-        if attempts >= _ATTEMPTS or not self._may_repeat(operation.name, response, caught_exception):
+        most = _FEW_ATTEMPTS if self.hurried and caught_exception else _ATTEMPTS
+        if attempts >= most or not self._may_repeat(operation.name, response, caught_exception):
             return None
         self.retries += 1
         if self._log is not None:
@@ -258,6 +265,23 @@ class Aws(Changes):
     def unusable_proxy(self, server: str, proxy_url: str = "") -> str:
         """The kind of a proxy that is set for the server and cannot be used, '' where there is none such."""
         return proxies.unusable(server, self._environ, proxy_url=proxy_url)
+
+    def onlooker(self, *, region: str = "", console: Console | None = None) -> Aws:
+        """The same caller's for who only looks: in another region or on another console, nothing changed or awaited."""
+        other = Aws(
+            region or self.region,
+            credentials=self._credentials,
+            console=console or self.console,
+            clock=self.clock,
+            waits=self.waits,
+            dry_run=True,
+            log=self._log,
+            environ=self._environ,
+            hurried=True,
+            session=self._session,
+        )
+        other.account, other.partition, other.user = self.account, self.partition, self.user
+        return other
 
     @property
     def caller(self) -> Caller:

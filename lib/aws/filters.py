@@ -39,6 +39,7 @@ VALUES: Mapping[str, Callable[[Any], Iterable[Any]]] = {
     "instance-type": lambda it: [it.get("InstanceType")],
     "internet-gateway-id": lambda it: [it.get("InternetGatewayId")],
     "ip-permission.group-id": lambda it: _permitted(it, "IpPermissions"),
+    "key": lambda it: [it.get("Key")],
     "key-name": lambda it: [it.get("KeyName")],
     "launch-template-name": lambda it: [it.get("LaunchTemplateName")],
     "public-ip": lambda it: [it.get("PublicIp")],
@@ -76,4 +77,9 @@ def _matches(resource: Any, asked: Mapping[str, Any]) -> bool:
     name, values = asked["Name"], asked["Values"]
     if name.startswith(_TAG):
         return tags_of(resource).get(name.removeprefix(_TAG)) in values
-    return any(value in values for value in VALUES[name](resource))
+    return any(_fits(value, each) for value in VALUES[name](resource) for each in values)
+
+
+def _fits(value: Any, asked: str) -> bool:
+    """Whether it is what was asked for, or begins as that does before a * at its end."""
+    return value == asked or (asked.endswith("*") and str(value).startswith(asked[:-1]))

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def check_before_change(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
-    """Have `_check` called before the first change."""
-    aws.before_change = functools.partial(_check, aws, config, layers, bucket=bucket)
+    """Have `_check` called before the first change; not for who is in a hurry."""
+    if not aws.hurried:
+        aws.before_change = functools.partial(_check, aws, config, layers, bucket=bucket)
 
 
 def _check(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:

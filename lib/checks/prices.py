@@ -89,25 +89,47 @@ def _addresses(config: Config, count: int) -> Item:
     return Item(words, Decimal(count), "hour", "AmazonVPC", tuple(filters.items()), usage="PublicIPv4:InUseAddress")
 
 
-def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
-    """Say what an hour and a month of the whole cluster cost, or why that is not known."""
+@dataclass(frozen=True)
+class Cost:
+    """What a cluster costs: in USD an hour, None where `words` says that it is not known; and what that is made of."""
+
+    words: str
+    parts: str
+    hour: Decimal | None = None
+    spot: str = ""  # what spot instances cost beside that, in words
+
+    @property
+    def month(self) -> Decimal | None:
+        """The same for a month."""
+        return None if self.hour is None else self.hour * MONTH
+
+
+def cost(aws: Aws, config: Config, environ: Mapping[str, str]) -> Cost:
+    """What the whole cluster costs, or why that is not known."""
     wanted = items(config)
     parts = ", ".join(item.words for item in wanted)
     try:
         found = find_prices(aws, wanted, environ)
     except FAILURES as error:
-        aws.console.say(f"price not known ({error_code(error) or 'the Price List does not answer'}): {parts}")
-        return
+        return Cost(f"price not known ({error_code(error) or 'the Price List does not answer'})", parts)
     missing = [item.words for item in wanted if item.key not in found]
     if missing:
-        aws.console.say(f"price not known (the Price List does not say it of {', '.join(missing)}): {parts}")
-        return
+        return Cost(f"price not known (the Price List does not say it of {', '.join(missing)})", parts)
     hour = sum((_hourly(item, found[item.key]) for item in wanted), Decimal(0))
     spot = ""
     if config.node_spot_price:
         most = Decimal(str(config.node_spot_price)) * config.num_nodes
         spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {config.node_size}"
-    aws.console.say(f"price   {hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}: {parts}; traffic not counted")
+    return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour, spot)
+
+
+def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
+    """Say what an hour and a month of the whole cluster cost, or why that is not known."""
+    found = cost(aws, config, environ)
+    if found.hour is None:
+        aws.console.say(f"{found.words}: {found.parts}")
+    else:
+        aws.console.say(f"price   {found.words}: {found.parts}; traffic not counted")
 
 
 def _hourly(item: Item, price: Decimal) -> Decimal:

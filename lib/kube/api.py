@@ -129,6 +129,17 @@ class Api:
         """The API server's release, such as 1.37.2. Raises Unreachable."""
         return str(self.get_json("/version").get("gitVersion", "")).removeprefix("v")
 
+    def since(self) -> str:
+        """When the API server was started, as its pod says it, '' where that does not. Raises Unreachable.
+
+        kubeadm labels the pods of the control plane with their component (cmd/kubeadm/app/util/staticpod).
+        """
+        found = self.get_json("/api/v1/namespaces/kube-system/pods?labelSelector=component%3Dkube-apiserver")
+        states = [
+            s.get("state", {}) for pod in found["items"] for s in pod.get("status", {}).get("containerStatuses", [])
+        ]
+        return max((str(state.get("running", {}).get("startedAt", "")) for state in states), default="")
+
     def nodes(self) -> list[Node]:
         """The nodes by name. Raises Unreachable."""
         return sorted((_node(item) for item in self.get_json("/api/v1/nodes")["items"]), key=lambda node: node.name)

@@ -10,14 +10,15 @@ import codecs
 import contextlib
 import errno
 import io
+import json
 import os
 import re
 import shlex
 import sys
 import termios
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, TYPE_CHECKING, TextIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console as Rich
 from rich.live import Live
@@ -37,6 +38,7 @@ _NAMED = 11  # columns, of a name and its gap in what a question is about
 _DONE = "done"
 _LEAST_WIDTH = 40  # columns; what is narrower has no room for the indent
 # A command is copied whole: its words are not parted.
+_FORMAT = 1  # of the documents: another number when what is in them today changes its meaning (docs/output.md)
 _COMMAND = re.compile(r"(?:[A-Z0-9_]+=\S* )*(?:\S*/)?python[\d.]* \S+(?: -\S+)*")
 _OURS = re.compile(r"\bpython3? (-m lib\.\w+|kube_(?:up|down)\.py)\b")
 _PLAINER = "kube-up-plainer"
@@ -165,8 +167,12 @@ class Console:
             self._in.reconfigure(errors="replace")  # what is typed in another encoding is no answer, and no traceback
         self._line_open = False
         self._column = 0  # where an open line ends
+        self._data: _Stream | None = None  # where `give` writes, while all words go to the errors
         self.failed = False  # whether an error was told
         self.differing = 0  # how often something was said to differ, and left so
+        self.plans: list[tuple[str, str]] = []  # what a dry run would do, as a verb and what it is done to
+        self.warnings: list[str] = []
+        self.errors: list[dict[str, str]] = []  # message and hint
 
     @property
     def elapsed(self) -> float:
@@ -202,6 +208,7 @@ class Console:
 
     def planned(self, verb: str, words: str) -> None:
         """A dry run would do this."""
+        self.plans.append((verb, words))
         self._below(f"would {verb}", "cyan", words, log=f"  would {verb} {words}")
 
     def planned_all(self, changes: int) -> None:
@@ -216,6 +223,7 @@ class Console:
     def warn(self, words: str) -> None:
         """Something a person should know; the run goes on."""
         self._end_line()
+        self.warnings.append(words)
         self._log(f"warning: {words}")
         self._complain("warning:", "magenta", words.replace("\n", "\\n"))
 
@@ -230,6 +238,7 @@ class Console:
         Said even where nothing more can be written to the output.
         """
         self.failed = True
+        self.errors.append({"message": words, "hint": hint})
         with contextlib.suppress(OutputLost):
             self._end_line()
         self._log("\n".join(part for part in (seen, f"error: {words}", hint) if part))
@@ -247,6 +256,64 @@ class Console:
     def line(self, text: str = "") -> None:
         """A line of the summary, as it is."""
         self._print(escape(as_started(text)), log=text)
+
+    def entry(self, label: str, words: str) -> None:
+        """A line of a page: a label, and beside it the words, which may be several lines."""
+        indent = len(_INDENT) + _VERB
+        folded = f"\n{' ' * indent}".join(
+            self._out.fold(line, first=indent, later=indent + 2) for line in words.split("\n")
+        )
+        self._print(f"  [bold]{label:<{indent - 2}}[/]{escape(folded)}", log=f"  {label}: {words}")
+
+    def table(self, head: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> None:
+        """Rows of cells, each with what is to be said below it, if anything.
+
+        On a terminal that is narrower than the table, a row is its first cell with the others below it.
+        """
+        widths = [
+            max(len(cells[column]) for cells in (head, *(cells for cells, _ in rows))) for column in range(len(head))
+        ]
+        if self._out.file.isatty() and sum(widths) + 2 * len(widths) - 2 > self._out.width:
+            for (first, *others), below in rows:
+                words = ", ".join(f"{name.lower()} {cell}" for name, cell in zip(head[1:], others, strict=True))
+                self.line(first)
+                self._indented(words)
+                self._indented(below)
+            return
+        for cells, below in ((head, ""), *rows):
+            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+            self.line("  ".join(padded).rstrip())
+            self._indented(below)
+
+    def _indented(self, words: str) -> None:
+        if words:
+            self.line(f"    {self._out.fold(words, first=4, later=4)}")
+
+    def paragraph(self, words: str) -> None:
+        """A line of a page, broken between words."""
+        self.line(self._out.fold(words, first=0, later=4))
+
+    def apart(self) -> None:
+        """From now on all words go to the errors: the output is for `give` alone."""
+        self._data, self._out = self._out, self._err
+
+    def give(self, data: Mapping[str, Any]) -> None:
+        """Write the one document of a run whose words go to the errors. Raises OutputLost."""
+        stream = self._data or self._out
+        self._data = None
+        with self._output(stream):
+            stream.file.write(f"{json.dumps({'format': _FORMAT, **data}, indent=2)}\n")
+            stream.file.flush()
+
+    @property
+    def foretold(self) -> dict[str, Any]:
+        """What a dry run has found, for a program."""
+        return {"changes": [{"verb": verb, "what": words} for verb, words in self.plans], "warnings": self.warnings}
+
+    @property
+    def owes(self) -> bool:
+        """Whether a document is awaited on the output, and none was given."""
+        return self._data is not None
 
     @property
     def can_ask(self) -> bool:
@@ -320,11 +387,11 @@ class Console:
                 self._out.print()
 
     @contextlib.contextmanager
-    def _output(self) -> Iterator[None]:
+    def _output(self, stream: _Stream | None = None) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            silence(self._out.file)
+            silence((stream or self._out).file)
             raise OutputLost(error) from error
 
     def _complain(self, kind: str, style: str, words: str) -> None:

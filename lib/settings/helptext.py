@@ -41,12 +41,16 @@ class Flag:
 _HELP = Flag("--help", "this; all options; or one of them", takes="[all|NAME]")
 _SHOW_SETTINGS = Flag("--show-settings", "every setting with its value and where it comes from")
 _DRY_RUN = Flag("--dry-run", "say what would be done; exit 3 if anything would")
+_LIST = Flag("--list", "the account's clusters in all regions")
+_STATUS = Flag("--status", "the cluster on one screen; exit 1 if its API is away")
+_OUTPUT = Flag("--output", "for programs: --list, --status, --dry-run (docs/output.md)", takes="json")
+_DOWN_OUTPUT = Flag("--output", "for programs: --dry-run (docs/output.md)", takes="json")
 _KEEP_DISK = Flag("--keep-disk", "keep disk, volumes, elastic IP and bucket for the next up")
 _YES = Flag("--yes", "go ahead without asking for the cluster's id")
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
-    UP: (_HELP, _SHOW_SETTINGS, _DRY_RUN),
-    DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _KEEP_DISK, _YES),
+    UP: (_HELP, _LIST, _STATUS, _SHOW_SETTINGS, _DRY_RUN, _OUTPUT),
+    DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _DOWN_OUTPUT, _KEEP_DISK, _YES),
     LOGS: (Flag("--help", "print this and exit"),),
 }
 
@@ -85,9 +89,9 @@ _HOW = (
     "Options are set in the environment, or as NAME=value in the file of KUBE_CONFIG_FILE; the cluster remembers them. "
     "Credentials are the AWS command's."
 )
-_EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong, nothing was changed; "
+_EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong; "
 _EXIT_OF_DRY_RUN = "3 a dry run found something to do; "
-_EXITS_OF_SIGNALS = "129 the terminal went; 130 Ctrl-C; 143 SIGTERM."
+_EXITS_OF_SIGNALS = "129, 130, 143 a signal."
 
 
 def help_text(script: str, width: int = 80, *, topic: str = "") -> str:
@@ -127,9 +131,9 @@ def lacking(missing: ModuleNotFoundError, script: str, argv: Sequence[str]) -> i
 
 
 def _head(script: str, width: int) -> Iterator[str]:
-    yield _wrapped(_DOES[script], width)
     words = "[--help] FOLDER" if script == LOGS else "[FLAG ...]"
-    yield _wrapped(f"Usage: [NAME=value ...] python3 {script} {words}", width, later="  ")
+    usage = _wrapped(f"Usage: [NAME=value ...] python3 {script} {words}", width, later="  ")
+    yield f"{_wrapped(_DOES[script], width)}\n{usage}"
     if _EXAMPLES[script]:
         yield _table(_EXAMPLES[script], width)
     yield _table([(flag.written, flag.does) for flag in FLAGS[script]], width)
@@ -154,9 +158,8 @@ def _groups(script: str, width: int) -> Iterator[str]:
 
 
 def _foot(script: str, width: int) -> Iterator[str]:
-    yield _wrapped(_HOW, width)
     exits = _EXITS + (_EXIT_OF_DRY_RUN if _DRY_RUN in FLAGS[script] else "") + _EXITS_OF_SIGNALS
-    yield _wrapped(f"Exit status: {exits}", width)
+    yield f"{_wrapped(_HOW, width)}\n{_wrapped(f'Exit status: {exits}', width)}"
 
 
 def _about(script: str, option: Option, width: int) -> Iterator[str]:

@@ -12,6 +12,21 @@ from sandbox.backend.wire import result_answer
 from sandbox.calls import Answer, Call, Refusal
 from sandbox.world import World
 
+# EC2's names of kinds, by moto's.
+KINDS = {
+    "vpc-elastic-ip": "elastic-ip",
+    "nat-gateway": "natgateway",
+    "dedicated_host": "dedicated-host",
+    "spot-instance-request": "spot-instances-request",
+}
+# Of the others an account takes those that somebody enables.
+ENABLED = (
+    *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2"),
+    *("ca-central-1", "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1"),
+    *("us-east-1", "us-east-2", "us-west-1", "us-west-2"),
+    *("cn-north-1", "cn-northwest-1", "us-gov-east-1", "us-gov-west-1"),
+)
+
 
 def simulate_principal_policy(_world: World, call: Call) -> dict[str, Any]:
     """Everybody may do everything here; a role that is not there, by name and path, has no policies.
@@ -43,6 +58,60 @@ def get_authorization_token(world: World, call: Call) -> dict[str, Any]:
     registry = f"https://{cloud.ACCOUNT}.dkr.ecr.{call.region}.{cloud.dns_suffix(call.region)}"
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=12)
     return {"authorizationData": [{"authorizationToken": token, "expiresAt": until, "proxyEndpoint": registry}]}
+
+
+def describe_regions(_world: World, call: Call) -> dict[str, Any]:
+    """The regions that are enabled for a new account; moto lists all that botocore knows, and of some that they are.
+
+    https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
+    """
+    here = [name for name in cloud.all_regions() if cloud.partition(name) == cloud.partition(call.region)]
+    named = call.params.get("RegionNames") or []
+    if unknown := sorted({*named} - {*here}):
+        raise Refusal("InvalidParameterValue", f"Invalid region names provided: {', '.join(unknown)}")
+    shown = named or [name for name in here if name in ENABLED or call.params.get("AllRegions")]
+    return {
+        "Regions": [
+            {
+                "RegionName": name,
+                "Endpoint": f"ec2.{name}.{cloud.dns_suffix(call.region)}",
+                "OptInStatus": "opt-in-not-required" if name in ENABLED else "not-opted-in",
+            }
+            for name in shown
+        ]
+    }
+
+
+def describe_tags(_world: World, call: Call) -> dict[str, Any]:
+    """The tags of EC2's things; moto has other names for some kinds of these."""
+    asked = {each["Name"]: [str(value) for value in each["Values"]] for each in call.params.get("Filters") or []}
+    kinds = asked.pop("resource-type", None)
+    found = [
+        {
+            "Key": tag["key"],
+            "Value": tag["value"],
+            "ResourceId": tag["resource_id"],
+            "ResourceType": KINDS.get(tag["resource_type"], tag["resource_type"]),
+        }
+        for tag in cloud.ec2(call.region).describe_tags(filters=asked)
+    ]
+    return {"Tags": [tag for tag in found if kinds is None or tag["ResourceType"] in kinds]}
+
+
+def list_buckets(_world: World, call: Call) -> dict[str, Any]:
+    """The account's buckets. Asked for by prefix, each says its region, which moto does not say.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html
+    """
+    prefix = call.params.get("Prefix") or ""
+    found = [bucket for name, bucket in cloud.s3(call.region).buckets.items() if name.startswith(prefix)]
+    return {
+        "Buckets": [
+            {"Name": bucket.name, "CreationDate": bucket.creation_date}
+            | ({"BucketRegion": bucket.region_name} if prefix else {})
+            for bucket in found
+        ]
+    }
 
 
 def get_ebs_default_kms_key_id(_world: World, _call: Call) -> dict[str, Any]:

@@ -131,6 +131,13 @@ def backend(service: str, region: str) -> Any:
     return get_backend(service)[ACCOUNT][region]  # type: ignore[call-overload]
 
 
+def all_regions() -> list[str]:
+    """The regions of all partitions."""
+    from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+
+    return sorted(str(region.name) for region in RegionsAndZonesBackend.regions)
+
+
 def regions_in_use() -> list[str]:
     """The regions that a call has touched, in order of name."""
     from moto.ec2.models import ec2_backends

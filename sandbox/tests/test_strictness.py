@@ -170,6 +170,38 @@ def test_template_needs_a_good_name_and_a_source_that_is_there(net: Net) -> None
     assert refused(net.ec2.create_launch_template_version, **again) == "InvalidLaunchTemplateId.VersionNotFound"
 
 
+def test_regions_are_those_that_a_new_account_has(net: Net) -> None:
+    describe = net.ec2.describe_regions
+    listed = [each["RegionName"] for each in describe()["Regions"]]
+    everywhere = {each["RegionName"]: each["OptInStatus"] for each in describe(AllRegions=True)["Regions"]}
+    assert (len(listed), everywhere["us-west-2"]) == (17, "opt-in-not-required")
+    assert (everywhere["eu-south-1"], everywhere["af-south-1"]) == ("not-opted-in", "not-opted-in")
+    assert "cn-north-1" not in everywhere
+    assert refused(describe, RegionNames=["us-west-9"]) == "InvalidParameterValue"
+    assert [e["RegionName"] for e in net.box.client("ec2", "cn-north-1").describe_regions()["Regions"]] == [
+        "cn-north-1",
+        "cn-northwest-1",
+    ]
+
+
+def test_tags_are_listed_by_ec2s_names_of_kinds(net: Net) -> None:
+    address = net.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    net.ec2.create_tags(Resources=[address, net.vpc], Tags=[{"Key": "a/b", "Value": "1"}, {"Key": "c", "Value": "2"}])
+    asked = [{"Name": "key", "Values": ["a/*"]}]
+    found = {tag["ResourceId"]: tag["ResourceType"] for tag in net.ec2.describe_tags(Filters=asked)["Tags"]}
+    assert found == {address: "elastic-ip", net.vpc: "vpc"}
+    asked.append({"Name": "resource-type", "Values": ["elastic-ip"]})
+    assert [tag["ResourceId"] for tag in net.ec2.describe_tags(Filters=asked)["Tags"]] == [address]
+
+
+def test_buckets_say_their_region_when_asked_by_prefix(sandbox: Box) -> None:
+    s3, there = sandbox.client("s3"), {"LocationConstraint": "eu-west-1"}
+    sandbox.client("s3", "eu-west-1").create_bucket(Bucket="objects", CreateBucketConfiguration=there)
+    assert "BucketRegion" not in s3.list_buckets()["Buckets"][0]
+    assert s3.list_buckets(Prefix="obj")["Buckets"][0]["BucketRegion"] == "eu-west-1"
+    assert s3.list_buckets(Prefix="other")["Buckets"] == []
+
+
 # --- IAM, S3 ---------------------------------------------------------------------------------------------------------
 
 
