@@ -35,8 +35,11 @@ from sandbox.clock import FakeClock
 from sandbox.inventory import masked, shows_in
 
 REGION = "us-west-2"
-# A list, a mapping or a value as Python writes it, unless it is quoted: somebody gave it.
-PYTHON = re.compile(r"\[\{|\{'\w+'|\['\w+'|\b(?:dict|Planned)\(|(?<![\w'])(?:None|True|False)(?![\w'])|<\w+ object at")
+# A list, a mapping or a value as Python writes it (JSON in a command is for the AWS command), unless it is quoted:
+# somebody gave it.
+PYTHON = re.compile(
+    r"\[\{(?!\")|\{'\w+'|\['\w+'|\b(?:dict|Planned)\(|(?<![\w'])(?:None|True|False)(?![\w'])|<\w+ object at"
+)
 
 # What is ignored stays so in all that a test starts, what has a handler does not (execve(2)): a run under nohup ignores
 # the one, a run in a shell's background the other.

@@ -26,6 +26,7 @@ try:
         disk,
         finish,
         gateway,
+        halt,
         iam,
         interface,
         kubeconfig,
@@ -51,11 +52,14 @@ except ModuleNotFoundError as missing:
     sys.exit(helptext.lacking(missing, helptext.UP, sys.argv[1:]))
 
 
-def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
+def kube_up(aws: Aws, layers: Layers, flags: script.Flags) -> None:
     """The whole way up. Every step looks before it makes, so that a rerun goes on where the last one stopped.
 
-    A step is given the cluster so far, and returns it with what it has made.
+    A step is given the cluster so far, and returns it with what it has made. With --stop, it is stopped instead.
     """
+    if flags.stop:
+        halt.halt_cluster(aws, layers)
+        return
     # What can be refused is refused here, before anything is changed.
     cluster = plan.read_plan(aws, layers)
     # Before the settings are written down: only what is remembered tells that there is something to remove.
@@ -72,7 +76,6 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
 
     aws.console.step("SSH key")
     cluster = sshkey.ensure_key_pair(aws, cluster)
-
     cluster = ensure_network(aws, cluster)
 
     # Before interface and disk: where one of these is, the cluster has had a CA, and no second one is ever made.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -108,7 +109,7 @@ def _ensure(aws: Aws, config: Config, known: VolumeTypeDef | None, *, tags: dict
     return volume_id
 
 
-def confirm_version(aws: Aws, config: Config, disk: VolumeTypeDef | None) -> None:
+def confirm_version(aws: Aws, config: Config, disk: Mapping[str, Any] | None) -> None:
     """Write on the disk that the API of the settings' version has answered. Until then an upgrade can be called off."""
     if disk:
         aws.repair_tags(disk["VolumeId"], tags_of(disk), {VERSION_TAG: config.kubernetes_version})

@@ -26,7 +26,7 @@ def finish(aws: Aws, cluster: Cluster) -> None:
     # newer than it is.
     if asked and runs:
         renewal.renew_certificates(aws, config, asked, master_id=master_id, host=client.host)
-    if asked and not config.kube_use_existing_master:
+    if (asked or aws.dry_run) and not config.kube_use_existing_master:
         survey.confirm(aws, cluster, asked)
     roll.settle_minions(aws, config, asked, minions.group_name, template=minions.template, data=minions.data)
     nodes = summary.validate_cluster(aws, config, reached, client, master_id=master_id)

@@ -163,9 +163,12 @@ def _ensure(aws: Aws, config: Config, known: Situation, *, data: Mapping[str, An
     if isinstance(decided, Refuse):
         raise decided.error
     tell(aws.console, decided.said)
+    if found and decided.away and found["State"]["Name"] in ("pending", "running"):
+        aws.away = f"away for minutes, while master {found['InstanceId']} {decided.away}; pods run on"
     if found and decided.ends:
-        _end(aws, config, found["InstanceId"])
-        found = None
+        with aws.as_one("replace"):
+            _end(aws, config, found["InstanceId"])
+            return Master(_make_master(aws, config, data), runs=False)
     if found is None:
         return Master(_make_master(aws, config, data), runs=False, key_name=data["KeyName"])
     runs = _repair(aws, config, found, decided, wanted=wanted, profile=data["IamInstanceProfile"]["Name"])
@@ -197,17 +200,17 @@ def _repair(
     _warn_of_drift(aws, found, disk_id=wanted[DISK_TAG], profile=profile)
     if config.kube_master_self_heal and state in ("stopping", "stopped"):
         aws.console.say("a stopped master keeps its interface, so KUBE_MASTER_SELF_HEAL makes no other in its place")
-    if decided.what == "resize":
-        _resize(aws, config, found, decided)
-        state = "stopped"
-    if state in ("stopping", "stopped"):
-        aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
+    with aws.as_one("change"):
+        if decided.what == "resize":
+            _resize(aws, config, found, decided)
+        if decided.what == "resize" or state in ("stopping", "stopped"):
+            aws.change("start", f"master {instance_id}", lambda: aws.ec2.start_instances(InstanceIds=[instance_id]))
     if not same:
         aws.console.differs(
             f"the master was made with other settings, and keeps them until it is made again: "
             f"KUBE_REPLACE_MASTER={instance_id} python kube_up.py"
         )
-    return state == "running"
+    return state == "running" and decided.what != "resize"
 
 
 def _repair_protection(aws: Aws, instance_id: str) -> None:
@@ -274,6 +277,23 @@ def _resize(aws: Aws, config: Config, found: InstanceTypeDef, decided: Fate) -> 
         lambda: aws.ec2.modify_instance_attribute(InstanceId=instance_id, InstanceType=kind),
         retry_on=["IncorrectInstanceState"],
     )
+
+
+def ensure_stopped(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
+    """Stop the master, and return once it is stopped. Raises WaitExpired."""
+    instance_id, state = found["InstanceId"], found["State"]["Name"]
+    if state in ("stopping", "stopped"):
+        aws.console.found(f"master {instance_id} ({state})")
+    else:
+        aws.away = f"away until python kube_up.py starts master {instance_id}; the pods end"
+        aws.change(
+            "stop",
+            f"master {instance_id}",
+            lambda: aws.ec2.stop_instances(InstanceIds=[instance_id]),
+            retry_on=["IncorrectInstanceState"],  # it is still on its way up
+        )
+    if state != "stopped":
+        _wait_settled(aws, config, instance_id)
 
 
 def _end(aws: Aws, config: Config, instance_id: str) -> None:

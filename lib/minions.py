@@ -302,6 +302,25 @@ def wait_in_service(aws: Aws, config: Config, name: str) -> AutoScalingGroupType
     )
 
 
+def wait_empty(aws: Aws, config: Config, name: str) -> None:
+    """Return once the group has no instances. Raises WaitExpired. Waits for nothing in a dry run."""
+    left: list[str] = []
+
+    def empty() -> bool | None:
+        group = find_group(aws, name)
+        left[:] = [instance["InstanceId"] for instance in group["Instances"]] if group else []
+        return None if left else True
+
+    if not aws.dry_run:
+        aws.wait(
+            f"the minions of {name} to be gone",
+            empty,
+            seconds=config.kube_wait_instance_seconds,
+            progress=lambda: f"{len(left)} left",
+            at_end=lambda: Known(f"still there: {', '.join(left[:10])}; run the same command again"),
+        )
+
+
 def living(group: AutoScalingGroupTypeDef) -> list[Any]:
     """The group's instances but for those that are on their way out."""
     return [i for i in group["Instances"] if not i["LifecycleState"].startswith("Terminat")]

@@ -93,7 +93,9 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         restore=begins.restore,
     )
     _check_user_data(aws, cluster)
-    beforehand.check_before_change(aws, config, layers, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
+    if bucket is None and interface is None:
+        beforehand.tell_price(aws, config, layers.environment)
+    beforehand.check_before_change(aws, config, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
     return cluster
 
 

@@ -25,6 +25,7 @@ def renew_certificates(aws: Aws, config: Config, api: Api, *, master_id: str, ho
     old = _ends(api)
     if config.kube_use_existing_master or old is None or not _is_near(old):
         return
+    aws.away = f"away for a minute, while master {master_id} reboots; pods run on"
     words = f"master {master_id}, which renews its certificates: the API's ends on {old:%Y-%m-%d}"
     aws.change("reboot", words, lambda: aws.ec2.reboot_instances(InstanceIds=[master_id]))
     if not aws.dry_run:

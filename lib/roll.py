@@ -6,7 +6,9 @@ anywhere is gone on with by the next, and a dry run tells the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lib import minions
@@ -20,6 +22,7 @@ from lib.run.errors import Known, KubeError
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
 
+    from lib.aws.changes import Kind
     from lib.aws.client import Aws
     from lib.kube.api import Api, Node
     from lib.settings.config import Config
@@ -39,30 +42,41 @@ def settle_minions(
     if group is None:
         return
     if aws.dry_run:
-        _foretell(aws, group, _need(config, group, template, _nodes_now(api)), template, data)
+        _foretell(aws, config, group, _need(config, group, template, _nodes_now(api)), template, data)
         return
     if api is None:
         _refuse_out_of_reach(config, _need(config, group, template, {}))
         return
     first = 0  # of how many this run replaces
+    rolled, grown = False, False  # grown: one more came first, so that what goes now is replaced
     while True:
         nodes = _nodes(aws, config, api)
         need = _need(config, group, template, nodes)
         if need.shrink:
             victim = need.shrink[0]
             why = _why(group, victim, template, data)
-            _remove(aws, config, api, group, victim.instance_id, nodes=nodes, wanted=need.wanted, why=why)
+            with aws.as_one("replace" if grown else "remove"):
+                _remove(aws, config, api, group, victim.instance_id, nodes=nodes, wanted=need.wanted, why=why)
+            rolled, grown = True, False
         elif need.roll:
             first = max(first, need.outdated)
             aws.console.say(f"replacing {first - need.outdated + 1} of {first}: one more minion first")
-            _add_one(aws, config, group, need.wanted)
+            with aws.as_one(None):
+                _add_one(aws, config, group, need.wanted)
+            grown = True
         else:
             break
         group = minions.wait_in_service(aws, config, name)
         if group is None:
             return
+    with aws.as_one(None) if rolled else contextlib.nullcontext():
+        _settle(aws, api, group, need.wanted, nodes)
+
+
+def _settle(aws: Aws, api: Api, group: AutoScalingGroupTypeDef, wanted: Size, nodes: Mapping[str, Node]) -> None:
+    """What is left to do once all minions are as they should be."""
     minions.unmark_surge(aws, group)
-    minions.set_size(aws, group, need.wanted)
+    minions.set_size(aws, group, wanted)
     for instance in minions.living(group):
         node = nodes.get(instance["InstanceId"])
         if node and drain.is_cordoned_by_us(node):
@@ -97,12 +111,24 @@ def _add_one(aws: Aws, config: Config, group: AutoScalingGroupTypeDef, wanted: S
 
 
 def _foretell(
-    aws: Aws, group: AutoScalingGroupTypeDef, need: Need, template: Template, data: Mapping[str, Any]
+    aws: Aws, config: Config, group: AutoScalingGroupTypeDef, need: Need, template: Template, data: Mapping[str, Any]
 ) -> None:
     """What a run that is no dry one would do."""
-    for verb, those in (("remove", need.shrink), ("replace", need.roll)):
+    marks = [minions.mark_surge, minions.unmark_surge] if config.kube_enable_cluster_autoscaler else []
+    replacing = functools.partial(_all_of, minions.set_size, minions.end_minion, *marks)
+    removing = functools.partial(_all_of, minions.end_minion)
+    plans: list[tuple[Kind, Sequence[Minion], Callable[[], object]]] = [
+        ("remove", need.shrink, removing),
+        ("replace", need.roll, replacing),
+    ]
+    for kind, those, calls in plans:
         for minion in those:
-            aws.change(verb, f"minion {minion.instance_id} ({_why(group, minion, template, data)})", lambda: None)
+            with aws.as_one(kind):
+                aws.change(kind, f"minion {minion.instance_id} ({_why(group, minion, template, data)})", calls)
+
+
+def _all_of(*_: Callable[..., object]) -> None:
+    """Stands, in a dry run, for what would be called for one minion: its rights are read from these."""
 
 
 def _refuse_out_of_reach(config: Config, need: Need) -> None:

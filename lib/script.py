@@ -48,6 +48,7 @@ class Flags:
     dry_run: bool = False
     keep_disk: bool = False
     yes: bool = False
+    stop: bool = False
     show_settings: bool = False
     list: bool = False
     status: bool = False
@@ -77,6 +78,11 @@ class _Run:
         if notes:
             return " ".join(notes), _REST
         return ("Nothing was removed", "") if self._removes else (f"Made in this run: {self.made}", _GOES_ON)
+
+    def foretold(self, error: KubeError) -> str:
+        """The error in words: what ends a dry run would end the run, too."""
+        dry = self.aws is not None and self.aws.dry_run and error.exit_code == REFUSED
+        return f"this would fail: {error}" if dry else str(error)
 
     def has_changed(self) -> bool:
         """Whether something was changed; a dry run changes nothing."""
@@ -138,14 +144,14 @@ def _told(this: _Run, run_it: Callable[[], int]) -> int:
             console.error(f"{lost}{f'. {words}' if words else ''}", hint=hint)
         return REFUSED
     except KubeError as error:
-        console.error(str(error), hint=error.hint, seen=error.seen)
+        console.error(this.foretold(error), hint=error.hint, seen=error.seen)
         for other in error.others if isinstance(error, SettingError) else ():
             console.error(str(other))
         # A setting refused half-way is no longer one refused before anything was changed.
         return REFUSED if this.has_changed() else error.exit_code
     except FAILURES as error:
         explained = this.aws.explain(error) if this.aws else explain(error)
-        console.error(str(explained), hint=explained.hint)
+        console.error(this.foretold(explained), hint=explained.hint)
         return REFUSED
     except OSError as error:
         console.error(f"this computer: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
@@ -229,6 +235,8 @@ def _parse(script: str, argv: Sequence[str]) -> Flags:
     parser.add_argument("--help", "-h", nargs="?", const="")
     parser.add_argument("--show-settings", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    if script == "kube_up.py":
+        parser.add_argument("--stop", action="store_true")
     parser.add_argument("--output", choices=["text", _JSON], default="text")
     if script == "kube_down.py":
         parser.add_argument("--keep-disk", action="store_true")

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lib.checks import prices, verdict
 from lib.checks.fate import numbers
 from lib.diagnosis import Watch, is_anothers, of_master, of_nodes, ssh
 from lib.kube.api import Api, Node, Unreachable, services, validate, wait_healthy, wait_nodes
@@ -96,6 +97,8 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
     nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known, watch=Watch(aws, config).look)
     validate(api)
     _say_nodes(aws, nodes)
+    if expected == 1:
+        aws.console.say("no minions: pods wait until there is one, CoreDNS among them")
     _warn_of_newer(aws, api, nodes)
     _say_certificates(aws, api, client)
     _say_services(aws, api)
@@ -125,13 +128,15 @@ def _say_services(aws: Aws, api: Api) -> None:
 
 
 def say_done(aws: Aws, cluster: Cluster, nodes: Sequence[Node]) -> None:
-    """The last lines: how it went, and what to type next."""
+    """The last lines: how it went, what it costs, what to type next. Raises KubeError where the run would fail."""
     line, config, client = aws.console.line, cluster.config, cluster.client
+    price = _price(aws, cluster)
     if aws.dry_run:
-        aws.console.planned_all(aws.changes)
+        verdict.tell_verdict(aws, config, bucket=cluster.bucket.name, price=price)
         return
     nothing = f"nothing to do{aws.console.but() or ': everything was there'}"
-    did = counted(aws.changes, "change") if aws.changes else nothing
+    changes = aws.kinds.total()
+    did = f"{counted(changes, 'change')}: {aws.counts(past=True)}" if changes else nothing
     again = f", {counted(aws.retries, 'call')} repeated" if aws.retries else ""
     line()
     aws.console.sentence(f"Cluster {config.cluster_id} is up after {int(aws.console.elapsed)} s ({did}{again}).")
@@ -141,11 +146,20 @@ def say_done(aws: Aws, cluster: Cluster, nodes: Sequence[Node]) -> None:
     line(f"  API      {client.server}, context {config.context} in {config.kubeconfig}")
     # kubectl reads the environment, and no file of ours.
     elsewhere = cluster.layers.source("KUBECONFIG") == "KUBE_CONFIG_FILE"
-    given = f"KUBECONFIG={shlex.quote(config.kubeconfig)} " if elsewhere else ""
-    line(f"  try      {given}{kubectl} get nodes -o wide")
+    where = f"KUBECONFIG={shlex.quote(config.kubeconfig)} " if elsewhere else ""
+    line(f"  try      {where}{kubectl} get nodes -o wide")
     for way in _ways_in(cluster, nodes):
         line(f"           {way}")
-    line(f"  remove   {_given(config)}python kube_down.py")
+    if price.hour is not None or aws.changes:
+        line(f"  price    {price.amount}")
+        line(f"           {price.made_of}")
+    line(f"  remove   {given(config)}python kube_down.py")
+
+
+def _price(aws: Aws, cluster: Cluster) -> prices.Cost:
+    """What the cluster costs as it is now. A run that changed nothing asks for no price: it tells what was learnt."""
+    asks = (aws.dry_run and not aws.hurried) or aws.changes > 0
+    return prices.cost(aws, cluster.config, cluster.layers.environment, asks=asks)
 
 
 def _ways_in(cluster: Cluster, nodes: Sequence[Node]) -> Iterator[str]:
@@ -163,7 +177,7 @@ def _ways_in(cluster: Cluster, nodes: Sequence[Node]) -> Iterator[str]:
         yield f"KUBE_REPLACE_MASTER={master.instance_id} python kube_up.py  makes it anew with this one's)"
 
 
-def _given(config: Config) -> str:
+def given(config: Config) -> str:
     """What must be set for another command to mean this cluster."""
     id_ = "" if config.cluster_id == "kubernetes" else f"KUBE_AWS_INSTANCE_PREFIX={config.cluster_id} "
     return f"KUBE_AWS_ZONE={config.kube_aws_zone} {id_}"

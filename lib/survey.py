@@ -112,13 +112,18 @@ def _is_well(aws: Aws, config: Config, found: Found) -> bool:
     return is_well(server, find_ca_cert(aws, found.bucket), proxy=find_proxy(aws, config, server))
 
 
-def confirm(aws: Aws, cluster: Cluster, api: Api) -> None:
+def confirm(aws: Aws, cluster: Cluster, api: Api | None) -> None:
     """Write on the disk which release answers; a run that sees another than it has set up ends there.
 
     A disk that was made empty in this run says it from the beginning, and one that a snapshot is restored on does not.
-    Raises KubeError for another release. Nothing where none answers now.
+    Raises KubeError for another release. Nothing where none answers now. In a dry run there may be no API yet: then
+    the one that is set up will answer.
     """
     config, master_id = cluster.config, cluster.master.instance_id
+    if api is None:
+        if cluster.found.disk or cluster.restore:
+            disks.confirm_version(aws, config, {"VolumeId": cluster.disk_id, **(cluster.found.disk or {})})
+        return
     try:
         refused = fate.answered(cluster.situation, api.version(), instance_id=master_id)
     except Unreachable:

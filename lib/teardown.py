@@ -33,6 +33,7 @@ from lib import (
 from lib.aws import objects
 from lib.aws.client import Aws
 from lib.aws.tags import Disputed, bears_one, is_ours, other_owner, tags_of
+from lib.checks import verdict
 from lib.disk import MASTER_IP_TAG
 from lib.preflight import check_regions
 from lib.run.errors import Damaged, KubeError, NothingFound
@@ -394,7 +395,8 @@ def say_end(aws: Aws, doomed: Doomed, *, refused: bool, keep_disk: bool) -> None
     console, config = aws.console, doomed.config
     console.step("Looking again")
     if aws.dry_run:
-        console.planned_all(aws.changes)
+        name = doomed.bucket.name if doomed.bucket else bucket.computed_bucket(aws, config).name
+        verdict.tell_verdict(aws, config, bucket=name, price=None)
         return
     staging = bucket.find_bucket(aws, config, tagged=doomed.bucket.name if doomed.bucket else "")
     left = find_all(aws, config, staging, role_names=doomed.role_names, forgotten=doomed.forgotten)

@@ -332,14 +332,16 @@ init() {
 }
 
 # What kubeadm must make again: the API server's certificate, since the addresses in it may have changed; certificates
-# that end within 90 days; the kubelet's identity, when the root disk that held it is gone.
+# that end within 90 days; the kubelet's identity, when the root disk that held it is gone. No kubelet runs meanwhile, as one
+# does when this is tried again: containerd makes a directory of a file that a pod mounts and that is not there (WithMounts).
 stale_identities() {
 	local key=/var/lib/kubelet/pki/kubelet-client-current.pem crt
 	for crt in $PKI/apiserver.crt $PKI/{apiserver-*,front-proxy-client}.crt $PKI/etcd/{server,peer,healthcheck-client}.crt; do
 		if [ "$crt" != $PKI/apiserver.crt ] && openssl x509 -in "$crt" -noout -checkend 7776000 >/dev/null 2>&1; then continue; fi
 		rm -f "$crt" "${crt%.crt}.key"
 	done
-	rm -f /etc/kubernetes/{admin,super-admin,controller-manager,scheduler}.conf
+	systemctl stop kubelet
+	rm -rf /etc/kubernetes/{admin,super-admin,controller-manager,scheduler}.conf
 	openssl x509 -in $key -noout -checkend 86400 >/dev/null 2>&1 || rm -f /etc/kubernetes/kubelet.conf
 }
 

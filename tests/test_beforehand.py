@@ -71,13 +71,15 @@ def test_the_price_is_told_before_the_first_change(sandbox: Box) -> None:
     price_list(sandbox)
     out = must(sandbox.up(NUM_NODES=4)).out
     # 0.0416 + 4 x 0.0208 + 5 x 0.005 + 156 GiB x 0.08 / 730
-    assert "price   0.167 USD an hour, 121.83 a month: 1 t3.medium, 4 t3.small, 156 GiB gp3, 5 public addresses" in out
-    assert out.index("price ") < out.index("create ")
+    price, parts = "about 0.167 USD an hour, 121.83 a month", "1 t3.medium, 4 t3.small, 156 GiB gp3, 5 public addresses"
+    assert f"        price   {price}: {parts}" in out
+    assert out.index("price ") < out.index("Staging bucket") < out.index("create ")
+    assert f"  price    {price}\n           {parts}; traffic" in out.partition("Cluster kubernetes is up")[2]
 
 
 def test_a_price_on_a_later_page_is_found(sandbox: Box) -> None:
     asked = price_list(sandbox, page=1)
-    assert price_line(would(sandbox.up("--dry-run")).out).startswith("price   0.108 USD an hour")
+    assert price_line(would(sandbox.up("--dry-run")).out).startswith("price    about 0.108 USD an hour")
     assert [call["NextToken"] for call in asked if "NextToken" in call] == ["1"]  # of the addresses, which have two
 
 
@@ -109,14 +111,14 @@ def test_spot_minions_cost_at_most_what_is_bid(sandbox: Box) -> None:
 def test_a_price_that_is_not_told_is_not_made_up(sandbox: Box, prices: dict[str, str], why: str) -> None:
     price_list(sandbox, prices)
     line = price_line(would(sandbox.up("--dry-run")).out)
-    assert line.startswith("price not known (")
+    assert line.startswith("price    not known (")
     assert why in line
     assert "USD" not in line
 
 
 def test_where_prices_may_not_be_asked_that_is_said_and_the_run_goes_on(sandbox: Box) -> None:
     answer_with(sandbox, "pricing:GetProducts", "AccessDeniedException", "no")
-    assert price_line(must(sandbox.up()).out).startswith("price not known (AccessDeniedException): 1 t3.medium")
+    assert price_line(must(sandbox.up()).out).startswith("price   not known (AccessDeniedException): 1 t3.medium")
 
 
 # --- quotas

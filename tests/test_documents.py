@@ -128,8 +128,9 @@ def test_every_page_is_linked_from_readme() -> None:
     assert {f"docs/{page.name}" for page in PAGES[1:]} <= linked
 
 
-def test_readme_is_two_screens_of_a_wide_window_or_three() -> None:
-    assert len(text(ROOT / "README.md").splitlines()) <= 150
+def test_readme_stays_short() -> None:
+    """What is long goes into docs/."""
+    assert len(text(ROOT / "README.md").splitlines()) <= 165
 
 
 @pytest.mark.parametrize(

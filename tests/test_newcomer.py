@@ -172,8 +172,9 @@ def test_a_denied_action_is_named_with_what_to_do(sandbox: Box, action: str) -> 
 
 def test_a_dry_run_names_the_denied_action_before_anything_is_made(sandbox: Box) -> None:
     put(sandbox.aws, Deny("ec2:CreateVpc"))
-    shown = " ".join(run(sandbox, "up", "--dry-run", code=3).split())
+    shown = " ".join(run(sandbox, "up", "--dry-run", code=1).split())
     assert "warning: IAM's simulation does not allow moto: ec2:CreateVpc; docs/permissions.md has" in shown
+    assert "error: this would fail: no right to ec2:CreateVpc " in shown
 
 
 @contextlib.contextmanager

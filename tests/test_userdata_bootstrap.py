@@ -422,6 +422,20 @@ ETCD = """
 """
 
 
+def test_what_containerd_made_of_a_file_that_was_not_there_does_not_stop_a_control_plane(tmp_path: Path) -> None:
+    """A run that was cut short leaves a kubelet; it starts pods that mount these files while they are made again."""
+    made = tmp_path / "scheduler.conf"
+    made.mkdir()
+    stubs = """
+        systemctl() { if [ "$*" = "stop kubelet" ]; then touch "$STATE/stopped"; fi; }
+        rm() { if [[ $* = *.conf* && ! -e $STATE/stopped ]]; then say "a kubelet runs"; fi; command rm "$@"; }
+        openssl() { return 0; }
+    """
+    ran = Shell("master", MASTER, tmp_path, {"/etc/kubernetes": str(tmp_path)}).run(stubs, "stale_identities")
+    assert (ran.status, ran.said) == (0, []), ran.output
+    assert not made.exists()
+
+
 @pytest.mark.parametrize(
     ("etcdctl", "etcdutl", "said"),
     [

@@ -7,11 +7,13 @@ in a dry run say it and do nothing.
 from __future__ import annotations
 
 import abc
+import contextlib
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Retry = Callable[[BaseException], bool]
+Kind = Literal["make", "change", "replace", "remove"]
+_PAST: Mapping[Kind, str] = {"make": "made", "change": "changed", "replace": "replaced", "remove": "removed"}
 
 
 def never(error: BaseException) -> bool:  # noqa: ARG001
@@ -139,12 +143,16 @@ class Changes(abc.ABC):
         self.dry_run = dry_run
         self.hurried = hurried  # what does not answer is soon given up, and nothing is waited for
         self.changes = 0
+        self.kinds: Counter[Kind] = Counter()  # the same as a person counts: a thing that is replaced is one
+        self.away = ""  # why the API does not answer for a while, in words
+        self.planned: list[Callable[[], object]] = []  # in a dry run: what would have made each change
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
         self.retries = 0
         self.claims: Claiming | None = None  # once the bucket is there
         self._sole: list[tuple[Sole, str]] = []  # each with the id that this run goes on with
         self._warned: set[str] = set()
+        self._in_one = False
 
     @property
     @abc.abstractmethod
@@ -172,7 +180,7 @@ class Changes(abc.ABC):
         `sole` is for what AWS would let two runs make at once: where another run was first, its id is returned.
         Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
         """
-        if not self._announce("create", words):
+        if not self._announce("create", words, "make", call):
             return Planned(f"(new {words})")
         made = self._persist(words, call, look, retry_if=retry_if)
         self.made.append(made)
@@ -274,7 +282,8 @@ class Changes(abc.ABC):
         retry_if: Retry,
         removal: bool = False,
     ) -> None:
-        if not self._announce(verb, words):
+        kind: Kind = "remove" if removal else "make" if verb == "create" else "change"
+        if not self._announce(verb, words, kind, call):
             return
         try:
             self._persist(words, lambda: (call(), "")[1], None, retry_if=retry_if, removal=removal)
@@ -283,13 +292,33 @@ class Changes(abc.ABC):
                 raise
         self.console.done("")
 
-    def _announce(self, verb: str, words: str) -> bool:
+    def counts(self, *, past: bool) -> str:
+        """What was, or in a dry run would be done, by kind: "24 to make, 1 to replace", "24 made, 1 replaced"."""
+        words = {kind: did if past else f"to {kind}" for kind, did in _PAST.items()}
+        return ", ".join(f"{self.kinds[kind]} {words[kind]}" for kind in words if self.kinds[kind])
+
+    @contextlib.contextmanager
+    def as_one(self, kind: Kind | None) -> Iterator[None]:
+        """What is changed meanwhile counts as one of that kind; with None as none: it is a part of what was counted."""
+        before = self.changes
+        self._in_one = True
+        try:
+            yield
+        finally:
+            self._in_one = False
+            if kind and self.changes > before:
+                self.kinds[kind] += 1
+
+    def _announce(self, verb: str, words: str, kind: Kind, call: Callable[[], object]) -> bool:
         """Say what is about to be changed. False in a dry run: then it is said, and not done."""
         check, self.before_change = self.before_change, None
         if check is not None:
             check()
         self.changes += 1
+        if not self._in_one:
+            self.kinds[kind] += 1
         if self.dry_run:
+            self.planned.append(call)
             self.console.planned(verb, words)
             return False
         self.console.doing(verb, words)

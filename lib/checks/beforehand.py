@@ -1,4 +1,6 @@
-"""What is told and asked right before the first change of a run, and only then: price, quotas, rights, key.
+"""What is told and asked right before the first change of a run, and only then: quotas, rights, key.
+
+The price of a new cluster is told a little sooner.
 
 A rerun that finds everything as it should be makes none of these calls.
 """
@@ -6,6 +8,7 @@ A rerun that finds everything as it should be makes none of these calls.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lib.aws import keys
@@ -14,21 +17,27 @@ from lib.checks import prices, quotas, rights
 if TYPE_CHECKING:
     from lib.aws.client import Aws
     from lib.settings.config import Config
-    from lib.settings.layers import Layers
 
 
-def check_before_change(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
+def check_before_change(aws: Aws, config: Config, *, bucket: str) -> None:
     """Have `_check` called before the first change; not for who is in a hurry."""
     if not aws.hurried:
-        aws.before_change = functools.partial(_check, aws, config, layers, bucket=bucket)
+        aws.before_change = functools.partial(_check, aws, config, bucket=bucket)
 
 
-def _check(aws: Aws, config: Config, layers: Layers, *, bucket: str) -> None:
-    """Tell the price, what the caller may not do, and the disks' key where it is a customer's.
+def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
+    """Say what a new cluster will cost, before money is spent; a dry run says it at its end."""
+    if not aws.dry_run:
+        price = prices.cost(aws, config, environ)
+        aws.console.say(f"price   {price.amount}: {price.made_of}")
+
+
+def _check(aws: Aws, config: Config, *, bucket: str) -> None:
+    """Tell what the caller may not do, and the disks' key where it is a customer's.
 
     Raises SettingError for what the account's quotas do not allow.
     """
-    prices.tell_price(aws, config, layers.environment)
     quotas.check_quotas(aws, config)
-    rights.tell_rights(aws, config, bucket=bucket)
+    if not aws.dry_run:  # which tells at its end whether it is needed
+        rights.tell_rights(aws, config, bucket=bucket)
     keys.tell_key(aws)

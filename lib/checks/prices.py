@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.aws.errors import FAILURES, error_code
+from lib.run.files import make_private_directory
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -45,11 +46,14 @@ class Item:
         return json.dumps([self.service, self.filters])
 
 
-def items(config: Config) -> list[Item]:
-    """What the cluster consists of by its settings: instances, disks, public addresses. Traffic and S3 come on top."""
-    nodes = config.num_nodes
-    sizes = {config.master_size: 1}
-    if not config.node_spot_price:
+def items(config: Config, *, stopped: bool = False) -> list[Item]:
+    """What the cluster consists of by its settings: instances, disks, public addresses. Traffic and S3 come on top.
+
+    A stopped one has no minions, and no instance of it is paid for; an address costs the same whether it is in use.
+    """
+    nodes = 0 if stopped else config.num_nodes
+    sizes = {} if stopped else {config.master_size: 1}
+    if nodes and not config.node_spot_price:
         sizes[config.node_size] = sizes.get(config.node_size, 0) + nodes
     found = [_instance(config, size, count) for size, count in sizes.items()]
     disks: dict[str, int] = {}
@@ -59,7 +63,7 @@ def items(config: Config) -> list[Item]:
         (config.node_root_disk_type, config.node_root_disk_size, nodes),
     ):
         disks[kind] = disks.get(kind, 0) + size * count
-    found += [_disk(config, kind, size) for kind, size in disks.items()]
+    found += [_disk(config, kind, size) for kind, size in disks.items() if size]
     addresses = config.kube_enable_master_public_ip + nodes * config.kube_enable_node_public_ip
     return [*found, *([_addresses(config, addresses)] if addresses else [])]
 
@@ -103,13 +107,23 @@ class Cost:
         """The same for a month."""
         return None if self.hour is None else self.hour * MONTH
 
+    @property
+    def amount(self) -> str:
+        """How much, or why that is not known."""
+        return f"about {self.words}" if self.hour is not None else self.words.removeprefix("price ")
 
-def cost(aws: Aws, config: Config, environ: Mapping[str, str]) -> Cost:
-    """What the whole cluster costs, or why that is not known."""
-    wanted = items(config)
+    @property
+    def made_of(self) -> str:
+        """What is counted, and what is not."""
+        return f"{self.parts}; traffic and S3 not counted"
+
+
+def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, stopped: bool = False, asks: bool = True) -> Cost:
+    """What the whole cluster costs, or why that is not known. Without `asks`, as far as it was learnt within a day."""
+    wanted = items(config, stopped=stopped)
     parts = ", ".join(item.words for item in wanted)
     try:
-        found = find_prices(aws, wanted, environ)
+        found = find_prices(aws, wanted, environ, asks=asks)
     except FAILURES as error:
         return Cost(f"price not known ({error_code(error) or 'the Price List does not answer'})", parts)
     missing = [item.words for item in wanted if item.key not in found]
@@ -117,33 +131,26 @@ def cost(aws: Aws, config: Config, environ: Mapping[str, str]) -> Cost:
         return Cost(f"price not known (the Price List does not say it of {', '.join(missing)})", parts)
     hour = sum((_hourly(item, found[item.key]) for item in wanted), Decimal(0))
     spot = ""
-    if config.node_spot_price:
+    if config.node_spot_price and config.num_nodes and not stopped:
         most = Decimal(str(config.node_spot_price)) * config.num_nodes
         spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {config.node_size}"
     return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour, spot)
-
-
-def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
-    """Say what an hour and a month of the whole cluster cost, or why that is not known."""
-    found = cost(aws, config, environ)
-    if found.hour is None:
-        aws.console.say(f"{found.words}: {found.parts}")
-    else:
-        aws.console.say(f"price   {found.words}: {found.parts}; traffic not counted")
 
 
 def _hourly(item: Item, price: Decimal) -> Decimal:
     return item.count * price / (MONTH if item.per == "month" else 1)
 
 
-def find_prices(aws: Aws, wanted: Sequence[Item], environ: Mapping[str, str]) -> dict[str, Decimal]:
+def find_prices(
+    aws: Aws, wanted: Sequence[Item], environ: Mapping[str, str], *, asks: bool = True
+) -> dict[str, Decimal]:
     """The price of one of each item, by its key, in USD; what the list does not say is left out. Raises FAILURES."""
     file = _file(environ)
     kept = _read(file)
     found = {item.key: Decimal(kept[item.key]) for item in wanted if item.key in kept}
     end = time.monotonic() + SECONDS  # of the computer's own clock: it is what a person waits
     for item in wanted:
-        if item.key in found or time.monotonic() >= end:
+        if not asks or item.key in found or time.monotonic() >= end:
             continue
         price = _ask(aws, item, end=end)
         if price is not None:
@@ -205,7 +212,7 @@ def _write(file: Path | None, prices: Mapping[str, str]) -> None:
     try:
         age = file.stat().st_mtime if file.exists() else time.time()
         fresh = age if time.time() - age <= _KEPT_SECONDS else time.time()
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private_directory(file.parent)
         handle, name = tempfile.mkstemp(dir=file.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as new:
             json.dump(dict(prices), new)

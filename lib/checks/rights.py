@@ -1,18 +1,19 @@
 """Whether the caller may do what kube_up.py does, as far as IAM's simulation tells before anything is made.
 
-It is a warning and no refusal: the simulation knows neither the organization's policies nor every condition.
+A run is only warned, and goes on: the simulation knows neither the organization's policies nor every condition.
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from lib.aws.errors import FAILURES, error_code
+from lib.aws.needed import needed
 from lib.checks.permissions import statements
 
 if TYPE_CHECKING:
@@ -22,23 +23,29 @@ if TYPE_CHECKING:
 _FEW = 6
 
 
-def tell_rights(aws: Aws, config: Config, *, bucket: str) -> None:
-    """Warn of the actions that the simulation denies; say so when it cannot be asked. Changes nothing."""
+def tell_rights(aws: Aws, config: Config, *, bucket: str) -> list[str]:
+    """The actions that the simulation denies, with a warning; it says so when it cannot be asked. Changes nothing."""
     if aws.user.endswith(":root"):
-        return  # the account's root user may do everything
+        return []  # the account's root user may do everything
     try:
         principal = _principal(aws)
         denied = sorted(set(_denied(aws, config, principal, bucket)))
     except FAILURES as error:
         why = error_code(error) or "no answer"
         aws.console.say(f"permissions were not checked beforehand (SimulatePrincipalPolicy: {why})")
-        return
+        return []
     if denied:
-        more = f" and {len(denied) - _FEW} more" if len(denied) > _FEW else ""
         aws.console.warn(
-            f"IAM's simulation does not allow {principal.rpartition('/')[2]}: {', '.join(denied[:_FEW])}{more}; "
+            f"IAM's simulation does not allow {principal.rpartition('/')[2]}: {in_words(denied)}; "
             "docs/permissions.md has the whole policy"
         )
+    return denied
+
+
+def in_words(actions: Sequence[str]) -> str:
+    """Actions in words, no more of them than a person reads."""
+    more = f" and {len(actions) - _FEW} more" if len(actions) > _FEW else ""
+    return f"{', '.join(actions[:_FEW])}{more}"
 
 
 def _principal(aws: Aws) -> str:
@@ -61,7 +68,8 @@ def _denied(aws: Aws, config: Config, principal: str, bucket: str) -> Iterator[s
     for statement in statements():
         if "Condition" in statement:
             continue  # what passes a role or makes a linked one depends on more than a simulation is told
-        if statement["Sid"] == "SelfHealing" and not config.kube_master_self_heal:
+        healing = config.kube_master_self_heal or needed(_listed(statement["Action"]), aws.planned)
+        if statement["Sid"] == "SelfHealing" and not healing:
             continue
         pages = aws.iam.get_paginator("simulate_principal_policy").paginate(
             PolicySourceArn=principal,

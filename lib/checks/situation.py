@@ -182,3 +182,10 @@ class Fate:
     def ends(self) -> bool:
         """Whether the instance that is there is to go."""
         return self.what in ("replace", "upgrade", "call off")
+
+    @property
+    def away(self) -> str:
+        """Why the API of one that runs does not answer for a while, '' where it stays."""
+        if self.what == "resize":
+            return "is stopped for its new size"
+        return "is made anew" if self.ends else ""

@@ -27,7 +27,6 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from lib.run.errors import OutputLost
-from lib.run.words import counted
 
 if TYPE_CHECKING:
     from lib.run.clock import Clock
@@ -210,11 +209,6 @@ class Console:
         """A dry run would do this."""
         self.plans.append((verb, words))
         self._below(f"would {verb}", "cyan", words, log=f"  would {verb} {words}")
-
-    def planned_all(self, changes: int) -> None:
-        """The end of a dry run."""
-        what = f"This would make {counted(changes, 'change')} and made none: leave out --dry-run to make them."
-        self.sentence(what if changes else f"Nothing to do{self.but()}.")
 
     def but(self) -> str:
         """What "nothing to do" has to add: ", but for what the warnings name", '' where nothing was left differing."""

@@ -66,7 +66,7 @@ class Config:
     )
     kube_aws_instance_prefix: str = option(rules.cluster_id, read_by="master", down=True)
     kubernetes_version: str = option(rules.version, read_by="both", remembered="as resolved")
-    num_nodes: int = option(rules.minions)
+    num_nodes: int = option(rules.minions(0))
 
     master_size: str = option(rules.instance_type, computed=lambda so_far: sizes.master_size(so_far["NUM_NODES"]))
     node_size: str = option(rules.instance_type, computed=lambda so_far: sizes.node_size(so_far["NUM_NODES"]))
@@ -174,8 +174,10 @@ class Config:
     kube_enable_ebs_csi_driver: bool = option(rules.boolean)
     kube_enable_volume_snapshots: bool = option(rules.boolean)
     kube_enable_cluster_autoscaler: bool = option(rules.boolean)
-    kube_autoscaler_min_nodes: int = option(rules.minions)
-    kube_autoscaler_max_nodes: int = option(rules.minions, computed=lambda so_far: str(so_far["NUM_NODES"]))
+    kube_autoscaler_min_nodes: int = option(rules.minions(1))
+    kube_autoscaler_max_nodes: int = option(
+        rules.minions(1), computed=lambda so_far: str(max(1, int(so_far["NUM_NODES"])))
+    )
 
     allowed_notready_nodes: int = option(rules.whole(0, rules.ROUTES_AT_MOST - 3, unit="nodes"))
     cluster_ready_additional_time_seconds: int = option(rules.whole(0, 86400, unit="seconds"))

@@ -41,6 +41,7 @@ class Flag:
 _HELP = Flag("--help", "this; all options; or one of them", takes="[all|NAME]")
 _SHOW_SETTINGS = Flag("--show-settings", "every setting with its value and where it comes from")
 _DRY_RUN = Flag("--dry-run", "say what would be done; exit 3 if anything would")
+_STOP = Flag("--stop", "no minions and a stopped master, until the next plain run")
 _LIST = Flag("--list", "the account's clusters in all regions")
 _STATUS = Flag("--status", "the cluster on one screen; exit 1 if its API is away")
 _OUTPUT = Flag("--output", "for programs: --list, --status, --dry-run (docs/output.md)", takes="json")
@@ -49,7 +50,7 @@ _KEEP_DISK = Flag("--keep-disk", "keep disk, volumes, elastic IP and bucket for 
 _YES = Flag("--yes", "go ahead without asking for the cluster's id")
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = {
-    UP: (_HELP, _LIST, _STATUS, _SHOW_SETTINGS, _DRY_RUN, _OUTPUT),
+    UP: (_HELP, _LIST, _STATUS, _SHOW_SETTINGS, _DRY_RUN, _STOP, _OUTPUT),
     DOWN: (_HELP, _SHOW_SETTINGS, _DRY_RUN, _DOWN_OUTPUT, _KEEP_DISK, _YES),
     LOGS: (Flag("--help", "print this and exit"),),
 }
@@ -89,9 +90,9 @@ _HOW = (
     "Options are set in the environment, or as NAME=value in the file of KUBE_CONFIG_FILE; the cluster remembers them. "
     "Credentials are the AWS command's."
 )
-_EXITS = "0 done; 1 AWS, the cluster or this computer said no; 2 a setting is wrong; "
-_EXIT_OF_DRY_RUN = "3 a dry run found something to do; "
-_EXITS_OF_SIGNALS = "129, 130, 143 a signal."
+_EXITS = "0 done; 1 refused; 2 wrong setting; "
+_EXIT_OF_DRY_RUN = "3 dry run: to do; "
+_EXITS_OF_SIGNALS = "130 Ctrl-C."
 
 
 def help_text(script: str, width: int = 80, *, topic: str = "") -> str:

@@ -72,14 +72,22 @@ def whole(low: int, high: int, *, unit: str = "") -> Rule[int]:
     return rule
 
 
-def minions(variable: str, text: str) -> int:
-    """How many minions: at least one, and no more than a route table ever has routes for."""
+def minions(least: int) -> Rule[int]:
+    """How many minions: so many at least, and no more than a route table ever has routes for."""
+
+    def rule(variable: str, text: str) -> int:
+        return _minions(variable, text, least)
+
+    return rule
+
+
+def _minions(variable: str, text: str, least: int) -> int:
     at_most = ROUTES_AT_MOST - 3
     if re.fullmatch(r"[1-9]\d{0,8}", text) and int(text) > at_most:
         problem = f"{text} minions + the master + the local and the default route need {int(text) + 3} routes"
-        right = f"a route table has {ROUTES_AT_MOST} at most; give one from 1 to {at_most} minions"
+        right = f"a route table has {ROUTES_AT_MOST} at most; give one from {least} to {at_most} minions"
         raise SettingError(variable, problem, right)
-    return whole(1, at_most, unit="minions")(variable, text)
+    return whole(least, at_most, unit="minions")(variable, text)
 
 
 def boolean(variable: str, text: str) -> bool:

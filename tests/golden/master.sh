@@ -935,7 +935,8 @@ stale_identities() {
 		if [ "$crt" != $PKI/apiserver.crt ] && openssl x509 -in "$crt" -noout -checkend 7776000 >/dev/null 2>&1; then continue; fi
 		rm -f "$crt" "${crt%.crt}.key"
 	done
-	rm -f /etc/kubernetes/{admin,super-admin,controller-manager,scheduler}.conf
+	systemctl stop kubelet
+	rm -rf /etc/kubernetes/{admin,super-admin,controller-manager,scheduler}.conf
 	openssl x509 -in $key -noout -checkend 86400 >/dev/null 2>&1 || rm -f /etc/kubernetes/kubelet.conf
 }
 
