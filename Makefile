@@ -15,7 +15,7 @@ CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && 
 help:
 	@echo "make try    bring a cluster up in an AWS on this machine, rerun, take it down: no account, nothing to pay"
 	@echo "make test   the tests, ruff, mypy and shellcheck"
-	@echo "make test-product  the same without the sandbox's own tests and the torture's spread: for a change of lib alone"
+	@echo "make test-product  the same without what a change of lib alone seldom breaks (README.md says what)"
 	@echo "make torture  stopped at every call, answers lost, throttled, two at once: all of it (TORTURE=up-after:7 repeats one)"
 	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
 	@echo "make bench-nodes  real nodes: kube_up.py beside bare kubeadm, and how soon the dead are replaced (root on Linux)"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +19,13 @@ from typing import Any
 import boto3
 import botocore.loaders
 import botocore.session
+import botocore.useragent
 import prepared
 import pytest
 from botocore.client import ClientCreator
 from botocore.config import Config as BotoConfig
 from botocore.hooks import EventAliaser
+from botocore.model import ServiceModel
 from direct import direct
 
 from sandbox import surroundings
@@ -172,7 +176,7 @@ def _environ(endpoint: str, home: Path) -> dict[str, str]:
 def models_read_once() -> Iterator[None]:
     """Each run makes its own botocore session, which would read and parse the models of every service anew.
 
-    And make a class of each client, with a method for each of EC2's 700 operations.
+    And make a class of each client, with a method for each of EC2's 700 operations, and what is known of its shapes.
     """
     loader = botocore.loaders.create_loader()
     make_class: Any = getattr(ClientCreator, "_create_client_class")  # noqa: B009  no stub knows it
@@ -191,10 +195,20 @@ def models_read_once() -> Iterator[None]:
             aliases[event_name] = find_alias(self, event_name)
         return aliases[event_name]
 
+    @functools.cache
+    def load_model(service_name: str, api_version: str | None = None) -> ServiceModel:
+        return ServiceModel(loader.load_service_model(service_name, "service-2", api_version), service_name)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", lambda *_: loader)
         patch.setattr(ClientCreator, "_create_client_class", create_client_class)
         patch.setattr(EventAliaser, "_alias_event_name", alias)
+        patch.setattr(ClientCreator, "_load_service_model", lambda _self, *args: load_model(*args))
+        patch.setattr(
+            botocore.useragent,
+            "sanitize_user_agent_string_component",
+            functools.cache(botocore.useragent.sanitize_user_agent_string_component),
+        )
         yield
 
 
@@ -202,6 +216,26 @@ def models_read_once() -> Iterator[None]:
 def _models_read_once() -> Iterator[None]:
     with models_read_once():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test counts on what is at home or in the system's temporary folder, or leaves anything there.
+
+    The end-to-end tests, which have a session of their own, boot machines from what is at home.
+    """
+    if any("e2e" in item.path.parts for item in request.session.items):
+        yield
+        return
+    with tempfile.TemporaryDirectory() as temporary, pytest.MonkeyPatch.context() as patch:
+        Path(temporary).chmod(0o755)  # pytest's own is closed to others
+        folders = {"HOME": tmp_path_factory.mktemp("home"), "TMPDIR": Path(temporary)}
+        for name, folder in folders.items():
+            patch.setenv(name, str(folder))
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+        left = {name: [each.name for each in folder.iterdir()] for name, folder in folders.items()}
+    assert left == {"HOME": [], "TMPDIR": []}, "the tests leave this behind"
 
 
 @contextmanager

@@ -40,12 +40,30 @@ class Script:
     functions: list[Names]
 
 
+def tree(text: str) -> Node:
+    """A script's syntax tree. Raises ValueError with the line for what is not understood."""
+    root = _PARSER.parse(text.encode()).root_node
+    for node in below(root):
+        if node.is_error or node.is_missing:
+            raise ValueError(f"line {node.start_point.row + 1} is not understood: {text_of(node)}")
+    return root
+
+
+def below(node: Node) -> Iterator[Node]:
+    """A node and all in it, in the script's order."""
+    yield node
+    for child in node.children:
+        yield from below(child)
+
+
+def text_of(node: Node | None) -> str:
+    """What the script has there, '' where there is nothing."""
+    return ((node and node.text) or b"").decode()
+
+
 def read(text: str) -> Script:
     """The names of a script. Raises ValueError with the line for what is not understood."""
-    root = _PARSER.parse(text.encode()).root_node
-    for node in _all(root):
-        if node.is_error or node.is_missing:
-            raise ValueError(f"line {node.start_point.row + 1} is not understood: {_text(node)}")
+    root = tree(text)
     script = Script(Names("", 1, set()), [])
     comment: list[Node] = []
     for node in root.children:
@@ -85,8 +103,8 @@ def _function(node: Node, comment: list[Node]) -> Names:
     body = node.child_by_field_name("body")
     assert name
     assert body
-    names = Names(_text(name), node.start_point.row + 1, set())
-    words = " ".join(_text(line).lstrip("# ") for line in comment)
+    names = Names(text_of(name), node.start_point.row + 1, set())
+    words = " ".join(text_of(line).lstrip("# ") for line in comment)
     if _follows(comment, node) and (said := _SETS.search(words)):
         names.says = {each.strip() for each in re.sub(r"\([^)]*\)", "", said[1]).split(",")}
     _names(body, names)
@@ -108,14 +126,14 @@ def _names(node: Node, names: Names) -> None:
     elif node.type == "variable_assignment":
         target = node.child_by_field_name("name")
         assert target
-        names.sets.add(_text(target.children[0] if target.type == "subscript" else target))
+        names.sets.add(text_of(target.children[0] if target.type == "subscript" else target))
         _below([*target.children[1:], *node.children[1:]], names)
     elif node.type == "for_statement":
-        names.sets.add(_text(node.children[1]))
+        names.sets.add(text_of(node.children[1]))
         _below(node.children[2:], names)
     elif node.type == "variable_name":
-        if not _text(node).isdigit():
-            names.reads.add(_text(node))
+        if not text_of(node).isdigit():
+            names.reads.add(text_of(node))
     else:
         _below(node.children, names)
 
@@ -127,13 +145,13 @@ def _below(nodes: list[Node], names: Names) -> None:
 
 def _declared(node: Node, names: Names) -> None:
     """local, export, readonly: what follows is declared; read is what stands on the right of an equals sign."""
-    kind, exported = _text(node.children[0]), any(_text(each) == "-x" for each in node.children)
+    kind, exported = text_of(node.children[0]), any(text_of(each) == "-x" for each in node.children)
     if kind in _UNREAD:
         raise ValueError(f"line {node.start_point.row + 1}: {kind} is not understood")
     for each in node.children[1:]:
         inner = Names("", 0, set())
         if each.type == "variable_name":
-            inner.sets.add(_text(each))
+            inner.sets.add(text_of(each))
         else:
             _names(each, inner)
         names.reads |= inner.reads
@@ -145,18 +163,8 @@ def _declared(node: Node, names: Names) -> None:
 
 
 def _command(node: Node, names: Names) -> None:
-    words = [_text(each) for each in node.children if each.type in ("command_name", "word")]
+    words = [text_of(each) for each in node.children if each.type in ("command_name", "word")]
     if words[:1] == ["mapfile"]:
         names.sets.add(words[-1])
     elif words and (words[0] in _UNREAD or words[:2] == ["printf", "-v"]):
         raise ValueError(f"line {node.start_point.row + 1}: {words[0]} is not understood")
-
-
-def _all(node: Node) -> Iterator[Node]:
-    yield node
-    for child in node.children:
-        yield from _all(child)
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode()

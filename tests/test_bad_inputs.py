@@ -180,13 +180,14 @@ def test_a_file_without_the_right_to_it(sandbox: Box, name: str, mode: int, word
     refused_in_one_line(result, "KUBECONFIG" if name == "kubeconfig" else "AWS_SSH_KEY", words, str(folder / name))
 
 
-def test_no_home_at_all(sandbox: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_home_at_all(sandbox: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import pwd
 
     def nobody(_: int) -> None:
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the logs are then
     sandbox.environ["HOME"] = ""
     refused_in_one_line(sandbox.up(AWS_SSH_KEY="~/key"), "HOME", "no home directory")
     must(sandbox.up())  # with paths that need none all is well

@@ -175,8 +175,9 @@ def test_a_step_in_its_five_files_is_whole(tree: Path) -> None:
     add(tree)
     assert complaints(tree) == []
     assert house.circles(house.modules(tree)) == []
+    options = ("-q", "-p", "no:cacheprovider", f"--basetemp={tree / 'temp'}")
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_topic.py"],
+        [sys.executable, "-m", "pytest", *options, "tests/test_topic.py"],
         cwd=tree,
         env={name: text for name, text in os.environ.items() if not name.startswith("PYTEST")},
         capture_output=True,

@@ -8,6 +8,7 @@ take a quarter of the room.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import re
 import shlex
@@ -60,10 +61,15 @@ def render(role: Role, settings: Mapping[str, str]) -> bytes:
 
     Raises UserDataTooLarge over EC2's 16,384 bytes.
     """
-    packed = gzip.compress(_INDENTATION.sub("", script(role, settings)).encode(), compresslevel=9, mtime=0)
+    packed = _packed(script(role, settings))
     if len(packed) > LIMIT_BYTES:
         raise UserDataTooLarge(role, len(packed), _longest(settings))
     return packed
+
+
+@functools.lru_cache(maxsize=8)  # a run asks for the same several times
+def _packed(text: str) -> bytes:
+    return gzip.compress(_INDENTATION.sub("", text).encode(), compresslevel=9, mtime=0)
 
 
 def script(role: Role, settings: Mapping[str, str]) -> str:
@@ -88,9 +94,7 @@ def kube_env(role: Role, settings: Mapping[str, str]) -> str:
     So the join token never gets into a master's user-data, what no node reads takes no room in it, and no node stops at
     a name that it does not know. Raises SettingsMismatch for one too few or too many.
     """
-    text = bootstrap(role)
-    reads = {found["name"] for found in _READ.finditer(text)} - {found["name"] for found in _SET.finditer(text)}
-    any_of = tuple(found["start"] for found in _ANY_OF.finditer(text))
+    reads, any_of = _names(bootstrap(role))
     place = f"templates/bootstrap-{role}.sh"
     for name in sorted(reads - _NOT_SETTINGS - settings.keys()):
         raise SettingsMismatch(
@@ -103,6 +107,13 @@ def kube_env(role: Role, settings: Mapping[str, str]) -> str:
             "lib/settings/config.py"
         )
     return "".join(f"{name}={_quoted(name, value)}\n" for name, value in settings.items())
+
+
+@functools.lru_cache(maxsize=8)  # a script is long, and read for names several times a run
+def _names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The names that a script reads and does not set, and the beginnings of those that it reads any of."""
+    reads = {found["name"] for found in _READ.finditer(text)} - {found["name"] for found in _SET.finditer(text)}
+    return frozenset(reads), tuple(found["start"] for found in _ANY_OF.finditer(text))
 
 
 def differences(old: bytes, new: bytes) -> list[str]:

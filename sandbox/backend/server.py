@@ -8,14 +8,27 @@ import struct
 from collections.abc import Callable
 from typing import Any, cast
 
+from moto.moto_server import werkzeug_app
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 
 from sandbox.calls import LoseAnswer
 
 
 def application() -> Callable[..., Any]:
-    """moto's server as a WSGI application."""
-    return cast("Callable[..., Any]", DomainDispatcherApplication(create_backend_app))
+    """moto's server as a WSGI application.
+
+    Without what costs time and AWS has not: Flask's help for whoever writes the application (a class for each request),
+    and headers for browsers.
+    """
+    werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
+    return cast("Callable[..., Any]", DomainDispatcherApplication(_create_app))
+
+
+def _create_app(service: Any) -> Any:
+    app = create_backend_app(service)
+    app.debug = False
+    app.config["PROPAGATE_EXCEPTIONS"] = True  # as debug has it
+    return app
 
 
 class Handler(MotoRequestHandler):

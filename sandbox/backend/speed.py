@@ -6,6 +6,8 @@ import functools
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
+
 
 def install() -> None:
     """Replace moto's slow functions by quick ones of the same result."""
@@ -64,6 +66,8 @@ def _attributes() -> None:
             if found is not MISSING:
                 result = found
                 break
+        if not self._value_picker.response_transformers:
+            return result
         transform = _transform(self._value_picker, f"{'.'.join(self.path)}.{key}")
         return transform(result) if transform else result
 
@@ -92,15 +96,19 @@ def _lookups() -> None:
 
 def _xml() -> None:
     """xmltodict goes through a SAX generator for each element."""
-    from moto.core.serialize import EC2Serializer
+    from moto.core.serialize import EC2Serializer, QuerySerializer
 
-    def serialize(_self: Any, body: dict[str, Any]) -> str:
-        parts = ['<?xml version="1.0" encoding="utf-8"?>\n']
+    def serialize(_self: Any, body: Any) -> str:
+        parts: list[str] = []
         for name, value in body.items():
             _write(parts, name, value)
         return "".join(parts)
 
-    EC2Serializer._serialize_body = serialize  # type: ignore[method-assign,assignment]
+    def serialize_with_declaration(self: Any, body: Any) -> str:
+        return DECLARATION + serialize(self, body)
+
+    QuerySerializer._serialize_body = serialize  # type: ignore[method-assign,assignment]
+    EC2Serializer._serialize_body = serialize_with_declaration  # type: ignore[method-assign]
 
 
 def _write(parts: list[str], name: str, value: Any) -> None:
