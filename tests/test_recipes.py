@@ -77,6 +77,17 @@ def with_nat(box: Box) -> Brought:
     return brought
 
 
+def off_at_night(box: Box) -> None:
+    must(box.up())
+    master, before = master_of(box), len(running(box))
+    evening, morning = typed(box, "Off at night").results
+    assert {"ec2:StopInstances", "autoscaling:UpdateAutoScalingGroup"} <= set(evening.changing)
+    assert "USD an hour" in evening.out
+    assert "ec2:StartInstances" in morning.changing
+    assert master in running(box)
+    assert len(running(box)) == before
+
+
 def gpus(box: Box) -> None:
     must(box.up())
     image = box.client("ec2").describe_images(Filters=[{"Name": "name", "Values": ["debian-13-amd64-*"]}])["Images"][0]
@@ -136,6 +147,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "dev and prod, by two files": two_files,
     "Sharing with a colleague": colleague,
     "A private cluster": private,
+    "Off at night": off_at_night,
     "Minions with GPUs": gpus,
     "Images from ECR": registry,
     "NFS and EFS": nfs,
