@@ -41,6 +41,7 @@ def additions(environ: Mapping[str, str], endpoint: str, folder: Path) -> dict[s
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "*",
         "no_proxy": "*",
+        "XDG_CACHE_HOME": str(folder / "cache"),  # the prices that a run keeps are not those of an account
     }
     if not environ.get("KUBE_DOWNLOAD_MIRROR"):
         added["KUBE_DOWNLOAD_MIRROR"] = endpoint + downloads.PREFIX.rstrip("/")

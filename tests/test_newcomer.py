@@ -65,7 +65,8 @@ def test_what_readme_says_to_type_with_an_account(sandbox: Box) -> None:
 
 def test_what_readme_says_it_costs_is_what_a_run_says(sandbox: Box) -> None:
     words = documents.blocks(documents.section(README, "What it costs"))[0].strip()
-    assert f"price   {words}\n" in sandbox.up("--dry-run", NUM_NODES="").out
+    amount, made_of = words.split(": ")
+    assert f"  price    {amount}\n           {made_of}\n" in sandbox.up("--dry-run", NUM_NODES="").out
 
 
 def test_what_readme_says_to_type_for_a_change(sandbox: Box) -> None:
@@ -150,7 +151,7 @@ def _nothing(_: Box) -> None:
         (_nothing, {"KUBE_AWS_ZONE": REGION}, "add the zone's letter, such as us-west-2a"),
         (_nothing, {"KUBE_AWS_ZONE": "us-wst-2a"}, "there is no region us-wst-2; give us-west-2a or "),
         (_nothing, {"MASTER_SIZE": "m99.large"}, "has no instance type m99.large; give one such as t3.medium"),
-        (_nothing, {"NUM_NODES": "four"}, "NUM_NODES: 'four' is not a whole number; give one from 1"),
+        (_nothing, {"NUM_NODES": "four"}, "NUM_NODES: 'four' is not a whole number; give one from 0"),
     ],
 )
 def test_a_wrong_setting(sandbox: Box, prepare: Callable[[Box], None], settings: dict[str, object], words: str) -> None:
