@@ -91,7 +91,7 @@ def test_a_price_is_asked_once_a_day(sandbox: Box) -> None:
     assert len(asked) == 4
     would(sandbox.up("--dry-run", NODE_SIZE="t3.medium"))
     assert len(asked) == 4
-    file = sandbox.home / ".cache" / "kube-up" / "prices.json"
+    file = sandbox.home / "cache" / "kube-up" / "prices.json"
     old = time.time() - 24 * 3600 - 1
     os.utime(file, (old, old))
     would(sandbox.up("--dry-run"))
