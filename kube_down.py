@@ -100,7 +100,8 @@ def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bo
 
     aws.console.step("Keys, roles and kubeconfig")
     this.each(sshkey.delete_key_pair, doomed.key_pairs)
-    this.each(lambda aws, it: iam.delete(aws, doomed.config, it), doomed.of_machines())
+    this.each(lambda aws, it: iam.delete(aws, doomed.config, it), doomed.profiles())
+    this.each(lambda aws, it: iam.delete(aws, doomed.config, it), doomed.roles(this.going(doomed.profiles())))
     this.each(lambda aws, it: selfheal.delete_healer_role(aws, doomed.config, it.name), doomed.healers())
     this.each(kubeconfig.remove_entries(doomed.config, doomed.servers(), doomed.ca_cert), [doomed.config.context])
 

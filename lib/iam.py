@@ -51,6 +51,11 @@ class Identity:
         return f"{self.kind} {self.name}"
 
     @property
+    def is_profile(self) -> bool:
+        """Whether it is an instance profile."""
+        return self.kind == _PROFILE
+
+    @property
     def heals(self) -> bool:
         """Whether it is the role of a schedule that makes a dead master anew."""
         return self.name.startswith(_HEALER)

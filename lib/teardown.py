@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -208,9 +208,14 @@ class Doomed:
         """The role of the schedule that makes a dead master anew, if it is there."""
         return [each for each in self.identities if each.heals]
 
-    def of_machines(self) -> list[iam.Identity]:
-        """The roles and instance profiles of master and minions."""
-        return [each for each in self.identities if not each.heals]
+    def profiles(self) -> list[iam.Identity]:
+        """The instance profiles of master and minions."""
+        return [each for each in self.identities if each.is_profile]
+
+    def roles(self, going: Collection[iam.Identity]) -> list[iam.Identity]:
+        """The roles of master and minions, but for one whose profile is not `going`: it can be deleted by no wait."""
+        staying = {each.name for each in self.profiles() if each not in going}
+        return [each for each in self.identities if not (each.is_profile or each.heals or each.name in staying)]
 
     def protected(self) -> list[str]:
         """The instances that are protected from termination: the master."""

@@ -10,7 +10,8 @@ Settings = dict[str, object]
 
 HERE: Settings = {}
 SECOND: Settings = {"KUBE_AWS_INSTANCE_PREFIX": "second", "KUBE_VPC_CIDR_BASE": "172.21"}
-ABROAD: Settings = {"KUBE_AWS_ZONE": "eu-central-1a"}
+# Of one name, two living clusters cannot have one context in one kubeconfig: an up refuses that.
+ABROAD: Settings = {"KUBE_AWS_ZONE": "eu-central-1a", "KUBE_CONFIG_CONTEXT": "abroad"}
 PAIRS: list[tuple[str, Settings, Settings]] = [
     ("one region, two names", HERE, SECOND),
     ("one region, two names, the same addresses", HERE, SECOND | {"KUBE_VPC_CIDR_BASE": "172.20"}),

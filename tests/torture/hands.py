@@ -528,7 +528,12 @@ def _master_changes() -> Iterator[Change]:
         "disk of another type", ("ec2:CreateVolume VolumeType",), functools.partial(disk_changed, VolumeType="gp2")
     )
     yield Change("disk taken off", (), disk_taken_off, said="aws ec2 reboot-instances")
-    yield Change("master of another size", ("ec2:RunInstances InstanceType",), size_changed)
+    yield Change(
+        "master of another size",
+        ("ec2:RunInstances InstanceType",),
+        size_changed,
+        said="master {master} is t3.large, and not t3.medium",
+    )
     yield Change("master: termination not prevented", ("ec2:RunInstances DisableApiTermination",), protection_off)
     options: dict[str, Any] = {"HttpTokens": "optional", "HttpPutResponseHopLimit": 2, "HttpEndpoint": "disabled"}
     for key, value in options.items():
