@@ -70,6 +70,11 @@ class Found:
     disk: VolumeTypeDef | None
     looked: bool
 
+    @property
+    def public_ip(self) -> str:
+        """The elastic IP of the master's interface, '' where it has none."""
+        return (self.interface or {}).get("Association", {}).get("PublicIp", "")
+
 
 @dataclass(frozen=True)
 class SecurityGroups:

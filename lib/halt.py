@@ -34,9 +34,7 @@ def halt_cluster(aws: Aws, layers: Layers) -> None:
         raise SettingError("KUBE_USE_EXISTING_MASTER", "--stop stops the whole cluster", "leave one of them out")
     check_regions(aws, asked, layers)
     aws.identify()
-    found = state.find_staging(aws, asked)
-    remembered = state.read_settings(aws, asked, found.bucket, was_put=bool(found.tagged))
-    layers = layers.with_remembered(remembered, place=state.place(found.bucket))
+    layers, found = state.with_remembered(aws, layers, patient=True)
     config = resolve(layers, check=False)
     instance = master.living_master(aws, config)
     if instance is None or found.bucket is None:
@@ -70,8 +68,7 @@ def _say_end(aws: Aws, config: Config, layers: Layers, *, bucket: str, others: l
     line()
     line(f"Cluster {config.cluster_id} is stopped after {int(aws.console.elapsed)} s ({did}).")
     if price.hour is not None or changes:
-        aws.console.labelled("price", price.amount)
-        aws.console.labelled("", f"{price.made_of}, nor claims' volumes")
+        prices.tell_cost(aws.console, price, nor="claims' volumes")
     line(f"  start    {given(config)}python kube_up.py, with {counted(config.num_nodes, 'minion')} as before")
     for name in others:
         line(f"           then its own command for the group {name}")

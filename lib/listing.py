@@ -17,6 +17,7 @@ from lib.aws.tags import BUCKET_TAG, CLUSTER, OWNED, PREFIX, is_ours, tags_of
 from lib.bucket import Staging, bucket_tags, name_for, staging_buckets
 from lib.disk import VERSION_TAG, disk_name
 from lib.master import ALIVE
+from lib.run.words import counted
 from lib.volumes import goes_along, is_disk
 
 if TYPE_CHECKING:
@@ -280,11 +281,11 @@ def show_clusters(aws: Aws, config: Config) -> None:
 
 def _say(console: Console, listing: Listing) -> None:
     """The clusters as a table, the rest in lines below it."""
-    where = f"account {listing.account}, {len(listing.regions)} region{'s' if len(listing.regions) != 1 else ''}"
+    where = f"account {listing.account}, {counted(len(listing.regions), 'region')}"
     if listing.clusters:
         console.table(_HEAD, [(_cells(each), _below(each)) for each in listing.clusters])
         console.line()
-    console.paragraph(f"{len(listing.clusters) or 'no'} cluster{'s' if len(listing.clusters) != 1 else ''} in {where}")
+    console.paragraph(f"{counted(len(listing.clusters), 'cluster') if listing.clusters else 'no clusters'} in {where}")
     if listing.others:
         named = ", ".join(f"{each.cluster_id} in {each.region}" for each in listing.others)
         console.paragraph(f"tagged as clusters too, by other tools or as a rest of the network: {named}")
@@ -306,11 +307,11 @@ def _cells(seen: Seen) -> tuple[str, ...]:
 def _below(seen: Seen) -> str:
     """What is left without a master; of minions and volumes, which can be many, how many."""
     kinds = [kind for kind in _MANY if sum(each.kind == kind for each in seen.left) > 1]
-    counted = []
+    many = []
     for kind in kinds:
         those = [each.gib for each in seen.left if each.kind == kind]
-        counted.append(f"{len(those)} {kind}s{f' of {sum(those)} GiB' if sum(those) else ''}")
-    words = [*counted, *(str(each) for each in seen.left if each.kind not in kinds)]
+        many.append(f"{counted(len(those), kind)}{f' of {sum(those)} GiB' if sum(those) else ''}")
+    words = [*many, *(str(each) for each in seen.left if each.kind not in kinds)]
     return f"left: {', '.join(words)}" if words else ""
 
 

@@ -44,7 +44,7 @@ _ANY_HOST = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/nu
 def collect(aws: Aws, layers: Layers, folder: Path) -> None:
     """Everything into the folder, a folder for each machine. Raises NothingFound where nothing is."""
     aws.identify()
-    layers = state.with_remembered(aws, layers)
+    layers, _ = state.with_remembered(aws, layers)
     config = resolve(layers, check=False)
     aws.console.step(f"Logs of cluster {config.cluster_id} in {aws.region}, account {aws.account}")
     found = sorted(own_instances(aws, config), key=lambda instance: str(tags_of(instance).get("Name")))

@@ -77,7 +77,7 @@ def use_existing_master(aws: Aws, cluster: Cluster) -> Cluster:
             hint=f"bring it back first: KUBE_AWS_ZONE={interface['AvailabilityZone']} python kube_up.py; "
             "where that zone is lost: docs/recovery.md, A zone is lost",
         )
-    cluster = cluster.having(Cluster.public_ip, interface.get("Association", {}).get("PublicIp", ""))
+    cluster = cluster.having(Cluster.public_ip, cluster.found.public_ip)
     found = _instance(aws, attached)
     made = Master(attached, runs=False, key_name=found.get("KeyName", ""), name=_name_of(cluster.config, found))
     return cluster.having(Cluster.master, made)

@@ -13,7 +13,6 @@ from lib import subnet as subnets
 from lib.aws.errors import FAILURES
 from lib.checks import beforehand, fate
 from lib.cluster import Cluster, Found, Part, Pki
-from lib.disk import find_disk
 from lib.images import check_zone, find_images, tell_images
 from lib.node import releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
@@ -103,7 +102,7 @@ def _find_disk(aws: Aws, config: Config, found: Found) -> VolumeTypeDef | None:
     """The master's disk, unless the master is left alone. Without a bucket too: that can be what was lost."""
     if config.kube_use_existing_master:
         return None
-    return found.disk if found.looked else find_disk(aws, config)
+    return state.find_master_disk(aws, config, found)
 
 
 def _check_user_data(aws: Aws, cluster: Cluster) -> None:
@@ -134,7 +133,7 @@ def show_settings(aws: Aws, layers: Layers) -> tuple[Layers, Config]:
     preflight.check_regions(aws, resolve(layers, check=False), layers)
     try:
         aws.identify()
-        layers = state.with_remembered(aws, layers)
+        layers, _ = state.with_remembered(aws, layers)
     except (CredentialsError, *FAILURES) as error:  # whatever keeps AWS from answering, the rest can be shown
         why = error if isinstance(error, CredentialsError) else aws.explain(error)
         aws.console.warn(f"what is remembered of the cluster could not be read: {why}")

@@ -32,6 +32,8 @@ from lib.settings.resolve import resolve, to_remember, with_sizes
 from lib.volumes import find_volumes
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import VolumeTypeDef
+
     from lib.aws.objects import Bucket
     from lib.settings.config import Config
     from lib.settings.layers import Layers
@@ -135,12 +137,21 @@ def read_settings(aws: Aws, config: Config, bucket: Bucket | None, *, was_put: b
     return values
 
 
-def with_remembered(aws: Aws, layers: Layers) -> Layers:
-    """The layers with what is remembered of the cluster, for what looks at it and makes nothing."""
+def with_remembered(aws: Aws, layers: Layers, *, patient: bool = False) -> tuple[Layers, Found]:
+    """The layers with what is remembered of the cluster, and what is there of it, for what makes nothing of it.
+
+    `patient`: settings that must have been put are asked for again where S3 does not show them yet.
+    """
     asked = resolve(layers, check=False)
     found = find_staging(aws, asked)
-    layers = layers.with_remembered(read_settings(aws, asked, found.bucket), place=place(found.bucket))
-    return with_sizes(layers) if found.interface else layers
+    remembered = read_settings(aws, asked, found.bucket, was_put=patient and bool(found.tagged))
+    layers = layers.with_remembered(remembered, place=place(found.bucket))
+    return (with_sizes(layers) if found.interface else layers), found
+
+
+def find_master_disk(aws: Aws, config: Config, found: Found) -> VolumeTypeDef | None:
+    """The master's disk, looked for where `find_staging` had no need to."""
+    return found.disk if found.looked else find_disk(aws, config)
 
 
 def place(bucket: Bucket | None) -> str:

@@ -15,7 +15,7 @@ from lib.aws.errors import FAILURES
 from lib.aws.tags import tags_of
 from lib.checks import prices
 from lib.diagnosis import state_and_checks
-from lib.disk import VERSION_TAG, find_disk
+from lib.disk import VERSION_TAG
 from lib.kube.api import Api, Node, Unreachable, server_url
 from lib.kubeconfig import find_client
 from lib.master import find_master
@@ -133,11 +133,9 @@ def find_status(aws: Aws, layers: Layers) -> Status:
     asked = resolve(layers, check=False)
     check_regions(aws, asked, layers)
     aws.identify()
-    found = state.find_staging(aws, asked)
-    remembered = state.read_settings(aws, asked, found.bucket)
-    layers = layers.with_remembered(remembered, place=state.place(found.bucket))
+    layers, found = state.with_remembered(aws, layers)
     config = _as_it_is(resolve(layers, check=False), found)
-    instance, disk = find_master(aws, config), found.disk if found.looked else find_disk(aws, config)
+    instance, disk = find_master(aws, config), state.find_master_disk(aws, config, found)
     groups = own_groups(aws, config)
     if not (found.bucket or found.interface or instance or disk or groups):
         raise NothingFound(
@@ -206,8 +204,7 @@ def _client(aws: Aws, config: Config, found: Found) -> tuple[Client | None, dict
     pki = find_pki(aws, found.bucket)
     if pki is None:
         raise KubeError("the cluster's CA is not in its bucket")
-    public = (found.interface or {}).get("Association", {}).get("PublicIp", "")
-    client, is_kept = find_client(aws, config, pki, server=server_url(config, public))
+    client, is_kept = find_client(aws, config, pki, server=server_url(config, found.public_ip))
     ends = {"CA": certificates.ends(pki.ca_cert)} | ({"kubeconfig": certificates.ends(client.cert)} if is_kept else {})
     return client, ends
 

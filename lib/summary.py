@@ -161,8 +161,7 @@ def say_done(aws: Aws, cluster: Cluster, nodes: Sequence[Node]) -> None:
     for way in _ways_in(cluster, nodes):
         line(f"           {way}")
     if price.hour is not None or aws.changes:
-        aws.console.labelled("price", price.amount)
-        aws.console.labelled("", price.made_of)
+        prices.tell_cost(aws.console, price)
     line(f"  remove   {given(config)}python kube_down.py")
 
 

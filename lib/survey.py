@@ -108,7 +108,7 @@ def _instance(aws: Aws, config: Config) -> Instance | None:
 
 def _is_well(aws: Aws, config: Config, found: Found) -> bool:
     """Whether the master's API says so; anybody may ask it that, so no client certificate is made for it."""
-    server = server_url(config, (found.interface or {}).get("Association", {}).get("PublicIp", ""))
+    server = server_url(config, found.public_ip)
     return is_well(server, find_ca_cert(aws, found.bucket), proxy=find_proxy(aws, config, server))
 
 

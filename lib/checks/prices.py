@@ -21,6 +21,7 @@ from lib.run.files import make_private_directory
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
+    from lib.run.console import Console
     from lib.settings.config import Config
 
 MONTH = 730  # hours, as AWS's own calculator counts
@@ -135,6 +136,12 @@ def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, stopped: bool 
         most = Decimal(str(config.node_spot_price)) * config.num_nodes
         spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {config.node_size}"
     return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour, spot)
+
+
+def tell_cost(console: Console, cost: Cost, *, nor: str = "") -> None:
+    """Say it in a summary; `nor` is what is not counted either."""
+    console.labelled("price", cost.amount)
+    console.labelled("", f"{cost.made_of}, nor {nor}" if nor else cost.made_of)
 
 
 def _hourly(item: Item, price: Decimal) -> Decimal:

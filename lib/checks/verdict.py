@@ -26,8 +26,7 @@ def tell_verdict(aws: Aws, config: Config, *, bucket: str, price: prices.Cost | 
     if aws.away:
         labelled("API", aws.away)
     if price:
-        labelled("price", price.amount)
-        labelled("", price.made_of)
+        prices.tell_cost(aws.console, price)
     asks = changes > 0 and not aws.hurried
     lacking = needed(rights.tell_rights(aws, config, bucket=bucket), aws.planned) if asks else []
     if lacking:
