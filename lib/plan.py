@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, master, minions, preflight, relocation, state, survey
+from lib import addons, alarms, iam, master, minions, preflight, relocation, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws.errors import FAILURES
@@ -96,7 +97,9 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     _check_user_data(aws, cluster)
     if bucket is None and interface is None:
         beforehand.tell_price(aws, config, layers.environment)
-    beforehand.check_before_change(aws, config, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
+    place = bucket or buckets.computed_bucket(aws, config)
+    tell_roles = functools.partial(iam.tell_brought_roles, aws, config, place)
+    beforehand.check_before_change(aws, config, bucket=place.name, tell_roles=tell_roles)
     return cluster
 
 

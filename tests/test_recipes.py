@@ -10,7 +10,7 @@ import documents
 import pytest
 from conftest import REGION, Box
 from documents import Shell
-from helpers import master_of, minion_settings, must, part, template_data
+from helpers import MINION_ROLE, master_of, minion_settings, must, part, template_data
 from test_options import Brought
 from test_proxies import proxy
 
@@ -124,6 +124,13 @@ def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
 
 
+def given_iam(box: Box) -> None:
+    typed(box, "In a company that gives out IAM")
+    roles = box.inventory()["iam"]["roles"]
+    assert {role["boundary"] for role in roles.values()} == {"arn:aws:iam::123456789012:policy/boundary"}
+    assert roles[MINION_ROLE]["attached"] == ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]
+
+
 def behind_a_proxy(box: Box) -> None:
     # An address of loopback, as the sandbox's masters have, is never asked through a proxy.
     box.environ |= {"no_proxy": "", "KUBE_ENABLE_MASTER_PUBLIC_IP": "false"}
@@ -153,6 +160,7 @@ def mfa(box: Box) -> None:
 RECIPES: dict[str, Callable[[Box], None]] = {
     "Frankfurt, on Graviton, for my address only": frankfurt,
     "dev and prod, by two files": two_files,
+    "In a company that gives out IAM": given_iam,
     "Sharing with a colleague": colleague,
     "A private cluster": private,
     "Off at night": off_at_night,

@@ -171,6 +171,11 @@ class Config:
     kube_extra_packages: tuple[str, ...] = option(rules.packages, read_by="both")
     kube_node_script: str = option(rules.optional(rules.path), is_path=True)
 
+    kube_iam_permissions_boundary: str = option(rules.optional(rules.policy_arn))
+    master_iam_profile: str = option(rules.optional(rules.iam_name))
+    node_iam_profile: str = option(rules.optional(rules.iam_name))
+    kube_node_policies: tuple[str, ...] = option(rules.policies)
+
     kube_enable_cluster_dns: bool = option(rules.boolean, read_by="master")
     kube_enable_cluster_monitoring: bool = option(rules.monitoring)
     kube_enable_ebs_csi_driver: bool = option(rules.boolean)
