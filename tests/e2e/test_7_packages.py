@@ -76,9 +76,7 @@ def test_nfs_common_is_there_when_a_node_joins(stage: Stage, pause: str) -> None
     stage.kubectl("wait", "--for=condition=Ready", "pod/nfs", "--timeout=90s")
 
 
-def test_every_node_has_run_the_script_after_packages_and_before_its_kubelet(
-    stage: Stage, pause: str
-) -> None:
+def test_every_node_has_run_the_script_after_packages_and_before_its_kubelet(stage: Stage, pause: str) -> None:
     assert pause
     for instance in stage.instances(ID):
         assert "node script: ok" in stage.console(instance)
