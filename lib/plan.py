@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, master, minions, preflight, relocation, state, survey
+from lib import addons, alarms, iam, master, minions, preflight, relocation, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws.errors import FAILURES
 from lib.checks import beforehand, fate
 from lib.cluster import Cluster, Found, Part, Pki
 from lib.images import check_zone, find_images, tell_images
-from lib.node import releases
+from lib.node import ownscript, releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
 from lib.run.words import counted
 from lib.settings import sizes
@@ -76,6 +77,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     config = preflight.check_settings(aws, config, found=interface, bucket=bucket, address_given=given, layers=layers)
     if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
         layers = layers.without_remembered(preflight.NON_MASQUERADE)
+    script = ownscript.read_script(aws, layers, config, bucket)
     disk = _find_disk(aws, config, found)
     known, begins = survey.beforehand(aws, layers, config, found=found, disk=disk)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
@@ -89,12 +91,15 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         known_sums=known_sums,
         found=dataclasses.replace(found, disk=disk),
         situation=known,
+        node_script=script,
         restore=begins.restore,
     )
     _check_user_data(aws, cluster)
     if bucket is None and interface is None:
         beforehand.tell_price(aws, config, layers.environment)
-    beforehand.check_before_change(aws, config, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
+    place = bucket or buckets.computed_bucket(aws, config)
+    tell_roles = functools.partial(iam.tell_brought_roles, aws, config, place)
+    beforehand.check_before_change(aws, config, bucket=place.name, tell_roles=tell_roles)
     return cluster
 
 

@@ -87,7 +87,7 @@ def ensure_schedule(aws: Aws, cluster: Cluster) -> None:
         "CLUSTER_ID": config.cluster_id,
         "GROUP": config.healer_name,
         "TEMPLATE": cluster.heal_template_id,
-        "MASTER_ROLE": config.master_role,
+        "MASTER_ROLE": iam.master_role(aws, config),
         "INTERFACE": cluster.interface_id,
         "SUBNET": cluster.subnet_id,
         "SECURITY_GROUP": cluster.groups.master,

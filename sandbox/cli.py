@@ -72,8 +72,15 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--pull", action="store_true", help="let machines pull the containers' images instead of having them already"
     )
+    parser.add_argument(
+        "--images",
+        metavar="FOLDER",
+        type=Path,
+        help="let machines pull the images of this folder's docker-archives (*.tar) from registry.k8s.io, too",
+    )
     faults.add(parser)
     options = parser.parse_args(own)
+    options.images = _archives(parser, options.images)
     if options.latency < 0:
         parser.error("--latency is a number of milliseconds, 0 or more")
     if why := faults.problem(options):
@@ -81,6 +88,13 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if separator and not command:
         parser.error("there is no command after --")
     return options, command
+
+
+def _archives(parser: _Parser, folder: Path | None) -> tuple[Path, ...]:
+    found = tuple(sorted(folder.resolve().glob("*.tar"))) if folder else ()
+    if folder and not found:
+        parser.error(f"--images is a folder with docker-archives, *.tar; there are none in {folder}")
+    return found
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], bool, list[str]]:
@@ -166,7 +180,9 @@ def _machines(options: argparse.Namespace) -> Iterator[Prepared | None]:
 
     try:
         prepared = Prepared(
-            pull=options.pull, say=lambda words: print(f"sandbox: {words}", file=sys.stderr, flush=True)
+            pull=options.pull,
+            images=options.images,
+            say=lambda words: print(f"sandbox: {words}", file=sys.stderr, flush=True),
         )
     except CannotStart as error:
         raise OwnError(str(error)) from None
@@ -245,6 +261,24 @@ def _die_with_sandbox() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def _has_terminal() -> bool:
+    """Whether the standard input is a terminal, and this the process group that it listens to."""
+    if not sys.stdin or sys.stdin.closed or not sys.stdin.isatty():
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _take_terminal() -> None:
+    """Have the terminal listen to this process's group."""
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    with suppress(OSError):
+        os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())
+    signal.signal(signal.SIGTTOU, before)
+
+
 class _Child:
     """The command, in a process group of its own, which also gets the terminal where there is one."""
 
@@ -252,27 +286,40 @@ class _Child:
         self._command, self._environ = command, environ
         self._group = 0  # the child's process group, once there is one
         self._signals: list[int] = []
+        self._terminal = _has_terminal()
+
+    def _begin(self) -> None:
+        """What the child does before it is the command: take the terminal, while nothing of the command runs.
+
+        A shell that begins without it stops itself (SIGTTIN), and is not told when it gets it.
+        """
+        _die_with_sandbox()
+        if self._terminal:
+            _take_terminal()
 
     def __enter__(self) -> _Child:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # first, so that none comes in between
             signal.signal(number, self._forward)
         try:
             self._process = subprocess.Popen(
-                self._command, env=dict(self._environ), process_group=0, preexec_fn=_die_with_sandbox
+                self._command, env=dict(self._environ), process_group=0, preexec_fn=self._begin
             )
         except OSError as error:
+            self._take_back()
             raise OwnError(f"{self._command[0]}: {error.strerror}") from None
         self._group = self._process.pid
         for early in self._signals:
             self._signal_group(signal.Signals(early))
-        self._terminal = self._give_terminal(self._group)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._signal_group(signal.SIGTERM if self._process.poll() is not None else signal.SIGKILL)
         self._process.wait()
+        self._take_back()
+
+    def _take_back(self) -> None:
         if self._terminal:
-            self._give_terminal(os.getpgrp())
+            _take_terminal()
 
     def wait(self) -> int:
         """The command's exit status, as a shell shows it."""
@@ -288,16 +335,3 @@ class _Child:
         if self._group:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._group, number)
-
-    @staticmethod
-    def _give_terminal(group: int) -> bool:
-        if not sys.stdin or sys.stdin.closed or not sys.stdin.isatty():
-            return False
-        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        try:
-            os.tcsetpgrp(sys.stdin.fileno(), group)
-        except OSError:
-            return False
-        finally:
-            signal.signal(signal.SIGTTOU, before)
-        return True

@@ -61,7 +61,8 @@ _SHOWS = (
     ("target groups", "elbv2: DeleteTargetGroup"),
     (
         "roles",
-        "iam: CreateRole DeleteRole PutRolePolicy DeleteRolePolicy DetachRolePolicy UpdateAssumeRolePolicy TagRole",
+        "iam: CreateRole DeleteRole PutRolePolicy DeleteRolePolicy AttachRolePolicy DetachRolePolicy "
+        "UpdateAssumeRolePolicy TagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary",
     ),
     (
         "instance profiles",

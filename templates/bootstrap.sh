@@ -205,6 +205,7 @@ host() {
 	masquerade
 }
 
+#@if KUBE_EXTRA_PACKAGES
 # unlocked COMMAND...: runs it, its words in $RUN/words; false only while another process, such as the distribution's own
 # updates at a first boot, has apt or dpkg for itself. dpkg says "was locked by another process", and from 1.22 on "was locked
 # by NAME process"; apt "Could not get lock".
@@ -236,6 +237,16 @@ extra_packages() {
 	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
 		die "apt-get: ${missing[*]}: $(apts_words <"$RUN/words" | tr -s '\n\t ' ' ')"
 }
+#@end
+
+#@if NODE_SCRIPT
+# node_script: what KUBE_NODE_SCRIPT named when kube_up.py ran, as it was, with its own first line.
+node_script() {
+	base64 -d <<<"$NODE_SCRIPT" | gzip -d | put "$STATE/node-script" 0700
+	export KUBE_ROLE
+	try "$STATE/node-script" </dev/null
+}
+#@end
 
 # fetch URL SHA256 FILE: gets a download whose sum was baked in by kube_up.py, five times at most.
 fetch() {

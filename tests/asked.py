@@ -89,6 +89,8 @@ def _anything(_: Call) -> Iterator[str]:
 def _of_iam(call: Call) -> Iterator[str]:
     if call.operation == "SimulatePrincipalPolicy":
         yield call.params["PolicySourceArn"]
+    elif call.operation == "GetPolicy":
+        yield call.params["PolicyArn"]
     elif call.params.get("InstanceProfileName"):
         yield _iam(f"instance-profile/{call.params['InstanceProfileName']}")
     else:

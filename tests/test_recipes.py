@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Callable
 
 import documents
 import pytest
 from conftest import REGION, Box
 from documents import Shell
-from helpers import master_of, minion_settings, must, part, template_data
+from helpers import MINION_ROLE, master_of, minion_settings, must, part, template_data
 from test_options import Brought
 from test_proxies import proxy
 
@@ -112,8 +114,21 @@ def nfs(box: Box) -> None:
     assert minion_settings(box)["KUBE_EXTRA_PACKAGES"] == "nfs-common"
 
 
+def own_script(box: Box) -> None:
+    typed(box, "A script of yours on every node", **{"SCRIPT=prepare.sh": f"SCRIPT={box.home}/prepare.sh"})
+    text = gzip.decompress(base64.b64decode(minion_settings(box)["NODE_SCRIPT"])).decode()
+    assert text.startswith("#!/bin/bash\nset -e\n")
+
+
 def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
+
+
+def given_iam(box: Box) -> None:
+    typed(box, "In a company that gives out IAM")
+    roles = box.inventory()["iam"]["roles"]
+    assert {role["boundary"] for role in roles.values()} == {"arn:aws:iam::123456789012:policy/boundary"}
+    assert roles[MINION_ROLE]["attached"] == ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]
 
 
 def behind_a_proxy(box: Box) -> None:
@@ -145,12 +160,14 @@ def mfa(box: Box) -> None:
 RECIPES: dict[str, Callable[[Box], None]] = {
     "Frankfurt, on Graviton, for my address only": frankfurt,
     "dev and prod, by two files": two_files,
+    "In a company that gives out IAM": given_iam,
     "Sharing with a colleague": colleague,
     "A private cluster": private,
     "Off at night": off_at_night,
     "Minions with GPUs": gpus,
     "Images from ECR": registry,
     "NFS and EFS": nfs,
+    "A script of yours on every node": own_script,
     "Behind a proxy": behind_a_proxy,
     "A subnet of yours, and its tags": tags,
     "Credentials with an MFA code": mfa,

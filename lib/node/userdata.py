@@ -1,9 +1,10 @@
 """What an instance boots from: one gzipped shell script, the settings baked in, composed of the files in templates/.
 
 A line `#@include NAME` in a template stands for the file templates/NAME, a line `#@settings` for the settings as
-NAME=value, quoted for the shell: those that the templates read, no more and no less. Nothing else is replaced, so every
-template is what it looks like. Lines that are only a comment stay in the templates, where people read them: they would
-take a quarter of the room.
+NAME=value, quoted for the shell: those that the templates read, no more and no less. What stands between `#@if NAME...`
+and `#@end` is there only where one of these settings is not empty, so that a cluster pays no room for what it does not
+use. Nothing else is replaced, so every template is what it looks like. Lines that are only a comment stay in the
+templates, where people read them: they would take a quarter of the room.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ LIMIT_BYTES = 16384  # EC2's for user-data, before base64: docs.aws.amazon.com, 
 _COMMENT = re.compile(r"^[ \t]*#(?![!@]).*\n", re.MULTILINE)
 _INDENTATION = re.compile(r"^\t+", re.MULTILINE)  # for people too; what is put into files is indented by spaces
 _INCLUDE = re.compile(r"^#@include (?P<file>\S+)\n", re.MULTILINE)
+_PART = re.compile(r"^#@if (?P<names>[A-Z0-9_ ]+)\n(?P<text>.*?)^#@end\n(?P<gap>\n?)", re.MULTILINE | re.DOTALL)
 _SETTINGS = re.compile(r"^#@settings\n", re.MULTILINE)
 
 # A name that a template reads, and one that it sets by itself: NAME=, NAME+=, at the beginning of a word.
@@ -35,7 +37,11 @@ _ANY_OF = re.compile(r"\b(?P<start>[A-Z][A-Z0-9_]*_)\$")  # URL_$1, read as ${!u
 _NOT_SETTINGS = frozenset({"BASH_COMMAND", "LINENO", "SECONDS"} | {"KUBELET_KUBEADM_ARGS"})  # bash's; kubeadm's
 _HERE_DOCUMENT = re.compile(r"(?<=<<'KUBE_ENV'\n)|^(?=KUBE_ENV\n)", re.MULTILINE)  # where the settings begin and end
 _DOWNLOADS = ("URL_", "SHA256_")
-_FACTS = {"KUBE_JOIN_TOKEN": "the join token", "CA_CERT_HASH": "the certificate authority"}
+_FACTS = {
+    "KUBE_JOIN_TOKEN": "the join token",
+    "CA_CERT_HASH": "the certificate authority",
+    "NODE_SCRIPT": "the script of KUBE_NODE_SCRIPT",
+}
 _NOT_READ = frozenset({"KUBE_ROLE"})  # for whoever looks at a machine or at its user-data
 
 
@@ -48,11 +54,18 @@ class UserDataTooLarge(KubeError):
 
     exit_code = 2
 
-    def __init__(self, role: str, size: int, longest: list[str]) -> None:
-        super().__init__(
-            f"the {role}'s user-data is {size} bytes compressed, and EC2 takes {LIMIT_BYTES}: "
-            f"shorten {', '.join(longest)} (the longest settings), by {size - LIMIT_BYTES} bytes together"
+    def __init__(self, role: str, size: int, longest: list[str], *, without_script: int) -> None:
+        over, has = (
+            size - LIMIT_BYTES,
+            f"the {role}'s user-data is {size} bytes compressed, and EC2 takes {LIMIT_BYTES}",
         )
+        if without_script > LIMIT_BYTES or without_script == size:
+            super().__init__(f"{has}: shorten {', '.join(longest)} (the longest settings), by {over} bytes together")
+        else:
+            super().__init__(
+                f"KUBE_NODE_SCRIPT: {has}: {without_script} of the bootstrap and its settings, "
+                f"{size - without_script} of the script; shorten it by {over} bytes, or have it fetch what is long"
+            )
         self.size = size
 
 
@@ -63,7 +76,8 @@ def render(role: Role, settings: Mapping[str, str]) -> bytes:
     """
     packed = _packed(script(role, settings))
     if len(packed) > LIMIT_BYTES:
-        raise UserDataTooLarge(role, len(packed), _longest(settings))
+        without = _packed(script(role, {**settings, "NODE_SCRIPT": ""}))
+        raise UserDataTooLarge(role, len(packed), _longest(settings), without_script=len(without))
     return packed
 
 
@@ -77,22 +91,28 @@ def script(role: Role, settings: Mapping[str, str]) -> str:
 
     Raises SettingsMismatch unless the settings are those that its templates read.
     """
-    return _SETTINGS.sub(lambda _: kube_env(role, settings), bootstrap(role))
+    text = _PART.sub(functools.partial(_wanted, settings), _composed(f"bootstrap-{role}.sh", comments=False))
+    return _SETTINGS.sub(lambda _: kube_env(role, settings, reader=text), text)
 
 
 def bootstrap(role: Role, *, comments: bool = False) -> str:
-    """The templates of a `role` put together, with the line `#@settings` where its settings will be.
+    """The templates of a `role` put together, all parts of them, with the line `#@settings` where its settings will be.
 
     With `comments` it is what shellcheck wants to see, since some of them are for it.
     """
-    return _composed(f"bootstrap-{role}.sh", comments)
+    return _PART.sub(r"\g<text>\g<gap>", _composed(f"bootstrap-{role}.sh", comments))
 
 
-def kube_env(role: Role, settings: Mapping[str, str]) -> str:
+def _wanted(settings: Mapping[str, str], part: re.Match[str]) -> str:
+    return part["text"] + part["gap"] if any(settings.get(name) for name in part["names"].split()) else ""
+
+
+def kube_env(role: Role, settings: Mapping[str, str], *, reader: str = "") -> str:
     """The settings of a `role` as lines of NAME=value for a shell: those that its bootstrap reads, and no others.
 
     So the join token never gets into a master's user-data, what no node reads takes no room in it, and no node stops at
-    a name that it does not know. Raises SettingsMismatch for one too few or too many.
+    a name that it does not know. Raises SettingsMismatch for one too few or too many. An empty one that `reader`, the
+    script of this node, does not read is left out: then adding such an option changes no node that does without.
     """
     reads, any_of = _names(bootstrap(role))
     place = f"templates/bootstrap-{role}.sh"
@@ -106,7 +126,8 @@ def kube_env(role: Role, settings: Mapping[str, str]) -> str:
             f"{name}: a {role} is given it, and {place} does not read it: who reads an option is declared in "
             "lib/settings/config.py"
         )
-    return "".join(f"{name}={_quoted(name, value)}\n" for name, value in settings.items())
+    read_here = _names(reader)[0] | _NOT_READ if reader else settings.keys()
+    return "".join(f"{n}={_quoted(n, value)}\n" for n, value in settings.items() if value or n in read_here)
 
 
 @functools.lru_cache(maxsize=8)  # a script is long, and read for names several times a run
@@ -122,11 +143,13 @@ def differences(old: bytes, new: bytes) -> list[str]:
     The join token's value is not among them. Raises ValueError, OSError or EOFError for what is no user-data of ours.
     """
     (was, was_rest), (now, now_rest) = (_taken_apart(each) for each in (old, new))
-    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    changed = [name for name in {**was, **now} if (was.get(name) or "") != (now.get(name) or "")]
     chosen = [became(name, was.get(name) or "none", now.get(name) or "none") for name in changed if name in OPTIONS]
     facts = [_FACTS.get(name, name) for name in changed if name not in OPTIONS and not name.startswith(_DOWNLOADS)]
     downloads = ["downloads"] if changed and not chosen + facts else []  # else they follow from the release
-    return [*chosen, *facts, *downloads, *(["the bootstrap itself"] if was_rest != now_rest else [])]
+    parts = [name for name in changed if name not in was or name not in now]  # that come or go with their options
+    bootstrap_too = ["the bootstrap itself"] if was_rest != now_rest and not parts else []
+    return [*chosen, *facts, *downloads, *bootstrap_too]
 
 
 def _taken_apart(data: bytes) -> tuple[dict[str, str], str]:
@@ -151,5 +174,5 @@ def _quoted(name: str, value: str) -> str:
 
 def _longest(settings: Mapping[str, str]) -> list[str]:
     """The three longest settings that a person chose; addresses and sums of downloads cannot be shortened."""
-    chosen = {name: value for name, value in settings.items() if not name.startswith(("URL_", "SHA256_"))}
+    chosen = {name: value for name, value in settings.items() if not name.startswith((*_DOWNLOADS, "NODE_SCRIPT"))}
     return sorted(chosen, key=lambda name: len(chosen[name]), reverse=True)[:3]

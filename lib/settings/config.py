@@ -169,6 +169,12 @@ class Config:
     kube_enable_insecure_registry: bool = option(rules.boolean, read_by="both")
     kube_download_mirror: str = option(rules.optional(rules.url))
     kube_extra_packages: tuple[str, ...] = option(rules.packages, read_by="both")
+    kube_node_script: str = option(rules.optional(rules.path), is_path=True)
+
+    kube_iam_permissions_boundary: str = option(rules.optional(rules.policy_arn))
+    master_iam_profile: str = option(rules.optional(rules.iam_name))
+    node_iam_profile: str = option(rules.optional(rules.iam_name))
+    kube_node_policies: tuple[str, ...] = option(rules.policies)
 
     kube_enable_cluster_dns: bool = option(rules.boolean, read_by="master")
     kube_enable_cluster_monitoring: bool = option(rules.monitoring)

@@ -225,6 +225,23 @@ def _role_names(config: Config) -> None:
         raise SettingError("KUBE_AWS_INSTANCE_PREFIX", problem, f"shorten it or VPC_NAME by {over}")
 
 
+def _node_policies(config: Config) -> None:
+    if config.kube_node_policies and config.node_iam_profile:
+        problem = f"nothing is attached to the role of NODE_IAM_PROFILE ({config.node_iam_profile}), which is yours"
+        raise SettingError("KUBE_NODE_POLICIES", problem, "attach them yourself, or leave out NODE_IAM_PROFILE")
+
+
+def _policies_partition(config: Config) -> None:
+    for name, arns in (
+        ("KUBE_IAM_PERMISSIONS_BOUNDARY", [config.kube_iam_permissions_boundary]),
+        ("KUBE_NODE_POLICIES", config.kube_node_policies),
+    ):
+        for arn in filter(None, arns):
+            if not arn.startswith(f"arn:{config.partition}:"):
+                problem = f"{arn} is not of partition {config.partition}, which {config.region} is in"
+                raise SettingError(name, problem, f"give one that begins with arn:{config.partition}:iam::")
+
+
 def _bucket_region(config: Config) -> None:
     if partition(config.aws_s3_region) != config.partition:
         right = f"give a region of partition {config.partition}, or leave it empty"
@@ -288,6 +305,8 @@ def _notready(config: Config) -> None:
 
 _CHECKS = (
     _role_names,
+    _node_policies,
+    _policies_partition,
     _bucket_region,
     _images,
     _memory,

@@ -28,23 +28,13 @@ ENABLED = (
 )
 
 
-def simulate_principal_policy(_world: World, call: Call) -> dict[str, Any]:
-    """Everybody may do everything here; a role that is not there, by name and path, has no policies.
-
-    https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
-    """
-    asked = call.params["PolicySourceArn"]
-    if ":role/" in asked and asked not in [role.arn for role in cloud.iam(call.region).roles.values()]:
-        raise Refusal("NoSuchEntity", f"The role with name {asked.rpartition('/')[2]} cannot be found.", 404)
-    return _decisions(call, {})
-
-
 def simulated(call: Call, denied: Mapping[str, str]) -> Answer:
     """What a simulation answers where some actions are denied: action -> implicitDeny or explicitDeny."""
-    return result_answer(call, _decisions(call, denied))
+    return result_answer(call, decisions(call, denied))
 
 
-def _decisions(call: Call, denied: Mapping[str, str]) -> dict[str, Any]:
+def decisions(call: Call, denied: Mapping[str, str]) -> dict[str, Any]:
+    """The same as a result."""
     results = [
         {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": denied.get(action, "allowed")}
         for action in call.params.get("ActionNames", [])
@@ -83,7 +73,13 @@ def describe_regions(_world: World, call: Call) -> dict[str, Any]:
 
 
 def describe_tags(_world: World, call: Call) -> dict[str, Any]:
-    """The tags of EC2's things; moto has other names for some kinds of these."""
+    """The tags of EC2's things; moto has other names for some kinds of these, and keeps the tags of what is deleted.
+
+    "If you delete a resource, any tags for the resource are also deleted." An ended instance is described for a while.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
+    """
+    ec2 = cloud.ec2(call.region)
+    there = _ids(ec2)
     asked = {each["Name"]: [str(value) for value in each["Values"]] for each in call.params.get("Filters") or []}
     kinds = asked.pop("resource-type", None)
     found = [
@@ -93,9 +89,29 @@ def describe_tags(_world: World, call: Call) -> dict[str, Any]:
             "ResourceId": tag["resource_id"],
             "ResourceType": KINDS.get(tag["resource_type"], tag["resource_type"]),
         }
-        for tag in cloud.ec2(call.region).describe_tags(filters=asked)
+        for tag in ec2.describe_tags(filters=asked)
+        if tag["resource_id"] in there.get(tag["resource_type"], {tag["resource_id"]})
     ]
     return {"Tags": [tag for tag in found if kinds is None or tag["ResourceType"] in kinds]}
+
+
+def _ids(ec2: Any) -> dict[str, set[str]]:
+    """What a region has of the kinds that a cluster is made of, by moto's names of them."""
+    return {
+        "dhcp-options": set(ec2.dhcp_options_sets),
+        "instance": {each.id for reservation in ec2.reservations.values() for each in reservation.instances},
+        "internet-gateway": set(ec2.internet_gateways),
+        "key-pair": {each.id for each in ec2.key_pairs.values()},
+        "launch-template": set(ec2.launch_templates),
+        "network-interface": set(ec2.enis),
+        "route-table": set(ec2.route_tables),
+        "security-group": {each for groups in ec2.groups.values() for each in groups},
+        "snapshot": set(ec2.snapshots),
+        "subnet": {each for subnets in ec2.subnets.values() for each in subnets},
+        "volume": set(ec2.volumes),
+        "vpc": set(ec2.vpcs),
+        "vpc-elastic-ip": {each.allocation_id for each in ec2.addresses},
+    }
 
 
 def list_buckets(_world: World, call: Call) -> dict[str, Any]:
