@@ -39,6 +39,7 @@ from helpers import (
     settle,
     speaking,
     template_data,
+    unpack,
     user_data,
 )
 from policies import may
@@ -113,6 +114,19 @@ def test_options_of_the_nodes_are_in_the_user_data_of_the_role_that_needs_them(s
     assert minion["NODE_LABELS"] == "disk=ssd,team=web"
     assert master["KUBERNETES_SERVICE_IP"] == "10.1.0.1"
     assert "Ready v1.36.4" in result.out
+    assert must(sandbox.up()).changing == []
+
+
+def test_spot_minions_alone_wait_for_the_notice_of_their_end(sandbox: Box) -> None:
+    sandbox.cluster()
+    assert "spot" not in unpack(template_data(sandbox)["UserData"])
+    result = must(sandbox.up(NODE_SPOT_PRICE="0.05"))
+    script = unpack(template_data(sandbox)["UserData"])
+    assert "/meta-data/spot/instance-action" in script
+    steps = script.replace("\\\n", "").rpartition("settings host")[2].split()
+    assert steps.index("units") < steps.index("spot_notice") < steps.index("downloads")
+    assert "spot" not in user_data(sandbox, master_of(sandbox))
+    assert "launch template version 1 → 2: NODE_SPOT_PRICE, AWS's notice to spot instances" in result.out
     assert must(sandbox.up()).changing == []
 
 

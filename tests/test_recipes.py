@@ -120,6 +120,12 @@ def own_script(box: Box) -> None:
     assert text.startswith("#!/bin/bash\nset -e\n")
 
 
+def spot(box: Box) -> None:
+    typed(box, "Spot minions")
+    assert "InstanceMarketOptions" in template_data(box)
+    assert minion_settings(box)["NODE_SPOT"] == "true"
+
+
 def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
 
@@ -167,6 +173,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Minions with GPUs": gpus,
     "Images from ECR": registry,
     "NFS and EFS": nfs,
+    "Spot minions": spot,
     "A script of yours on every node": own_script,
     "Behind a proxy": behind_a_proxy,
     "A subnet of yours, and its tags": tags,
