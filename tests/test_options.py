@@ -148,6 +148,16 @@ def test_addons_follow_their_switches(sandbox: Box) -> None:
     assert "aws-ebs-csi-driver" not in addons(sandbox)
 
 
+def test_the_plugin_for_gpus_is_there_with_its_option_on_nodes_that_are_said_to_have_them(sandbox: Box) -> None:
+    sandbox.cluster()
+    assert "nvidia-device-plugin" not in addons(sandbox)
+    must(sandbox.down())
+    must(sandbox.up(KUBE_ENABLE_NVIDIA_DEVICE_PLUGIN="true"))
+    (plugin,) = addons(sandbox)["nvidia-device-plugin"]
+    assert plugin["spec"]["template"]["spec"]["nodeSelector"] == {"gpu": "nvidia"}
+    assert must(sandbox.up()).changing == []
+
+
 def containers(documents: list[dict[str, Any]]) -> set[str]:
     pods = [each["spec"]["template"]["spec"] for each in documents if each["kind"] == "Deployment"]
     return {container["name"] for pod in pods for container in pod["containers"]}

@@ -93,7 +93,11 @@ def off_at_night(box: Box) -> None:
 def gpus(box: Box) -> None:
     must(box.up())
     image = box.client("ec2").describe_images(Filters=[{"Name": "name", "Values": ["debian-13-amd64-*"]}])["Images"][0]
-    typed(box, "Minions with GPUs", **{IMAGE: image["ImageId"]})
+    shell = typed(box, "Minions with GPUs", **{IMAGE: image["ImageId"]})
+    assert f"g4dn.xlarge has GPUs by NVIDIA: nothing here installs a driver, so image {image['ImageId']}" in " ".join(
+        shell.results[-1].out.split()
+    )
+    assert "GPUs" not in shell.results[0].out
     group = f"kubernetes-minion-group-{REGION}a-g4dn-xlarge"
     assert template_data(box, name=group)["ImageId"] == image["ImageId"]
     assert len(part(box, "groups")) == 2
