@@ -74,12 +74,17 @@ class MasterState:
     version: str
     checks: str
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is paid for the instance itself."""
+        return self.state in ("stopping", "stopped")
+
 
 @dataclass(frozen=True)
 class Answer:
     """The API: `why` it does not answer, '' where it does; its release, and since when it runs, '' where unknown.
 
-    `ends` is when its certificate does.
+    `ends` is when its certificate does; `etcd_bytes` how large etcd is, None where it does not say.
     """
 
     server: str
@@ -88,11 +93,12 @@ class Answer:
     since: str = ""
     nodes: tuple[Node, ...] = ()
     ends: datetime.datetime | None = None
+    etcd_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Status:
-    """All of it. `wanted` is how many nodes there should be.
+    """All of it. `wanted` is how many nodes there should be, `etcd_quota` how many bytes etcd may have, as remembered.
 
     `unknown` says of what could not be looked at why, by the labels of the screen.
     """
@@ -106,6 +112,7 @@ class Status:
     certificates: Mapping[str, datetime.datetime]
     cost: Cost
     wanted: int
+    etcd_quota: int
     drift: Drift = Drift()
     unknown: Mapping[str, str] = field(default_factory=dict)
 
@@ -147,16 +154,18 @@ def find_status(aws: Aws, layers: Layers) -> Status:
     nobody: tuple[Client | None, dict[str, datetime.datetime]] = (None, {})
     client, certificates = looks.at("certificates", lambda: _client(aws, config, found), nobody)
     api = _ask(client, instance, groups)
+    master = _master(aws, instance) if instance else None
     return Status(
         cluster=which_cluster(aws, config),
         api=api,
         groups=looks.at("minions", lambda: _groups(aws, config, groups), ()),
-        master=_master(aws, instance) if instance else None,
+        master=master,
         disk=disk,
         snapshots=looks.at("snapshots", lambda: tuple(find_snapshots(aws, found.bucket)), ()),
         certificates=certificates | ({"API": api.ends} if api.ends else {}),
-        cost=prices.cost(aws, sized, layers.environment),
+        cost=prices.cost(aws, sized, layers.environment, stopped=master is not None and master.is_stopped),
         wanted=1 + sized.num_nodes,
+        etcd_quota=config.kube_etcd_quota_gib * 2**30,
         unknown=looks.unknown,
     )
 
@@ -224,7 +233,7 @@ def _ask(client: Client | None, master: InstanceTypeDef | None, groups: list[Any
         ends = certificates.shown_ends(api.certificate())
         nodes = tuple(node for node in api.nodes() if not node.instance_id or node.instance_id in alive)
         why = "" if said.strip() == "ok" else f"HTTP {status} {said.strip()[:60]}"
-        return Answer(api.server, why, api.version(), api.since(), nodes, ends)
+        return Answer(api.server, why, api.version(), api.since(), nodes, ends, api.etcd_bytes())
     except Unreachable as error:
         return Answer(api.server, str(error), ends=ends)
 
@@ -272,10 +281,11 @@ def _page(status: Status) -> dict[str, str]:
         "minions": _lines([_group_words(group) for group in status.groups]) or "no group",
         "master": _master_words(status.master),
         "disk": _disk_words(status.disk),
+        "etcd": _etcd_words(status),
         "snapshots": _snapshot_words(status.snapshots),
         "certificates": f"end: {', '.join(f'{name} {end:%Y-%m-%d}' for name, end in status.certificates.items())}",
         "drift": _drift_words(status.drift),
-        "cost": _cost_words(status.cost),
+        "cost": _cost_words(status),
     }
     return told | {label: f"not known: {_short(why)}" for label, why in status.unknown.items()}
 
@@ -321,6 +331,19 @@ def _disk_words(disk: VolumeTypeDef | None) -> str:
     return f"{disk['VolumeId']} {disk['Size']} GiB {disk['VolumeType']}, {disk['State']}" if disk else "none"
 
 
+def _etcd_words(status: Status) -> str:
+    size, quota = status.api.etcd_bytes, status.etcd_quota
+    if size is None:
+        return "not known: the API does not say how large it is"
+    words = f"{size / 2**20:.0f} of {quota / 2**20:.0f} MiB"
+    return f"full, or soon: {words}; docs/recovery.md, etcd is full" if _is_full(status) else words
+
+
+def _is_full(status: Status) -> bool:
+    """Whether etcd's file is within a twentieth of its quota: it refuses what would pass that, not what fills it."""
+    return (status.api.etcd_bytes or 0) >= status.etcd_quota * 0.95
+
+
 def _snapshot_words(snapshots: tuple[Snapshot, ...]) -> str:
     if not snapshots:
         return "none of etcd"
@@ -339,10 +362,13 @@ def _drift_words(drift: Drift) -> str:
     return f"nothing to change, {left}: --dry-run names them" if left else "none: kube_up.py would change nothing"
 
 
-def _cost_words(cost: Cost) -> str:
+def _cost_words(status: Status) -> str:
+    cost = status.cost
     if cost.month is None:
         return cost.words
-    return f"{cost.month:.2f} USD a month{cost.spot} by its settings, traffic not counted"
+    stopped = status.master is not None and status.master.is_stopped
+    which = "with its master stopped" if stopped else "by its settings"
+    return f"{cost.month:.2f} USD a month{cost.spot} {which}, traffic not counted"
 
 
 def _document(status: Status) -> dict[str, Any]:
@@ -367,6 +393,7 @@ def _document(status: Status) -> dict[str, Any]:
         "minions": [dataclasses.asdict(group) for group in status.groups],
         "master": _master_entry(status.master),
         "disk": _disk_entry(status.disk),
+        "etcd": {"bytes": status.api.etcd_bytes, "quota": status.etcd_quota, "full": _is_full(status)},
         "snapshots": [{"id": s.version, "taken": s.taken.isoformat(), "bytes": s.size} for s in status.snapshots],
         "certificates": {name: end.isoformat() for name, end in status.certificates.items()},
         "drift": {
@@ -374,7 +401,7 @@ def _document(status: Status) -> dict[str, Any]:
             "left": status.drift.differing,
             "refused": status.drift.refused,
         },
-        "cost": {"hour": _usd(status.cost.hour), "month": _usd(status.cost.month), "words": status.cost.words},
+        "cost": status.cost.document,
         "not_known": [{"what": what, "why": why} for what, why in status.unknown.items()],
     }
 
@@ -390,7 +417,3 @@ def _disk_entry(disk: VolumeTypeDef | None) -> dict[str, Any] | None:
     if disk is None:
         return None
     return {"id": disk["VolumeId"], "gib": disk["Size"], "type": disk["VolumeType"], "state": disk["State"]}
-
-
-def _usd(amount: Any) -> float | None:
-    return None if amount is None else round(float(amount), 4)

@@ -99,6 +99,16 @@ def test_snapshots_by_the_names_that_a_restore_takes(sandbox: Box) -> None:
     assert [each["bytes"] for each in told] == [4, 3, 2, 1, 0]
 
 
+def test_an_etcd_that_is_full_or_soon_is_told_with_the_quota_that_the_cluster_remembers(sandbox: Box) -> None:
+    sandbox.cluster()
+    assert page(status(sandbox).out)["etcd"] == "20 of 2048 MiB"
+    must(sandbox.up(KUBE_ETCD_QUOTA_GIB=1))
+    kube(sandbox).etcd_bytes = 1000 * 2**20
+    assert page(status(sandbox).out)["etcd"] == "full, or soon: 1000 of 1024 MiB; docs/recovery.md, etcd is full"
+    told = document(status(sandbox, "--output", "json"))["etcd"]
+    assert told == {"bytes": 1000 * 2**20, "quota": 2**30, "full": True}
+
+
 def test_what_is_not_well_is_named_and_how_much_would_change(sandbox: Box) -> None:
     sandbox.cluster()
     ghost = {"metadata": {"name": "ip-172-20-0-77"}, "spec": {}}
@@ -273,6 +283,10 @@ def test_a_dry_runs_document_has_what_its_words_have(sandbox: Box) -> None:
     assert [each["verb"] for each in told["changes"]] == would(words.out)
     for each in told["changes"]:
         assert each["what"] in words.out
+    assert told["counts"] == {"make": 0, "change": 2, "replace": 0, "remove": 0}
+    assert "  changes  2 to change\n" in words.out
+    assert (told["api_away"], told["cost"]["month"]) == ("", pytest.approx(79.05, abs=0.01))
+    assert f"about {told['cost']['words']}\n" in words.out
     assert told["warnings"] == re.findall(r"^warning: (.*)", words.err, re.MULTILINE)
     assert would(result.err) == would(words.out)  # a person sees them too
 
@@ -282,7 +296,9 @@ def test_a_dry_run_of_down_and_one_with_nothing_to_do(sandbox: Box) -> None:
     assert document(sandbox.up("--dry-run", "--output", "json"))["changes"] == []
     result = sandbox.down("--dry-run", "--output", "json")
     assert result.code == 3
-    assert {each["verb"] for each in document(result)["changes"]} >= {"delete", "remove", "release"}
+    told = document(result)
+    assert {each["verb"] for each in told["changes"]} >= {"delete", "remove", "release"}
+    assert (told["counts"]["remove"], told["cost"]) == (len(told["changes"]), None)
 
 
 def test_a_refused_setting_is_a_document_too(sandbox: Box) -> None:
