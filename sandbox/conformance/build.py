@@ -7,7 +7,7 @@
     images/*.tar              its images, as docker-archives, by the names and tags that the suite asks for
     version, tests, asked     the suite's version, its conformance tests and the images it knows, one a line
 
-"part" makes only the images that `make e2e` needs. What is there and of the same sources is kept, so a build that was
+"part" makes only the images that tests/e2e needs. What is there and of the same sources is kept, so a build that was
 cut short goes on. Needs what `make release` needs and has made, and make and bzip2 for busybox. The first time it takes
 some ten minutes on 2 cores, the part half of that. The exit status is 1 where something could not be made, and 3 where
 this computer lacks something that is needed for it.

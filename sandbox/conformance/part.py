@@ -1,4 +1,4 @@
-"""The part of the suite that `make e2e` runs: something of every sig, short, and nothing that has to be alone.
+"""The part of the suite that tests/e2e runs: something of every sig, short, and nothing that has to be alone.
 
 The seconds of each test are those of the last whole run, which `python -m sandbox.conformance.report` records.
 """

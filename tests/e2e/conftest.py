@@ -30,7 +30,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The conformance suite is built by `make e2e`, unless the computer lacks something for it."""
+    """The part of the conformance suite is run where that was built."""
     if not _is_built():
         mark = pytest.mark.skip(reason="the conformance suite is not built: python -m sandbox.conformance.build part")
         for item in items:
