@@ -50,7 +50,7 @@ def _instance(world: World, region: str, instance: Any) -> Instance:
         key_name=str(instance.key_name or ""),
         key=key.public_key.strip() if key else "",
         hop_limit=int(instance.metadata_options.http_put_response_hop_limit),
-        user_data=launching.raw_user_data(instance.user_data) if instance.user_data else b"",
+        user_data=launching.user_data(instance),
     )
 
 
