@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib import bucket as staging
+from lib import extratags
 from lib.address import find_address, tagged_addresses
 from lib.aws import objects
 from lib.aws.changes import became
@@ -191,7 +192,16 @@ def _refuse_cut_off(text: str, values: Mapping[str, str]) -> None:
 
 
 def remember(aws: Aws, cluster: Cluster) -> None:
-    """Write down what the cluster is made from; a run that is about one more group only remembers sums alone."""
+    """Write down what the cluster is made from; a run that is about one more group only remembers sums alone.
+
+    What only the settings of the last run tell of tags is done before.
+    """
+    if not cluster.config.kube_use_existing_master:
+        extratags.follow_change(aws, cluster)
+    _write(aws, cluster)
+
+
+def _write(aws: Aws, cluster: Cluster) -> None:
     bucket, known = cluster.bucket, cluster.layers.remembered
     if not cluster.config.kube_use_existing_master:
         _remember(aws, bucket, to_remember(cluster.layers, cluster.config), known=known)
@@ -212,7 +222,7 @@ def follow_subnet(aws: Aws, cluster: Cluster) -> Cluster:
     if config == cluster.config:
         return cluster
     moved = dataclasses.replace(cluster, config=config)
-    remember(aws, moved)
+    _write(aws, moved)
     return moved
 
 

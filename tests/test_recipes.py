@@ -116,6 +116,13 @@ def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
 
 
+def company_tags(box: Box) -> None:
+    typed(box, "Tags of your company")
+    found = [each["tags"] for kind in ("instances", "volumes", "vpcs") for each in part(box, kind).values()]
+    assert {each["team"] for each in found} == {"b"}
+    assert not any("cost center" in each for each in found)
+
+
 def behind_a_proxy(box: Box) -> None:
     # An address of loopback, as the sandbox's masters have, is never asked through a proxy.
     box.environ |= {"no_proxy": "", "KUBE_ENABLE_MASTER_PUBLIC_IP": "false"}
@@ -151,6 +158,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Minions with GPUs": gpus,
     "Images from ECR": registry,
     "NFS and EFS": nfs,
+    "Tags of your company": company_tags,
     "Behind a proxy": behind_a_proxy,
     "A subnet of yours, and its tags": tags,
     "Credentials with an MFA code": mfa,

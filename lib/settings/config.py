@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.settings import rules, sizes
+from lib.settings import rules, sizes, tagging
 from lib.settings.declare import Declared, Fixed, Role, declarations, option
 
 # --- what several options say alike
@@ -145,6 +145,7 @@ class Config:
     kube_replace_master: str = option(rules.optional(rules.identifier("i")), remembered="never")
     kube_master_self_heal: bool = option(rules.boolean, down=True)
 
+    kube_extra_tags: tuple[tuple[str, str], ...] = option(tagging.extra_tags)
     aws_s3_bucket: str = option(rules.optional(rules.bucket), down=True)
     aws_s3_region: str = option(rules.region, computed=lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]), down=True)
     kube_etcd_snapshot_hours: int = option(rules.whole(0, 8760, unit="hours"), read_by="master")
