@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-# pip complains about a cache that it cannot write: no home, an empty one, or somebody else's.
-CACHE := $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
+# pip complains about a cache that it cannot write: no home, an empty one, or somebody else's. Asked for where pip runs
+# alone: `make` that only lists the commands makes no folder.
+CACHE = $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
 .PHONY: help try test test-product torture bench bench-nodes e2e release pin docs pictures transcripts clean

@@ -87,9 +87,12 @@ attach() {
 ask_for_disk() {
 	rm -f "$RUN/attach"
 	master_device >/dev/null || attach
+#@if MASTER_ALARMS
 	alarms
+#@end
 }
 
+#@if MASTER_ALARMS
 # alarms: those of a master that AWS made by itself (METRIC:MINUTES:ACTION...). They name an instance, and no kube_up.py has
 # made them for this one; each takes the place of the last master's. The master is not kept from booting by it.
 alarms() {
@@ -108,6 +111,7 @@ alarms() {
 		}
 	done
 }
+#@end
 
 attached() {
 	if master_device >/dev/null; then return; fi
@@ -145,7 +149,9 @@ disk() {
 	install -d -m 0700 $DISK/kubernetes $DISK/audit
 	mkdir -p /etc/kubernetes
 	mountpoint -q /etc/kubernetes || try mount --bind $DISK/kubernetes /etc/kubernetes
-	if [ -n "$KUBE_RESTORE_VERSION" ] && untouched; then etcd_restored; fi
+#@if KUBE_RESTORE_VERSION
+	if untouched; then etcd_restored; fi
+#@end
 }
 
 # etcd's own programs into $ETCD_TOOLS, out of its image, which is the release's own: they run as well outside of a
@@ -191,6 +197,7 @@ etcd_snapshot() {
 	rm -rf "$file"* "$ETCD_TOOLS"
 }
 
+#@if KUBE_RESTORE_VERSION
 # etcd_restored: on a new disk, etcd's data as they were in the snapshot that kube_up.py was told to restore. Revisions go
 # on far above all that clients have seen, or these would wait for changes that never come.
 etcd_restored() {
@@ -207,6 +214,7 @@ etcd_restored() {
 	sync
 	rm -rf "$file"* "$ETCD_TOOLS"
 }
+#@end
 
 # etcd_before VERSION: a snapshot by the etcd that wrote what is on the disk, of that release, with its own arguments, as
 # long as its data are in its format. No API server runs by now, so nothing can be stored that is not in it.
@@ -424,6 +432,7 @@ control_plane() {
 	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
 }
 
+#@if KUBEPROXY_TEST_LOG_LEVEL KUBEPROXY_TEST_ARGS
 # kube-proxy takes flags only when it has no configuration file.
 proxy_args() {
 	local word command=''
@@ -437,6 +446,7 @@ proxy_args() {
 	try kubectl --namespace kube-system patch daemonset kube-proxy --type json --patch \
 		"[{\"op\":\"replace\",\"path\":\"/spec/template/spec/containers/0/command\",\"value\":[$command]}]"
 }
+#@end
 
 # addon SHA256 FILE: the manifest with that hash into FILE, fetched once.
 addon() {
@@ -452,7 +462,9 @@ addon() {
 addons() {
 	local each file
 	local -a files=()
-	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
+#@if KUBEPROXY_TEST_LOG_LEVEL KUBEPROXY_TEST_ARGS
+	proxy_args
+#@end
 	for each in $ADDONS; do
 		file=$STATE/${each/:/-}.yaml
 		addon "${each#*:}" "$file"
@@ -470,5 +482,11 @@ addons() {
 }
 
 # Without arguments all steps; with some these, as kube-etcd-snapshot.service asks for.
-if [ $# = 0 ]; then set -- settings host units ask_for_disk extra_packages downloads containerd disk secrets control_plane addons; fi
+if [ $# = 0 ]; then
+	set -- settings host units ask_for_disk \
+#@if KUBE_EXTRA_PACKAGES
+		extra_packages \
+#@end
+		downloads containerd disk secrets control_plane addons
+fi
 main "$@"

@@ -73,4 +73,8 @@ CONF
 	rm -f "$config" "$RUN/token"
 }
 
-main settings host units extra_packages downloads containerd master join
+main settings host units \
+#@if KUBE_EXTRA_PACKAGES
+	extra_packages \
+#@end
+	downloads containerd master join

@@ -205,6 +205,7 @@ host() {
 	masquerade
 }
 
+#@if KUBE_EXTRA_PACKAGES
 # unlocked COMMAND...: runs it, its words in $RUN/words; false only while another process, such as the distribution's own
 # updates at a first boot, has apt or dpkg for itself. dpkg says "was locked by another process", and from 1.22 on "was locked
 # by NAME process"; apt "Could not get lock".
@@ -236,6 +237,7 @@ extra_packages() {
 	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
 		die "apt-get: ${missing[*]}: $(apts_words <"$RUN/words" | tr -s '\n\t ' ' ')"
 }
+#@end
 
 # fetch URL SHA256 FILE: gets a download whose sum was baked in by kube_up.py, five times at most.
 fetch() {

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from conftest import REGION, Box, Result
 
+from lib.node.userdata import TEMPLATES
 from sandbox.backend import cloud
 from sandbox.calls import Answer, Call, Refusal, refusal_answer
 
@@ -157,9 +158,13 @@ def template_data(box: Box, region: str = REGION, name: str = GROUP) -> dict[str
 
 
 def settings(script: str) -> dict[str, str]:
-    """The settings in a user-data script: the lines that its kube_env prints."""
+    """The settings in a user-data script: the lines that its kube_env prints; '' are those that it goes without."""
     lines = script.partition("<<'KUBE_ENV'\n")[2].partition("\nKUBE_ENV\n")[0].splitlines()
-    return {name: " ".join(shlex.split(value)) for name, _, value in (line.partition("=") for line in lines)}
+    found = {name: " ".join(shlex.split(value)) for name, _, value in (line.partition("=") for line in lines)}
+    templates = ("bootstrap.sh", f"bootstrap-{found.get('KUBE_ROLE', 'minion')}.sh")
+    parts = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in templates)
+    optional = " ".join(re.findall(r"^#@if (.+)$", parts, re.MULTILINE)).split()
+    return {**dict.fromkeys(optional, ""), **found}
 
 
 def master_settings(box: Box, region: str = REGION, cluster: str = ID) -> dict[str, str]:

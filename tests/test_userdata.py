@@ -63,6 +63,29 @@ def test_user_data_leaves_room(role: Role, settings: dict[str, str]) -> None:
 
 
 @by_role
+def test_what_an_option_alone_needs_is_there_where_it_is_set_and_takes_no_room_else(
+    role: Role, settings: dict[str, str]
+) -> None:
+    """A name, too, that is read there alone: an option more is no other user-data for a cluster without it."""
+    without, packages = userdata.script(role, settings), {**settings, "KUBE_EXTRA_PACKAGES": "nfs-common"}
+    assert not re.search(r"extra_packages|KUBE_EXTRA_PACKAGES|#@", without)
+    script = userdata.script(role, packages)
+    assert re.search(r"^KUBE_EXTRA_PACKAGES=nfs-common$", script, re.MULTILINE)
+    assert re.search(r"^extra_packages\(\) \{$", script, re.MULTILINE)
+    assert re.search(r"settings host .*extra_packages .*downloads", script.replace("\\\n", ""))
+    old, new = (userdata.render(role, each) for each in (settings, packages))
+    assert userdata.differences(old, new) == ["KUBE_EXTRA_PACKAGES none → nfs-common"]
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@by_role
+def test_user_data_has_room_with_all_that_options_add(role: Role, settings: dict[str, str]) -> None:
+    every = {name: value or "x" for name, value in settings.items()}
+    assert userdata.script(role, every).count("\n") > userdata.bootstrap(role).count("\n")
+    assert len(userdata.render(role, every)) < userdata.LIMIT_BYTES - 2048
+
+
+@by_role
 def test_user_data_fits_with_every_setting_long(role: Role, settings: dict[str, str]) -> None:
     labels = ",".join(f"example.com/label-number-{n}=some-value-{n * 7919}" for n in range(30))
     gates = ",".join(f"SomeFeatureOfKubernetesNumber{n * 31}=true" for n in range(30))

@@ -363,7 +363,7 @@ def test_systemd_reads_its_units_once_a_run(role: Role, settings: dict[str, str]
     text = userdata.script(role, settings)
     assert text.count("systemctl daemon-reload") == 2
     assert all("--no-reload" in line for line in text.splitlines() if "systemctl enable" in line)
-    steps = (re.findall(r"(?:^main|set --) (settings .+?)(?:; fi)?$", text, re.MULTILINE)[-1]).split()
+    steps = re.findall(r"(?:^main|set --) (settings .+?)$", text.replace("\\\n", ""), re.MULTILINE)[-1].split()
     assert steps.index("units") < steps.index("containerd")
     written = re.findall(r"put /etc/systemd/system/(\S+)", text[text.index("\nunits() {") :])
     assert {"containerd.service", "kubelet.service"} <= set(written)
@@ -686,7 +686,7 @@ def test_a_lock_that_is_held_is_told_from_dpkgs_own_words(tmp_path: Path) -> Non
     (tmp_path / "admin" / "status").touch()
     (tmp_path / "admin" / "available").touch()
     asked = f"unlocked dpkg --force-not-root --admindir={tmp_path}/admin --configure --pending"
-    shell = Shell("minion", MINION, tmp_path)
+    shell = Shell("minion", {**MINION, "KUBE_EXTRA_PACKAGES": "nfs-common"}, tmp_path)
     with (tmp_path / "admin" / "lock-frontend").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         held = shell.run(":", f"{asked} && echo free || echo held")
@@ -739,8 +739,10 @@ def test_a_package_that_cannot_be_had_is_a_failed_step_in_apts_words(tmp_path: P
 
 
 def test_no_extra_packages_no_apt(tmp_path: Path) -> None:
-    ran = Shell("minion", MINION, tmp_path).run("dpkg-query() { exit 9; }", "main eval_settings extra_packages")
+    shell = Shell("minion", {**MINION, "KUBE_EXTRA_PACKAGES": "nfs-common"}, tmp_path)
+    ran = shell.run("dpkg-query() { exit 9; }", "eval_settings; KUBE_EXTRA_PACKAGES=; main extra_packages")
     assert ran.status == 0, ran.output
+    assert "apt" not in userdata.script("minion", MINION)
 
 
 def test_resources_are_there_before_the_addons_that_have_objects_of_them(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from bootstrap import MASTER, MINION
 
 from lib.node import userdata
 
@@ -55,7 +54,7 @@ def used(text: str) -> set[str]:
 
 
 def scripts() -> str:
-    return userdata.script("master", MASTER) + userdata.script("minion", MINION)
+    return userdata.bootstrap("master") + userdata.bootstrap("minion")
 
 
 def test_every_option_of_curl_is_as_old_as_the_oldest_curl() -> None:

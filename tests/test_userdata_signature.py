@@ -81,7 +81,9 @@ def sent_by(tmp_path: Path, server: HTTPServer, commands: str) -> tuple[str, str
         curl() {{ command curl --connect-to ::127.0.0.1:{server.server_port} "${{@/https:/http:}}"; }}
         instance=i-0abc; master_device() {{ return 1; }}
     """
-    ran = Shell("master", MASTER, tmp_path).run(stubs, f"eval_settings; {commands}")
+    ran = Shell("master", {**MASTER, "MASTER_ALARMS": "some"}, tmp_path).run(
+        stubs, f"eval_settings; MASTER_ALARMS=; {commands}"
+    )
     assert len(Recorder.requests) == 1, ran.output
     return Recorder.requests[0]
 

@@ -1,9 +1,10 @@
 """What an instance boots from: one gzipped shell script, the settings baked in, composed of the files in templates/.
 
 A line `#@include NAME` in a template stands for the file templates/NAME, a line `#@settings` for the settings as
-NAME=value, quoted for the shell: those that the templates read, no more and no less. Nothing else is replaced, so every
-template is what it looks like. Lines that are only a comment stay in the templates, where people read them: they would
-take a quarter of the room.
+NAME=value, quoted for the shell: those that the templates read, no more and no less. What stands between `#@if NAME...`
+and `#@end` is there only where one of these settings is not empty, so that a cluster pays no room for what it does not
+use. Nothing else is replaced, so every template is what it looks like. Lines that are only a comment stay in the
+templates, where people read them: they would take a quarter of the room.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ LIMIT_BYTES = 16384  # EC2's for user-data, before base64: docs.aws.amazon.com, 
 _COMMENT = re.compile(r"^[ \t]*#(?![!@]).*\n", re.MULTILINE)
 _INDENTATION = re.compile(r"^\t+", re.MULTILINE)  # for people too; what is put into files is indented by spaces
 _INCLUDE = re.compile(r"^#@include (?P<file>\S+)\n", re.MULTILINE)
+_PART = re.compile(r"^#@if (?P<names>[A-Z0-9_ ]+)\n(?P<text>.*?)^#@end\n(?P<gap>\n?)", re.MULTILINE | re.DOTALL)
 _SETTINGS = re.compile(r"^#@settings\n", re.MULTILINE)
 
 # A name that a template reads, and one that it sets by itself: NAME=, NAME+=, at the beginning of a word.
@@ -77,22 +79,28 @@ def script(role: Role, settings: Mapping[str, str]) -> str:
 
     Raises SettingsMismatch unless the settings are those that its templates read.
     """
-    return _SETTINGS.sub(lambda _: kube_env(role, settings), bootstrap(role))
+    text = _PART.sub(functools.partial(_wanted, settings), _composed(f"bootstrap-{role}.sh", comments=False))
+    return _SETTINGS.sub(lambda _: kube_env(role, settings, reader=text), text)
 
 
 def bootstrap(role: Role, *, comments: bool = False) -> str:
-    """The templates of a `role` put together, with the line `#@settings` where its settings will be.
+    """The templates of a `role` put together, all parts of them, with the line `#@settings` where its settings will be.
 
     With `comments` it is what shellcheck wants to see, since some of them are for it.
     """
-    return _composed(f"bootstrap-{role}.sh", comments)
+    return _PART.sub(r"\g<text>\g<gap>", _composed(f"bootstrap-{role}.sh", comments))
 
 
-def kube_env(role: Role, settings: Mapping[str, str]) -> str:
+def _wanted(settings: Mapping[str, str], part: re.Match[str]) -> str:
+    return part["text"] + part["gap"] if any(settings.get(name) for name in part["names"].split()) else ""
+
+
+def kube_env(role: Role, settings: Mapping[str, str], *, reader: str = "") -> str:
     """The settings of a `role` as lines of NAME=value for a shell: those that its bootstrap reads, and no others.
 
     So the join token never gets into a master's user-data, what no node reads takes no room in it, and no node stops at
-    a name that it does not know. Raises SettingsMismatch for one too few or too many.
+    a name that it does not know. Raises SettingsMismatch for one too few or too many. An empty one that `reader`, the
+    script of this node, does not read is left out: then adding such an option changes no node that does without.
     """
     reads, any_of = _names(bootstrap(role))
     place = f"templates/bootstrap-{role}.sh"
@@ -106,7 +114,8 @@ def kube_env(role: Role, settings: Mapping[str, str]) -> str:
             f"{name}: a {role} is given it, and {place} does not read it: who reads an option is declared in "
             "lib/settings/config.py"
         )
-    return "".join(f"{name}={_quoted(name, value)}\n" for name, value in settings.items())
+    read_here = _names(reader)[0] | _NOT_READ if reader else settings.keys()
+    return "".join(f"{n}={_quoted(n, value)}\n" for n, value in settings.items() if value or n in read_here)
 
 
 @functools.lru_cache(maxsize=8)  # a script is long, and read for names several times a run
@@ -122,11 +131,13 @@ def differences(old: bytes, new: bytes) -> list[str]:
     The join token's value is not among them. Raises ValueError, OSError or EOFError for what is no user-data of ours.
     """
     (was, was_rest), (now, now_rest) = (_taken_apart(each) for each in (old, new))
-    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    changed = [name for name in {**was, **now} if (was.get(name) or "") != (now.get(name) or "")]
     chosen = [became(name, was.get(name) or "none", now.get(name) or "none") for name in changed if name in OPTIONS]
     facts = [_FACTS.get(name, name) for name in changed if name not in OPTIONS and not name.startswith(_DOWNLOADS)]
     downloads = ["downloads"] if changed and not chosen + facts else []  # else they follow from the release
-    return [*chosen, *facts, *downloads, *(["the bootstrap itself"] if was_rest != now_rest else [])]
+    parts = [name for name in changed if name not in was or name not in now]  # that come or go with their options
+    bootstrap_too = ["the bootstrap itself"] if was_rest != now_rest and not parts else []
+    return [*chosen, *facts, *downloads, *bootstrap_too]
 
 
 def _taken_apart(data: bytes) -> tuple[dict[str, str], str]:

@@ -30,15 +30,12 @@ APISERVER_TEST_ARGS=
 CONTROLLER_MANAGER_TEST_ARGS=
 SCHEDULER_TEST_ARGS=
 KUBELET_TEST_ARGS=
-KUBEPROXY_TEST_ARGS=
 APISERVER_TEST_LOG_LEVEL=
 CONTROLLER_MANAGER_TEST_LOG_LEVEL=
 SCHEDULER_TEST_LOG_LEVEL=
 KUBELET_TEST_LOG_LEVEL=
-KUBEPROXY_TEST_LOG_LEVEL=
 DOCKER_REGISTRY_MIRROR_URL=
 KUBE_ENABLE_INSECURE_REGISTRY=false
-KUBE_EXTRA_PACKAGES=
 KUBE_ENABLE_CLUSTER_DNS=true
 AWS_REGION=us-west-2
 CA_CERT_HASH=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
@@ -61,13 +58,11 @@ AWS_ACCOUNT_ID=123456789012
 MASTER_PUBLIC_IP=203.0.113.9
 MASTER_NAME=kubernetes-master
 MASTER_DISK_ID=vol-0123456789abcdef0
-MASTER_ALARMS=
 KUBERNETES_SERVICE_IP=10.0.0.1
 KUBE_BUCKET=kubernetes-staging-0123456789abcdef0123456789abcdef
 KUBE_BUCKET_REGION=us-west-2
 KUBE_BUCKET_PREFIX=us-west-2/kubernetes/
 KUBE_SNAPSHOT=etcd-snapshot.db.gz
-KUBE_RESTORE_VERSION=
 ADDONS='cloud-controller-manager:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa metrics-server:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'
 KUBE_ENV
 }
@@ -249,31 +244,6 @@ host() {
 	clock
 	logs
 	masquerade
-}
-
-unlocked() { "$@" 2>&1 </dev/null | tee "$RUN/words" || ! grep -qE 'not get lock|(was|is) locked by' "$RUN/words"; }
-
-apt_get() {
-	apt-get --quiet --yes --no-install-recommends \
-		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Cmd::Pattern-Only=true "$@"
-}
-
-apts_words() {
-	awk '/^Err:/ { getline; sub(/^ +/, ""); cause = $0 "\n" } /^[EW]: / { before = last; last = $0 "\n" } END { printf "%s", cause before last }'
-}
-
-extra_packages() {
-	local name missing=() state="--showformat=\${db:Status-Status}"
-	local -x LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # Ubuntu's needrestart would restart services
-	for name in ${KUBE_EXTRA_PACKAGES//,/ }; do
-		if [ "$(dpkg-query --show "$state" "$name" 2>/dev/null)" != installed ]; then missing+=("$name"); fi
-	done
-	if [ ${#missing[@]} = 0 ]; then return; fi
-	until_or_die 600 "the end of another dpkg" unlocked dpkg --force-confold --configure --pending
-	if apt_get install "${missing[@]}" </dev/null; then return; fi
-	until_or_die 600 "the end of another apt-get" unlocked apt_get update
-	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
-		die "apt-get: ${missing[*]}: $(apts_words <"$RUN/words" | tr -s '\n\t ' ' ')"
 }
 
 fetch() {
@@ -637,24 +607,6 @@ attach() {
 ask_for_disk() {
 	rm -f "$RUN/attach"
 	master_device >/dev/null || attach
-	alarms
-}
-
-alarms() {
-	local each minutes action
-	rm -f "$RUN/alarm"
-	for each in $MASTER_ALARMS; do
-		minutes=${each#*:} action=${each#*:*:}
-		signed monitoring "$AWS_REGION" --output "$RUN/alarm" --retry 2 --retry-max-time 5 \
-			--data Action=PutMetricAlarm --data Version=2010-08-01 --data Namespace=AWS%2FEC2 --data Statistic=Maximum \
-			--data Period=60 --data Threshold=1 --data ActionsEnabled=true --data ComparisonOperator=GreaterThanOrEqualToThreshold \
-			--data Dimensions.member.1.Name=InstanceId --data "Dimensions.member.1.Value=$instance" \
-			--data "MetricName=${each%%:*}" --data "EvaluationPeriods=${minutes%%:*}" --data "AlarmName=$MASTER_NAME-${action##*:}" \
-			--data-urlencode "AlarmActions.member.1=$action" "https://monitoring.$AWS_REGION.$AWS_DNS_SUFFIX/" || {
-			say "warning: no alarm $MASTER_NAME-${action##*:}: $(refusal "$RUN/alarm")"
-			return 0
-		}
-	done
 }
 
 attached() {
@@ -691,7 +643,6 @@ disk() {
 	install -d -m 0700 $DISK/kubernetes $DISK/audit
 	mkdir -p /etc/kubernetes
 	mountpoint -q /etc/kubernetes || try mount --bind $DISK/kubernetes /etc/kubernetes
-	if [ -n "$KUBE_RESTORE_VERSION" ] && untouched; then etcd_restored; fi
 }
 
 etcd_tools() {
@@ -729,21 +680,6 @@ etcd_snapshot() {
 	(umask 077 && gzip -c "$file" >"$file.gz") || die "the snapshot cannot be compressed"
 	words=$(put_object "$KUBE_SNAPSHOT" "$file.gz") || die "$words"
 	say "snapshot of etcd in s3://$KUBE_BUCKET/$KUBE_BUCKET_PREFIX$KUBE_SNAPSHOT: $keys keys, $(stat -c %s "$file.gz") bytes"
-	rm -rf "$file"* "$ETCD_TOOLS"
-}
-
-etcd_restored() {
-	local file=$STATE/etcd-snapshot.db peer=$node=https://$MASTER_INTERNAL_IP:2380 words
-	words=$(object "$KUBE_SNAPSHOT?versionId=$KUBE_RESTORE_VERSION" "$file.gz" --max-time 600) || die "$words"
-	(umask 077 && gzip -dc "$file.gz" >"$file") || die "the snapshot cannot be unpacked"
-	etcd_tools
-	rm -rf $DISK/etcd.new
-	try "$ETCD_TOOLS/etcdutl" snapshot restore "$file" --data-dir $DISK/etcd.new --name "$node" --initial-cluster "$peer" \
-		--initial-advertise-peer-urls "${peer#*=}" --bump-revision 1000000000 --mark-compacted
-	sync
-	rm -rf $DISK/etcd
-	mv $DISK/etcd.new $DISK/etcd
-	sync
 	rm -rf "$file"* "$ETCD_TOOLS"
 }
 
@@ -1039,18 +975,6 @@ control_plane() {
 	rm -f "$RUN/kubeadm.yaml" "$RUN/join-token"
 }
 
-proxy_args() {
-	local word command=''
-	for word in /usr/local/bin/kube-proxy --kubeconfig=/var/lib/kube-proxy/kubeconfig.conf --proxy-mode=nftables \
-		"--cluster-cidr=$CLUSTER_IP_RANGE" --conntrack-max-per-core=0 "--hostname-override=\$(NODE_NAME)" \
-		$KUBEPROXY_TEST_LOG_LEVEL $KUBEPROXY_TEST_ARGS; do
-		word=${word//\\/\\\\}
-		command+="${command:+,}\"${word//\"/\\\"}\""
-	done
-	try kubectl --namespace kube-system patch daemonset kube-proxy --type json --patch \
-		"[{\"op\":\"replace\",\"path\":\"/spec/template/spec/containers/0/command\",\"value\":[$command]}]"
-}
-
 addon() {
 	local words
 	if [ -e "$2" ]; then return; fi
@@ -1062,7 +986,6 @@ addon() {
 addons() {
 	local each file
 	local -a files=()
-	if [ -n "$KUBEPROXY_TEST_LOG_LEVEL$KUBEPROXY_TEST_ARGS" ]; then proxy_args; fi
 	for each in $ADDONS; do
 		file=$STATE/${each/:/-}.yaml
 		addon "${each#*:}" "$file"
@@ -1078,5 +1001,8 @@ addons() {
 	echo "$KUBERNETES_VERSION" | put $DISK/version
 }
 
-if [ $# = 0 ]; then set -- settings host units ask_for_disk extra_packages downloads containerd disk secrets control_plane addons; fi
+if [ $# = 0 ]; then
+	set -- settings host units ask_for_disk \
+		downloads containerd disk secrets control_plane addons
+fi
 main "$@"

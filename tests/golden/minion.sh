@@ -26,7 +26,6 @@ KUBELET_TEST_ARGS=
 KUBELET_TEST_LOG_LEVEL=
 DOCKER_REGISTRY_MIRROR_URL=
 KUBE_ENABLE_INSECURE_REGISTRY=false
-KUBE_EXTRA_PACKAGES=
 AWS_REGION=us-west-2
 CA_CERT_HASH=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 URL_KUBEADM=https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubeadm
@@ -224,31 +223,6 @@ host() {
 	clock
 	logs
 	masquerade
-}
-
-unlocked() { "$@" 2>&1 </dev/null | tee "$RUN/words" || ! grep -qE 'not get lock|(was|is) locked by' "$RUN/words"; }
-
-apt_get() {
-	apt-get --quiet --yes --no-install-recommends \
-		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Cmd::Pattern-Only=true "$@"
-}
-
-apts_words() {
-	awk '/^Err:/ { getline; sub(/^ +/, ""); cause = $0 "\n" } /^[EW]: / { before = last; last = $0 "\n" } END { printf "%s", cause before last }'
-}
-
-extra_packages() {
-	local name missing=() state="--showformat=\${db:Status-Status}"
-	local -x LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # Ubuntu's needrestart would restart services
-	for name in ${KUBE_EXTRA_PACKAGES//,/ }; do
-		if [ "$(dpkg-query --show "$state" "$name" 2>/dev/null)" != installed ]; then missing+=("$name"); fi
-	done
-	if [ ${#missing[@]} = 0 ]; then return; fi
-	until_or_die 600 "the end of another dpkg" unlocked dpkg --force-confold --configure --pending
-	if apt_get install "${missing[@]}" </dev/null; then return; fi
-	until_or_die 600 "the end of another apt-get" unlocked apt_get update
-	apt_get install "${missing[@]}" 2>&1 </dev/null | tee -a "$RUN/words" ||
-		die "apt-get: ${missing[*]}: $(apts_words <"$RUN/words" | tr -s '\n\t ' ' ')"
 }
 
 fetch() {
@@ -608,4 +582,5 @@ CONF
 	rm -f "$config" "$RUN/token"
 }
 
-main settings host units extra_packages downloads containerd master join
+main settings host units \
+	downloads containerd master join
