@@ -51,6 +51,12 @@ class Template:
         made_from = _impersonal(version.get("VersionDescription", ""))
         return used.get("LaunchTemplateId") == self.template_id and made_from == _impersonal(self.wanted)
 
+    @property
+    def user_data(self) -> bytes:
+        """What instances boot with that are launched now, b'' where no version tells it."""
+        data = self._version(str(self.number)).get("LaunchTemplateData", {})
+        return base64.b64decode(data.get("UserData", ""))
+
     def _version(self, number: str) -> Mapping[str, Any]:
         return next((v for v in self.versions if str(v["VersionNumber"]) == number), {})
 

@@ -44,11 +44,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     bucket, interface = found.bucket, found.interface
     remembered = state.read_settings(aws, asked, bucket, was_put=bool(found.tagged))
     layers = layers.with_remembered(remembered, place=state.place(bucket))
-    if interface is not None and bucket and not layers.remembered:
-        aws.console.warn(
-            f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
-            "to the defaults (docs/recovery.md, The bucket is lost)"
-        )
+    state.refuse_lost_settings(aws, layers, found)
     moves = relocation.is_asked(layers, asked, found)
     if moves:
         layers = relocation.forget_place(aws, layers, asked, found)

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lib import address, dhcp, dns, gateway, interface, routetable, subnet, vpc
 from lib.aws.tags import is_ours, tags_of
+from lib.checks import lifecycle
 from lib.kube.api import server_url
 from lib.kubeconfig import check_kubeconfig, refuse_another_cluster
 from lib.pki import find_ca_cert
@@ -46,6 +47,8 @@ def check_settings(
     MASTER_INTERNAL_IP was not computed; `layers`: where the settings come from. Without a master, a NON_MASQUERADE_CIDR
     that is only remembered and does not fit the VPC any more is replaced by the pods' range.
     """
+    if bucket and not bucket.ours:
+        lifecycle.tell_rules(aws, bucket)
     check_kubeconfig(config)
     public_ip = (found or {}).get("Association", {}).get("PublicIp", "")
     server = server_url(config, public_ip) if public_ip else ""
