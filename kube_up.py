@@ -41,6 +41,7 @@ try:
         sshkey,
         state,
         subnet,
+        unset,
         vpc,
     )
     from lib.aws.client import Aws
@@ -60,8 +61,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     # What can be refused is refused here, before anything is changed.
     cluster = plan.read_plan(aws, layers)
     # Before the settings are written down: only what is remembered tells that there is something to remove.
-    selfheal.remove_unremembered(aws, cluster)
-    dns.remove_former_name(aws, cluster)
+    unset.remove_unset(aws, cluster)
 
     # The bucket comes first: what a stopped run is gone on from is in it, and where two runs are at once it decides.
     aws.console.step("Staging bucket")

@@ -176,7 +176,7 @@ def _untag_rest(aws: Aws, cluster: Cluster, change: _Change) -> None:
             untag(f"instance profile {name}", tags_of(profile), functools.partial(_untag_profile, aws, name))
     if config.kube_master_self_heal:
         name = config.healer_name
-        take = functools.partial(selfheal.untag_group, aws, name)
+        take = functools.partial(selfheal.untag_schedule_group, aws, name)
         untag(f"schedule group {name}", selfheal.group_tags(aws, name) or {}, take)
     bucket = cluster.bucket
     if bucket.ours and not bucket.planned:

@@ -1,6 +1,7 @@
 """Roles, inline policies and instance profiles of master and minions (the original's create-iam-profile).
 
-IAM is global: the names tell cluster, VPC and region apart, and down checks the tag before it removes one.
+IAM is global: the names tell cluster, VPC and region apart, and down checks the tag before it removes one. Profiles of
+MASTER_IAM_PROFILE and NODE_IAM_PROFILE are brought: used as they are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 import string
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,26 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lib.aws import objects
+from lib.aws.changes import became
 from lib.aws.client import Aws
-from lib.aws.errors import ErrorKind, classify
-from lib.aws.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.aws.errors import ErrorKind, classify, unless
+from lib.aws.tags import (
+    Disputed,
+    bears_one,
+    cluster_tags,
+    is_ours,
+    other_owner,
+    refuse_others,
+    sorted_out,
+    tag_list,
+    tag_words,
+    tags_of,
+)
+from lib.checks import rights
 from lib.cluster import Cluster
 from lib.disk import disk_name
 from lib.routetable import brought_table_id
+from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
     from lib.aws.objects import Bucket
@@ -37,6 +52,8 @@ _OTHER_NAMES = (
 )
 _ROLE, _PROFILE = "role", "instance profile"
 _HEALER = "kubernetes-healer-"
+_BOUNDARY, _POLICIES = "KUBE_IAM_PERMISSIONS_BOUNDARY", "KUBE_NODE_POLICIES"
+_PROFILES = {"master": "MASTER_IAM_PROFILE", "minion": "NODE_IAM_PROFILE"}
 _FEW, _BRIEF = 3, 60  # of what differs in a policy: parts, and characters of each, that a person is told
 
 
@@ -111,6 +128,122 @@ def ensure_profiles(aws: Aws, cluster: Cluster) -> Cluster:
     return cluster.having(Cluster.profiles, {role: _ensure_profile(aws, config, role, values) for role in roles})
 
 
+# --- what is brought
+
+
+def _given(config: Config, role: str) -> str:
+    """The name of the brought instance profile of a role, '' where one is made."""
+    return config.text(_PROFILES[role])
+
+
+def _brought(aws: Aws, config: Config) -> dict[str, Mapping[str, Any]]:
+    """The brought instance profiles by role, {} for one that is made. Raises SettingError for one that cannot be used.
+
+    Where the caller may not look at it, EC2 will say what is wrong with it.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for role in (each for each in ROLES if _given(config, each)):
+        option, name = _PROFILES[role], _given(config, role)
+        if profile := _looked_at(aws, option, name, functools.partial(find_profile, aws, name)):
+            owner = config.cluster_id if bears_one(config.cluster_id, tags_of(profile)) else ""
+            owner = other_owner(config.cluster_id, tags_of(profile)) or owner
+            if owner:
+                problem = f"{name} is tagged as cluster {owner}'s own, and goes with it"
+                raise SettingError(option, problem, "give one of yours, or leave it empty: one is made")
+            if not profile["Roles"]:
+                raise SettingError(option, f"{name} has no role", "put one into it first")
+            found[role] = profile
+    return found
+
+
+def _looked_at(aws: Aws, option: str, name: str, find: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any]:
+    """What an option names, {} where the caller may not look at it. Raises SettingError where it is not there."""
+    try:
+        found = find()
+    except ClientError as error:
+        if classify(error) is not ErrorKind.DENIED:
+            raise
+        aws.console.say(f"{option}: {name} was not looked at, for that needs iam:{error.operation_name}")
+        return {}
+    if found is None:
+        raise SettingError(option, f"account {aws.account} has no {name}", "give one that there is, or leave it empty")
+    return found
+
+
+def check_given_roles(aws: Aws, config: Config) -> None:
+    """Raises SettingError for a brought instance profile, or a policy, that is not there. Changes nothing."""
+    _brought(aws, config)
+    named = [
+        (_BOUNDARY, config.kube_iam_permissions_boundary),
+        *((_POLICIES, arn) for arn in config.kube_node_policies),
+    ]
+    for option, arn in named:
+        if arn:
+            call = functools.partial(aws.iam.get_policy, PolicyArn=arn)
+            _looked_at(aws, option, arn, functools.partial(_found, aws, call))
+
+
+def tell_brought_roles(aws: Aws, config: Config, bucket: Bucket) -> None:
+    """Warn of what brought roles may not do of what those may that are made, as IAM's simulation knows it."""
+    for role, profile in _brought(aws, config).items():
+        wanted = _policy(config, role, policy_values(aws, config, bucket))
+        rights.tell_lacking(aws, _PROFILES[role], profile, wanted)
+
+
+def master_role(aws: Aws, config: Config) -> str:
+    """The master's role as its ARN ends, with the path that a brought one may have."""
+    brought = _brought(aws, config).get("master")
+    return str(brought["Roles"][0]["Arn"]).partition(":role/")[2] if brought else config.master_role
+
+
+def take_off_former(aws: Aws, cluster: Cluster) -> None:
+    """Take off the roles what the last run put on them, where it is not wanted any more: boundary and policies.
+
+    Only what is remembered tells these from what somebody else put there. A run of one group leaves them.
+    """
+    config, was = cluster.config, cluster.layers.remembered
+    if config.kube_use_existing_master:
+        return
+    boundary = was.get(_BOUNDARY, "")
+    if boundary and not config.kube_iam_permissions_boundary:
+        for name in names(config):
+            _remove_boundary(aws, config, name, boundary)
+    former = set(was.get(_POLICIES, "").replace(",", " ").split()) - set(config.kube_node_policies)
+    role = find_role(aws, config.minion_role) if former else None
+    if role and is_ours(config.cluster_id, tags_of(role)):
+        for arn in sorted(former & set(_attached(aws, config.minion_role))):
+            _detach(aws, config.minion_role, arn)
+
+
+def _remove_boundary(aws: Aws, config: Config, name: str, boundary: str) -> None:
+    role = find_role(aws, name)
+    if role and is_ours(config.cluster_id, tags_of(role)) and _boundary_of(role) == boundary:
+        aws.remove(
+            "remove",
+            f"permissions boundary {boundary} from role {name}",
+            lambda: aws.iam.delete_role_permissions_boundary(RoleName=name),
+        )
+
+
+def _boundary_of(role: Mapping[str, Any]) -> str:
+    return str(role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
+
+
+def _attached(aws: Aws, name: str) -> list[str]:
+    """The ARNs of the managed policies of a role; none of one that is not there, or not to be seen yet."""
+    pages = aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=name)
+    listed = unless("NoSuchEntity", lambda: [policy for page in pages for policy in page["AttachedPolicies"]])
+    return [policy["PolicyArn"] for policy in listed or ()]
+
+
+def _detach(aws: Aws, name: str, arn: str) -> None:
+    call = functools.partial(aws.iam.detach_role_policy, RoleName=name, PolicyArn=arn)
+    aws.remove("detach", f"policy {arn.rpartition('/')[2]} from {name}", call)
+
+
+# --- what is made
+
+
 def policy_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]:
     """What fills the placeholders of templates/iam."""
     return {
@@ -130,12 +263,27 @@ def policy_values(aws: Aws, config: Config, bucket: Bucket) -> Mapping[str, str]
 
 
 def _ensure_profile(aws: Aws, config: Config, role: str, values: Mapping[str, str]) -> str:
-    """The name of the role's instance profile, with role and policy as templates/iam has them."""
+    """The name of the role's instance profile: the brought one, or ours, with role and policy as templates/iam has."""
+    name = _given(config, role)
+    if name:
+        aws.console.found(f"instance profile {name}, yours")
+        return name
     name = role_name(config, role)
     policy = _policy(config, role, values)
     ensure_role(aws, config, name, trust=policy_document("trust", values), policy=policy)
+    if role == "minion":
+        _ensure_attached(aws, config, name)
     _ensure_instance_profile(aws, config, name)
     return name
+
+
+def _ensure_attached(aws: Aws, config: Config, name: str) -> None:
+    """Have KUBE_NODE_POLICIES attached to the role; what else somebody attached stays."""
+    there = _attached(aws, name) if config.kube_node_policies else []
+    for arn in config.kube_node_policies:
+        if arn not in there:
+            call = functools.partial(aws.iam.attach_role_policy, RoleName=name, PolicyArn=arn)
+            aws.change("attach", f"policy {arn.rpartition('/')[2]} to {name}", call)
 
 
 def _policy(config: Config, role: str, values: Mapping[str, str]) -> dict[str, Any]:
@@ -181,12 +329,16 @@ def ensure_role(aws: Aws, config: Config, name: str, *, trust: dict[str, Any], p
 
 
 def _ensure_role(aws: Aws, config: Config, name: str, trust: dict[str, Any]) -> None:
-    found = find_role(aws, name)
+    found, boundary = find_role(aws, name), config.kube_iam_permissions_boundary
     if found is None:
+        bounded: Any = {"PermissionsBoundary": boundary} if boundary else {}
         aws.make(
             f"role {name}",
             lambda: aws.iam.create_role(
-                RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=tag_list(cluster_tags(config))
+                RoleName=name,
+                AssumeRolePolicyDocument=json.dumps(trust),
+                Tags=tag_list(cluster_tags(config)),
+                **bounded,
             )["Role"]["RoleName"],
             look=lambda: (find_role(aws, name) or {}).get("RoleName"),
         )
@@ -198,6 +350,12 @@ def _ensure_role(aws: Aws, config: Config, name: str, trust: dict[str, Any]) -> 
             "set",
             f"role {name}: trust {differs(_document(found['AssumeRolePolicyDocument']), trust)}",
             lambda: aws.iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust)),
+        )
+    if boundary and _boundary_of(found) != boundary:
+        aws.change(
+            "set",
+            f"role {name}: {became('permissions boundary', _boundary_of(found) or 'none', boundary)}",
+            lambda: aws.iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=boundary),
         )
     if _lacks(found, cluster_tags(config)):
         words = f"role {name} with {tag_words(tags_of(found), cluster_tags(config))}"
@@ -319,13 +477,8 @@ def _delete_policies(aws: Aws, name: str) -> None:
                 f"policy {policy} of {name}",
                 functools.partial(aws.iam.delete_role_policy, RoleName=name, PolicyName=policy),
             )
-    for attached in aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=name):
-        for managed in attached["AttachedPolicies"]:
-            aws.remove(
-                "detach",
-                f"policy {managed['PolicyName']} from {name}",
-                functools.partial(aws.iam.detach_role_policy, RoleName=name, PolicyArn=managed["PolicyArn"]),
-            )
+    for arn in _attached(aws, name):
+        _detach(aws, name, arn)
 
 
 def names(config: Config) -> list[str]:

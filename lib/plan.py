@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, master, minions, preflight, relocation, state, survey
+from lib import addons, alarms, iam, master, minions, preflight, relocation, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws.errors import FAILURES
@@ -90,7 +91,9 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     _check_user_data(aws, cluster)
     if bucket is None and interface is None:
         beforehand.tell_price(aws, config, layers.environment)
-    beforehand.check_before_change(aws, config, bucket=(bucket or buckets.computed_bucket(aws, config)).name)
+    place = bucket or buckets.computed_bucket(aws, config)
+    tell_roles = functools.partial(iam.tell_brought_roles, aws, config, place)
+    beforehand.check_before_change(aws, config, bucket=place.name, tell_roles=tell_roles)
     return cluster
 
 
@@ -154,11 +157,13 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
         aws.console.say(f"remembered from the last run: {_listed(remembered, config)}")
     if chosen:
         aws.console.say(f"set for this run: {_listed(chosen, config)}")
-    for name, cidrs in (("SSH_CIDR", config.ssh_cidr), ("HTTP_API_CIDR", config.http_api_cidr)):
+    for name, cidrs, what in (
+        ("SSH_CIDR", config.ssh_cidr, "ssh"),
+        ("HTTP_API_CIDR", config.http_api_cidr, "the API"),
+        ("KUBE_LOAD_BALANCER_CIDR", config.kube_load_balancer_cidr, "the Services' ports of minions"),
+    ):
         if "0.0.0.0/0" in cidrs:
-            aws.console.warn(
-                f"{name}=0.0.0.0/0: the whole internet may try {'ssh' if name == 'SSH_CIDR' else 'the API'}"
-            )
+            aws.console.warn(f"{name}=0.0.0.0/0: the whole internet may try {what}")
 
 
 _HOW = {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lib import address, dhcp, dns, gateway, interface, routetable, subnet, vpc
+from lib import address, dhcp, dns, gateway, iam, interface, routetable, subnet, vpc
 from lib.aws.tags import is_ours, tags_of
-from lib.checks import lifecycle
+from lib.checks import elbsubnets, lifecycle
 from lib.kube.api import server_url
 from lib.kubeconfig import check_kubeconfig, refuse_another_cluster
 from lib.pki import find_ca_cert
@@ -55,6 +55,7 @@ def check_settings(
     refuse_another_cluster(aws, config, server=server, ca_cert=lambda: find_ca_cert(aws, bucket))
     check_key(config)
     dhcp.check_given(aws, config)
+    iam.check_given_roles(aws, config)
     config = _with_brought_network(aws, config)
     blocks = _brought_ranges(aws, config) if config.vpc_id else [config.vpc_cidr]
     config = _settle_masquerade(aws, config, layers, blocks, has_master=found is not None)
@@ -102,9 +103,12 @@ def _with_brought_network(aws: Aws, config: Config) -> Config:
         brought = subnet.brought_subnet(aws, config)
         _check_subnets_range(config, brought["CidrBlock"])
         config = dataclasses.replace(config, vpc_id=brought["VpcId"], kube_subnet_cidr=brought["CidrBlock"])
-        table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)
-        routetable.check_brought_table(config, table)
+        tables = routetable.all_tables(aws, vpc_id=config.vpc_id)
+        routetable.check_brought_table(config, routetable.one_of_subnet(tables, subnet_id=config.subnet_id))
         _warn_of_names(aws, config, brought)
+        every = subnet.all_subnets(aws, vpc_id=config.vpc_id)
+        if words := elbsubnets.words_of(config.cluster_id, brought, every, tables):
+            aws.console.warn(f"SUBNET_ID: {words} (docs/recipes.md, A subnet of yours, and its tags)")
     elif config.vpc_id:
         subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
         gateway.check_way_out(aws, config)

@@ -87,7 +87,7 @@ def ensure_schedule(aws: Aws, cluster: Cluster) -> None:
         "CLUSTER_ID": config.cluster_id,
         "GROUP": config.healer_name,
         "TEMPLATE": cluster.heal_template_id,
-        "MASTER_ROLE": config.master_role,
+        "MASTER_ROLE": iam.master_role(aws, config),
         "INTERFACE": cluster.interface_id,
         "SUBNET": cluster.subnet_id,
         "SECURITY_GROUP": cluster.groups.master,
@@ -116,7 +116,7 @@ def group_tags(aws: Aws, name: str) -> dict[str, str] | None:
     return None if answer is None else tags_of(answer)
 
 
-def untag_group(aws: Aws, name: str, keys: Sequence[str]) -> None:
+def untag_schedule_group(aws: Aws, name: str, keys: Sequence[str]) -> None:
     """The call that takes these tags off the schedule group of that name."""
     aws.scheduler.untag_resource(ResourceArn=_arn(aws, name), TagKeys=list(keys))
 

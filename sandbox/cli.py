@@ -72,8 +72,15 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--pull", action="store_true", help="let machines pull the containers' images instead of having them already"
     )
+    parser.add_argument(
+        "--images",
+        metavar="FOLDER",
+        type=Path,
+        help="let machines pull the images of this folder's docker-archives (*.tar) from registry.k8s.io, too",
+    )
     faults.add(parser)
     options = parser.parse_args(own)
+    options.images = _archives(parser, options.images)
     if options.latency < 0:
         parser.error("--latency is a number of milliseconds, 0 or more")
     if why := faults.problem(options):
@@ -81,6 +88,13 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if separator and not command:
         parser.error("there is no command after --")
     return options, command
+
+
+def _archives(parser: _Parser, folder: Path | None) -> tuple[Path, ...]:
+    found = tuple(sorted(folder.resolve().glob("*.tar"))) if folder else ()
+    if folder and not found:
+        parser.error(f"--images is a folder with docker-archives, *.tar; there are none in {folder}")
+    return found
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], bool, list[str]]:
@@ -166,7 +180,9 @@ def _machines(options: argparse.Namespace) -> Iterator[Prepared | None]:
 
     try:
         prepared = Prepared(
-            pull=options.pull, say=lambda words: print(f"sandbox: {words}", file=sys.stderr, flush=True)
+            pull=options.pull,
+            images=options.images,
+            say=lambda words: print(f"sandbox: {words}", file=sys.stderr, flush=True),
         )
     except CannotStart as error:
         raise OwnError(str(error)) from None

@@ -61,8 +61,8 @@ _SHOWS = (
     ("target groups", "elbv2: DeleteTargetGroup"),
     (
         "roles",
-        "iam: CreateRole DeleteRole PutRolePolicy DeleteRolePolicy DetachRolePolicy UpdateAssumeRolePolicy TagRole "
-        "UntagRole",
+        "iam: CreateRole DeleteRole PutRolePolicy DeleteRolePolicy AttachRolePolicy DetachRolePolicy "
+        "UpdateAssumeRolePolicy TagRole UntagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary",
     ),
     (
         "instance profiles",

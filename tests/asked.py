@@ -89,6 +89,8 @@ def _anything(_: Call) -> Iterator[str]:
 def _of_iam(call: Call) -> Iterator[str]:
     if call.operation == "SimulatePrincipalPolicy":
         yield call.params["PolicySourceArn"]
+    elif call.operation == "GetPolicy":
+        yield call.params["PolicyArn"]
     elif call.params.get("InstanceProfileName"):
         yield _iam(f"instance-profile/{call.params['InstanceProfileName']}")
     else:
@@ -108,6 +110,9 @@ def _of_ssm(call: Call) -> Iterator[str]:
 
 
 def _of_cloudwatch(call: Call) -> Iterator[str]:
+    if "ResourceARN" in call.params:
+        yield call.params["ResourceARN"]
+        return
     names = [call.params["AlarmName"]] if call.params.get("AlarmName") else call.params.get("AlarmNames") or ["*"]
     yield from (_arn(call, "cloudwatch", f"alarm:{name}") for name in names)
 

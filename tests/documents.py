@@ -126,9 +126,16 @@ def _aws(box: Box, words: list[str]) -> None:
         name = aws_parameter(model, rest[at])
         if name:
             shape = model.input_shape.members[name]
-            given[name] = _shorthand(values, shape) if shape.type_name == "list" else " ".join(values)
+            text = _from_file(box, " ".join(values))
+            given[name] = _shorthand(values, shape) if shape.type_name == "list" else text
         at += 1 + len(values)
     getattr(box.client(service), xform_name(model.name))(**given)
+
+
+def _from_file(box: Box, text: str) -> str:
+    """What a parameter says, or the file in the shell's folder that it names."""
+    name = text.removeprefix("file://")
+    return (box.home / name).read_text() if name != text else text
 
 
 def _until_flag(words: list[str]) -> Iterator[str]:

@@ -195,6 +195,20 @@ def remembered(box: Box, cluster: str = ID, bucket: str = "") -> dict[str, str]:
     return {name: value.strip("'") for name, value in pairs}
 
 
+@contextlib.contextmanager
+def watched(box: Box, *, reads: bool = False) -> Iterator[list[Call]]:
+    """The changing calls that scripts make meanwhile; with `reads` all of them."""
+    calls: list[Call] = []
+
+    def note(call: Call) -> None:
+        if call.number and (call.changes or reads):
+            calls.append(call)
+
+    box.aws.hooks.before.append(note)
+    yield calls
+    box.aws.hooks.before.remove(note)
+
+
 def kubeconfig(box: Box) -> Path:
     """Where the tests' kubeconfig is."""
     return Path(box.environ["KUBECONFIG"])

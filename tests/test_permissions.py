@@ -1,4 +1,4 @@
-"""templates/iam/caller-policy.json allows every call that lib makes, and nothing that no call needs."""
+"""The two policies of templates/iam/caller-*.json allow every call that lib makes, and nothing that no call needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from helpers import MASTER_ROLE, SharedBox, drop_tags, master_of, must, only, pa
 from policies import may
 from test_down import TAG_LIST, network_load_balancer
 
-from lib.checks import permissions
+from lib.checks import permissions, rights
+from lib.settings.resolve import option_names
 from sandbox.faults import denials
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,7 @@ TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
+NOTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}
 ATTRIBUTES = {"quotas": "service-quotas"}  # lib.aws.Aws's name where it is not boto3's
 
 
@@ -100,8 +102,8 @@ SERVICES = sorted(services())
 
 def unallowed(root: Path = ROOT) -> list[str]:
     """What calls of lib need and the policy does not allow, in words."""
-    policy = permissions.POLICY.relative_to(ROOT)
-    allows = allowed(permissions.statements(root / policy))
+    policy, options = (path.relative_to(ROOT) for path in (permissions.POLICY, permissions.OPTIONS_POLICY))
+    allows = allowed(permissions.statements(root / policy, root / options))
     needed = set().union(*(actions(*call) for call in written_calls(root)))
     return [f"{policy} does not allow {action}: then make docs" for action in sorted(needed - allows)]
 
@@ -148,6 +150,10 @@ def life(_server: Any, ssh_key: Path, tmp_path_factory: pytest.TempPathFactory) 
         run(box.up, NUM_NODES=1, MASTER_SIZE="t3.large")
         run(box.up, NODE_SIZE="t3.large", MASTER_DISK_SIZE=30)
         run(box.up, KUBE_REPLACE_MASTER=master_of(box), KUBE_MASTER_SELF_HEAL="true")
+        policy = box.client("iam").create_policy(PolicyName="boundary", PolicyDocument=json.dumps(NOTHING))
+        run(box.up, KUBE_IAM_PERMISSIONS_BOUNDARY=policy["Policy"]["Arn"], KUBE_NODE_POLICIES=policy["Policy"]["Arn"])
+        run(box.up, KUBE_IAM_PERMISSIONS_BOUNDARY="", KUBE_NODE_POLICIES="", KUBE_EXTRA_TAGS="team=a")
+        run(box.up, KUBE_EXTRA_TAGS="")
         spoil(box)
         run(box.up)
         network_load_balancer(box, "a1", TAG_LIST)
@@ -205,8 +211,15 @@ def test_what_is_others_is_out_of_reach(policy: list[dict[str, Any]], action: st
     assert not may({"Statement": policy}, action, resource, context)
 
 
-def test_the_policy_fits_into_one_managed_policy() -> None:
-    assert permissions.size() <= 6144  # IAM quotas, "IAM object quotas"
+@pytest.mark.parametrize("path", [permissions.POLICY, permissions.OPTIONS_POLICY], ids=lambda path: path.stem)
+def test_each_policy_fits_into_one_managed_policy(path: Path) -> None:
+    assert permissions.size(path) <= 6144  # IAM quotas, "IAM object quotas"
+
+
+def test_the_second_policy_is_what_an_option_alone_needs() -> None:
+    assert {each["Sid"] for each in permissions.statements(permissions.OPTIONS_POLICY)} == set(rights.FOR_AN_OPTION)
+    named = {name for names in rights.FOR_AN_OPTION.values() for name in names}
+    assert named <= set(option_names())
 
 
 def test_no_action_stands_in_two_statements(policy: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ import documents
 import pytest
 from conftest import REGION, Box
 from documents import Shell
-from helpers import master_of, minion_settings, must, part, template_data
+from helpers import MINION_ROLE, master_of, minion_settings, must, part, template_data
 from test_options import Brought
 from test_proxies import proxy
 
@@ -123,6 +123,13 @@ def company_tags(box: Box) -> None:
     assert not any("cost center" in each for each in found)
 
 
+def given_iam(box: Box) -> None:
+    typed(box, "In a company that gives out IAM")
+    roles = box.inventory()["iam"]["roles"]
+    assert {role["boundary"] for role in roles.values()} == {"arn:aws:iam::123456789012:policy/boundary"}
+    assert roles[MINION_ROLE]["attached"] == ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]
+
+
 def behind_a_proxy(box: Box) -> None:
     # An address of loopback, as the sandbox's masters have, is never asked through a proxy.
     box.environ |= {"no_proxy": "", "KUBE_ENABLE_MASTER_PUBLIC_IP": "false"}
@@ -142,6 +149,14 @@ def tags(box: Box) -> None:
     assert set(part(box, "subnets")) == {brought.subnet}
 
 
+def many_balancers(box: Box) -> None:
+    typed(box, "Many load balancers")
+    groups = part(box, "security groups").values()
+    assert [each["name"] for each in groups if "30000-32767 172.20.0.0/16" in str(each)] == [
+        "kubernetes-minion-kubernetes"
+    ]
+
+
 def mfa(box: Box) -> None:
     file = box.home / "config"
     file.write_text("[profile staging]\naws_access_key_id = one\naws_secret_access_key = two\n")
@@ -152,6 +167,7 @@ def mfa(box: Box) -> None:
 RECIPES: dict[str, Callable[[Box], None]] = {
     "Frankfurt, on Graviton, for my address only": frankfurt,
     "dev and prod, by two files": two_files,
+    "In a company that gives out IAM": given_iam,
     "Sharing with a colleague": colleague,
     "A private cluster": private,
     "Off at night": off_at_night,
@@ -161,6 +177,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Tags of your company": company_tags,
     "Behind a proxy": behind_a_proxy,
     "A subnet of yours, and its tags": tags,
+    "Many load balancers": many_balancers,
     "Credentials with an MFA code": mfa,
 }
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
 from conftest import Box, Result
-from helpers import master_of, must, refused, shape
+from helpers import master_of, must, refused, shape, watched
 
 from lib.checks import permissions
 from sandbox.calls import Call
@@ -68,20 +67,6 @@ def done(result: Result) -> dict[str, int]:
     found = re.search(r" is up after \d+ s \((.*)\)\.$", result.out, re.MULTILINE)
     assert found, result.out
     return {past[kind]: int(number) for number, kind in re.findall(rf"(\d+) ({'|'.join(past)})", found[1])}
-
-
-@contextlib.contextmanager
-def watched(box: Box) -> Iterator[list[Call]]:
-    """The changing calls that are made meanwhile."""
-    calls: list[Call] = []
-
-    def note(call: Call) -> None:
-        if call.number and call.changes:
-            calls.append(call)
-
-    box.aws.hooks.before.append(note)
-    yield calls
-    box.aws.hooks.before.remove(note)
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -8,7 +8,7 @@ A rerun that finds everything as it should be makes none of these calls.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lib.aws import keys
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
 
 
-def check_before_change(aws: Aws, config: Config, *, bucket: str) -> None:
-    """Have `_check` called before the first change; not for who is in a hurry."""
+def check_before_change(aws: Aws, config: Config, *, bucket: str, tell_roles: Callable[[], None]) -> None:
+    """Have `_check` called before the first change; not for who is in a hurry. `tell_roles`: of brought ones."""
     if not aws.hurried:
-        aws.before_change = functools.partial(_check, aws, config, bucket=bucket)
+        aws.before_change = functools.partial(_check, aws, config, bucket=bucket, tell_roles=tell_roles)
 
 
 def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
@@ -32,12 +32,13 @@ def tell_price(aws: Aws, config: Config, environ: Mapping[str, str]) -> None:
         aws.console.say(f"price   {price.amount}: {price.made_of}")
 
 
-def _check(aws: Aws, config: Config, *, bucket: str) -> None:
-    """Tell what the caller may not do, and the disks' key where it is a customer's.
+def _check(aws: Aws, config: Config, *, bucket: str, tell_roles: Callable[[], None]) -> None:
+    """Tell what the caller and brought roles may not do, and the disks' key where it is a customer's.
 
     Raises SettingError for what the account's quotas do not allow.
     """
     quotas.check_quotas(aws, config)
     if not aws.dry_run:  # which tells at its end whether it is needed
         rights.tell_rights(aws, config, bucket=bucket)
+    tell_roles()
     keys.tell_key(aws)

@@ -1,4 +1,7 @@
-"""What whoever runs the scripts must be allowed: the policy, and docs/permissions.md, which `make docs` makes of it."""
+"""What whoever runs the scripts must be allowed: two policies, and docs/permissions.md, made of them by `make docs`.
+
+Two, since IAM takes 6,144 characters of a managed policy: what every cluster needs, and what an option alone does.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,32 @@ from typing import Any
 
 _ROOT = Path(__file__).parents[2]
 POLICY = _ROOT / "templates" / "iam" / "caller-policy.json"
+OPTIONS_POLICY = POLICY.with_name("caller-options-policy.json")
 TEXT = _ROOT / "templates" / "docs" / "permissions.md"
 
 
-def statements(path: Path = POLICY) -> list[dict[str, Any]]:
-    """The policy's statements."""
-    return list(json.loads(path.read_text(encoding="utf-8"))["Statement"])
+def statements(*paths: Path) -> list[dict[str, Any]]:
+    """The statements of these policies, of both where none is named."""
+    return [each for path in paths or (POLICY, OPTIONS_POLICY) for each in _document(path)["Statement"]]
 
 
-def size(path: Path = POLICY) -> int:
+def _document(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def size(path: Path) -> int:
     """How much of IAM's 6,144 characters of a managed policy it takes: white space does not count."""
     return len(re.sub(r"\s", "", path.read_text(encoding="utf-8")))
 
 
 def permissions_page() -> str:
-    """The text with what each statement is on, and with the policy. Raises KeyError for a statement that is gone."""
+    """The text with what each statement is on, and with the policies. Raises KeyError for a statement that is gone."""
     text = string.Template(TEXT.read_text(encoding="utf-8"))
     on = {statement["Sid"]: _on(statement) for statement in statements()}
-    return text.substitute(on, size=f"{size():,}", policy=POLICY.read_text(encoding="utf-8").rstrip())
+    policy, options = (path.read_text(encoding="utf-8").rstrip() for path in (POLICY, OPTIONS_POLICY))
+    sizes = {"size": f"{size(POLICY):,}", "options_size": f"{size(OPTIONS_POLICY):,}"}
+    return text.substitute(on | sizes, policy=policy, options_policy=options)
 
 
 def _on(statement: Mapping[str, Any]) -> str:

@@ -129,6 +129,7 @@ class Config:
     dns_domain: str = option(rules.domain, read_by="master", fixed=_WITH_A_MASTER)
     ssh_cidr: tuple[str, ...] = option(rules.cidrs)
     http_api_cidr: tuple[str, ...] = option(rules.cidrs)
+    kube_load_balancer_cidr: tuple[str, ...] = option(rules.cidrs_or_none)
     kube_api_dns_name: str = option(rules.optional(rules.host_name), down=True)
     kube_api_port: int = option(rules.whole(1, 65535), read_by="both", fixed=_WITH_A_MASTER, down=True)
     kube_enable_master_public_ip: bool = option(rules.boolean)
@@ -170,6 +171,11 @@ class Config:
     kube_enable_insecure_registry: bool = option(rules.boolean, read_by="both")
     kube_download_mirror: str = option(rules.optional(rules.url))
     kube_extra_packages: tuple[str, ...] = option(rules.packages, read_by="both")
+
+    kube_iam_permissions_boundary: str = option(rules.optional(rules.policy_arn))
+    master_iam_profile: str = option(rules.optional(rules.iam_name))
+    node_iam_profile: str = option(rules.optional(rules.iam_name))
+    kube_node_policies: tuple[str, ...] = option(rules.policies)
 
     kube_enable_cluster_dns: bool = option(rules.boolean, read_by="master")
     kube_enable_cluster_monitoring: bool = option(rules.monitoring)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROUTES_DEFAULT = 500  # a route table's quota unless raised; L-93826ACB, "Routes per route table"
 _AWS_KEEPS = 5  # addresses of every subnet: the first four and the last (VPC user guide, "Subnet sizing")
 _IAM_NAME = 64
+_RULES_A_GROUP = 60
 
 # What listens on a node already: ssh, etcd, kubelet, kube-proxy, scheduler, controller managers. NodePorts come on top.
 _NODE_PORTS = frozenset({22, 2379, 2380, 2381, *range(10248, 10260)})
@@ -225,6 +226,23 @@ def _role_names(config: Config) -> None:
         raise SettingError("KUBE_AWS_INSTANCE_PREFIX", problem, f"shorten it or VPC_NAME by {over}")
 
 
+def _node_policies(config: Config) -> None:
+    if config.kube_node_policies and config.node_iam_profile:
+        problem = f"nothing is attached to the role of NODE_IAM_PROFILE ({config.node_iam_profile}), which is yours"
+        raise SettingError("KUBE_NODE_POLICIES", problem, "attach them yourself, or leave out NODE_IAM_PROFILE")
+
+
+def _policies_partition(config: Config) -> None:
+    for name, arns in (
+        ("KUBE_IAM_PERMISSIONS_BOUNDARY", [config.kube_iam_permissions_boundary]),
+        ("KUBE_NODE_POLICIES", config.kube_node_policies),
+    ):
+        for arn in filter(None, arns):
+            if not arn.startswith(f"arn:{config.partition}:"):
+                problem = f"{arn} is not of partition {config.partition}, which {config.region} is in"
+                raise SettingError(name, problem, f"give one that begins with arn:{config.partition}:iam::")
+
+
 def _bucket_region(config: Config) -> None:
     if partition(config.aws_s3_region) != config.partition:
         right = f"give a region of partition {config.partition}, or leave it empty"
@@ -241,6 +259,15 @@ def _ways_out(config: Config) -> None:
         if not public:
             problem = "false leaves no way to the downloads"
             raise SettingError(name, problem, "set SUBNET_ID to a subnet with a NAT gateway, or KUBE_DOWNLOAD_MIRROR")
+
+
+def _rules_of_group(config: Config) -> None:
+    """A group has 60 rules each way unless its quota is raised, each range of an option one a protocol (L-0EA8095F)."""
+    ssh, balancers = len(config.ssh_cidr), len(config.kube_load_balancer_cidr)
+    rules = 2 + ssh + 2 * balancers
+    if balancers and rules > _RULES_A_GROUP:
+        problem = f"{balancers} ranges for tcp and udp + {ssh} of SSH_CIDR + 2 within the cluster are {rules} rules"
+        raise SettingError("KUBE_LOAD_BALANCER_CIDR", problem, f"give fewer: a security group has {_RULES_A_GROUP}")
 
 
 def _insecure_registry(config: Config) -> None:
@@ -288,6 +315,8 @@ def _notready(config: Config) -> None:
 
 _CHECKS = (
     _role_names,
+    _node_policies,
+    _policies_partition,
     _bucket_region,
     _images,
     _memory,
@@ -305,5 +334,6 @@ _CHECKS = (
     _files,
     _reserved_address,
     _insecure_registry,
+    _rules_of_group,
     _ways_out,
 )

@@ -187,6 +187,7 @@ cluster_id = form(
 )
 vpc_name = form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "use 1 to 40 letters, digits, dots, dashes or underscores")
 context = form(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,252}", "use letters, digits and . _ - : / @")
+iam_name = form(r"[A-Za-z0-9_+=,.@-]{1,128}", "give an instance profile's name, such as kubernetes-nodes, not its ARN")
 instance_type = form(
     r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|([1-9]\d*)?xlarge|metal(-\d+xl)?)",
     "give an EC2 instance type such as m6i.large",
@@ -386,6 +387,11 @@ def cidrs(variable: str, text: str) -> tuple[str, ...]:
     return ranges
 
 
+def cidrs_or_none(variable: str, text: str) -> tuple[str, ...]:
+    """The same for an option that may be empty."""
+    return cidrs(variable, text) if text else ()
+
+
 def packages(variable: str, text: str) -> tuple[str, ...]:
     """Names of Debian packages separated by commas or spaces (Debian Policy 5.6.7).
 
@@ -398,6 +404,20 @@ def packages(variable: str, text: str) -> tuple[str, ...]:
             raise SettingError(variable, f"{shown(name)} is not the name of a package", right)
     _no_twins(variable, names)
     return names
+
+
+_POLICY = r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[A-Za-z0-9_+=.@/-]+"
+policy_arn = form(_POLICY, "give a policy's ARN, such as arn:aws:iam::123456789012:policy/boundary")
+POLICIES_AT_MOST = 20  # managed policies of a role, where the quota of 10 was raised
+
+
+def policies(variable: str, text: str) -> tuple[str, ...]:
+    """ARNs of managed policies separated by commas or spaces."""
+    found = tuple(policy_arn(variable, item) for item in _items(text))
+    _no_twins(variable, found)
+    if len(found) > POLICIES_AT_MOST:
+        raise SettingError(variable, f"has {len(found)} policies", f"a role takes {POLICIES_AT_MOST} at most")
+    return found
 
 
 def _no_twins(variable: str, names: tuple[str, ...]) -> None:

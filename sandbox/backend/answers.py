@@ -28,23 +28,13 @@ ENABLED = (
 )
 
 
-def simulate_principal_policy(_world: World, call: Call) -> dict[str, Any]:
-    """Everybody may do everything here; a role that is not there, by name and path, has no policies.
-
-    https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
-    """
-    asked = call.params["PolicySourceArn"]
-    if ":role/" in asked and asked not in [role.arn for role in cloud.iam(call.region).roles.values()]:
-        raise Refusal("NoSuchEntity", f"The role with name {asked.rpartition('/')[2]} cannot be found.", 404)
-    return _decisions(call, {})
-
-
 def simulated(call: Call, denied: Mapping[str, str]) -> Answer:
     """What a simulation answers where some actions are denied: action -> implicitDeny or explicitDeny."""
-    return result_answer(call, _decisions(call, denied))
+    return result_answer(call, decisions(call, denied))
 
 
-def _decisions(call: Call, denied: Mapping[str, str]) -> dict[str, Any]:
+def decisions(call: Call, denied: Mapping[str, str]) -> dict[str, Any]:
+    """The same as a result."""
     results = [
         {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": denied.get(action, "allowed")}
         for action in call.params.get("ActionNames", [])

@@ -316,6 +316,7 @@ def _role(role: Any) -> Entry:
         "trust": _document(role.assume_role_policy_document),
         "policies": {name: _document(text) for name, text in role.policies.items()},
         "attached": sorted(role.managed_policies),
+        **({"boundary": role.permissions_boundary_arn} if role.permissions_boundary_arn else {}),
         "tags": _iam_tags(role),
     }
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.backend import answers, groups, images, prices, records, schedules, strict_ec2, strict_more, strict_storage
+from sandbox.backend import (
+    answers,
+    groups,
+    identities,
+    images,
+    prices,
+    records,
+    schedules,
+    strict_ec2,
+    strict_more,
+    strict_storage,
+)
 from sandbox.calls import Call
 from sandbox.world import World
 
@@ -62,8 +73,11 @@ BEFORE: dict[str, list[Before]] = {
     "autoscaling:DeleteAutoScalingGroup": [groups.delete],
     "autoscaling:DescribeScalingActivities": [groups.activities],
     "autoscaling:TerminateInstanceInAutoScalingGroup": [groups.terminate_instance],
-    "iam:CreateRole": [strict_more.create_role],
+    "iam:CreateRole": [strict_more.create_role, identities.own_policy, identities.boundary],
     "iam:UpdateAssumeRolePolicy": [strict_more.update_trust],
+    "iam:GetPolicy": [identities.own_policy],
+    "iam:AttachRolePolicy": [identities.own_policy, identities.attach],
+    "iam:PutRolePermissionsBoundary": [identities.own_policy, identities.boundary],
     "iam:PutRolePolicy": [strict_more.put_role_policy],
     "iam:CreateInstanceProfile": [strict_more.create_instance_profile],
     "autoscaling:CreateOrUpdateTags": [strict_more.group_tags],
@@ -83,7 +97,7 @@ BEFORE: dict[str, list[Before]] = {
     "route53:ChangeResourceRecordSets": [records.change],
     "route53:ListResourceRecordSets": [records.list_records],
     "route53:ListHostedZonesByVPC": [records.zones_of_vpc],
-    "iam:SimulatePrincipalPolicy": [answers.simulate_principal_policy],
+    "iam:SimulatePrincipalPolicy": [identities.simulate],
     "ec2:GetEbsDefaultKmsKeyId": [answers.get_ebs_default_kms_key_id],
     "ecr:GetAuthorizationToken": [answers.get_authorization_token],
     "pricing:GetProducts": [prices.get_products],

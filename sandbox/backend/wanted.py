@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sandbox.backend import cloud, launching, nodes, patches
@@ -40,7 +41,8 @@ def _instance(world: World, region: str, instance: Any) -> Instance:
         ends=instance.state == "shutting-down",
         reboots=world.state.reboots.get(instance.id, 0),
         interface=_interface(instance),
-        disks=_disks(backend, instance),
+        root=next(iter(_attached(backend, instance, root=True)), None),
+        disks=tuple(_attached(backend, instance, root=False)),
         kind=str(instance.instance_type),
         image=str(instance.image_id),
         user=_user(backend, str(instance.image_id)),
@@ -73,17 +75,17 @@ def _true(value: Any) -> bool:
     return str(value).lower() != "false"
 
 
-def _disks(backend: Any, instance: Any) -> tuple[Disk, ...]:
-    root = cloud.ec2(backend.region_name).amis.get(instance.image_id)
-    root_device = getattr(root, "root_device_name", "/dev/xvda")
-    return tuple(
-        Disk(volume.id, int(volume.size))
-        for volume in backend.volumes.values()
-        if volume.attachment
-        and volume.attachment.instance.id == instance.id
-        and volume.attachment.device != root_device
-        and volume.attachment.status in ("attached", "attaching", "busy")
-    )
+def _attached(backend: Any, instance: Any, *, root: bool) -> Iterator[Disk]:
+    image = cloud.ec2(backend.region_name).amis.get(instance.image_id)
+    root_device = getattr(image, "root_device_name", "/dev/xvda")
+    for volume in backend.volumes.values():
+        if (
+            volume.attachment
+            and volume.attachment.instance.id == instance.id
+            and (volume.attachment.device == root_device) == root
+            and volume.attachment.status in ("attached", "attaching", "busy")
+        ):
+            yield Disk(volume.id, int(volume.size))
 
 
 def _user(backend: Any, image_id: str) -> str:

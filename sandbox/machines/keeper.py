@@ -81,9 +81,13 @@ class Keeper:
                 os.kill(child, signal.SIGKILL)
         process.wait()
 
+    def path(self, path: Path) -> Path:
+        """Where a file that is seen inside, on a mount of the keeper's, can be opened from outside."""
+        return Path(f"/proc/{self.pid}/root") / path.relative_to("/")
+
     def network(self, name: str) -> Path:
         """Where a network namespace of this name can be opened from outside."""
-        return Path(f"/proc/{self.pid}/root/run/netns/{name}")
+        return self.path(Path("/run/netns") / name)
 
     def in_network(self, name: str, make: Callable[[], T]) -> T:
         """What `make` returns when it runs inside a network namespace: sockets made there stay there."""

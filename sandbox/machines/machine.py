@@ -1,4 +1,8 @@
-"""One instance as a systemd-nspawn machine: its root disk, what it boots from, its process, its volumes."""
+"""One instance as a systemd-nspawn machine: its root disk, what it boots from, its process, its volumes.
+
+The root disk is a file system of the size that the root volume has. What an instance writes is on it; Debian and the
+containers' images, which all machines share, are read where they lie.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,15 @@ from sandbox.machines.wanted import Instance
 WITHOUT = "CAP_SYS_TIME,CAP_SYS_MODULE"
 CONSOLE_BYTES = 65536  # what GetConsoleOutput keeps
 LINK = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
+# The disk ends with the machine's run, so nothing has to outlive a crash of the computer; and tables that are written
+# in the background would fill a file that is sparse.
+MAKE_DISK = ("mkfs.ext4", "-q", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard")
+MOUNT_DISK = ("mount", "-t", "ext4", "-o", "nobarrier,noinit_itable")
+STORE = "/usr/lib/sandbox/containers"  # where a machine sees the store of the containers' images
+SHARED = (  # what of a store of containerd's never changes but by removal, as a link may be removed
+    "io.containerd.content.v1.content/blobs/sha256",
+    "io.containerd.snapshotter.v1.overlayfs/snapshots",
+)
 START = """
 for group; do
 	[ "$group" != -- ] || break
@@ -34,14 +47,17 @@ exec "$@"
 class Machine:
     """A machine of one instance, from its first boot to its end."""
 
-    def __init__(self, keeper: Keeper, image: Image, folder: Path, group: str, instance: Instance) -> None:
+    def __init__(
+        self, keeper: Keeper, image: Image, folder: Path, group: str, instance: Instance, device: Path
+    ) -> None:
+        """`device` is its root disk's, empty at the first boot."""
         self.instance = instance
         self.folder = folder
         self.began = time.monotonic()
         self.kill_at = float("inf")
         self.leader = 0
         self.booted = False  # whether it has ever had a process 1
-        self._keeper, self._image, self._group = keeper, image, group
+        self._keeper, self._image, self._group, self._device = keeper, image, group, device
         self._process: subprocess.Popen[bytes] | None = None
         self._devices: dict[str, str] = {}  # volume -> device in the machine, since its last boot
         self._make_root()
@@ -52,6 +68,11 @@ class Machine:
         return self.folder / "console"
 
     @property
+    def _disk(self) -> Path:
+        """Where its root disk is mounted, in the keeper."""
+        return self.folder / "disk"
+
+    @property
     def runs(self) -> bool:
         """Whether its process is there."""
         return self._process is not None and self._process.poll() is None
@@ -59,31 +80,36 @@ class Machine:
     # --- its root disk ---
 
     def _make_root(self) -> None:
-        upper = self.folder / "upper"
-        for name in ("upper", "work", "root", "containerd"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "root").mkdir(parents=True, exist_ok=True)
+        is_new = not self._disk.exists()
+        if is_new:
+            self._keeper.run([*MAKE_DISK, str(self._device)])
+            self._disk.mkdir()
+        self._mount(self._disk, [*MOUNT_DISK, str(self._device)])
+        upper = self._keeper.path(self._disk / "upper")
+        for name in ("upper", "work", "containerd"):
+            upper.with_name(name).mkdir(exist_ok=True)
         _seed(upper / "var/lib/cloud/seed/nocloud", self.instance)
-        if (upper / "etc/machine-id").exists():  # a stopped instance's disk, started again
+        if not is_new:  # a stopped instance's, started again
             return
         if self._image.store is not None:
-            _link_store(self._image.store, self.folder / "containerd")
+            _link_store(self._image.store, upper.with_name("containerd"))
         upper.chmod(0o755)
         (upper / "etc").mkdir()
         (upper / "etc/machine-id").write_text(self.instance.id.removeprefix("i-").rjust(32, "0") + "\n")
         user = {"system_info": {"default_user": {"name": self.instance.user}}}
-        self.write("etc/cloud/cloud.cfg.d/95-user.cfg", json.dumps(user) + "\n")
-
-    def write(self, path: str, content: str) -> None:
-        """Put a file into the root disk, before the first boot."""
-        file = self.folder / "upper" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
+        file = upper / "etc/cloud/cloud.cfg.d/95-user.cfg"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(user) + "\n")
 
     def _mount_root(self) -> None:
-        options = f"lowerdir={self._image.root},upperdir={self.folder}/upper,workdir={self.folder}/work"
-        root = str(self.folder / "root")
-        if subprocess.run(self._keeper.inside(["mountpoint", "-q", root]), check=False).returncode:
-            self._keeper.run(["mount", "-t", "overlay", "overlay", "-o", options, root])
+        options = f"lowerdir={self._image.root},upperdir={self._disk}/upper,workdir={self._disk}/work"
+        self._mount(self.folder / "root", ["mount", "-t", "overlay", "overlay", "-o", options])
+
+    def _mount(self, place: Path, command: list[str]) -> None:
+        """Unless it is there, from an earlier boot."""
+        if subprocess.run(self._keeper.inside(["mountpoint", "-q", str(place)]), check=False).returncode:
+            self._keeper.run([*command, str(place)])
 
     # --- its process ---
 
@@ -99,6 +125,7 @@ class Machine:
 
     def _nspawn(self) -> list[str]:
         before = ["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0", "unshare", "--cgroup"] if image.is_v1() else []
+        shared = [f"--bind-ro={self._image.store}:{STORE}"] if self._image.store is not None else []
         return [
             *before,
             *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no"),
@@ -106,7 +133,8 @@ class Machine:
             f"--network-namespace-path=/run/netns/{self.instance.id}",
             *("--resolv-conf=off", "--timezone=off", "--capability=all", f"--drop-capability={WITHOUT}"),
             *("--system-call-filter=@keyring bpf @privileged @known", "--bind=/dev/kmsg"),
-            f"--bind={self.folder}/containerd:/var/lib/containerd",
+            f"--bind={self._disk}/containerd:/var/lib/containerd",
+            *shared,
         ]
 
     def find_leader(self) -> int:
@@ -153,8 +181,9 @@ class Machine:
         if self._process is not None:
             self._process.wait()
         keeper.drop_groups(self._group)
-        with contextlib.suppress(keeper.Failed):
-            self._keeper.run(["umount", "--lazy", str(self.folder / "root")])
+        for place in (self.folder / "root", self._disk):
+            with contextlib.suppress(keeper.Failed):
+                self._keeper.run(["umount", "--lazy", str(place)])
         if disk:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -214,11 +243,17 @@ def _status(pid: int, name: str) -> str:
 
 
 def _link_store(source: Path, target: Path) -> None:
-    """A containerd store that shares its unchanging files with the image's: links for content, copies for its books."""
-    subprocess.run(["cp", "--archive", "--link", f"{source}/.", str(target)], check=True)
-    for book in [*target.rglob("*.db")]:
-        book.unlink()
-        shutil.copy2(source / book.relative_to(target), book)
+    """A containerd store with the image's content: links to where a machine sees that, copies of its books."""
+    shared = [source / place for place in SHARED]
+
+    def linked(folder: str, names: list[str]) -> list[str]:
+        return names if Path(folder) in shared else []
+
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=linked)
+    for folder in shared:
+        for each in folder.iterdir():
+            place = each.relative_to(source)
+            (target / place).symlink_to(f"{STORE}/{place}")
 
 
 def _seed(folder: Path, instance: Instance) -> None:

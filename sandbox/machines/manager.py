@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import IO
 
 from sandbox.backend import cloud, lifecycle, wanted
-from sandbox.machines import ecr, imds, places, registry, sites
+from sandbox.machines import imds, places, sites
 from sandbox.machines.authority import Authority
+from sandbox.machines.ecr import Ecr
 from sandbox.machines.image import Image, archives
 from sandbox.machines.keeper import Failed, Keeper, drop_groups
 from sandbox.machines.machine import Machine
 from sandbox.machines.network import METADATA, OUTSIDE, SITES, Network
 from sandbox.machines.places import Cache
 from sandbox.machines.public import Doors
+from sandbox.machines.registry import Repositories
 from sandbox.machines.servers import Server, listen
 from sandbox.machines.volumes import Volumes
 from sandbox.machines.wanted import Instance, Wanted
@@ -36,7 +38,10 @@ REBOOTED = 133  # how systemd-nspawn ends when its machine wants to be started a
 
 
 class Machines:
-    """All machines of the account. `lock` is the account's; looks and changes are made while holding it."""
+    """All machines of the account. `lock` is the account's; looks and changes are made while holding it.
+
+    `more` are docker-archives of images that registry.k8s.io has beside the release's.
+    """
 
     def __init__(
         self,
@@ -48,15 +53,15 @@ class Machines:
         image: Image,
         authority: Authority,
         mirror: tuple[str, int],
-        pull: bool,
+        more: tuple[Path, ...],
         say: Callable[[str], None],
     ) -> None:
         self._world, self._lock, self._aws, self._cache, self._image = world, lock, aws, cache, image
         self._tls, self._mirror_address, self._say = authority.context(), mirror, say
         self._run = _Run(cache)
         self._keeper = Keeper()
-        self._registry = registry.start(cache, self._keeper, self._run.folder, say) if pull else None
-        self._repositories = ecr.Repositories(archives(cache), world.ecr_password)
+        self._repositories = Repositories([*archives(cache), *more])
+        self._ecr = Ecr(archives(cache), world.ecr_password)
         self._volumes = Volumes(self._run.folder / "volumes")
         self._doors = Doors(self._keeper)
         self._machines: dict[str, Machine] = {}
@@ -123,6 +128,8 @@ class Machines:
 
     def _make(self, now: Wanted, instance: Instance) -> None:
         """A machine's first boot, or the boot of one that was stopped."""
+        if instance.root is None:
+            raise Failed(f"{instance.id} has no root volume")
         network = self._network(now, instance.vpc_id)
         network.connect(instance)
         self._update_networks(now)
@@ -132,6 +139,7 @@ class Machines:
             self._run.folder / "machines" / instance.id,
             self._run.group(instance.id),
             instance,
+            self._volumes.loop(instance.root.volume_id, instance.root.gibibytes),
         )
         self._reboots[instance.id] = instance.reboots
         self._machines[instance.id] = machine
@@ -213,7 +221,7 @@ class Machines:
             return self._keeper.in_network(network.name, functools.partial(listen, (address, port)))
 
         site = sites.handler(
-            self._cache.mirror, aws=self._aws, registry=self._registry, who=name, repositories=self._repositories
+            self._cache.mirror, aws=self._aws, who=name, repositories=self._repositories, ecr=self._ecr
         )
         self._servers[network.name] = [
             Server(at(METADATA, 80), imds.handler(find)),

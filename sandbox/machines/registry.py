@@ -1,114 +1,118 @@
-"""registry.k8s.io for machines that pull: Debian's docker-registry, filled with the release's images."""
+"""A registry as machines pull from it: the images of docker-archives, by their names and tags.
+
+Only what a pull asks is answered (https://distribution.github.io/distribution/spec/api/): manifests and blobs. Nothing
+is unpacked or kept: a layer is read where it lies in its archive.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
-import shutil
-import socket
+import re
 import tarfile
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-
-from sandbox.machines.image import archives, release_mark
-from sandbox.machines.keeper import Keeper
-from sandbox.machines.places import Cache, CannotStart
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar"
-CONFIGURATION = """version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {storage}}}, maintenance: {{uploadpurging: {{enabled: false}}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
-PATIENCE = 10.0  # seconds until it answers
+CHUNK = 1 << 20
 
 
-def start(cache: Cache, keeper: Keeper, folder: Path, say: Callable[[str], None]) -> tuple[str, int]:
-    """Where it listens, on loopback, until the keeper ends. It is filled the first time, which takes some seconds.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So many bytes of a file."""
 
-    `folder` is for this run's configuration and log.
-    """
-    storage = cache.machine / f"registry-{release_mark(cache)}"
-    address = ("127.0.0.1", _free_port())
-    configuration = folder / "registry.yml"
-    configuration.write_text(CONFIGURATION.format(storage=storage, port=address[1]))
-    with open(folder / "registry.log", "wb") as log:
-        keeper.start(["docker-registry", "serve", str(configuration)], log)
-    _wait_for(address)
-    with cache.locked():
-        if not (storage / "complete").exists():
-            _drop_others(cache, storage)
-            for archive in archives(cache):
-                say(f"putting {archive.name} into the registry")
-                _push(address, archive)
-            (storage / "complete").touch()
-    return address
+    file: Path
+    offset: int
+    size: int
 
 
-def _drop_others(cache: Cache, storage: Path) -> None:
-    """What was filled from an earlier release."""
-    for old in cache.machine.glob("registry-*"):
-        if old != storage:
-            shutil.rmtree(old, ignore_errors=True)
+Reply = tuple[int, "bytes | Part", dict[str, str]]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@dataclass
+class Repositories:
+    """The images of docker-archives, each by its name without the registry."""
+
+    archives: Iterable[Path]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _blobs: dict[str, bytes | Part] = field(default_factory=dict)
+    _manifests: dict[str, bytes] = field(default_factory=dict)
+
+    def answer(self, path: str) -> Reply:
+        """Status, body and headers of an answer to GET; HEAD is the same without its body."""
+        asked = re.fullmatch(r"/v2/(?:(?P<name>.+)/(?P<kind>manifests|blobs)/(?P<what>[^/?]+))?(?:\?.*)?", path)
+        if asked is None:
+            return 404, b"not found\n", {}
+        if asked["name"] is None:
+            return 200, b"{}", {"Content-Type": "application/json"}
+        with self._lock:
+            return (
+                self._manifest(asked["name"], asked["what"])
+                if asked["kind"] == "manifests"
+                else self._blob(asked["what"])
+            )
+
+    def _manifest(self, name: str, reference: str) -> Reply:
+        """A tag's manifest is made when it is first asked for: the digests of its layers are reckoned for it."""
+        manifest = self._manifests.get(f"{name}:{reference}") or self._manifests.get(reference)
+        manifest = manifest or self._made(f"{name}:{reference}")
+        if manifest is None:
+            return 404, b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}', {"Content-Type": "application/json"}
+        digest = _digest(manifest)
+        self._manifests[f"{name}:{reference}"] = self._manifests[digest] = manifest
+        return 200, manifest, {"Content-Type": MANIFEST, "Docker-Content-Digest": digest}
+
+    def _blob(self, digest: str) -> Reply:
+        if digest not in self._blobs:
+            return 404, b'{"errors": [{"code": "BLOB_UNKNOWN"}]}', {"Content-Type": "application/json"}
+        return 200, self._blobs[digest], {"Content-Type": "application/octet-stream"}
+
+    def _made(self, tag: str) -> bytes | None:
+        for archive in self.archives:
+            with tarfile.open(archive) as files:
+                for image in json.loads(_content(files, "manifest.json")):
+                    if tag in [each.partition("/")[2] for each in image["RepoTags"]]:
+                        config = self._kept(self.config(_content(files, image["Config"])))
+                        layers = [self._layer(archive, files.getmember(layer)) for layer in image["Layers"]]
+                        described = {"config": {"mediaType": CONFIG, **config}, "layers": layers}
+                        return json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, **described}).encode()
+        return None
+
+    def config(self, original: bytes) -> bytes:
+        """The configuration under which an image is given out: its own."""
+        return original
+
+    def _kept(self, content: bytes) -> dict[str, object]:
+        digest = _digest(content)
+        self._blobs[digest] = content
+        return {"size": len(content), "digest": digest}
+
+    def _layer(self, archive: Path, member: tarfile.TarInfo) -> dict[str, object]:
+        part = Part(archive, member.offset_data, member.size)
+        digest = _digest_of(part)
+        self._blobs[digest] = part
+        return {"mediaType": LAYER, "size": part.size, "digest": digest}
 
 
-def _wait_for(address: tuple[str, int]) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(address, timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise CannotStart("docker-registry does not start")
+def _content(files: tarfile.TarFile, name: str) -> bytes:
+    file = files.extractfile(name)
+    assert file is not None
+    return file.read()
 
 
-def _push(address: tuple[str, int], archive: Path) -> None:
-    """Put the images of a docker-archive into the registry: https://distribution.github.io/distribution/spec/api/."""
-    with tarfile.open(archive) as files:
-
-        def content(name: str) -> bytes:
-            file = files.extractfile(name)
-            assert file is not None
-            return file.read()
-
-        for image in json.loads(content("manifest.json")):
-            for tag in image["RepoTags"]:
-                name, _, version = tag.removeprefix("registry.k8s.io/").rpartition(":")
-                config = _blob(address, name, CONFIG, content(image["Config"]))
-                layers = [_blob(address, name, LAYER, content(layer)) for layer in image["Layers"]]
-                manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
-                _ask(address, "PUT", f"/v2/{name}/manifests/{version}", json.dumps(manifest).encode(), MANIFEST)
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def _blob(address: tuple[str, int], name: str, kind: str, data: bytes) -> dict[str, object]:
-    digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    place = _ask(address, "POST", f"/v2/{name}/blobs/uploads/", b"", "application/octet-stream")
-    path = place.partition(f":{address[1]}")[2] or place
-    _ask(address, "PUT", f"{path}&digest={digest}", data, "application/octet-stream")
-    return {"mediaType": kind, "size": len(data), "digest": digest}
-
-
-def _ask(address: tuple[str, int], method: str, path: str, body: bytes, kind: str) -> str:
-    """One request; returns the answer's Location."""
-    connection = http.client.HTTPConnection(*address, timeout=60)
-    try:
-        connection.request(method, path, body, {"Content-Type": kind})
-        answer = connection.getresponse()
-        words = answer.read()
-        if answer.status >= 300:
-            raise CannotStart(f"docker-registry: {method} {path}: {answer.status} {words[:200]!r}")
-        return answer.getheader("Location", "")
-    finally:
-        connection.close()
+def _digest_of(part: Part) -> str:
+    reckoned, left = hashlib.sha256(), part.size
+    with open(part.file, "rb") as file:
+        file.seek(part.offset)
+        while left and (chunk := file.read(min(left, CHUNK))):
+            reckoned.update(chunk)
+            left -= len(chunk)
+    return "sha256:" + reckoned.hexdigest()

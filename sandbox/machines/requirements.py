@@ -23,6 +23,7 @@ PROGRAMS = {  # -> Debian's package
     "nsenter": "util-linux",
     "unshare": "util-linux",
     "losetup": "mount",
+    "mkfs.ext4": "e2fsprogs",
     "sysctl": "procps",
 }
 PULLS = "skopeo"  # needed only when upstream's images are to be downloaded
@@ -40,7 +41,7 @@ class Choice:
     why: tuple[str, ...] = ()
 
 
-def check(cache: Cache, wanted: Official, *, pull: bool) -> Choice:
+def check(cache: Cache, wanted: Official) -> Choice:
     """Which release there is or will be. Raises CannotStart with everything that is missing."""
     if sys.platform != "linux":
         raise CannotStart("machines need Linux; --hosts simulated works everywhere")
@@ -49,7 +50,7 @@ def check(cache: Cache, wanted: Official, *, pull: bool) -> Choice:
     choice = choose(cache, wanted)
     free = free_inotify()
     inotify = [inotify_words(free)] if free < INOTIFY_A_MACHINE * _FEWEST else []
-    missing = [*_programs(pull, choice), *_kernel(), *inotify, *_release(cache, choice)]
+    missing = [*_programs(choice), *_kernel(), *inotify, *_release(cache, choice)]
     if missing:
         raise CannotStart("machines need more than this computer has:\n  " + "\n  ".join(missing))
     return choice
@@ -97,9 +98,8 @@ def is_built(cache: Cache) -> bool:
     return any((cache.built / "mirror").glob("*")) and any((cache.built / "images").glob("*.tar"))
 
 
-def _programs(pull: bool, choice: Choice) -> list[str]:
-    wanted = PROGRAMS | ({"docker-registry": "docker-registry"} if pull else {})
-    wanted |= {PULLS: PULLS} if choice.use == "download" else {}
+def _programs(choice: Choice) -> list[str]:
+    wanted = PROGRAMS | ({PULLS: PULLS} if choice.use == "download" else {})
     packages = sorted({package for program, package in wanted.items() if shutil.which(program) is None})
     return [f"apt-get install {' '.join(packages)}"] if packages else []
 

@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.machines import ecr
+from sandbox.machines import ecr, registry
 from sandbox.machines.servers import Handler
 
 # Hosts of S3 with the bucket's name in front.
@@ -30,23 +30,21 @@ class Sites(Handler):
 
     mirror: Path
     aws: tuple[str, int]
-    registry: tuple[str, int] | None
     who: Callable[[str], str]
-    repositories: ecr.Repositories | None
+    repositories: registry.Repositories | None
+    ecr: ecr.Ecr | None
 
     def answer(self) -> None:
         """Any request."""
         host = self.headers.get("Host", "").partition(":")[0]
-        if self.repositories is not None and ecr.HOST.fullmatch(host):
-            self.reply(*self.repositories.answer(host, self.path, self.headers.get("Authorization", "")))
+        if self.ecr is not None and ecr.HOST.fullmatch(host):
+            self._give(*self.ecr.answer_with(host, self.path, self.headers.get("Authorization", "")))
         elif host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
             self._forward(*endpoint(host, self.path), self.aws, self.who(self.client_address[0]))
         elif host in (DEBIAN, DEBIAN_IN_AWS):
             self._from_debian()
-        elif host == "registry.k8s.io" and self.registry is None:
-            self.reply(503, b"the sandbox has this image with --pull only, or not at all\n")
-        elif host == "registry.k8s.io" and self.registry is not None:
-            self._forward(host, self.path, self.registry, "")
+        elif host == "registry.k8s.io" and self.repositories is not None:
+            self._give(*self.repositories.answer(self.path))
         else:
             self._file(f"/{host}{self.path}" if (self.mirror / host).is_dir() else self.path)
 
@@ -72,11 +70,18 @@ class Sites(Handler):
         self._send(file)
 
     def _send(self, file: Path) -> None:
-        with open(file, "rb") as content:
-            self._head(200, {"Content-Type": "application/octet-stream"}, str(file.stat().st_size))
-            if self.command != "HEAD":
+        whole = registry.Part(file, 0, file.stat().st_size)
+        self._give(200, whole, {"Content-Type": "application/octet-stream"})
+
+    def _give(self, status: int, body: bytes | registry.Part, headers: dict[str, str]) -> None:
+        if isinstance(body, bytes):
+            self.reply(status, body, headers)
+            return
+        with open(body.file, "rb") as content:
+            self._head(status, headers, str(body.size))
+            if self.command != "HEAD" and body.size:
                 self.wfile.flush()
-                self.connection.sendfile(content)
+                self.connection.sendfile(content, body.offset, body.size)
 
     def _forward(self, host: str, path: str, to: tuple[str, int], instance: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -105,12 +110,12 @@ def handler(
     mirror: Path,
     *,
     aws: tuple[str, int],
-    registry: tuple[str, int] | None,
     who: Callable[[str], str],
-    repositories: ecr.Repositories | None = None,
+    repositories: registry.Repositories | None = None,
+    ecr: ecr.Ecr | None = None,
 ) -> type[Handler]:
     """A request handler for the sites; `who` names the instance at an address."""
-    known = {"mirror": mirror, "aws": aws, "registry": registry, "who": staticmethod(who), "repositories": repositories}
+    known = {"mirror": mirror, "aws": aws, "who": staticmethod(who), "repositories": repositories, "ecr": ecr}
     return type("KnowingSites", (Sites,), known)
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.machines import image, official, places, requirements, sites
@@ -33,12 +34,15 @@ Say = Callable[[str], None]
 
 
 class Prepared:
-    """Everything that can be had before there is a simulated account. Raises CannotStart."""
+    """Everything that can be had before there is a simulated account. Raises CannotStart.
 
-    def __init__(self, *, pull: bool, say: Say) -> None:
-        cache, self._say, self._pull = places.cache(), say, pull
+    With `pull` machines have no image of a container's beforehand; `images` are archives of more than the release's.
+    """
+
+    def __init__(self, *, pull: bool, images: tuple[Path, ...], say: Say) -> None:
+        cache, self._say, self._more = places.cache(), say, images
         wanted = official.wanted(cache, os.environ)
-        choice = requirements.check(cache, wanted, pull=pull)
+        choice = requirements.check(cache, wanted)
         try:
             with cache.locked():
                 self._cache = pick(cache, wanted, choice, say)
@@ -55,7 +59,7 @@ class Prepared:
         if self._cache.upstream is None:
             say(NOT_HERE)
         self._listener: socket.socket = listen((MIRROR, 0))
-        self._mirror = Server(self._listener, sites.handler(self._cache.mirror, aws=("", 0), registry=None, who=str))
+        self._mirror = Server(self._listener, sites.handler(self._cache.mirror, aws=("", 0), who=str))
 
     def additions(self, environ: Mapping[str, str]) -> dict[str, str]:
         """What the command gets: the release's mirror, unless it has its own, and the release's kubectl."""
@@ -81,7 +85,7 @@ class Prepared:
             image=self._image,
             authority=self._authority,
             mirror=self._address,
-            pull=self._pull,
+            more=self._more,
             say=self._say,
         )
 

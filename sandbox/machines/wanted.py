@@ -21,7 +21,7 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A volume that is attached beside the root disk."""
+    """A volume that is attached."""
 
     volume_id: str
     gibibytes: int
@@ -39,7 +39,8 @@ class Instance:
     ends: bool
     reboots: int
     interface: Interface | None
-    disks: tuple[Disk, ...]
+    root: Disk | None
+    disks: tuple[Disk, ...]  # beside the root disk
     kind: str
     image: str
     user: str  # whom ssh lets in

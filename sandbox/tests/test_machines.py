@@ -1,4 +1,4 @@
-"""What of the machines needs neither root nor a machine: the packet filter's text, metadata, endpoints' names."""
+"""What of the machines needs neither root nor a machine: the packet filter's text, metadata, names, disks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import dataclasses
 import json
 
 import pytest
+from conftest import Box
 
+from sandbox.backend import wanted
 from sandbox.machines import firewall, imds, sites
 from sandbox.machines.wanted import Group, Instance, Interface, Rule
 
@@ -28,6 +30,7 @@ INSTANCE = Instance(
     ends=False,
     reboots=0,
     interface=MASTER,
+    root=None,
     disks=(),
     kind="t3.medium",
     user="admin",
@@ -116,3 +119,10 @@ def test_a_bucket_in_the_hosts_name_is_asked_for_by_path() -> None:
     assert sites.endpoint("a-b.s3.us-west-2.amazonaws.com", "/k") == ("s3.us-west-2.amazonaws.com", "/a-b/k")
     assert sites.endpoint("s3.us-west-2.amazonaws.com", "/a-b/k") == ("s3.us-west-2.amazonaws.com", "/a-b/k")
     assert sites.endpoint("ec2.us-west-2.amazonaws.com", "/") == ("ec2.us-west-2.amazonaws.com", "/")
+
+
+def test_a_machine_has_the_disk_that_its_root_volume_was_asked_for(sandbox: Box) -> None:
+    assert sandbox.up(MASTER_ROOT_DISK_SIZE=11, NODE_ROOT_DISK_SIZE=33, MASTER_DISK_SIZE=22).code == 0
+    instances = wanted.look(sandbox.aws.world).instances.values()
+    sizes = [(each.root and each.root.gibibytes, [disk.gibibytes for disk in each.disks]) for each in instances]
+    assert sorted(sizes, key=str) == [(11, [22]), (33, []), (33, [])]

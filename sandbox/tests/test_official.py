@@ -105,7 +105,7 @@ def test_images_are_kubeadms_and_those_of_all_addons(wanted: Official) -> None:
 
 def test_nodes_find_the_files_and_their_sums_in_it(wanted: Official) -> None:
     fetch(wanted)
-    handler = sites.handler(wanted.mirror, aws=("", 0), registry=None, who=str)
+    handler = sites.handler(wanted.mirror, aws=("", 0), who=str)
     listener = listen(("127.0.0.1", 0))
     server = Server(listener, handler)
     mirror = "http://{}:{}".format(*listener.getsockname())
@@ -245,7 +245,7 @@ def test_with_neither_the_refusal_names_make_release(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     nowhere = dataclasses.replace(wanted, sites="http://127.0.0.1:1")
     with pytest.raises(CannotStart) as caught:
-        requirements.check(cache, nowhere, pull=False)
+        requirements.check(cache, nowhere)
     assert f"make release (builds Kubernetes into {cache.built})" in str(caught.value)
     assert "http://127.0.0.1:1/registry.k8s.io/v2/: " in str(caught.value)
 
@@ -263,7 +263,7 @@ def test_skopeo_is_asked_for_only_when_nothing_was_built(
     there = shutil.which
     monkeypatch.setattr(shutil, "which", lambda program: None if program == "skopeo" else there(program))
     with pytest.raises(CannotStart, match=r"apt-get install .*\bskopeo"):
-        requirements.check(cache, wanted, pull=False)
+        requirements.check(cache, wanted)
     build(cache)
     choice = requirements.choose(cache, wanted)
     assert choice.use == "built"
@@ -308,4 +308,4 @@ def test_a_computer_without_enough_for_two_machines_is_refused(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(requirements, "choose", lambda *_: Choice("kept"))
     with pytest.raises(CannotStart, match=r"max_user_instances=1024 \(root has 39 inotify instances left"):
-        requirements.check(cache, wanted, pull=False)
+        requirements.check(cache, wanted)

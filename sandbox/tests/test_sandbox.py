@@ -85,6 +85,7 @@ def test_ends_with_the_commands_status(command: str, status: int) -> None:
         (["--latency", "-1", "--", "true"], "0 or more"),
         (["--hosts", "real", "--", "true"], "invalid choice: 'real'"),
         (["--calls", "/no/such/folder/calls", "--", "true"], "No such file or directory"),
+        (["--images", "/no/such/folder", "--", "true"], "there are none in /no/such/folder"),
         (["true"], "unrecognized arguments: true"),
     ],
 )

@@ -1,4 +1,4 @@
-"""ECR and Debian's mirror as machines of the sandbox see them."""
+"""ECR, registry.k8s.io and Debian's mirror as machines of the sandbox see them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from pathlib import Path
 import pytest
 from conftest import Box
 
-from sandbox.machines import ecr, sites
+from sandbox.machines import registry as registries
+from sandbox.machines import sites
+from sandbox.machines.ecr import Ecr
 from sandbox.machines.servers import Server, listen
 
 HOST = "123456789012.dkr.ecr.us-west-2.amazonaws.com"
+PUBLIC = "registry.k8s.io"
 
 
 def archive(path: Path) -> Path:
@@ -41,18 +44,21 @@ def archive(path: Path) -> Path:
 
 @pytest.fixture
 def registry(sandbox: Box, tmp_path: Path) -> Iterator[str]:
-    repositories = ecr.Repositories([archive(tmp_path / "pause.tar")], sandbox.aws.world.ecr_password)
-    handler = sites.handler(tmp_path, aws=("", 0), registry=None, who=str, repositories=repositories)
+    archives = [archive(tmp_path / "pause.tar")]
+    ecr, repositories = Ecr(archives, sandbox.aws.world.ecr_password), registries.Repositories(archives)
+    handler = sites.handler(tmp_path, aws=("", 0), who=str, repositories=repositories, ecr=ecr)
     listener = listen(("127.0.0.1", 0))
     server = Server(listener, handler)
     yield "http://{}:{}".format(*listener.getsockname())
     server.close()
 
 
-def get(registry: str, path: str, token: str = "") -> tuple[int, bytes, dict[str, str]]:
-    headers = {"Host": HOST} | ({"Authorization": f"Basic {token}"} if token else {})
+def get(
+    registry: str, path: str, token: str = "", *, host: str = HOST, method: str = "GET"
+) -> tuple[int, bytes, dict[str, str]]:
+    headers = {"Host": host} | ({"Authorization": f"Basic {token}"} if token else {})
     try:
-        with urllib.request.urlopen(urllib.request.Request(registry + path, headers=headers)) as answer:
+        with urllib.request.urlopen(urllib.request.Request(registry + path, headers=headers, method=method)) as answer:
             return answer.status, answer.read(), dict(answer.headers)
     except urllib.error.HTTPError as error:
         return error.code, error.read(), dict(error.headers)
@@ -64,7 +70,7 @@ def test_the_answer_of_get_authorization_token_opens_the_registry(sandbox: Box, 
     left = data["expiresAt"] - datetime.datetime.now(datetime.UTC)
     assert datetime.timedelta(hours=11) < left <= datetime.timedelta(hours=12)
     status, body, headers = get(registry, "/v2/pause/manifests/3.10", data["authorizationToken"])
-    assert (status, headers["Content-Type"]) == (200, ecr.MANIFEST)
+    assert (status, headers["Content-Type"]) == (200, registries.MANIFEST)
     assert headers["Docker-Content-Digest"] == "sha256:" + hashlib.sha256(body).hexdigest()
     for part in (json.loads(body)["config"], *json.loads(body)["layers"]):
         status, blob, _ = get(registry, f"/v2/pause/blobs/{part['digest']}", data["authorizationToken"])
@@ -73,6 +79,20 @@ def test_the_answer_of_get_authorization_token_opens_the_registry(sandbox: Box, 
         assert blob != b"{}"
     again = get(registry, f"/v2/pause/manifests/{headers['Docker-Content-Digest']}", data["authorizationToken"])
     assert again[:2] == (200, body)
+
+
+def test_registry_k8s_io_gives_the_images_as_they_are_to_anybody(registry: str) -> None:
+    """Also to machines that have them already: with imagePullPolicy Always a kubelet asks all the same."""
+    status, body, headers = get(registry, "/v2/pause/manifests/3.10", host=PUBLIC)
+    assert (status, headers["Content-Type"]) == (200, registries.MANIFEST)
+    assert headers["Docker-Content-Digest"] == "sha256:" + hashlib.sha256(body).hexdigest()
+    head = get(registry, "/v2/pause/manifests/3.10", host=PUBLIC, method="HEAD")
+    assert (head[0], head[1], head[2]["Docker-Content-Digest"]) == (200, b"", headers["Docker-Content-Digest"])
+    config, layer = json.loads(body)["config"], json.loads(body)["layers"][0]
+    assert get(registry, f"/v2/pause/blobs/{config['digest']}", host=PUBLIC)[:2] == (200, b"{}")
+    assert get(registry, f"/v2/pause/blobs/{layer['digest']}", host=PUBLIC)[:2] == (200, b"a layer")
+    assert get(registry, "/v2/pause/manifests/9", host=PUBLIC)[0] == 404
+    assert get(registry, "/v2/", host=PUBLIC)[:2] == (200, b"{}")
 
 
 @pytest.mark.parametrize("token", ["", base64.b64encode(b"AWS:123456789012-auth-token").decode()])

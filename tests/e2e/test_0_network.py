@@ -51,6 +51,7 @@ INSTANCE = Instance(
     ends=False,
     reboots=0,
     interface=INTERFACE,
+    root=None,
     disks=(),
     kind="t3.medium",
     image="ami-1",

@@ -38,6 +38,23 @@ def test_the_machines_have_the_programs_of_debians_image_and_no_other(stage: Sta
     assert set(debian.on_path(image)) == set(debian.programs())
 
 
+def test_a_node_has_the_disk_that_its_root_volume_was_asked_for(stage: Stage) -> None:
+    """By it the kubelet begins to remove images (85%) and to evict pods: not by what else is on the computer."""
+    asked = {f"ip-{address.replace('.', '-')}": 32 for address in stage.instances(role="minion").values()}
+    asked |= {f"ip-{address.replace('.', '-')}": 8 for address in stage.instances(role="master").values()}
+    assert len(asked) == 3
+    for node in stage.get("nodes")["items"]:
+        gibibytes = asked[node["metadata"]["name"].partition(".")[0]]
+        assert 0.95 < int(node["status"]["capacity"]["ephemeral-storage"]) / 2**30 / gibibytes < 1
+
+
+def test_an_image_that_is_there_can_be_pulled_again(stage: Stage, pods: list[tuple[str, str, str]]) -> None:
+    image = stage.get("pod", pods[0][0])["spec"]["containers"][0]["image"]
+    stage.kubectl("run", "again", f"--image={image}", "--image-pull-policy=Always", "--restart=Never")
+    stage.kubectl("wait", "--for=condition=Ready", "pod/again", "--timeout=90s")
+    stage.kubectl("delete", "pod", "again", "--grace-period=1", "--wait=false")
+
+
 def test_the_deployment_is_on_two_nodes(pods: list[tuple[str, str, str]]) -> None:
     assert len({node for _, _, node in pods}) == 2
 
