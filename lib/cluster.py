@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from lib.aws.tags import API_NAME_TAG, BUCKET_TAG, CA_TAG, cluster_tags
 from lib.node import kubeenv, releases
+from lib.node.ownscript import OwnScript
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import NetworkInterfaceTypeDef, SubnetTypeDef, VolumeTypeDef, VpcTypeDef
@@ -159,6 +160,7 @@ class Cluster(Parts):
     known_sums: Mapping[str, str] = field(repr=False)
     found: Found = field(repr=False)
     situation: Situation = field(repr=False)
+    node_script: OwnScript = field(default_factory=OwnScript)
     restore: str = ""
     made: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -207,6 +209,7 @@ class Cluster(Parts):
             subnet_id=self.subnet_id,
             route_table_id=self.route_table_id,
             ca_cert_hash=self.authority.ca_cert_hash,
+            node_script=self.node_script.packed,
         )
 
     def downloads(self, image: Image) -> dict[str, str]:

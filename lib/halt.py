@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Stop_Start.html
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from lib import master, minions, state
@@ -59,7 +60,8 @@ def halt_cluster(aws: Aws, layers: Layers) -> None:
 
 
 def _say_end(aws: Aws, config: Config, layers: Layers, *, bucket: str, others: list[str]) -> None:
-    price = prices.cost(aws, config, layers.environment, stopped=True, asks=aws.dry_run or aws.changes > 0)
+    master_alone = dataclasses.replace(config, num_nodes=0)
+    price = prices.cost(aws, master_alone, layers.environment, stopped=True, asks=aws.dry_run or aws.changes > 0)
     if aws.dry_run:
         verdict.tell_verdict(aws, config, bucket=bucket, price=price)
         return

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
 
 _INSTANCE, _VOLUME, _ADDRESS, _GROUP = _KINDS = ("instance", "volume", "elastic-ip", "group")  # but the last, EC2's
+_NOT_LOOKED_FOR = ("load balancers", "alarms", "roles")  # of each more calls in every region, or one a role
 _MOST_KEYS = 200  # values that a filter of EC2's may have
 _MINION, _CLAIMED = _MANY = ("minion", "volume")
 _HEAD = ("cluster", "zone", "version", "nodes", "age", "master")
@@ -288,9 +289,10 @@ def _say(console: Console, listing: Listing) -> None:
     console.paragraph(f"{counted(len(listing.clusters), 'cluster') if listing.clusters else 'no clusters'} in {where}")
     if listing.others:
         named = ", ".join(f"{each.cluster_id} in {each.region}" for each in listing.others)
-        console.paragraph(f"tagged as clusters too, by other tools or as a rest of the network: {named}")
+        console.paragraph(f"tagged as clusters too, by other tools, or a rest (network, EBS snapshots): {named}")
     for why in sorted(set(listing.unseen.values())):
         console.paragraph(f"not looked at ({why}): {', '.join(p for p, each in listing.unseen.items() if each == why)}")
+    console.paragraph(f"not looked for: {', '.join(_NOT_LOOKED_FOR)}; kube_down.py --dry-run looks for a cluster's")
 
 
 def _cells(seen: Seen) -> tuple[str, ...]:
@@ -331,6 +333,7 @@ def _document(listing: Listing) -> dict[str, Any]:
         "clusters": [_entry(each) for each in listing.clusters],
         "others": [{"id": each.cluster_id, "region": each.region} for each in listing.others],
         "regions": list(listing.regions),
+        "not_looked_for": list(_NOT_LOOKED_FOR),
         "not_looked_at": [{"place": place, "why": why} for place, why in listing.unseen.items()],
     }
 

@@ -15,7 +15,7 @@ from lib.aws.errors import FAILURES
 from lib.checks import beforehand, fate
 from lib.cluster import Cluster, Found, Part, Pki
 from lib.images import check_zone, find_images, tell_images
-from lib.node import releases
+from lib.node import ownscript, releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
 from lib.run.words import counted
 from lib.settings import sizes
@@ -73,6 +73,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     config = preflight.check_settings(aws, config, found=interface, bucket=bucket, address_given=given, layers=layers)
     if config.non_masquerade_cidr != wanted_cidr:  # then the one that counts is remembered instead
         layers = layers.without_remembered(preflight.NON_MASQUERADE)
+    script = ownscript.read_script(aws, layers, config, bucket)
     disk = _find_disk(aws, config, found)
     known, begins = survey.beforehand(aws, layers, config, found=found, disk=disk)
     wanted = [each for image in (images.master, images.node) for each in releases.downloads(config, image.architecture)]
@@ -86,6 +87,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         known_sums=known_sums,
         found=dataclasses.replace(found, disk=disk),
         situation=known,
+        node_script=script,
         restore=begins.restore,
     )
     _check_user_data(aws, cluster)

@@ -48,7 +48,7 @@ def check_settings(
     that is only remembered and does not fit the VPC any more is replaced by the pods' range.
     """
     if bucket and not bucket.ours:
-        lifecycle.tell_rules(aws, bucket)
+        lifecycle.tell_rules(aws, config, bucket)
     check_kubeconfig(config)
     public_ip = (found or {}).get("Association", {}).get("PublicIp", "")
     server = server_url(config, public_ip) if public_ip else ""

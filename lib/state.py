@@ -25,7 +25,7 @@ from lib.aws.tags import BUCKET_TAG, is_ours, tags_of
 from lib.cluster import Cluster, Found
 from lib.disk import find_disk
 from lib.interface import find_interface, settle_address, tagged_interfaces
-from lib.node import releases
+from lib.node import ownscript, releases
 from lib.pki import OBJECT as PKI
 from lib.pki import refuse_lost_ca
 from lib.run.errors import Damaged, SettingError
@@ -224,6 +224,7 @@ def remember(aws: Aws, cluster: Cluster) -> None:
 def _write(aws: Aws, cluster: Cluster) -> None:
     bucket, known = cluster.bucket, cluster.layers.remembered
     if not cluster.config.kube_use_existing_master:
+        ownscript.remember_script(aws, bucket, cluster.node_script)
         _remember(aws, bucket, to_remember(cluster.layers, cluster.config), known=known)
     releases.remember_sums(aws, bucket, cluster.sums, known=cluster.known_sums)
 

@@ -74,6 +74,11 @@ class MasterState:
     version: str
     checks: str
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is paid for the instance itself."""
+        return self.state in ("stopping", "stopped")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -147,15 +152,16 @@ def find_status(aws: Aws, layers: Layers) -> Status:
     nobody: tuple[Client | None, dict[str, datetime.datetime]] = (None, {})
     client, certificates = looks.at("certificates", lambda: _client(aws, config, found), nobody)
     api = _ask(client, instance, groups)
+    master = _master(aws, instance) if instance else None
     return Status(
         cluster=which_cluster(aws, config),
         api=api,
         groups=looks.at("minions", lambda: _groups(aws, config, groups), ()),
-        master=_master(aws, instance) if instance else None,
+        master=master,
         disk=disk,
         snapshots=looks.at("snapshots", lambda: tuple(find_snapshots(aws, found.bucket)), ()),
         certificates=certificates | ({"API": api.ends} if api.ends else {}),
-        cost=prices.cost(aws, sized, layers.environment),
+        cost=prices.cost(aws, sized, layers.environment, stopped=master is not None and master.is_stopped),
         wanted=1 + sized.num_nodes,
         unknown=looks.unknown,
     )
@@ -275,7 +281,7 @@ def _page(status: Status) -> dict[str, str]:
         "snapshots": _snapshot_words(status.snapshots),
         "certificates": f"end: {', '.join(f'{name} {end:%Y-%m-%d}' for name, end in status.certificates.items())}",
         "drift": _drift_words(status.drift),
-        "cost": _cost_words(status.cost),
+        "cost": _cost_words(status),
     }
     return told | {label: f"not known: {_short(why)}" for label, why in status.unknown.items()}
 
@@ -339,10 +345,13 @@ def _drift_words(drift: Drift) -> str:
     return f"nothing to change, {left}: --dry-run names them" if left else "none: kube_up.py would change nothing"
 
 
-def _cost_words(cost: Cost) -> str:
+def _cost_words(status: Status) -> str:
+    cost = status.cost
     if cost.month is None:
         return cost.words
-    return f"{cost.month:.2f} USD a month{cost.spot} by its settings, traffic not counted"
+    stopped = status.master is not None and status.master.is_stopped
+    which = "with its master stopped" if stopped else "by its settings"
+    return f"{cost.month:.2f} USD a month{cost.spot} {which}, traffic not counted"
 
 
 def _document(status: Status) -> dict[str, Any]:
@@ -374,7 +383,7 @@ def _document(status: Status) -> dict[str, Any]:
             "left": status.drift.differing,
             "refused": status.drift.refused,
         },
-        "cost": {"hour": _usd(status.cost.hour), "month": _usd(status.cost.month), "words": status.cost.words},
+        "cost": status.cost.document,
         "not_known": [{"what": what, "why": why} for what, why in status.unknown.items()],
     }
 
@@ -390,7 +399,3 @@ def _disk_entry(disk: VolumeTypeDef | None) -> dict[str, Any] | None:
     if disk is None:
         return None
     return {"id": disk["VolumeId"], "gib": disk["Size"], "type": disk["VolumeType"], "state": disk["State"]}
-
-
-def _usd(amount: Any) -> float | None:
-    return None if amount is None else round(float(amount), 4)

@@ -261,6 +261,24 @@ def _die_with_sandbox() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def _has_terminal() -> bool:
+    """Whether the standard input is a terminal, and this the process group that it listens to."""
+    if not sys.stdin or sys.stdin.closed or not sys.stdin.isatty():
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _take_terminal() -> None:
+    """Have the terminal listen to this process's group."""
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    with suppress(OSError):
+        os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())
+    signal.signal(signal.SIGTTOU, before)
+
+
 class _Child:
     """The command, in a process group of its own, which also gets the terminal where there is one."""
 
@@ -268,27 +286,40 @@ class _Child:
         self._command, self._environ = command, environ
         self._group = 0  # the child's process group, once there is one
         self._signals: list[int] = []
+        self._terminal = _has_terminal()
+
+    def _begin(self) -> None:
+        """What the child does before it is the command: take the terminal, while nothing of the command runs.
+
+        A shell that begins without it stops itself (SIGTTIN), and is not told when it gets it.
+        """
+        _die_with_sandbox()
+        if self._terminal:
+            _take_terminal()
 
     def __enter__(self) -> _Child:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # first, so that none comes in between
             signal.signal(number, self._forward)
         try:
             self._process = subprocess.Popen(
-                self._command, env=dict(self._environ), process_group=0, preexec_fn=_die_with_sandbox
+                self._command, env=dict(self._environ), process_group=0, preexec_fn=self._begin
             )
         except OSError as error:
+            self._take_back()
             raise OwnError(f"{self._command[0]}: {error.strerror}") from None
         self._group = self._process.pid
         for early in self._signals:
             self._signal_group(signal.Signals(early))
-        self._terminal = self._give_terminal(self._group)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._signal_group(signal.SIGTERM if self._process.poll() is not None else signal.SIGKILL)
         self._process.wait()
+        self._take_back()
+
+    def _take_back(self) -> None:
         if self._terminal:
-            self._give_terminal(os.getpgrp())
+            _take_terminal()
 
     def wait(self) -> int:
         """The command's exit status, as a shell shows it."""
@@ -304,16 +335,3 @@ class _Child:
         if self._group:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._group, number)
-
-    @staticmethod
-    def _give_terminal(group: int) -> bool:
-        if not sys.stdin or sys.stdin.closed or not sys.stdin.isatty():
-            return False
-        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        try:
-            os.tcsetpgrp(sys.stdin.fileno(), group)
-        except OSError:
-            return False
-        finally:
-            signal.signal(signal.SIGTTOU, before)
-        return True

@@ -487,6 +487,9 @@ if [ $# = 0 ]; then
 #@if KUBE_EXTRA_PACKAGES
 		extra_packages \
 #@end
+#@if NODE_SCRIPT
+		node_script \
+#@end
 		downloads containerd disk secrets control_plane addons
 fi
 main "$@"

@@ -77,4 +77,7 @@ main settings host units \
 #@if KUBE_EXTRA_PACKAGES
 	extra_packages \
 #@end
+#@if NODE_SCRIPT
+	node_script \
+#@end
 	downloads containerd master join

@@ -239,6 +239,15 @@ extra_packages() {
 }
 #@end
 
+#@if NODE_SCRIPT
+# node_script: what KUBE_NODE_SCRIPT named when kube_up.py ran, as it was, with its own first line.
+node_script() {
+	base64 -d <<<"$NODE_SCRIPT" | gzip -d | put "$STATE/node-script" 0700
+	export KUBE_ROLE
+	try "$STATE/node-script" </dev/null
+}
+#@end
+
 # fetch URL SHA256 FILE: gets a download whose sum was baked in by kube_up.py, five times at most.
 fetch() {
 	local url=$1 sha256=$2 file=$3 attempt is=''

@@ -29,7 +29,7 @@ _DOWNLOADS = {
     **{f"SHA256_{name}": f"{index:x}" * 64 for index, name in enumerate(releases.NAMES, start=9)},
 }
 _OPTIONS = resolve(read_layers({"HOME": "/home/somebody"}))
-_COMMON = {"AWS_REGION": "us-west-2", "CA_CERT_HASH": f"sha256:{'c' * 64}", **_DOWNLOADS}
+_COMMON = {"AWS_REGION": "us-west-2", "CA_CERT_HASH": f"sha256:{'c' * 64}", "NODE_SCRIPT": "", **_DOWNLOADS}
 MASTER = {
     "KUBE_ROLE": "master",
     **_OPTIONS.read_by("master"),

@@ -56,7 +56,12 @@ def test_a_bad_setting(account: SharedBox, row: Row) -> None:
     refused_in_one_line(account.up(**{**DEFAULTS, **settings}), variable, words)
 
 
-PATHS = ("AWS_SSH_KEY", "KUBECONFIG", "KUBE_CONFIG_FILE")  # of this computer: no shell of a node reads them
+PATHS = (
+    "AWS_SSH_KEY",
+    "KUBECONFIG",
+    "KUBE_CONFIG_FILE",
+    "KUBE_NODE_SCRIPT",
+)  # of this computer: no shell of a node reads them
 
 
 def not_in(name: str) -> list[str]:

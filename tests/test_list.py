@@ -90,7 +90,8 @@ def test_clusters_of_two_regions_and_one_call_where_there_is_none(sandbox: Box) 
 
 def test_an_empty_account_has_none(sandbox: Box) -> None:
     result = listed(sandbox)
-    assert result.out == f"no clusters in account 123456789012, {REGIONS} regions\n"
+    nowhere = "not looked for: load balancers, alarms, roles; kube_down.py --dry-run looks for a cluster's\n"
+    assert result.out == f"no clusters in account 123456789012, {REGIONS} regions\n{nowhere}"
     assert len(result.calls) == REGIONS + 3
 
 
@@ -98,8 +99,27 @@ def test_what_has_ended_is_none_though_its_tags_are_listed_for_a_while(sandbox: 
     sandbox.cluster()
     must(sandbox.down())
     tags = sandbox.client("ec2").describe_tags(Filters=[{"Name": "key", "Values": ["KubernetesCluster"]}])["Tags"]
-    assert {tag["ResourceType"] for tag in tags} >= {"instance"}
-    assert listed(sandbox).out.startswith("no clusters in ")
+    assert {tag["ResourceType"] for tag in tags} == {"instance"}
+    with counted(sandbox) as calls:
+        out = listed(sandbox).out
+    assert out.startswith("no clusters in ")
+    assert ID not in out
+    assert calls[REGION] == 3 + 3  # tags, instances, groups
+
+
+@pytest.mark.parametrize("kind", ["interface", "snapshot", "security group"])
+def test_a_rest_that_no_cluster_is_of_any_more_is_named(sandbox: Box, kind: str) -> None:
+    ec2, tags = sandbox.client("ec2"), [{"Key": "kubernetes.io/cluster/dev", "Value": "owned"}]
+    if kind == "interface":
+        subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        resource = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    elif kind == "snapshot":
+        volume = ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1, VolumeType="gp3")["VolumeId"]
+        resource = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    else:  # of a load balancer
+        resource = ec2.create_security_group(GroupName="k8s-elb-a", Description="of a Service")["GroupId"]
+    ec2.create_tags(Resources=[resource], Tags=tags)
+    assert f": dev in {REGION}\n" in listed(sandbox).out
 
 
 def test_what_a_kept_disk_costs_is_listed_though_no_master_is_there(sandbox: Box) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Callable
 
 import documents
@@ -112,6 +114,12 @@ def nfs(box: Box) -> None:
     assert minion_settings(box)["KUBE_EXTRA_PACKAGES"] == "nfs-common"
 
 
+def own_script(box: Box) -> None:
+    typed(box, "A script of yours on every node", **{"SCRIPT=prepare.sh": f"SCRIPT={box.home}/prepare.sh"})
+    text = gzip.decompress(base64.b64decode(minion_settings(box)["NODE_SCRIPT"])).decode()
+    assert text.startswith("#!/bin/bash\nset -e\n")
+
+
 def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
 
@@ -175,6 +183,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Images from ECR": registry,
     "NFS and EFS": nfs,
     "Tags of your company": company_tags,
+    "A script of yours on every node": own_script,
     "Behind a proxy": behind_a_proxy,
     "A subnet of yours, and its tags": tags,
     "Many load balancers": many_balancers,

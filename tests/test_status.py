@@ -273,6 +273,10 @@ def test_a_dry_runs_document_has_what_its_words_have(sandbox: Box) -> None:
     assert [each["verb"] for each in told["changes"]] == would(words.out)
     for each in told["changes"]:
         assert each["what"] in words.out
+    assert told["counts"] == {"make": 0, "change": 2, "replace": 0, "remove": 0}
+    assert "  changes  2 to change\n" in words.out
+    assert (told["api_away"], told["cost"]["month"]) == ("", pytest.approx(79.05, abs=0.01))
+    assert f"about {told['cost']['words']}\n" in words.out
     assert told["warnings"] == re.findall(r"^warning: (.*)", words.err, re.MULTILINE)
     assert would(result.err) == would(words.out)  # a person sees them too
 
@@ -282,7 +286,9 @@ def test_a_dry_run_of_down_and_one_with_nothing_to_do(sandbox: Box) -> None:
     assert document(sandbox.up("--dry-run", "--output", "json"))["changes"] == []
     result = sandbox.down("--dry-run", "--output", "json")
     assert result.code == 3
-    assert {each["verb"] for each in document(result)["changes"]} >= {"delete", "remove", "release"}
+    told = document(result)
+    assert {each["verb"] for each in told["changes"]} >= {"delete", "remove", "release"}
+    assert (told["counts"]["remove"], told["cost"]) == (len(told["changes"]), None)
 
 
 def test_a_refused_setting_is_a_document_too(sandbox: Box) -> None:

@@ -32,6 +32,7 @@ T = TypeVar("T")
 Retry = Callable[[BaseException], bool]
 Kind = Literal["make", "change", "replace", "remove"]
 _PAST: Mapping[Kind, str] = {"make": "made", "change": "changed", "replace": "replaced", "remove": "removed"}
+KINDS = tuple(_PAST)
 
 
 def never(error: BaseException) -> bool:  # noqa: ARG001

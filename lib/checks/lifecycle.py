@@ -16,6 +16,7 @@ from lib.aws.objects import SNAPSHOT
 if TYPE_CHECKING:
     from lib.aws.client import Aws
     from lib.aws.objects import Bucket
+    from lib.settings.config import Config
 
 _KIB = 1024
 _GIB = 1024**3
@@ -46,7 +47,10 @@ _NEEDED = (
 )
 
 
-def tell_rules(aws: Aws, bucket: Bucket) -> None:
+_SCRIPT = _Kept("node-script", 1, 16 * _KIB)  # with KUBE_NODE_SCRIPT
+
+
+def tell_rules(aws: Aws, config: Config, bucket: Bucket) -> None:
     """Warn of each rule of a brought bucket that would take something of the cluster's, or that none could be read."""
     try:
         answer: Mapping[str, Any] | None = unless(
@@ -61,34 +65,37 @@ def tell_rules(aws: Aws, bucket: Bucket) -> None:
             f"(s3:GetLifecycleConfiguration: {error_code(error) or 'no answer'})"
         )
         return
-    for words in harms(answer or {}, bucket.prefix):
+    needed = (*_NEEDED, *([_SCRIPT] if config.kube_node_script else []))
+    for words in harms(answer or {}, bucket.prefix, needed):
         aws.console.warn(
             f"AWS_S3_BUCKET: {words}. Keep that rule off {bucket.name}/{bucket.prefix}; what is lost must be put back "
             "by hand (docs/recovery.md, The bucket is lost)"
         )
 
 
-def harms(configuration: Mapping[str, Any], prefix: str) -> list[str]:
+def harms(configuration: Mapping[str, Any], prefix: str, needed: Sequence[_Kept] = _NEEDED) -> list[str]:
     """What each rule does to the cluster's objects below `prefix`, in words: "rule x expires pki.tar after 30 days"."""
     varies = configuration.get("TransitionDefaultMinimumObjectSize") == "varies_by_storage_class"
     return [
         f"rule {rule.get('ID') or 'without a name'} {does} {', '.join(names)} {when}"
         for rule in configuration.get("Rules", [])
         if rule.get("Status") == "Enabled"
-        for does, when, names in _harms(rule, prefix, varies=varies)
+        for does, when, names in _harms(rule, prefix, needed, varies=varies)
     ]
 
 
-def _harms(rule: Mapping[str, Any], prefix: str, *, varies: bool) -> Iterator[tuple[str, str, Sequence[str]]]:
+def _harms(
+    rule: Mapping[str, Any], prefix: str, needed: Sequence[_Kept], *, varies: bool
+) -> Iterator[tuple[str, str, Sequence[str]]]:
     expires = rule.get("Expiration", {})
     if "Days" in expires or "Date" in expires:
-        met = [each for each in _met(rule, prefix) if not each.outlives]
+        met = [each for each in _met(rule, prefix, needed) if not each.outlives]
         if met:
             yield "expires", _when(expires), [each.name for each in met]
     for moves in rule.get("Transitions", []):
         if moves.get("StorageClass") in _FROZEN:
             small_too = varies or any(key.startswith("ObjectSize") for key in _filter(rule))
-            met = [each for each in _met(rule, prefix) if small_too or each.most >= _SMALLEST_MOVED]
+            met = [each for each in _met(rule, prefix, needed) if small_too or each.most >= _SMALLEST_MOVED]
             if met:
                 place = f"to {_FROZEN[moves['StorageClass']]}, where they cannot be read,"
                 yield "moves", f"{place} {_when(moves)}", [each.name for each in met]
@@ -108,7 +115,7 @@ def _filter(rule: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"Prefix": rule.get("Prefix", ""), **limits}
 
 
-def _met(rule: Mapping[str, Any], prefix: str) -> list[_Kept]:
+def _met(rule: Mapping[str, Any], prefix: str, needed: Sequence[_Kept]) -> list[_Kept]:
     """The cluster's objects that a rule is about; none bears a tag."""
     limits = _filter(rule)
     if limits.get("Tag") or limits.get("Tags"):

@@ -50,9 +50,9 @@ class Item:
 def items(config: Config, *, stopped: bool = False) -> list[Item]:
     """What the cluster consists of by its settings: instances, disks, public addresses. Traffic and S3 come on top.
 
-    A stopped one has no minions, and no instance of it is paid for; an address costs the same whether it is in use.
+    The instance of a `stopped` master is not paid for; an address costs the same whether it is in use.
     """
-    nodes = 0 if stopped else config.num_nodes
+    nodes = config.num_nodes
     sizes = {} if stopped else {config.master_size: 1}
     if nodes and not config.node_spot_price:
         sizes[config.node_size] = sizes.get(config.node_size, 0) + nodes
@@ -114,13 +114,21 @@ class Cost:
         return f"about {self.words}" if self.hour is not None else self.words.removeprefix("price ")
 
     @property
+    def document(self) -> dict[str, Any]:
+        """The same for a program (docs/output.md)."""
+        return {"hour": _usd(self.hour), "month": _usd(self.month), "words": self.words}
+
+    @property
     def made_of(self) -> str:
         """What is counted, and what is not."""
         return f"{self.parts}; traffic and S3 not counted"
 
 
 def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, stopped: bool = False, asks: bool = True) -> Cost:
-    """What the whole cluster costs, or why that is not known. Without `asks`, as far as it was learnt within a day."""
+    """What the whole cluster costs, or why that is not known. Without `asks`, as far as it was learnt within a day.
+
+    `stopped` is whether its master is.
+    """
     wanted = items(config, stopped=stopped)
     parts = ", ".join(item.words for item in wanted)
     try:
@@ -129,13 +137,18 @@ def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, stopped: bool 
         return Cost(f"price not known ({error_code(error) or 'the Price List does not answer'})", parts)
     missing = [item.words for item in wanted if item.key not in found]
     if missing:
-        return Cost(f"price not known (the Price List does not say it of {', '.join(missing)})", parts)
+        which = ", ".join(missing) if len(missing) < len(wanted) else "any of it"
+        return Cost(f"price not known (the Price List does not say it of {which})", parts)
     hour = sum((_hourly(item, found[item.key]) for item in wanted), Decimal(0))
     spot = ""
-    if config.node_spot_price and config.num_nodes and not stopped:
+    if config.node_spot_price and config.num_nodes:
         most = Decimal(str(config.node_spot_price)) * config.num_nodes
         spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {config.node_size}"
     return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour, spot)
+
+
+def _usd(amount: Decimal | None) -> float | None:
+    return None if amount is None else round(float(amount), 4)
 
 
 def tell_cost(console: Console, cost: Cost, *, nor: str = "") -> None:

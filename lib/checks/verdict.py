@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.aws.changes import KINDS
 from lib.aws.needed import needed
 from lib.checks import prices, rights
 from lib.run.errors import KubeError
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 def tell_verdict(aws: Aws, config: Config, *, bucket: str, price: prices.Cost | None) -> None:
     """Say it; `price` is None for a cluster that goes. Raises KubeError where the run would fail."""
     labelled, changes = aws.console.labelled, aws.kinds.total()
+    aws.console.verdict = {
+        "counts": {kind: aws.kinds[kind] for kind in KINDS},
+        "api_away": aws.away,
+        "cost": price.document if price else None,
+    }
     aws.console.line()
     if changes:
         labelled("changes", aws.counts(past=False))

@@ -28,6 +28,7 @@ class Facts:
     subnet_id: str
     route_table_id: str
     ca_cert_hash: str
+    node_script: str
 
 
 def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_id: str, restore: str) -> dict[str, str]:
@@ -69,7 +70,7 @@ def minion_env(aws: Aws, config: Config, facts: Facts, *, join_token: str) -> di
 
 
 def _for_both(aws: Aws, facts: Facts) -> dict[str, str]:
-    return {"AWS_REGION": aws.region, "CA_CERT_HASH": facts.ca_cert_hash}
+    return {"AWS_REGION": aws.region, "CA_CERT_HASH": facts.ca_cert_hash, "NODE_SCRIPT": facts.node_script}
 
 
 def addon_settings(aws: Aws, config: Config, facts: Facts) -> dict[str, str]:

@@ -37,7 +37,11 @@ _ANY_OF = re.compile(r"\b(?P<start>[A-Z][A-Z0-9_]*_)\$")  # URL_$1, read as ${!u
 _NOT_SETTINGS = frozenset({"BASH_COMMAND", "LINENO", "SECONDS"} | {"KUBELET_KUBEADM_ARGS"})  # bash's; kubeadm's
 _HERE_DOCUMENT = re.compile(r"(?<=<<'KUBE_ENV'\n)|^(?=KUBE_ENV\n)", re.MULTILINE)  # where the settings begin and end
 _DOWNLOADS = ("URL_", "SHA256_")
-_FACTS = {"KUBE_JOIN_TOKEN": "the join token", "CA_CERT_HASH": "the certificate authority"}
+_FACTS = {
+    "KUBE_JOIN_TOKEN": "the join token",
+    "CA_CERT_HASH": "the certificate authority",
+    "NODE_SCRIPT": "the script of KUBE_NODE_SCRIPT",
+}
 _NOT_READ = frozenset({"KUBE_ROLE"})  # for whoever looks at a machine or at its user-data
 
 
@@ -50,11 +54,18 @@ class UserDataTooLarge(KubeError):
 
     exit_code = 2
 
-    def __init__(self, role: str, size: int, longest: list[str]) -> None:
-        super().__init__(
-            f"the {role}'s user-data is {size} bytes compressed, and EC2 takes {LIMIT_BYTES}: "
-            f"shorten {', '.join(longest)} (the longest settings), by {size - LIMIT_BYTES} bytes together"
+    def __init__(self, role: str, size: int, longest: list[str], *, without_script: int) -> None:
+        over, has = (
+            size - LIMIT_BYTES,
+            f"the {role}'s user-data is {size} bytes compressed, and EC2 takes {LIMIT_BYTES}",
         )
+        if without_script > LIMIT_BYTES or without_script == size:
+            super().__init__(f"{has}: shorten {', '.join(longest)} (the longest settings), by {over} bytes together")
+        else:
+            super().__init__(
+                f"KUBE_NODE_SCRIPT: {has}: {without_script} of the bootstrap and its settings, "
+                f"{size - without_script} of the script; shorten it by {over} bytes, or have it fetch what is long"
+            )
         self.size = size
 
 
@@ -65,7 +76,8 @@ def render(role: Role, settings: Mapping[str, str]) -> bytes:
     """
     packed = _packed(script(role, settings))
     if len(packed) > LIMIT_BYTES:
-        raise UserDataTooLarge(role, len(packed), _longest(settings))
+        without = _packed(script(role, {**settings, "NODE_SCRIPT": ""}))
+        raise UserDataTooLarge(role, len(packed), _longest(settings), without_script=len(without))
     return packed
 
 
@@ -170,5 +182,5 @@ def _quoted(name: str, value: str) -> str:
 
 def _longest(settings: Mapping[str, str]) -> list[str]:
     """The three longest settings that a person chose; addresses and sums of downloads cannot be shortened."""
-    chosen = {name: value for name, value in settings.items() if not name.startswith(("URL_", "SHA256_"))}
+    chosen = {name: value for name, value in settings.items() if not name.startswith((*_DOWNLOADS, "NODE_SCRIPT"))}
     return sorted(chosen, key=lambda name: len(chosen[name]), reverse=True)[:3]

@@ -172,6 +172,7 @@ class Console:
         self.differing = 0  # how often something was said to differ, and left so
         self.plans: list[tuple[str, str]] = []  # what a dry run would do, as a verb and what it is done to
         self.warnings: list[str] = []
+        self.verdict: Mapping[str, Any] = {}  # how a dry run ends, for a program
         self.errors: list[dict[str, str]] = []  # message and hint
 
     @property
@@ -309,7 +310,8 @@ class Console:
     @property
     def foretold(self) -> dict[str, Any]:
         """What a dry run has found, for a program."""
-        return {"changes": [{"verb": verb, "what": words} for verb, words in self.plans], "warnings": self.warnings}
+        changes = [{"verb": verb, "what": words} for verb, words in self.plans]
+        return {"changes": changes, **self.verdict, "warnings": self.warnings}
 
     @property
     def owes(self) -> bool:

@@ -171,6 +171,7 @@ class Config:
     kube_enable_insecure_registry: bool = option(rules.boolean, read_by="both")
     kube_download_mirror: str = option(rules.optional(rules.url))
     kube_extra_packages: tuple[str, ...] = option(rules.packages, read_by="both")
+    kube_node_script: str = option(rules.optional(rules.path), is_path=True)
 
     kube_iam_permissions_boundary: str = option(rules.optional(rules.policy_arn))
     master_iam_profile: str = option(rules.optional(rules.iam_name))

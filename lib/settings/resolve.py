@@ -62,8 +62,8 @@ def resolve_whatever(layers: Layers) -> tuple[Layers, Config]:
 
 def _parse(name: str, text: str) -> Any:
     declared = OPTIONS[name]
-    if declared.rule is rules.path:
-        return rules.path(name, rules.plain_path(name, text))
+    if declared.is_path:
+        return declared.rule(name, rules.plain_path(name, text))
     return declared.rule(name, rules.plain(name, text, allowed=declared.may_hold))
 
 

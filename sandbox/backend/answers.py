@@ -73,7 +73,13 @@ def describe_regions(_world: World, call: Call) -> dict[str, Any]:
 
 
 def describe_tags(_world: World, call: Call) -> dict[str, Any]:
-    """The tags of EC2's things; moto has other names for some kinds of these."""
+    """The tags of EC2's things; moto has other names for some kinds of these, and keeps the tags of what is deleted.
+
+    "If you delete a resource, any tags for the resource are also deleted." An ended instance is described for a while.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
+    """
+    ec2 = cloud.ec2(call.region)
+    there = _ids(ec2)
     asked = {each["Name"]: [str(value) for value in each["Values"]] for each in call.params.get("Filters") or []}
     kinds = asked.pop("resource-type", None)
     found = [
@@ -83,9 +89,29 @@ def describe_tags(_world: World, call: Call) -> dict[str, Any]:
             "ResourceId": tag["resource_id"],
             "ResourceType": KINDS.get(tag["resource_type"], tag["resource_type"]),
         }
-        for tag in cloud.ec2(call.region).describe_tags(filters=asked)
+        for tag in ec2.describe_tags(filters=asked)
+        if tag["resource_id"] in there.get(tag["resource_type"], {tag["resource_id"]})
     ]
     return {"Tags": [tag for tag in found if kinds is None or tag["ResourceType"] in kinds]}
+
+
+def _ids(ec2: Any) -> dict[str, set[str]]:
+    """What a region has of the kinds that a cluster is made of, by moto's names of them."""
+    return {
+        "dhcp-options": set(ec2.dhcp_options_sets),
+        "instance": {each.id for reservation in ec2.reservations.values() for each in reservation.instances},
+        "internet-gateway": set(ec2.internet_gateways),
+        "key-pair": {each.id for each in ec2.key_pairs.values()},
+        "launch-template": set(ec2.launch_templates),
+        "network-interface": set(ec2.enis),
+        "route-table": set(ec2.route_tables),
+        "security-group": {each for groups in ec2.groups.values() for each in groups},
+        "snapshot": set(ec2.snapshots),
+        "subnet": {each for subnets in ec2.subnets.values() for each in subnets},
+        "volume": set(ec2.volumes),
+        "vpc": set(ec2.vpcs),
+        "vpc-elastic-ip": {each.allocation_id for each in ec2.addresses},
+    }
 
 
 def list_buckets(_world: World, call: Call) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import BackendRequest
 from werkzeug.test import EnvironBuilder
 
-from sandbox.backend import cloud
+from sandbox.backend import cloud, server
 from sandbox.calls import Answer, Call, Environ
 
 # Names in a signature's credential scope that differ from boto3's name of the service.
@@ -56,6 +56,8 @@ def parse(environ: Environ, body: bytes) -> Call:
     if operation:
         call.params = _params(call, request, body, uri_params)
     environ["wsgi.input"] = io.BytesIO(body)
+    if "Action" in request.form:  # read, it has no body any more: of a form nobody wants more than the fields
+        environ[server.REQUEST] = request
     return call
 
 

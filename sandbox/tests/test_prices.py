@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from conftest import Box
 from helpers import must
 
+from lib.settings.sizes import LADDERS
 from sandbox.backend import prices
 
 
@@ -26,6 +27,20 @@ def test_the_dry_run_and_the_run_say_what_the_default_cluster_costs(sandbox: Box
     made_of = "1 t3.medium, 4 t3.small, 156 GiB gp3, 5 public addresses"
     assert f"price    {amount}\n           {made_of}" in sandbox.up("--dry-run", NUM_NODES=4).out
     assert f"price   {amount}: {made_of}" in must(sandbox.up(NUM_NODES=4)).out
+
+
+def test_the_first_recipe_has_a_price(sandbox: Box) -> None:
+    # 0.0384 + 4 x 0.0192 + 5 x 0.005 + 156 GiB x 0.0952 / 730
+    where = {"KUBE_AWS_ZONE": "eu-central-1a", "NUM_NODES": 4}
+    said = sandbox.up("--dry-run", **where, MASTER_SIZE="t4g.medium", NODE_SIZE="t4g.small").out
+    assert "price    about 0.161 USD an hour, 117.20 a month" in said
+
+
+@pytest.mark.parametrize("region", ["us-west-2", "eu-central-1"])
+@pytest.mark.parametrize("nodes", [1, 6, 11, 50, 100])
+def test_what_a_cluster_is_made_of_unasked_has_a_price(region: str, nodes: int) -> None:
+    here = [attributes for _, attributes, _ in prices.products() if attributes["regionCode"] == region]
+    assert {ladder(nodes) for ladder in LADDERS.values()} <= {attributes.get("instanceType") for attributes in here}
 
 
 def test_what_is_not_in_the_list_has_no_price(sandbox: Box) -> None:
@@ -48,8 +63,9 @@ def test_a_product_is_written_as_aws_writes_it(sandbox: Box) -> None:
 
 
 def test_a_list_comes_in_pages_and_a_token_of_nowhere_is_refused(sandbox: Box) -> None:
-    first = ask(sandbox, "AmazonVPC", MaxResults=1)
-    second = ask(sandbox, "AmazonVPC", MaxResults=1, NextToken=first["NextToken"])
+    here = {"regionCode": "us-west-2"}
+    first = ask(sandbox, "AmazonVPC", **here, MaxResults=1)
+    second = ask(sandbox, "AmazonVPC", **here, MaxResults=1, NextToken=first["NextToken"])
     usages = [json.loads(page["PriceList"][0])["product"]["attributes"]["usagetype"] for page in (first, second)]
     assert usages == ["USW2-PublicIPv4:InUseAddress", "USW2-PublicIPv4:IdleAddress"]
     assert "NextToken" not in second

@@ -7,7 +7,9 @@ import http.client
 import io
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
 import ssl
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,7 @@ def run(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.Co
         env=dict(os.environ) | (environ or {}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,  # of a computer that is busy with other things
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -251,6 +254,35 @@ def test_signal_goes_to_the_command_and_nothing_is_left(number: signal.Signals, 
     assert process.wait(timeout=20) == 7
     assert is_gone(child)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_has_the_terminal_before_it_begins() -> None:
+    # It reads at once, and what is done for it afterwards comes late: without the terminal it has stopped by then.
+    code = """if True:
+        import os, sys
+        from sandbox import cli
+        us, give = os.getpid(), os.tcsetpgrp
+        def late(terminal, group):
+            if os.getpid() == us:
+                os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            give(terminal, group)
+        os.tcsetpgrp = late
+        with cli._Child(["sh", "-c", "read word </dev/tty; echo read $word"], os.environ) as child:
+            sys.exit(child.wait())
+    """
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    os.write(terminal, b"hello\n")
+    shown = b""
+    with suppress(OSError):  # EIO: the other side is closed
+        while b"read hello" not in shown and select.select([terminal], [], [], 20)[0]:
+            shown += os.read(terminal, 4096)
+    os.close(terminal)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert b"read hello" in shown, shown
 
 
 def test_what_the_command_leaves_running_is_ended() -> None:

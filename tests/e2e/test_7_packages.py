@@ -1,4 +1,4 @@
-"""A cluster whose nodes have more packages and less memory than the others'.
+"""A cluster whose nodes have more packages, a script of one's own and less memory than the others'.
 
 Packages come from Debian's own mirror as this computer's apt reaches it. Whether a pod mounts NFS is not shown: that
 needs a server, and a kernel that has it. A machine sees the memory of the whole computer, so what is left to pods is
@@ -17,6 +17,10 @@ from e2e.stage import Stage, wait
 ID = "packages"
 FOR_PODS = 2000  # MiB: enough for the control plane's own
 EVICTION = 100  # MiB, EVICTION_HARD's default
+SCRIPT = """#!/bin/sh
+test -e /sbin/mount.nfs || { echo no mount.nfs yet; exit 1; }
+echo "$KUBE_ROLE, kubelet $(systemctl is-active kubelet)" >/run/mine
+"""
 EATER = """
 eaten = []
 while True:
@@ -38,13 +42,16 @@ def _reserved(mib: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def pause(stage: Stage) -> Iterator[str]:
+def pause(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The cluster; the name of the image that every node has."""
+    script = tmp_path_factory.mktemp("script") / "mine"
+    script.write_text(SCRIPT, encoding="utf-8")
     spare = int(_memory() - _reserved(_memory()) - FOR_PODS)
     settings = {
         "KUBE_AWS_INSTANCE_PREFIX": ID,
         "NUM_NODES": "1",
         "KUBE_EXTRA_PACKAGES": "nfs-common",
+        "KUBE_NODE_SCRIPT": str(script),
         "KUBELET_TEST_ARGS": f"--system-reserved=memory={max(0, spare)}Mi",
     }
     stage.up(**settings)
@@ -67,6 +74,13 @@ def test_nfs_common_is_there_when_a_node_joins(stage: Stage, pause: str) -> None
     overrides = {"spec": {"volumes": [volume]}}
     stage.kubectl("run", "nfs", f"--image={pause}", "--restart=Never", f"--overrides={json.dumps(overrides)}")
     stage.kubectl("wait", "--for=condition=Ready", "pod/nfs", "--timeout=90s")
+
+
+def test_every_node_has_run_the_script_after_packages_and_before_its_kubelet(stage: Stage, pause: str) -> None:
+    assert pause
+    for instance in stage.instances(ID):
+        assert "node script: ok" in stage.console(instance)
+    assert stage.on_master("cat /run/mine") == "master, kubelet inactive"
 
 
 def test_the_kernel_holds_pods_to_what_is_allocatable(stage: Stage, pause: str) -> None:
