@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lib import address, dhcp, dns, gateway, iam, interface, routetable, subnet, vpc
+from lib import address, dhcp, dns, gateway, iam, interface, nodeproxy, routetable, subnet, vpc
 from lib.aws.tags import is_ours, tags_of
 from lib.checks import elbsubnets, lifecycle
 from lib.kube.api import server_url
@@ -69,6 +69,8 @@ def check_settings(
         _check_subnet_free(aws, config)
     if config.subnet_id and not found:
         interface.check_address_free(aws, config, subnet_id=config.subnet_id)
+    if config.kube_http_proxy:
+        config = nodeproxy.with_own_places(aws, config, blocks, vpc_id=_vpc_id(aws, config, found))
     if config.kube_api_dns_name:
         dns.check_name(aws, config, vpc_id=_vpc_id(aws, config, found))
     prefix = ipaddress.IPv4Network(config.subnet_cidr).prefixlen

@@ -108,6 +108,10 @@ settings() {
 	. /etc/kube-bootstrap/kube_env
 	# shellcheck source=/dev/null
 	if [ -e /etc/default/kube-bootstrap ]; then . /etc/default/kube-bootstrap; fi
+#@if KUBE_HTTP_PROXY
+	# For curl, apt and kubeadm, which hands them on to the control plane.
+	export http_proxy=$KUBE_HTTP_PROXY https_proxy=$KUBE_HTTP_PROXY no_proxy=$KUBE_NO_PROXY
+#@end
 	identity
 }
 
@@ -380,6 +384,15 @@ CONF
 	put /etc/systemd/system/kubelet.service 0600 <<CONF
 #@include kubelet.service
 CONF
+#@if KUBE_HTTP_PROXY
+	local unit
+	for unit in containerd kubelet; do
+		put "/etc/systemd/system/$unit.service.d/http-proxy.conf" <<CONF
+[Service]
+Environment=HTTP_PROXY=$KUBE_HTTP_PROXY HTTPS_PROXY=$KUBE_HTTP_PROXY NO_PROXY=$KUBE_NO_PROXY
+CONF
+	done
+#@end
 	more_units
 	systemctl daemon-reload
 }

@@ -124,6 +124,15 @@ def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
 
 
+def nodes_behind_a_proxy(box: Box) -> None:
+    brought = Brought(box)
+    shell = Shell(box, {SUBNET: brought.subnet}, {"KUBE_WAIT_API_SECONDS": "1"})
+    shell.type(documents.blocks(documents.section(PAGE, "Nodes behind a proxy"))[0])
+    told = minion_settings(box)
+    assert told["KUBE_HTTP_PROXY"] == "http://172.31.0.10:3128"
+    assert {".corp.example.com", "172.31.0.0/16", ".svc"} <= set(told["KUBE_NO_PROXY"].split(","))
+
+
 def company_tags(box: Box) -> None:
     typed(box, "Tags of your company")
     found = [each["tags"] for kind in ("instances", "volumes", "vpcs") for each in part(box, kind).values()]
@@ -185,6 +194,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Tags of your company": company_tags,
     "A script of yours on every node": own_script,
     "Behind a proxy": behind_a_proxy,
+    "Nodes behind a proxy": nodes_behind_a_proxy,
     "A subnet of yours, and its tags": tags,
     "Many load balancers": many_balancers,
     "Credentials with an MFA code": mfa,

@@ -122,9 +122,7 @@ def _met(rule: Mapping[str, Any], prefix: str, needed: Sequence[_Kept]) -> list[
         return []
     over, under = limits.get("ObjectSizeGreaterThan", -1), limits.get("ObjectSizeLessThan", float("inf"))
     begin = limits["Prefix"]
-    return [
-        each for each in _NEEDED if _is_below(prefix + each.name, begin) and each.most > over and each.least < under
-    ]
+    return [each for each in needed if _is_below(prefix + each.name, begin) and each.most > over and each.least < under]
 
 
 def _is_below(key: str, begin: str) -> bool:

@@ -169,6 +169,8 @@ class Config:
     kubeproxy_test_log_level: str = option(rules.optional(rules.log_level), read_by="master")
     docker_registry_mirror_url: str = option(rules.optional(rules.url), read_by="both")
     kube_enable_insecure_registry: bool = option(rules.boolean, read_by="both")
+    kube_http_proxy: str = option(rules.optional(rules.proxy), read_by="both")
+    kube_no_proxy: str = option(rules.no_proxy, read_by="both")
     kube_download_mirror: str = option(rules.optional(rules.url))
     kube_extra_packages: tuple[str, ...] = option(rules.packages, read_by="both")
     kube_node_script: str = option(rules.optional(rules.path), is_path=True)

@@ -261,6 +261,13 @@ def _ways_out(config: Config) -> None:
             raise SettingError(name, problem, "set SUBNET_ID to a subnet with a NAT gateway, or KUBE_DOWNLOAD_MIRROR")
 
 
+def _no_proxy(config: Config) -> None:
+    if config.kube_no_proxy and not config.kube_http_proxy:
+        raise SettingError(
+            "KUBE_NO_PROXY", "is about KUBE_HTTP_PROXY, and there is none", "name the proxy, or leave it out"
+        )
+
+
 def _rules_of_group(config: Config) -> None:
     """A group has 60 rules each way unless its quota is raised, each range of an option one a protocol (L-0EA8095F)."""
     ssh, balancers = len(config.ssh_cidr), len(config.kube_load_balancer_cidr)
@@ -335,5 +342,6 @@ _CHECKS = (
     _reserved_address,
     _insecure_registry,
     _rules_of_group,
+    _no_proxy,
     _ways_out,
 )
