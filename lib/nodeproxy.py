@@ -19,7 +19,7 @@ METADATA = "169.254.169.254"
 
 
 def with_own_places(aws: Aws, config: Config, blocks: Sequence[str], *, vpc_id: str) -> Config:
-    """The settings of a cluster with KUBE_HTTP_PROXY, with KUBE_NO_PROXY as nodes need it: what was set, and what no proxy can lead to.
+    """The settings with KUBE_NO_PROXY as nodes behind KUBE_HTTP_PROXY need it: what was set, and the cluster's own.
 
     `blocks` are the VPC's ranges, `vpc_id` is '' for one that is yet to be made.
     """

@@ -199,6 +199,8 @@ SETTINGS: list[Row] = [
     ({"AWS_S3_REGION": "cn-north-1"}, "AWS_S3_REGION", "partition aws"),
     ({"KUBE_ETCD_SNAPSHOT_HOURS": "daily"}, "KUBE_ETCD_SNAPSHOT_HOURS", "not a whole number"),
     ({"KUBE_ETCD_SNAPSHOT_HOURS": "-1"}, "KUBE_ETCD_SNAPSHOT_HOURS", "0 to 8760"),
+    ({"KUBE_ETCD_QUOTA_GIB": "9"}, "KUBE_ETCD_QUOTA_GIB", "1 to 8 GiB"),
+    ({"KUBE_ETCD_QUOTA_GIB": "8", "MASTER_DISK_SIZE": "9"}, "KUBE_ETCD_QUOTA_GIB", "7 or less, or MASTER_DISK_SIZE=10"),
     ({"KUBE_ETCD_SNAPSHOTS_KEPT": "0"}, "KUBE_ETCD_SNAPSHOTS_KEPT", "1 to 100"),
     ({"KUBE_ETCD_SNAPSHOTS_KEPT": "101"}, "KUBE_ETCD_SNAPSHOTS_KEPT", "1 to 100"),
     ({"KUBE_REPLACE_MASTER": "master"}, "KUBE_REPLACE_MASTER", "i-0123456789abcdef0"),

@@ -94,6 +94,7 @@ MASTER_ONLY = {
     "KUBEPROXY_TEST_ARGS": "--oom-score-adj=-998",
     "KUBEPROXY_TEST_LOG_LEVEL": "5",
     "KUBE_ENABLE_CLUSTER_DNS": "false",
+    "KUBE_ETCD_QUOTA_GIB": "8",
 }
 
 

@@ -151,6 +151,7 @@ class Config:
     aws_s3_region: str = option(rules.region, computed=lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]), down=True)
     kube_etcd_snapshot_hours: int = option(rules.whole(0, 8760, unit="hours"), read_by="master")
     kube_etcd_snapshots_kept: int = option(rules.whole(1, 100, unit="snapshots"))
+    kube_etcd_quota_gib: int = option(rules.whole(1, 8, unit="GiB"), read_by="master")
     kube_restore_snapshot: str = option(rules.optional(rules.snapshot), remembered="never")
 
     node_labels: tuple[tuple[str, str], ...] = option(rules.labels, read_by="minion")

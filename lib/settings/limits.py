@@ -209,6 +209,14 @@ def _disks(config: Config) -> None:
             raise SettingError(name, f"{size} GiB is not a size of {kind}", right)
 
 
+def _etcd_quota(config: Config) -> None:
+    quota, disk = config.kube_etcd_quota_gib, config.master_disk_size
+    if quota + 2 > disk:  # the audit log has one, and the file system its own
+        needed = f"etcd of {quota} GiB, the audit log and the file system need {quota + 2} GiB"
+        problem = f"{needed}, and MASTER_DISK_SIZE is {disk}"
+        raise SettingError("KUBE_ETCD_QUOTA_GIB", problem, f"give {disk - 2} or less, or MASTER_DISK_SIZE={quota + 2}")
+
+
 def _images(config: Config) -> None:
     for name, image in (("AWS_IMAGE", config.aws_image), ("KUBE_NODE_IMAGE", config.kube_node_image)):
         if config.partition != "aws" and not image:
@@ -328,6 +336,7 @@ _CHECKS = (
     _images,
     _memory,
     _disks,
+    _etcd_quota,
     _subnet_in_vpc,
     _no_overlaps,
     _pods_not_masqueraded,
