@@ -109,11 +109,16 @@ settings() {
 	# shellcheck source=/dev/null
 	if [ -e /etc/default/kube-bootstrap ]; then . /etc/default/kube-bootstrap; fi
 #@if KUBE_HTTP_PROXY
-	# For curl, apt and kubeadm, which hands them on to the control plane.
-	export http_proxy=$KUBE_HTTP_PROXY https_proxy=$KUBE_HTTP_PROXY no_proxy=$KUBE_NO_PROXY
+	way_out
 #@end
 	identity
 }
+
+#@if KUBE_HTTP_PROXY
+# way_out: for curl, apt and kubeadm, which hands it on to the control plane.
+# Sets: http_proxy, https_proxy, no_proxy
+way_out() { export http_proxy=$KUBE_HTTP_PROXY https_proxy=$KUBE_HTTP_PROXY no_proxy=$KUBE_NO_PROXY; }
+#@end
 
 # need PROGRAM PACKAGE: images of Debian and Ubuntu have them all; an image of one's own may not. Nothing is installed here.
 need() { command -v "$1" >/dev/null || die "the image has no $1: make one that has the package $2"; }
