@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import alarms, iam, minions, selfheal, volumes
+from lib import alarms, iam, minions, podidentity, selfheal, volumes
 from lib.aws.errors import ErrorKind, classify
 from lib.aws.tags import CLUSTER, PREFIX, bears_one, cluster_tags, is_ours, tag_list, tag_words, tags_of
 from lib.cluster import Cluster
@@ -178,10 +178,13 @@ def _untag_rest(aws: Aws, cluster: Cluster, change: _Change) -> None:
         name = config.healer_name
         take = functools.partial(selfheal.untag_schedule_group, aws, name)
         untag(f"schedule group {name}", selfheal.group_tags(aws, name) or {}, take)
-    bucket = cluster.bucket
-    if bucket.ours and not bucket.planned:
-        tags = {**bucket.tags, **cluster_tags(config)}
-        untag(f"bucket {bucket.name}", tags, lambda keys: _untag_bucket(aws, bucket, tags, keys))
+    issuers, provider, its_tags = podidentity.find_tagged(aws, config)
+    if provider:
+        untag(f"OpenID Connect provider {provider}", its_tags, functools.partial(_untag_provider, aws, provider))
+    for bucket in (cluster.bucket, issuers):
+        if bucket and bucket.ours and not bucket.planned:
+            tags = {**bucket.tags, **(cluster_tags(config) if bucket is cluster.bucket else {})}
+            untag(f"bucket {bucket.name}", tags, functools.partial(_untag_bucket, aws, bucket, tags))
 
 
 def _untag_role(aws: Aws, name: str, keys: list[str]) -> None:
@@ -190,6 +193,10 @@ def _untag_role(aws: Aws, name: str, keys: list[str]) -> None:
 
 def _untag_profile(aws: Aws, name: str, keys: list[str]) -> None:
     aws.iam.untag_instance_profile(InstanceProfileName=name, TagKeys=keys)
+
+
+def _untag_provider(aws: Aws, arn: str, keys: list[str]) -> None:
+    aws.iam.untag_open_id_connect_provider(OpenIDConnectProviderArn=arn, TagKeys=keys)
 
 
 def _untag_bucket(aws: Aws, bucket: Bucket, tags: Mapping[str, str], keys: list[str]) -> None:

@@ -65,6 +65,11 @@ _SHOWS = (
         "UpdateAssumeRolePolicy TagRole UntagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary",
     ),
     (
+        "identity providers",
+        "iam: CreateOpenIDConnectProvider DeleteOpenIDConnectProvider TagOpenIDConnectProvider "
+        "UntagOpenIDConnectProvider",
+    ),
+    (
         "instance profiles",
         "iam: CreateInstanceProfile DeleteInstanceProfile AddRoleToInstanceProfile "
         "RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile",

@@ -30,7 +30,7 @@ from lib.settings import tagging
 
 MINE = {"team": "a", "cost center": "b=1/2"}
 ASKED = ",".join(f"{key}={value}" for key, value in MINE.items())
-HEALING = {"KUBE_MASTER_SELF_HEAL": "true"}
+ALL = {"KUBE_MASTER_SELF_HEAL": "true", "KUBE_ENABLE_POD_IDENTITY": "true"}  # all kinds that there can be
 
 
 def all_tags(box: Box) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -47,12 +47,12 @@ def all_tags(box: Box) -> Iterator[tuple[str, str, dict[str, str]]]:
 KINDS = {
     *("vpcs", "subnets", "internet gateways", "route tables", "security groups", "dhcp options", "interfaces"),
     *("addresses", "volumes", "instances", "key pairs", "launch templates", "groups", "alarms", "schedule groups"),
-    *("roles", "instance profiles", "buckets"),
+    *("roles", "instance profiles", "buckets", "identity providers"),
 }
 
 
 def test_they_are_on_everything_that_is_made_from_the_call_that_makes_it(sandbox: Box) -> None:
-    made = must(sandbox.up(KUBE_EXTRA_TAGS=ASKED, **HEALING))
+    made = must(sandbox.up(KUBE_EXTRA_TAGS=ASKED, **ALL))
     kinds = set()
     for kind, name, found in all_tags(sandbox):
         assert found.items() >= {**MINE, **TAGS}.items(), (kind, name)
@@ -84,7 +84,7 @@ def claim(box: Box, **more: str) -> str:
 
 
 def test_a_rerun_puts_them_on_all_that_is_there_changes_them_and_takes_them_off(sandbox: Box) -> None:
-    must(sandbox.up(**HEALING))
+    must(sandbox.up(**ALL))
     before, instances = sandbox.inventory(), set(part(sandbox, "instances"))
     volume = claim(sandbox)
     theirs = sandbox.client("ec2").create_volume(
@@ -110,7 +110,8 @@ def test_a_rerun_puts_them_on_all_that_is_there_changes_them_and_takes_them_off(
     must(sandbox.up(KUBE_EXTRA_TAGS=""))
     for kind, name, found in all_tags(sandbox):
         assert not {"team", "new"} & set(found), (kind, name)
-    assert "KUBE_EXTRA_TAGS" not in remembered(sandbox)
+    staging = next(name for name in sandbox.inventory()["s3"] if "staging" in name)
+    assert "KUBE_EXTRA_TAGS" not in remembered(sandbox, bucket=staging)
     assert must(sandbox.up()).changing == []
     sandbox.client("ec2").delete_volume(VolumeId=volume)
     sandbox.client("ec2").delete_volume(VolumeId=theirs)
@@ -189,7 +190,7 @@ def test_new_minions_are_launched_with_those_of_now(sandbox: Box) -> None:
 
 def test_every_key_that_is_set_by_anybody_in_a_cluster_is_reserved(sandbox: Box) -> None:
     """No tag of a person's can be taken for one that means something here."""
-    sandbox.cluster(KUBE_API_DNS_NAME="", **HEALING)  # all else that lib writes stands in the next test
+    sandbox.cluster(KUBE_API_DNS_NAME="", **ALL)  # all else that lib writes stands in the next test
     keys = {key for _, _, found in all_tags(sandbox) for key in found}
     assert len(keys) > 8
     assert [key for key in keys if not tagging.is_of_itself(key)] == []

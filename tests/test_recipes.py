@@ -10,9 +10,13 @@ import documents
 import pytest
 from conftest import REGION, Box
 from documents import Shell
-from helpers import MINION_ROLE, master_of, minion_settings, must, part, template_data
+from helpers import MINION_ROLE, master_of, minion_settings, must, only, part, template_data
 from test_options import Brought
+from test_podidentity import assume, refusal, token
 from test_proxies import proxy
+
+from lib.bucket import name_for
+from sandbox.backend import cloud
 
 PAGE = (documents.ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 SUBNET, IMAGE = "subnet-0123456789abcdef0", "ami-0123456789abcdef0"
@@ -147,6 +151,18 @@ def given_iam(box: Box) -> None:
     assert roles[MINION_ROLE]["attached"] == ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]
 
 
+def pods_role(box: Box) -> None:
+    bucket = name_for(cloud.ACCOUNT, REGION, "kubernetes").replace("staging", "oidc")
+    host = f"{bucket}.s3.{REGION}.amazonaws.com"
+    shown = f"kubernetes-oidc-{'0123456789abcdef' * 2}.s3.{REGION}.amazonaws.com"
+    typed(box, "AWS rights for a pod", **{shown: host})
+    iam = box.inventory()["iam"]
+    statement = only(iam["roles"]["reader"]["trust"]["Statement"])
+    assert statement["Principal"]["Federated"] == only(iam["identity providers"])
+    assert assume(box, "arn:aws:iam::123456789012:role/reader", token(box, "default:reader"))["Credentials"]
+    assert refusal(box, "arn:aws:iam::123456789012:role/reader", token(box, "default:other")) == "AccessDenied"
+
+
 def behind_a_proxy(box: Box) -> None:
     # An address of loopback, as the sandbox's masters have, is never asked through a proxy.
     box.environ |= {"no_proxy": "", "KUBE_ENABLE_MASTER_PUBLIC_IP": "false"}
@@ -185,6 +201,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Frankfurt, on Graviton, for my address only": frankfurt,
     "dev and prod, by two files": two_files,
     "In a company that gives out IAM": given_iam,
+    "AWS rights for a pod": pods_role,
     "Sharing with a colleague": colleague,
     "A private cluster": private,
     "Off at night": off_at_night,

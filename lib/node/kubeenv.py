@@ -28,6 +28,7 @@ class Facts:
     subnet_id: str
     route_table_id: str
     ca_cert_hash: str
+    issuer: str  # '' without KUBE_ENABLE_POD_IDENTITY
     node_script: str
 
 
@@ -40,6 +41,7 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
     return {
         "KUBE_ROLE": "master",
         **config.read_by("master"),
+        **(_with_issuer(config, facts.issuer) if facts.issuer else {}),
         **({"KUBE_ETCD_SNAPSHOT_HOURS": "0"} if without_snapshots else {}),
         **_for_both(aws, facts),
         "AWS_DNS_SUFFIX": aws.dns_suffix,
@@ -57,6 +59,18 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
         "KUBE_SNAPSHOT": SNAPSHOT,
         "KUBE_RESTORE_VERSION": urllib.parse.quote(restore, safe=""),
     }
+
+
+def _with_issuer(config: Config, issuer: str) -> dict[str, str]:
+    """The API's arguments with the issuer of pods' tokens; those of the one that kubeadm sets are accepted as ever.
+
+    The first signs, and kubeadm keeps the order of what it is given twice. Added to what somebody set, since a variable
+    more would be another user-data of every master.
+    """
+    signs, was = f"--service-account-issuer={issuer}", f"https://kubernetes.default.svc.{config.dns_domain}"
+    keys = f"--service-account-jwks-uri={issuer}/openid/v1/jwks"
+    more = f"{signs} --service-account-issuer={was} {keys}"
+    return {"APISERVER_TEST_ARGS": f"{config.apiserver_test_args} {more}".strip()}
 
 
 def minion_env(aws: Aws, config: Config, facts: Facts, *, join_token: str) -> dict[str, str]:

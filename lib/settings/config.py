@@ -180,6 +180,8 @@ class Config:
     master_iam_profile: str = option(rules.optional(rules.iam_name))
     node_iam_profile: str = option(rules.optional(rules.iam_name))
     kube_node_policies: tuple[str, ...] = option(rules.policies)
+    kube_enable_pod_identity: bool = option(rules.boolean, down=True)
+    kube_oidc_bucket: str = option(rules.optional(rules.public_bucket), down=True)
 
     kube_enable_cluster_dns: bool = option(rules.boolean, read_by="master")
     kube_enable_cluster_monitoring: bool = option(rules.monitoring)

@@ -251,6 +251,14 @@ def _policies_partition(config: Config) -> None:
                 raise SettingError(name, problem, f"give one that begins with arn:{config.partition}:iam::")
 
 
+def _issuer(config: Config) -> None:
+    flags = [each.partition("=")[0] for each in config.apiserver_test_args.split()]
+    own = [each for each in ("--service-account-issuer", "--service-account-jwks-uri") if each in flags]
+    if config.kube_enable_pod_identity and own:
+        problem = f"{own[0]} is KUBE_ENABLE_POD_IDENTITY's to set"
+        raise SettingError("APISERVER_TEST_ARGS", problem, "leave one of them out")
+
+
 def _bucket_region(config: Config) -> None:
     if partition(config.aws_s3_region) != config.partition:
         right = f"give a region of partition {config.partition}, or leave it empty"
@@ -332,6 +340,7 @@ _CHECKS = (
     _role_names,
     _node_policies,
     _policies_partition,
+    _issuer,
     _bucket_region,
     _images,
     _memory,
