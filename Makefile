@@ -10,7 +10,7 @@ READY := $(VENV)/ready
 CACHE = $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test test-product torture bench bench-nodes e2e release pin docs pictures transcripts clean
+.PHONY: help try test test-product torture bench bench-nodes e2e conformance release pin docs pictures transcripts clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
 	@echo "make bench-nodes  real nodes: kube_up.py beside bare kubeadm, and how soon the dead are replaced (root on Linux)"
 	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 14 minutes)"
+	@echo "make conformance  Kubernetes' own conformance suite on such a cluster (40 minutes; CONFORMANCE=REGEX runs a part)"
 	@echo "make release  build Kubernetes and what a node needs, for machines where no download site can be reached (Go; 20 minutes)"
 	@echo "make pin    write the published sums of the default downloads into templates/releases.env"
 	@echo "make docs   make docs/options.md, docs/permissions.md, the former names in docs/porting.md, the picture in docs/architecture.md"
@@ -48,6 +49,11 @@ bench-nodes: $(READY)
 
 e2e: $(READY)
 	@$(BIN)/python -m pytest tests/e2e
+
+conformance: $(READY)
+	@$(BIN)/python -m sandbox.conformance.build
+	@$(BIN)/python -m sandbox --hosts machines --images "$$HOME/.cache/kube-up/conformance/images" -- \
+		$(BIN)/python -m sandbox.conformance
 
 release:
 	@sandbox/release/build

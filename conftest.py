@@ -18,6 +18,8 @@ from typing import Any
 
 import boto3
 import botocore.loaders
+import botocore.parsers
+import botocore.regions
 import botocore.session
 import botocore.useragent
 import prepared
@@ -117,15 +119,21 @@ class Box:
 
         return self._run(kube_up.main, argv, settings)
 
-    def cluster(self, **settings: object) -> Result:
-        """A finished cluster to begin with, as `up` makes it with these settings."""
+    def cluster(self, before: Callable[[Box], object] | None = None, /, **settings: object) -> Result:
+        """A finished cluster to begin with, as `up` makes it with these settings; `before` does what comes before it.
+
+        `before` is a function of a module's, which does the same each time.
+        """
 
         def make() -> Result:
+            if before is not None:
+                before(self)
             result = self.up(**settings)
             assert result.code == 0, result.err
             return result
 
-        return prepared.cluster(self, self._ready, make, settings)
+        first = "" if before is None else f"{before.__module__}.{before.__qualname__}"
+        return prepared.cluster(self, self._ready, make, {"": first, **settings})
 
     def down(self, *argv: str, **settings: object) -> Result:
         """Run kube_down.py in this process."""
@@ -199,16 +207,26 @@ def models_read_once() -> Iterator[None]:
     def load_model(service_name: str, api_version: str | None = None) -> ServiceModel:
         return ServiceModel(loader.load_service_model(service_name, "service-2", api_version), service_name)
 
+    providers: dict[int, Any] = {}
+    make_provider: Any = getattr(botocore.regions, "EndpointProvider")  # noqa: B009  no stub knows it
+
+    def provider(ruleset_data: Any, **others: Any) -> Any:  # the loader gives the same rules each time
+        if id(ruleset_data) not in providers:
+            providers[id(ruleset_data)] = make_provider(ruleset_data, **others)
+        return providers[id(ruleset_data)]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", lambda *_: loader)
         patch.setattr(ClientCreator, "_create_client_class", create_client_class)
         patch.setattr(EventAliaser, "_alias_event_name", alias)
         patch.setattr(ClientCreator, "_load_service_model", lambda _self, *args: load_model(*args))
-        patch.setattr(
-            botocore.useragent,
-            "sanitize_user_agent_string_component",
-            functools.cache(botocore.useragent.sanitize_user_agent_string_component),
-        )
+        for where, name in (
+            (botocore.useragent, "sanitize_user_agent_string_component"),
+            (botocore.useragent.UserAgentComponent, "to_string"),
+            (botocore.parsers, "DEFAULT_TIMESTAMP_PARSER"),
+        ):
+            patch.setattr(where, name, functools.cache(getattr(where, name)))
+        patch.setattr(botocore.regions, "EndpointProvider", provider)
         yield
 
 

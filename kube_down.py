@@ -27,17 +27,16 @@ try:
         disk,
         dns,
         gateway,
-        iam,
         interface,
         kubeconfig,
         launchtemplate,
         loadbalancers,
         minions,
+        podidentity,
         removal,
         routetable,
         script,
         securitygroups,
-        selfheal,
         sshkey,
         subnet,
         teardown,
@@ -100,9 +99,8 @@ def remove(aws: Aws, doomed: teardown.Doomed, this: removal.Removal, *, keep: bo
 
     aws.console.step("Keys, roles and kubeconfig")
     this.each(sshkey.delete_key_pair, doomed.key_pairs)
-    this.each(lambda aws, it: iam.delete(aws, doomed.config, it), doomed.profiles())
-    this.each(lambda aws, it: iam.delete(aws, doomed.config, it), doomed.roles(this.going(doomed.profiles())))
-    this.each(lambda aws, it: selfheal.delete_healer_role(aws, doomed.config, it.name), doomed.healers())
+    removal.end_identities(doomed, this)
+    this.each(podidentity.delete_issuer, doomed.issuers)
     this.each(kubeconfig.remove_entries(doomed.config, doomed.servers(), doomed.ca_cert), [doomed.config.context])
 
     # Last: a run that is stopped before is gone on with by what is remembered there.

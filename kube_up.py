@@ -34,6 +34,7 @@ try:
         minions,
         pki,
         plan,
+        podidentity,
         routetable,
         script,
         securitygroups,
@@ -60,7 +61,6 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     """
     # What can be refused is refused here, before anything is changed.
     cluster = plan.read_plan(aws, layers)
-    # Before the settings are written down: only what is remembered tells that there is something to remove.
     unset.remove_unset(aws, cluster)
 
     # The bucket comes first: what a stopped run is gone on from is in it, and where two runs are at once it decides.
@@ -80,7 +80,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
     aws.console.step("Certificates")
     cluster = pki.ensure_pki(aws, cluster)
     cluster = pki.ensure_join_token(aws, cluster)
-
+    cluster = podidentity.ensure_issuer(aws, cluster)
     cluster = minions.find_launch_templates(aws, cluster)
     if cluster.config.kube_use_existing_master:
         aws.console.step("Master")

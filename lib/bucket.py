@@ -43,7 +43,7 @@ ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": 
 SHORT_LIVED = ("pki.tar", "join-token", "settings.env", "downloads.sha256", "addons/", "claims/")
 
 
-_STAGING = "kubernetes-staging-"
+_STAGING, _ISSUER = "kubernetes-staging-", "kubernetes-oidc-"
 
 
 def default_name(aws: Aws, config: Config) -> str:
@@ -55,6 +55,11 @@ def name_for(account: str, region: str, cluster_id: str) -> str:
     """That name for any cluster."""
     seed = f"{account} {region} {cluster_id}"
     return _STAGING + hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
+
+
+def issuer_name(aws: Aws, config: Config) -> str:
+    """The same for the public bucket of lib/podidentity.py."""
+    return default_name(aws, config).replace(_STAGING, _ISSUER)
 
 
 def find_bucket(aws: Aws, config: Config, *, tagged: str = "") -> Bucket | None:
@@ -69,8 +74,8 @@ def find_bucket(aws: Aws, config: Config, *, tagged: str = "") -> Bucket | None:
     return found
 
 
-def find_named(aws: Aws, config: Config, name: str) -> Bucket | None:
-    """The bucket of that name, None if there is none. Raises SettingError when it is another account's."""
+def find_named(aws: Aws, config: Config, name: str, *, option: str = "AWS_S3_BUCKET") -> Bucket | None:
+    """The bucket of that name, None if there is none. Raises SettingError, of `option`, for another account's."""
     try:
         answer = aws.s3(config.aws_s3_region).head_bucket(Bucket=name, ExpectedBucketOwner=aws.account)
         region = answer.get("BucketRegion") or config.aws_s3_region
@@ -79,7 +84,7 @@ def find_named(aws: Aws, config: Config, name: str) -> Bucket | None:
         if status == 404:
             return None
         if status != 301:
-            raise _refused(error, name, aws.account) from error
+            raise _refused(error, name, aws.account, option) from error
         region = error.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"]
     return _bucket(aws, config, name=name, region=region)
 
@@ -102,10 +107,10 @@ def _bucket(aws: Aws, config: Config, *, name: str, region: str) -> Bucket:
     return dataclasses.replace(found, ours=ours, tags=tags)
 
 
-def _refused(error: ClientError, name: str, account: str) -> Exception:
+def _refused(error: ClientError, name: str, account: str, option: str) -> Exception:
     if error_code(error) in ("403", "AccessDenied"):
         return SettingError(
-            "AWS_S3_BUCKET",
+            option,
             f"the bucket {name} is not account {account}'s, or this user may not use it",
             "name a bucket of your own, or ask for s3:ListBucket on it",
         )
@@ -131,7 +136,7 @@ def _ensure(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
         return _tell_brought(aws, config, found)
     if found:
         aws.console.found(f"bucket {found.name}")
-    bucket = found or _make_bucket(aws, config)
+    bucket = found or make_bucket(aws, config, computed_bucket(aws, config))
     _repair(aws, config, bucket, fresh=not found)
     return dataclasses.replace(bucket, versioned=True)
 
@@ -166,8 +171,8 @@ def computed_bucket(aws: Aws, config: Config) -> Bucket:
     )
 
 
-def _make_bucket(aws: Aws, config: Config) -> Bucket:
-    wanted = computed_bucket(aws, config)
+def make_bucket(aws: Aws, config: Config, wanted: Bucket) -> Bucket:
+    """Make a bucket that is not there, tagged for the cluster."""
     name, region = wanted.name, wanted.region
     configuration: dict[str, Any] = {"Tags": tag_list(cluster_tags(config))}
     if region != "us-east-1":  # the one region that is said by saying nothing
@@ -194,7 +199,7 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
         return
     s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
     private: Any = PRIVATE
-    found = _public_access_of_new(aws, bucket) if fresh else _public_access(s3, bucket)
+    found = public_access_of_new(aws, bucket) if fresh else public_access(s3, bucket)
     if found != PRIVATE:
         aws.change(
             "set",
@@ -215,12 +220,18 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
                 Bucket=name, ServerSideEncryptionConfiguration=rules, ExpectedBucketOwner=owner
             ),
         )
+    repair_tags(aws, config, bucket)
+
+
+def repair_tags(aws: Aws, config: Config, bucket: Bucket) -> None:
+    """Put back the tags of ours that our bucket has lost."""
     if not cluster_tags(config).items() <= bucket.tags.items():
-        wanted: Any = {"TagSet": tag_list({**bucket.tags, **cluster_tags(config)})}
+        s3 = aws.s3(bucket.region)
+        tagging: Any = {"TagSet": tag_list({**bucket.tags, **cluster_tags(config)})}
         aws.change(
             "tag",
-            f"bucket {name} with {tag_words(bucket.tags, cluster_tags(config))}",
-            lambda: s3.put_bucket_tagging(Bucket=name, Tagging=wanted, ExpectedBucketOwner=owner),
+            f"bucket {bucket.name} with {tag_words(bucket.tags, cluster_tags(config))}",
+            lambda: s3.put_bucket_tagging(Bucket=bucket.name, Tagging=tagging, ExpectedBucketOwner=bucket.owner),
         )
 
 
@@ -307,7 +318,8 @@ def _lifecycle(s3: S3Client, bucket: Bucket) -> list[Any]:
     return answer["Rules"] if answer else []
 
 
-def _public_access(s3: S3Client, bucket: Bucket) -> Any:
+def public_access(s3: S3Client, bucket: Bucket) -> Any:
+    """How the bucket's public access is blocked, None where it is not at all."""
     return unless(
         "NoSuchPublicAccessBlockConfiguration",
         lambda: s3.get_public_access_block(Bucket=bucket.name, ExpectedBucketOwner=bucket.owner)[
@@ -316,12 +328,12 @@ def _public_access(s3: S3Client, bucket: Bucket) -> Any:
     )
 
 
-def _public_access_of_new(aws: Aws, bucket: Bucket) -> Any:
+def public_access_of_new(aws: Aws, bucket: Bucket) -> Any:
     """The same of a bucket that S3 may not show yet."""
 
     def look() -> Any:
         try:
-            return _public_access(aws.s3(bucket.region), bucket) or {}
+            return public_access(aws.s3(bucket.region), bucket) or {}
         except ClientError as error:
             if error_code(error) != "NoSuchBucket":
                 raise

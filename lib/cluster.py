@@ -92,6 +92,7 @@ class Pki:
     ca_cert: bytes
     ca_key: bytes
     ca_cert_hash: str
+    service_account_key: bytes = b""  # the public half: PEM
 
     def __repr__(self) -> str:  # a key must not get into a traceback or a log
         return f"Pki({self.ca_cert_hash})"
@@ -133,6 +134,7 @@ class Parts:
     groups: Part[SecurityGroups] = Part("securitygroups.ensure_security_groups")
     authority: Part[Pki] = Part("pki.ensure_pki")
     join_token: Part[str] = Part("pki.ensure_join_token")
+    issuer: Part[str] = Part("podidentity.ensure_issuer")
     templates: Part[Mapping[str, Any]] = Part("minions.find_launch_templates")
     interface_id: Part[str] = Part("interface.ensure_interface")
     public_ip: Part[str] = Part("address.ensure_address")
@@ -209,6 +211,7 @@ class Cluster(Parts):
             subnet_id=self.subnet_id,
             route_table_id=self.route_table_id,
             ca_cert_hash=self.authority.ca_cert_hash,
+            issuer=self.issuer,
             node_script=self.node_script.packed,
         )
 

@@ -146,4 +146,4 @@ def _unpack(bucket: Bucket, content: bytes) -> Pki:
     except (tarfile.TarError, ValueError) as bad:
         raise Damaged(bucket.url(OBJECT), "the cluster's CA", " ".join(str(bad).split())) from bad
     ca_cert_hash = certificates.public_key_hash(files["ca.crt"])
-    return Pki(ca_cert=files["ca.crt"], ca_key=files["ca.key"], ca_cert_hash=ca_cert_hash)
+    return Pki(files["ca.crt"], files["ca.key"], ca_cert_hash, service_account_key=files["sa.pub"])

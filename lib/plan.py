@@ -8,7 +8,7 @@ import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, iam, master, minions, preflight, relocation, state, survey
+from lib import addons, alarms, iam, master, minions, podidentity, preflight, relocation, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws.errors import FAILURES
@@ -121,6 +121,7 @@ def _check_user_data(aws: Aws, cluster: Cluster) -> None:
         (Cluster.route_table_id, f"rtb-{long_id}"),
         (Cluster.authority, Pki(b"", b"", ca_cert_hash=f"sha256:{sha256}")),
         (Cluster.join_token, "abcdef.0123456789abcdef"),
+        (Cluster.issuer, podidentity.planned_url(aws, config)),
         (Cluster.public_ip, "203.0.113.113"),
         (Cluster.disk_id, f"vol-{long_id}"),
         (Cluster.addons, listed),

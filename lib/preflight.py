@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lib import address, dhcp, dns, gateway, iam, interface, routetable, subnet, vpc
+from lib import address, dhcp, dns, gateway, iam, interface, podidentity, routetable, subnet, vpc
 from lib.aws.tags import is_ours, tags_of
 from lib.kube.api import server_url
 from lib.kubeconfig import check_kubeconfig, refuse_another_cluster
@@ -53,6 +53,7 @@ def check_settings(
     check_key(config)
     dhcp.check_given(aws, config)
     iam.check_given_roles(aws, config)
+    podidentity.check_issuer(aws, config)
     config = _with_brought_network(aws, config)
     blocks = _brought_ranges(aws, config) if config.vpc_id else [config.vpc_cidr]
     config = _settle_masquerade(aws, config, layers, blocks, has_master=found is not None)

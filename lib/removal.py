@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib import blockers, master, minions, selfheal
+from lib import blockers, iam, master, minions, selfheal
 from lib.aws.client import Aws
 from lib.aws.errors import FAILURES, ErrorKind, classify, error_code
 from lib.aws.tags import tags_of
@@ -198,6 +198,14 @@ def _wait_groups_gone(doomed: Doomed, removal: Removal) -> None:
     for group in removal.going(doomed.groups):
         if not removal.staying & {instance["InstanceId"] for instance in group["Instances"]}:
             removal.each(minions.wait_gone, [group], part=True)
+
+
+def end_identities(doomed: Doomed, removal: Removal) -> None:
+    """Remove instance profiles and roles: each role after its profile, and only where that goes."""
+    config = doomed.config
+    removal.each(lambda aws, it: iam.delete(aws, config, it), doomed.profiles())
+    removal.each(lambda aws, it: iam.delete(aws, config, it), doomed.roles(removal.going(doomed.profiles())))
+    removal.each(lambda aws, it: selfheal.delete_healer_role(aws, config, it.name), doomed.healers())
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ class MasterState:
 class Answer:
     """The API: `why` it does not answer, '' where it does; its release, and since when it runs, '' where unknown.
 
-    `ends` is when its certificate does.
+    `ends` is when its certificate does; `etcd_bytes` how large etcd is, None where it does not say.
     """
 
     server: str
@@ -93,11 +93,12 @@ class Answer:
     since: str = ""
     nodes: tuple[Node, ...] = ()
     ends: datetime.datetime | None = None
+    etcd_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Status:
-    """All of it. `wanted` is how many nodes there should be.
+    """All of it. `wanted` is how many nodes there should be, `etcd_quota` how many bytes etcd may have, as remembered.
 
     `unknown` says of what could not be looked at why, by the labels of the screen.
     """
@@ -111,6 +112,7 @@ class Status:
     certificates: Mapping[str, datetime.datetime]
     cost: Cost
     wanted: int
+    etcd_quota: int
     drift: Drift = Drift()
     unknown: Mapping[str, str] = field(default_factory=dict)
 
@@ -163,6 +165,7 @@ def find_status(aws: Aws, layers: Layers) -> Status:
         certificates=certificates | ({"API": api.ends} if api.ends else {}),
         cost=prices.cost(aws, sized, layers.environment, stopped=master is not None and master.is_stopped),
         wanted=1 + sized.num_nodes,
+        etcd_quota=config.kube_etcd_quota_gib * 2**30,
         unknown=looks.unknown,
     )
 
@@ -230,7 +233,7 @@ def _ask(client: Client | None, master: InstanceTypeDef | None, groups: list[Any
         ends = certificates.shown_ends(api.certificate())
         nodes = tuple(node for node in api.nodes() if not node.instance_id or node.instance_id in alive)
         why = "" if said.strip() == "ok" else f"HTTP {status} {said.strip()[:60]}"
-        return Answer(api.server, why, api.version(), api.since(), nodes, ends)
+        return Answer(api.server, why, api.version(), api.since(), nodes, ends, api.etcd_bytes())
     except Unreachable as error:
         return Answer(api.server, str(error), ends=ends)
 
@@ -278,6 +281,7 @@ def _page(status: Status) -> dict[str, str]:
         "minions": _lines([_group_words(group) for group in status.groups]) or "no group",
         "master": _master_words(status.master),
         "disk": _disk_words(status.disk),
+        "etcd": _etcd_words(status),
         "snapshots": _snapshot_words(status.snapshots),
         "certificates": f"end: {', '.join(f'{name} {end:%Y-%m-%d}' for name, end in status.certificates.items())}",
         "drift": _drift_words(status.drift),
@@ -325,6 +329,19 @@ def _master_words(master: MasterState | None) -> str:
 
 def _disk_words(disk: VolumeTypeDef | None) -> str:
     return f"{disk['VolumeId']} {disk['Size']} GiB {disk['VolumeType']}, {disk['State']}" if disk else "none"
+
+
+def _etcd_words(status: Status) -> str:
+    size, quota = status.api.etcd_bytes, status.etcd_quota
+    if size is None:
+        return "not known: the API does not say how large it is"
+    words = f"{size / 2**20:.0f} of {quota / 2**20:.0f} MiB"
+    return f"full, or soon: {words}; docs/recovery.md, etcd is full" if _is_full(status) else words
+
+
+def _is_full(status: Status) -> bool:
+    """Whether etcd's file is within a twentieth of its quota: it refuses what would pass that, not what fills it."""
+    return (status.api.etcd_bytes or 0) >= status.etcd_quota * 0.95
 
 
 def _snapshot_words(snapshots: tuple[Snapshot, ...]) -> str:
@@ -376,6 +393,7 @@ def _document(status: Status) -> dict[str, Any]:
         "minions": [dataclasses.asdict(group) for group in status.groups],
         "master": _master_entry(status.master),
         "disk": _disk_entry(status.disk),
+        "etcd": {"bytes": status.api.etcd_bytes, "quota": status.etcd_quota, "full": _is_full(status)},
         "snapshots": [{"id": s.version, "taken": s.taken.isoformat(), "bytes": s.size} for s in status.snapshots],
         "certificates": {name: end.isoformat() for name, end in status.certificates.items()},
         "drift": {

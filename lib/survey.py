@@ -9,7 +9,7 @@ from lib import disk as disks
 from lib import snapshots
 from lib.aws import objects
 from lib.aws.tags import tags_of
-from lib.checks import fate
+from lib.checks import fate, lost
 from lib.checks.situation import Asked, Begin, Disk, Instance, Look, Refuse, Situation, tell
 from lib.disk import VERSION_TAG, find_untagged
 from lib.kube.api import Unreachable, is_well, server_url
@@ -49,6 +49,7 @@ def beforehand(
         known = _look(aws, config, found, known, decided)
     if isinstance(decided, Refuse):
         raise decided.error
+    lost.refuse_lost(config, was=known.confirmed or known.remembered)
     tell(aws.console, decided.said)
     return known, decided
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from lib import (
     address,
     alarms,
@@ -22,6 +24,7 @@ from lib import (
     master,
     minions,
     pki,
+    podidentity,
     routetable,
     securitygroups,
     selfheal,
@@ -33,6 +36,7 @@ from lib import (
 )
 from lib.aws import objects
 from lib.aws.client import Aws
+from lib.aws.errors import ErrorKind, classify
 from lib.aws.tags import API_NAME_TAG, Disputed, bears_one, is_ours, other_owner, tags_of
 from lib.checks import verdict
 from lib.disk import MASTER_IP_TAG
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 
 _EVERY_VOLUME = "every volume"  # found once for several kinds
 _NAMES = "names of roles"
+_MADE_BY = ("KUBE_MASTER_SELF_HEAL", podidentity.ENABLE)  # what is not looked for without them
 Find = Callable[[Aws, Config, Mapping[str, Any]], Sequence[Any]]
 
 
@@ -165,6 +170,8 @@ class Doomed:
         "schedule group {}", lambda aws, config, found: _schedule_groups(aws, config, found)
     )
 
+    issuers: Sequence[Any] = _kind("{}", lambda aws, config, _: _issuers(aws, config))
+
     def words(self, *, keep_disk: bool = False) -> list[str]:
         """Each thing by kind and id, as a person would look it up."""
         words = [*self._words(kept=False), *(f"pods' route {block} in {table}" for table, block in self.pod_routes())]
@@ -254,14 +261,15 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     found = find_staging_to_remove(aws, asked)
     refuse_to_leave_a_bucket(aws, asked, found)
     layers, staging = layers.with_remembered(_settings(aws, asked, found.bucket)), found.bucket
-    had_schedule = layers.remembered.get("KUBE_MASTER_SELF_HEAL", "").lower() == "true"
+    had: dict[str, Any] = {name.lower(): True for name in _MADE_BY if layers.remembered.get(name, "").lower() == "true"}
     layers, config = resolve_whatever(layers)
-    if had_schedule:  # also where this run is told otherwise
-        config = dataclasses.replace(config, kube_master_self_heal=True)
+    config = dataclasses.replace(config, **had)  # also where this run is told otherwise
     aws.console.say(
         f"account {aws.account} as {aws.user.rsplit(':', 1)[-1]}, region {aws.region}, cluster {config.cluster_id}"
     )
     forgotten = not layers.remembered
+    if forgotten:
+        config = dataclasses.replace(config, kube_enable_pod_identity=True)
     names = iam.find_names(aws, config) if forgotten or _is_other_vpc_name(layers) else iam.names(config)
     doomed = find_all(aws, config, staging, role_names=names, forgotten=forgotten)
     for words in doomed.disputed:
@@ -384,6 +392,17 @@ def _schedule_groups(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]
     named = {template["LaunchTemplateName"] for template in found["templates"]}
     has_some = config.master_name in named or any(each.heals for each in found["identities"])
     return selfheal.tagged_schedule_groups(aws, config) if has_some or config.kube_master_self_heal else []
+
+
+def _issuers(aws: Aws, config: Config) -> Sequence[podidentity.Issuer | Disputed]:
+    """The issuer of pods' identities; where it may not be looked for, that is said."""
+    try:
+        return podidentity.find_issuers(aws, config)
+    except ClientError as error:
+        if classify(error) is not ErrorKind.DENIED:
+            raise
+        aws.console.warn(f"not looked for: the issuer of {podidentity.ENABLE}, for that needs {error.operation_name}")
+        return []
 
 
 def _brought_tables(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:

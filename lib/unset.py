@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib import dns, iam, selfheal
+from lib import dns, iam, podidentity, selfheal
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -19,3 +19,4 @@ def remove_unset(aws: Aws, cluster: Cluster) -> None:
     selfheal.remove_unremembered(aws, cluster)
     dns.remove_former_name(aws, cluster)
     iam.take_off_former(aws, cluster)
+    podidentity.remove_former(aws, cluster)

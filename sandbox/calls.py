@@ -33,7 +33,8 @@ class Call:
     """One API call of the client's. `params` have boto3's names and types; `changes` is false for reads.
 
     `number` counts COMMAND's calls over the sandbox's life, and is 0 for a machine's; `peer` is the client's port and
-    `server` the sandbox's; `fault` is what was done to the call on purpose.
+    `server` the sandbox's; `fault` is what was done to the call on purpose. An `anonymous` one is
+    signed by nobody.
     """
 
     service: str
@@ -46,6 +47,7 @@ class Call:
     peer: int = 0
     server: int = 0
     fault: str = ""
+    anonymous: bool = False
 
     @property
     def changes(self) -> bool:

@@ -65,6 +65,10 @@ _SHOWS = (
         "UpdateAssumeRolePolicy TagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary",
     ),
     (
+        "identity providers",
+        "iam: CreateOpenIDConnectProvider DeleteOpenIDConnectProvider TagOpenIDConnectProvider",
+    ),
+    (
         "instance profiles",
         "iam: CreateInstanceProfile DeleteInstanceProfile AddRoleToInstanceProfile "
         "RemoveRoleFromInstanceProfile TagInstanceProfile",

@@ -197,6 +197,31 @@ etcd_snapshot() {
 	rm -rf "$file"* "$ETCD_TOOLS"
 }
 
+# etcd_status FIELD: of this master's etcd, a number.
+etcd_status() { etcdctl endpoint status --write-out=json | tr -d '"' | sed -n "s/.*[{,]$1:\([0-9]*\).*/\1/p"; }
+
+# etcd_room: gives the disk back what is free in etcd's file, where that is more than half of it, and 100 MiB; nothing is
+# answered meanwhile, for some seconds a GiB. Where etcd has the alarm that it is full, it stores nothing, so that the API
+# server cannot drop old revisions any more: then this does, and ends the alarm. (etcd.io/docs, Maintenance)
+etcd_room() {
+	local alarm size used free
+	etcd_tools
+	alarm=$(etcdctl alarm list) || die "etcd does not answer"
+	if [ -n "$alarm" ]; then try etcdctl --command-timeout=5m compact --physical "$(etcd_status revision)"; fi
+	size=$(etcd_status dbSize)
+	used=$(etcd_status dbSizeInUse)
+	free=$((size - used))
+	if [ -n "$alarm" ] || { [ "$free" -gt 104857600 ] && [ "$free" -gt "$used" ]; }; then
+		try etcdctl --command-timeout=10m defrag
+		say "etcd: $size bytes, of which it used $used, are now $(etcd_status dbSize)"
+	fi
+	if [ -n "$alarm" ]; then
+		try etcdctl alarm disarm
+		say "etcd was full, and stores again"
+	fi
+	rm -rf "$ETCD_TOOLS"
+}
+
 #@if KUBE_RESTORE_VERSION
 # etcd_restored: on a new disk, etcd's data as they were in the snapshot that kube_up.py was told to restore. Revisions go
 # on far above all that clients have seen, or these would wait for changes that never come.

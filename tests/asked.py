@@ -89,6 +89,9 @@ def _anything(_: Call) -> Iterator[str]:
 def _of_iam(call: Call) -> Iterator[str]:
     if call.operation == "SimulatePrincipalPolicy":
         yield call.params["PolicySourceArn"]
+    elif "OpenIDConnectProvider" in call.operation:
+        named = call.params.get("Url", "").replace("https:/", "oidc-provider")
+        yield call.params.get("OpenIDConnectProviderArn") or _iam(named)
     elif call.operation == "GetPolicy":
         yield call.params["PolicyArn"]
     elif call.params.get("InstanceProfileName"):
@@ -98,6 +101,9 @@ def _of_iam(call: Call) -> Iterator[str]:
 
 
 def _of_s3(call: Call) -> Iterator[str]:
+    if call.service == "s3control":
+        yield "*"
+        return
     bucket = f"arn:aws:s3:::{call.params['Bucket']}"
     keys = [each["Key"] for each in call.params.get("Delete", {}).get("Objects", [])]
     if call.params.get("Key"):

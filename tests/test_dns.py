@@ -85,6 +85,16 @@ def zone(sandbox: Box) -> str:
     return make_zone(sandbox, "example.com")
 
 
+def make_example(box: Box) -> None:
+    make_zone(box, "example.com")
+
+
+def cluster_with_name(box: Box) -> str:
+    """A finished cluster whose API has the name; the zone's id."""
+    box.cluster(make_example, **NAMED)
+    return str(only(box.inventory()["route53"]["hosted zones"]))
+
+
 # --- up
 
 
@@ -105,8 +115,8 @@ def test_the_name_is_in_the_zone_the_certificate_and_kubeconfig(sandbox: Box, zo
     assert remembered(sandbox)["KUBE_API_DNS_NAME"] == NAME
 
 
-def test_a_rerun_changes_nothing(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_a_rerun_changes_nothing(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     before = sandbox.inventory()
     again = must(sandbox.up())
     assert again.changing == []
@@ -205,8 +215,8 @@ def test_who_lacks_the_rights_is_told_of_them_with_the_option_alone(sandbox: Box
 # --- repair
 
 
-def test_a_name_that_somebody_changed_is_put_right(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_a_name_that_somebody_changed_is_put_right(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     put_record(sandbox, zone, "A", "203.0.113.200", action="UPSERT")
     result = must(sandbox.up())
     assert result.changing == ["route53:ChangeResourceRecordSets"]
@@ -240,16 +250,16 @@ def test_a_master_that_is_there_gets_it_when_it_is_made_anew(sandbox: Box) -> No
     assert f"name {NAME} in the API's certificate" in again.out
 
 
-def test_a_master_with_other_settings_since_has_the_name_all_the_same(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_a_master_with_other_settings_since_has_the_name_all_the_same(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     result = must(sandbox.up(KUBE_EXTRA_PACKAGES="nfs-common"))
     assert "made with other settings" in result.err
     assert server(sandbox).startswith(f"https://{NAME}")
     assert records(sandbox, zone) == expected(address_of(sandbox))
 
 
-def test_another_name_takes_the_place_of_the_first(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_another_name_takes_the_place_of_the_first(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     must(sandbox.up(KUBE_API_DNS_NAME="k8s.example.com"))
     assert records(sandbox, zone) == expected(address_of(sandbox), "k8s.example.com")
     assert NAME not in server(sandbox)
@@ -258,8 +268,8 @@ def test_another_name_takes_the_place_of_the_first(sandbox: Box, zone: str) -> N
     assert of_route53(must(sandbox.up())) == []
 
 
-def test_a_further_group_leaves_the_name_alone(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_a_further_group_leaves_the_name_alone(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     result = must(sandbox.up(KUBE_USE_EXISTING_MASTER="true", NODE_SIZE="t3.large"))
     assert of_route53(result) == []
     assert server(sandbox).startswith(f"https://{NAME}")
@@ -302,23 +312,23 @@ def test_down_removes_the_name_and_nothing_else(sandbox: Box, zone: str) -> None
     assert kubeconfig(sandbox).read_text(encoding="utf-8").count(NAME) == 0
 
 
-def test_down_leaves_a_name_that_is_somebody_elses_by_now(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_down_leaves_a_name_that_is_somebody_elses_by_now(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     put_record(sandbox, zone, "TXT", '"mine now"', action="UPSERT")
     must(sandbox.down())
     assert f'{NAME}. TXT 300 "mine now"' in records(sandbox, zone)
     assert len(records(sandbox, zone)) == 2
 
 
-def test_down_finds_the_name_where_the_settings_are_lost(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_down_finds_the_name_where_the_settings_are_lost(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     empty_bucket(sandbox, delete=True)
     must(sandbox.down())
     assert records(sandbox, zone) == []
 
 
-def test_where_the_tags_are_lost_too_down_must_be_told(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_where_the_tags_are_lost_too_down_must_be_told(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     empty_bucket(sandbox, delete=True)
     bearing = [named(sandbox, "interfaces", f"{ID}-master"), named(sandbox, "volumes", f"{ID}-master-pd")]
     for each in [*bearing, master_of(sandbox), only(part(sandbox, "addresses"))]:
@@ -327,14 +337,14 @@ def test_where_the_tags_are_lost_too_down_must_be_told(sandbox: Box, zone: str) 
     assert records(sandbox, zone) == []
 
 
-def test_a_lost_answer_of_its_removal_does_no_harm(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_a_lost_answer_of_its_removal_does_no_harm(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     answer_with(sandbox, "route53:ChangeResourceRecordSets", "ServiceUnavailable", "try again", status=503, times=1)
     must(sandbox.down())
     assert records(sandbox, zone) == []
 
 
-def test_a_dry_run_of_down_tells_it(sandbox: Box, zone: str) -> None:
-    must(sandbox.up(**NAMED))
+def test_a_dry_run_of_down_tells_it(sandbox: Box) -> None:
+    zone = cluster_with_name(sandbox)
     assert f"name {NAME} in public zone example.com" in sandbox.down("--dry-run").out
     assert records(sandbox, zone) == expected(address_of(sandbox))

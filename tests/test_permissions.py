@@ -152,7 +152,7 @@ def life(_server: Any, ssh_key: Path, tmp_path_factory: pytest.TempPathFactory) 
         run(box.up, KUBE_REPLACE_MASTER=master_of(box), KUBE_MASTER_SELF_HEAL="true")
         policy = box.client("iam").create_policy(PolicyName="boundary", PolicyDocument=json.dumps(NOTHING))
         run(box.up, KUBE_IAM_PERMISSIONS_BOUNDARY=policy["Policy"]["Arn"], KUBE_NODE_POLICIES=policy["Policy"]["Arn"])
-        run(box.up, KUBE_IAM_PERMISSIONS_BOUNDARY="", KUBE_NODE_POLICIES="")
+        run(box.up, KUBE_IAM_PERMISSIONS_BOUNDARY="", KUBE_NODE_POLICIES="", KUBE_ENABLE_POD_IDENTITY="true")
         spoil(box)
         run(box.up)
         network_load_balancer(box, "a1", TAG_LIST)
@@ -163,6 +163,8 @@ def life(_server: Any, ssh_key: Path, tmp_path_factory: pytest.TempPathFactory) 
 def spoil(box: Box) -> None:
     """What somebody did by hand, and a rerun repairs: tags, rules, the role's trust."""
     drop_tags(box, only(part(box, "subnets")), "Name")
+    provider = only(box.inventory()["iam"]["identity providers"])
+    box.client("iam").untag_open_id_connect_provider(OpenIDConnectProviderArn=provider, TagKeys=["KubernetesCluster"])
     box.client("iam").update_assume_role_policy(RoleName=MASTER_ROLE, PolicyDocument=json.dumps(TRUST))
     for group, it in part(box, "security groups").items():
         if it["name"] == "kubernetes-master-kubernetes":

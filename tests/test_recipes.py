@@ -10,9 +10,13 @@ import documents
 import pytest
 from conftest import REGION, Box
 from documents import Shell
-from helpers import MINION_ROLE, master_of, minion_settings, must, part, template_data
+from helpers import MINION_ROLE, master_of, minion_settings, must, only, part, template_data
 from test_options import Brought
+from test_podidentity import assume, refusal, token
 from test_proxies import proxy
+
+from lib.bucket import name_for
+from sandbox.backend import cloud
 
 PAGE = (documents.ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 SUBNET, IMAGE = "subnet-0123456789abcdef0", "ami-0123456789abcdef0"
@@ -93,7 +97,11 @@ def off_at_night(box: Box) -> None:
 def gpus(box: Box) -> None:
     must(box.up())
     image = box.client("ec2").describe_images(Filters=[{"Name": "name", "Values": ["debian-13-amd64-*"]}])["Images"][0]
-    typed(box, "Minions with GPUs", **{IMAGE: image["ImageId"]})
+    shell = typed(box, "Minions with GPUs", **{IMAGE: image["ImageId"]})
+    assert f"g4dn.xlarge has GPUs by NVIDIA: nothing here installs a driver, so image {image['ImageId']}" in " ".join(
+        shell.results[-1].out.split()
+    )
+    assert "GPUs" not in shell.results[0].out
     group = f"kubernetes-minion-group-{REGION}a-g4dn-xlarge"
     assert template_data(box, name=group)["ImageId"] == image["ImageId"]
     assert len(part(box, "groups")) == 2
@@ -120,6 +128,12 @@ def own_script(box: Box) -> None:
     assert text.startswith("#!/bin/bash\nset -e\n")
 
 
+def spot(box: Box) -> None:
+    typed(box, "Spot minions")
+    assert "InstanceMarketOptions" in template_data(box)
+    assert minion_settings(box)["NODE_SPOT"] == "true"
+
+
 def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
 
@@ -129,6 +143,18 @@ def given_iam(box: Box) -> None:
     roles = box.inventory()["iam"]["roles"]
     assert {role["boundary"] for role in roles.values()} == {"arn:aws:iam::123456789012:policy/boundary"}
     assert roles[MINION_ROLE]["attached"] == ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]
+
+
+def pods_role(box: Box) -> None:
+    bucket = name_for(cloud.ACCOUNT, REGION, "kubernetes").replace("staging", "oidc")
+    host = f"{bucket}.s3.{REGION}.amazonaws.com"
+    shown = f"kubernetes-oidc-{'0123456789abcdef' * 2}.s3.{REGION}.amazonaws.com"
+    typed(box, "AWS rights for a pod", **{shown: host})
+    iam = box.inventory()["iam"]
+    statement = only(iam["roles"]["reader"]["trust"]["Statement"])
+    assert statement["Principal"]["Federated"] == only(iam["identity providers"])
+    assert assume(box, "arn:aws:iam::123456789012:role/reader", token(box, "default:reader"))["Credentials"]
+    assert refusal(box, "arn:aws:iam::123456789012:role/reader", token(box, "default:other")) == "AccessDenied"
 
 
 def behind_a_proxy(box: Box) -> None:
@@ -161,12 +187,14 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Frankfurt, on Graviton, for my address only": frankfurt,
     "dev and prod, by two files": two_files,
     "In a company that gives out IAM": given_iam,
+    "AWS rights for a pod": pods_role,
     "Sharing with a colleague": colleague,
     "A private cluster": private,
     "Off at night": off_at_night,
     "Minions with GPUs": gpus,
     "Images from ECR": registry,
     "NFS and EFS": nfs,
+    "Spot minions": spot,
     "A script of yours on every node": own_script,
     "Behind a proxy": behind_a_proxy,
     "A subnet of yours, and its tags": tags,

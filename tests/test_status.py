@@ -99,6 +99,16 @@ def test_snapshots_by_the_names_that_a_restore_takes(sandbox: Box) -> None:
     assert [each["bytes"] for each in told] == [4, 3, 2, 1, 0]
 
 
+def test_an_etcd_that_is_full_or_soon_is_told_with_the_quota_that_the_cluster_remembers(sandbox: Box) -> None:
+    sandbox.cluster()
+    assert page(status(sandbox).out)["etcd"] == "20 of 2048 MiB"
+    must(sandbox.up(KUBE_ETCD_QUOTA_GIB=1))
+    kube(sandbox).etcd_bytes = 1000 * 2**20
+    assert page(status(sandbox).out)["etcd"] == "full, or soon: 1000 of 1024 MiB; docs/recovery.md, etcd is full"
+    told = document(status(sandbox, "--output", "json"))["etcd"]
+    assert told == {"bytes": 1000 * 2**20, "quota": 2**30, "full": True}
+
+
 def test_what_is_not_well_is_named_and_how_much_would_change(sandbox: Box) -> None:
     sandbox.cluster()
     ghost = {"metadata": {"name": "ip-172-20-0-77"}, "spec": {}}

@@ -116,6 +116,53 @@ def test_refused_before_anything(cluster: Box, asked: str, words: str) -> None:
     assert len(said.splitlines()) == 1
 
 
+KEPT = "GracefulNodeShutdown=true"
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "rest"),
+    [
+        (
+            {"FEATURE_GATES": f"RetryGenerateName=true,{KEPT}"},
+            "FEATURE_GATES: Kubernetes 1.37 has no feature gate RetryGenerateName; take it out before: ",
+            {"FEATURE_GATES": KEPT},
+        ),
+        (
+            {"FEATURE_GATES": f"{KEPT},NodeDeclaredFeatures=false"},
+            "FEATURE_GATES: Kubernetes 1.37 has NodeDeclaredFeatures=true for good; ",
+            {"FEATURE_GATES": KEPT},
+        ),
+        ({"FEATURE_GATES": f"{KEPT},NodeDeclaredFeatures=true"}, "", {}),
+        (
+            {"CONTROLLER_MANAGER_TEST_ARGS": "--concurrent-service-syncs=2 --concurrent-gc-syncs=9 --v=2"},
+            "CONTROLLER_MANAGER_TEST_ARGS: Kubernetes 1.37 has no --concurrent-service-syncs; ",
+            {"CONTROLLER_MANAGER_TEST_ARGS": "--concurrent-gc-syncs=9 --v=2"},
+        ),
+        (
+            {"APISERVER_TEST_ARGS": "--enable-admission-plugins=NodeRestriction,JobValidation"},
+            "APISERVER_TEST_ARGS: Kubernetes 1.37 has no admission plugin JobValidation; ",
+            {"APISERVER_TEST_ARGS": ""},
+        ),
+        (
+            {"KUBE_RUNTIME_CONFIG": "scheduling.k8s.io/v1alpha2=true"},
+            "KUBE_RUNTIME_CONFIG: Kubernetes 1.37 has no version of an API scheduling.k8s.io/v1alpha2; ",
+            {"KUBE_RUNTIME_CONFIG": ""},
+        ),
+    ],
+    ids=["gate", "locked gate", "locked as it is", "argument", "admission", "api"],
+)
+def test_what_the_new_release_has_no_more_is_refused_before_anything(
+    sandbox: Box, given: dict[str, str], words: str, rest: dict[str, str]
+) -> None:
+    sandbox.cluster(KUBERNETES_VERSION=BEFORE, **given)
+    assert must(sandbox.up()).changing == []  # of a cluster that stays as it is nothing is refused
+    must(sandbox.up(KUBERNETES_VERSION="1.36.4"))  # nor of a patch
+    if words:
+        said = refused_untouched(sandbox, sandbox.up(KUBERNETES_VERSION=AFTER), 2, words)
+        assert all(f"{name}={value}".rstrip("=") in said.replace("'", "") for name, value in rest.items())
+    must(sandbox.up(KUBERNETES_VERSION=AFTER, **rest))
+
+
 def test_a_site_that_cannot_be_asked_is_no_missing_version(cluster: Box) -> None:
     given = {"KUBERNETES_VERSION": AFTER, "KUBE_DOWNLOAD_MIRROR": "http://127.0.0.1:9"}
     said = refused_untouched(cluster, cluster.up(**given), 1, "kubeadm.sha256 cannot be read: ", "refused")

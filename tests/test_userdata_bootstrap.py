@@ -430,6 +430,48 @@ ETCD = """
 """
 
 
+# What etcd 3.6 and 3.7 say of themselves, but for the sizes.
+STATUS = (
+    '[{"Endpoint":"https://127.0.0.1:2379","Status":{"header":{"cluster_id":14841639068965178418,"revision":12,'
+    '"raft_term":2},"version":"3.7.0","dbSize":%d,"leader":10276657743932975437,"raftIndex":16,"dbSizeInUse":%d,'
+    '"storageVersion":"3.7.0","dbSizeQuota":16777216,"downgradeInfo":{}}}]'
+)
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("size", "used", "alarm", "asked"),
+    [
+        (90 * MIB, 10 * MIB, "", []),  # not worth it
+        (900 * MIB, 700 * MIB, "", []),  # most of it is used
+        (900 * MIB, 400 * MIB, "", ["defrag"]),
+        (
+            30 * MIB,
+            20 * MIB,
+            "memberID:1 alarm:NOSPACE ",
+            ["compact --physical 12", "defrag", "disarm"],
+        ),
+    ],
+    ids=["small", "in use", "half free", "alarm"],
+)
+def test_etcd_gives_room_back_where_it_is_worth_it_and_ends_its_alarm(
+    tmp_path: Path, size: int, used: int, alarm: str, asked: list[str]
+) -> None:
+    etcdctl = f"""case $* in
+        *'endpoint status'*) echo '{STATUS % (size, used)}' ;;
+        *'alarm list') printf '{alarm}' ;;
+        *) echo "$*" >>{tmp_path}/asked ;;
+        esac"""
+    stubs = f"etcdutl=true etcdctl={shlex.quote(etcdctl)}\n{ETCD}".replace("PKI=/pki", "")
+    ran = Shell("master", MASTER, tmp_path).run(stubs, "main eval_settings etcd_room")
+    assert ran.said[-2:-1] == ["step 2/2 etcd room: ok"], ran.output
+    log = tmp_path / "asked"
+    lines = log.read_text().splitlines() if log.exists() else []
+    assert len(lines) == len(asked)
+    assert all(words in line for words, line in zip(asked, lines, strict=True))
+    assert any(f"etcd: {size} bytes, of which it used {used}" in line for line in ran.said) is bool(asked)
+
+
 def test_what_containerd_made_of_a_file_that_was_not_there_does_not_stop_a_control_plane(tmp_path: Path) -> None:
     """A run that was cut short leaves a kubelet; it starts pods that mount these files while they are made again."""
     made = tmp_path / "scheduler.conf"
@@ -736,6 +778,38 @@ def test_a_package_that_cannot_be_had_is_a_failed_step_in_apts_words(tmp_path: P
     ran = shell.run(f"{APT}\n{more}", "main eval_settings extra_packages")
     assert ran.status == 1
     assert ran.said[-1].rstrip() == f"step 2/2 extra packages: failed: {words}"
+
+
+def test_a_spot_instance_shuts_down_once_it_has_notice_and_asks_until_then_whatever_the_answer(tmp_path: Path) -> None:
+    stubs = f"""
+        curl() {{
+            echo "$*" >>{tmp_path}/asked
+            case $*:$(wc -l <{tmp_path}/asked) in
+            *api/token:1) return 28 ;;
+            *api/token:*) echo "token-$*" ;;
+            *instance-action:3) return 22 ;;
+            *) echo '{{"action": "terminate", "time": "T"}}' ;;
+            esac
+        }}
+        sleep() {{ echo "sleep $1"; }}
+        systemctl() {{ echo "systemctl $*"; }}
+        tee() {{ cat; }}
+        . {userdata.TEMPLATES}/kube-spot.sh
+    """
+    ran = subprocess.run(["bash", "-c", stubs], capture_output=True, text=True, check=True, timeout=30)
+    last = 'kube-spot: AWS takes this instance, it shuts down: {"action": "terminate", "time": "T"}'
+    assert ran.stdout.splitlines() == ["sleep 5", "sleep 5", last, "systemctl poweroff"]
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line.rpartition("/")[2] for line in asked] == [
+        "token",
+        "token",
+        "instance-action",
+        "token",
+        "instance-action",
+    ]
+    assert all("--max-time 2" in line for line in asked)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", userdata.TEMPLATES / "kube-spot.sh"], check=True)
 
 
 def test_no_extra_packages_no_apt(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ _ALSO = {
         "update_schedule",
     ),
     "iam:TagInstanceProfile": ("create_instance_profile",),
+    "iam:TagOpenIDConnectProvider": ("create_open_id_connect_provider",),
     "iam:TagRole": ("create_role",),
     "s3:DeleteObject": ("delete_objects",),
     "s3:DeleteObjectVersion": ("delete_objects",),

@@ -29,6 +29,9 @@ FOR_AN_OPTION = {
     "PermissionsBoundary": ("KUBE_IAM_PERMISSIONS_BOUNDARY",),
     "NodePolicies": ("KUBE_NODE_POLICIES",),
     "LookAtPolicies": ("KUBE_IAM_PERMISSIONS_BOUNDARY", "KUBE_NODE_POLICIES"),
+    "PodIdentity": ("KUBE_ENABLE_POD_IDENTITY",),
+    "IssuersBucket": ("KUBE_ENABLE_POD_IDENTITY",),
+    "AccountsPublicBuckets": ("KUBE_ENABLE_POD_IDENTITY",),
 }
 _PASSING = "PassRoles"
 _KINDS_OF_KEYS = {"Bool": "boolean"}  # of a condition's operators; the rest compare texts

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import ssl
 import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -113,6 +114,15 @@ class Api:
             raise _unreachable(error, self._proxy) from error
         finally:
             connection.close()
+
+    def etcd_bytes(self) -> int | None:
+        """How large etcd's file is, free space in it too, None where the server does not say. Raises Unreachable.
+
+        A metric that Kubernetes calls stable (staging/src/k8s.io/apiserver/pkg/storage/etcd3/metrics).
+        """
+        _, text = self.get("/metrics")
+        found = re.search(r"^apiserver_storage_size_bytes\{.*\} (\S+)$", text, re.MULTILINE)
+        return int(float(found[1])) if found else None
 
     def certificate(self) -> bytes:
         """The certificate that the server shows, DER. Raises Unreachable."""

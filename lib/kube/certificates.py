@@ -5,6 +5,7 @@ Imported where it is used: it takes a tenth of a second to load, and a run's fir
 
 from __future__ import annotations
 
+import base64
 import datetime
 import hashlib
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import cast
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FILES = ("ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "sa.key", "sa.pub")
@@ -100,6 +101,32 @@ def check_files(files: Mapping[str, bytes]) -> None:
         if not is_pair(files[f"{name}.crt"], files[f"{name}.key"]):
             raise ValueError(f"{name}.key is not the key of {name}.crt")
     serialization.load_pem_private_key(files["sa.key"], password=None)
+
+
+def key_set(public_key: bytes) -> dict[str, list[dict[str, str]]]:
+    """The keys (PEM) that tokens of service accounts are signed with, as the API server publishes them (JWKS).
+
+    kubernetes/pkg/serviceaccount: jwkFromPublicKey, keyIDFromPublicKey; RFC 7517 and 7518.
+    """
+    key = serialization.load_pem_public_key(public_key)
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    known = {"use": "sig", "kid": _base64url(hashlib.sha256(der).digest())}
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        numbers, size = key.public_numbers(), (key.curve.key_size + 7) // 8
+        bits = {256: "256", 384: "384", 521: "512"}[key.curve.key_size]
+        x, y = (_base64url(number.to_bytes(size)) for number in (numbers.x, numbers.y))
+        known |= {"kty": "EC", "alg": f"ES{bits}", "crv": f"P-{key.curve.key_size}", "x": x, "y": y}
+    elif isinstance(key, rsa.RSAPublicKey):
+        of_rsa = key.public_numbers()
+        n, e = (_base64url(number.to_bytes((number.bit_length() + 7) // 8)) for number in (of_rsa.n, of_rsa.e))
+        known |= {"kty": "RSA", "alg": "RS256", "n": n, "e": e}
+    else:
+        raise ValueError("the service accounts' key is neither of RSA nor of elliptic curves")
+    return {"keys": [known]}
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def make_ca(key: ec.EllipticCurvePrivateKey, common_name: str) -> x509.Certificate:

@@ -28,6 +28,7 @@ class Facts:
     subnet_id: str
     route_table_id: str
     ca_cert_hash: str
+    issuer: str  # '' without KUBE_ENABLE_POD_IDENTITY
     node_script: str
 
 
@@ -40,6 +41,7 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
     return {
         "KUBE_ROLE": "master",
         **config.read_by("master"),
+        **(_with_issuer(config, facts.issuer) if facts.issuer else {}),
         **({"KUBE_ETCD_SNAPSHOT_HOURS": "0"} if without_snapshots else {}),
         **_for_both(aws, facts),
         "AWS_DNS_SUFFIX": aws.dns_suffix,
@@ -59,6 +61,18 @@ def master_env(aws: Aws, config: Config, facts: Facts, *, public_ip: str, disk_i
     }
 
 
+def _with_issuer(config: Config, issuer: str) -> dict[str, str]:
+    """The API's arguments with the issuer of pods' tokens; those of the one that kubeadm sets are accepted as ever.
+
+    The first signs, and kubeadm keeps the order of what it is given twice. Added to what somebody set, since a variable
+    more would be another user-data of every master.
+    """
+    signs, was = f"--service-account-issuer={issuer}", f"https://kubernetes.default.svc.{config.dns_domain}"
+    keys = f"--service-account-jwks-uri={issuer}/openid/v1/jwks"
+    more = f"{signs} --service-account-issuer={was} {keys}"
+    return {"APISERVER_TEST_ARGS": f"{config.apiserver_test_args} {more}".strip()}
+
+
 def minion_env(aws: Aws, config: Config, facts: Facts, *, join_token: str) -> dict[str, str]:
     """A minion's settings, with the token that lets it join and do nothing else. Downloads are still to be added."""
     return {
@@ -66,6 +80,7 @@ def minion_env(aws: Aws, config: Config, facts: Facts, *, join_token: str) -> di
         **config.read_by("minion"),
         **_for_both(aws, facts),
         "KUBE_JOIN_TOKEN": join_token,
+        "NODE_SPOT": "true" if config.node_spot_price else "",
     }
 
 

@@ -149,6 +149,7 @@ class Config:
     aws_s3_region: str = option(rules.region, computed=lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]), down=True)
     kube_etcd_snapshot_hours: int = option(rules.whole(0, 8760, unit="hours"), read_by="master")
     kube_etcd_snapshots_kept: int = option(rules.whole(1, 100, unit="snapshots"))
+    kube_etcd_quota_gib: int = option(rules.whole(1, 8, unit="GiB"), read_by="master")
     kube_restore_snapshot: str = option(rules.optional(rules.snapshot), remembered="never")
 
     node_labels: tuple[tuple[str, str], ...] = option(rules.labels, read_by="minion")
@@ -175,6 +176,8 @@ class Config:
     master_iam_profile: str = option(rules.optional(rules.iam_name))
     node_iam_profile: str = option(rules.optional(rules.iam_name))
     kube_node_policies: tuple[str, ...] = option(rules.policies)
+    kube_enable_pod_identity: bool = option(rules.boolean, down=True)
+    kube_oidc_bucket: str = option(rules.optional(rules.public_bucket), down=True)
 
     kube_enable_cluster_dns: bool = option(rules.boolean, read_by="master")
     kube_enable_cluster_monitoring: bool = option(rules.monitoring)
@@ -185,6 +188,7 @@ class Config:
     kube_autoscaler_max_nodes: int = option(
         rules.minions(1), computed=lambda so_far: str(max(1, int(so_far["NUM_NODES"])))
     )
+    kube_enable_nvidia_device_plugin: bool = option(rules.boolean)
 
     allowed_notready_nodes: int = option(rules.whole(0, rules.ROUTES_AT_MOST - 3, unit="nodes"))
     cluster_ready_additional_time_seconds: int = option(rules.whole(0, 86400, unit="seconds"))

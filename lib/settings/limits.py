@@ -208,6 +208,14 @@ def _disks(config: Config) -> None:
             raise SettingError(name, f"{size} GiB is not a size of {kind}", right)
 
 
+def _etcd_quota(config: Config) -> None:
+    quota, disk = config.kube_etcd_quota_gib, config.master_disk_size
+    if quota + 2 > disk:  # the audit log has one, and the file system its own
+        needed = f"etcd of {quota} GiB, the audit log and the file system need {quota + 2} GiB"
+        problem = f"{needed}, and MASTER_DISK_SIZE is {disk}"
+        raise SettingError("KUBE_ETCD_QUOTA_GIB", problem, f"give {disk - 2} or less, or MASTER_DISK_SIZE={quota + 2}")
+
+
 def _images(config: Config) -> None:
     for name, image in (("AWS_IMAGE", config.aws_image), ("KUBE_NODE_IMAGE", config.kube_node_image)):
         if config.partition != "aws" and not image:
@@ -240,6 +248,14 @@ def _policies_partition(config: Config) -> None:
             if not arn.startswith(f"arn:{config.partition}:"):
                 problem = f"{arn} is not of partition {config.partition}, which {config.region} is in"
                 raise SettingError(name, problem, f"give one that begins with arn:{config.partition}:iam::")
+
+
+def _issuer(config: Config) -> None:
+    flags = [each.partition("=")[0] for each in config.apiserver_test_args.split()]
+    own = [each for each in ("--service-account-issuer", "--service-account-jwks-uri") if each in flags]
+    if config.kube_enable_pod_identity and own:
+        problem = f"{own[0]} is KUBE_ENABLE_POD_IDENTITY's to set"
+        raise SettingError("APISERVER_TEST_ARGS", problem, "leave one of them out")
 
 
 def _bucket_region(config: Config) -> None:
@@ -307,10 +323,12 @@ _CHECKS = (
     _role_names,
     _node_policies,
     _policies_partition,
+    _issuer,
     _bucket_region,
     _images,
     _memory,
     _disks,
+    _etcd_quota,
     _subnet_in_vpc,
     _no_overlaps,
     _pods_not_masqueraded,

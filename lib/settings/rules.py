@@ -257,6 +257,13 @@ def bucket(variable: str, text: str) -> str:
     return text
 
 
+def public_bucket(variable: str, text: str) -> str:
+    """The same of one that others read by its name as a host's: S3's certificate is for a name without dots."""
+    if "." in text:
+        raise SettingError(variable, f"{shown(text)} has a dot", "give a bucket whose name has none")
+    return bucket(variable, text)
+
+
 def url(variable: str, text: str) -> str:
     """An http or https address without a password, query or trailing slash."""
     if "@" in text:

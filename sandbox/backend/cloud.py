@@ -112,6 +112,13 @@ def s3_everywhere() -> list[Any]:
     return list(s3_backends[ACCOUNT].values())
 
 
+def account_block() -> Any:
+    """The account's own block of public access, None where it has none."""
+    from moto.s3control.models import s3control_backends
+
+    return s3control_backends[ACCOUNT]["aws"].public_access_block
+
+
 def find_bucket(name: str) -> Any | None:
     """The bucket of this name, in whichever partition, or None."""
     return next((backend.buckets[name] for backend in s3_everywhere() if name in backend.buckets), None)

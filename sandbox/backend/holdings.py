@@ -295,6 +295,11 @@ def _iam() -> dict[str, Any]:
             for backend in backends
             for profile in backend.instance_profiles.values()
         },
+        "identity providers": {
+            arn: {"audiences": provider.client_id_list, "tags": _iam_tags(provider)}
+            for backend in backends
+            for arn, provider in backend.open_id_providers.items()
+        },
         "users": sorted(user for backend in backends for user in backend.users),
         "policies": sorted(
             arn for backend in backends for arn in backend.managed_policies if f":{cloud.ACCOUNT}:" in arn
@@ -336,6 +341,7 @@ def _bucket(backend: Any, bucket: Any) -> Entry:
         "encryption": bucket.encryption,
         "versioning": bucket.versioning_status,
         "lifecycle": getattr(bucket, "asked_rules", []) if bucket.rules else [],
+        **({"policy": _document(bucket.policy.decode())} if bucket.policy else {}),
         "tags": dict(backend.tagger.get_tag_dict_for_resource(bucket.arn)),
         "objects": _objects(bucket),
     }

@@ -16,6 +16,7 @@ from sandbox.backend import (
     strict_ec2,
     strict_more,
     strict_storage,
+    webidentity,
 )
 from sandbox.calls import Call
 from sandbox.world import World
@@ -107,6 +108,7 @@ BEFORE: dict[str, list[Before]] = {
     "s3:ListBuckets": [answers.list_buckets],
     "s3:CreateBucket": [strict_more.bucket_name, strict_storage.no_acls],
     "s3:PutBucketPolicy": [strict_storage.no_public_policy],
+    "sts:AssumeRoleWithWebIdentity": [webidentity.assume],
     "s3:PutObject": [strict_more.put_object],
     "s3:DeleteObjects": [strict_more.delete_objects],
     "s3:PutBucketLifecycleConfiguration": [strict_more.put_lifecycle],
@@ -115,7 +117,7 @@ BEFORE: dict[str, list[Before]] = {
         strict_storage.region_of_bucket,
         strict_more.get_lifecycle,
     ],
-    "s3:*": [strict_storage.owner, strict_storage.region_of_bucket, strict_storage.no_acls],
+    "s3:*": [strict_storage.anonymous, strict_storage.owner, strict_storage.region_of_bucket, strict_storage.no_acls],
 }
 
 AFTER: dict[str, list[After]] = {

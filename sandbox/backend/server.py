@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from botocore.exceptions import ClientError
 from moto.moto_server import werkzeug_app
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    BackendRequest,
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
 
 from sandbox.calls import LoseAnswer
+
+REQUEST = "sandbox.request"  # where the environment has the request as it was read to see which call it is: of forms
 
 
 def application() -> Callable[..., Any]:
@@ -21,7 +32,48 @@ def application() -> Callable[..., Any]:
     and headers for browsers.
     """
     werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
-    return cast("Callable[..., Any]", DomainDispatcherApplication(_create_app))
+    return _Moto(_create_app)
+
+
+class _Moto(DomainDispatcherApplication):
+    """Asks moto's own functions, as Flask would, but without Flask, whose part of each request is as long as moto's."""
+
+    def __init__(self, create_app: Callable[..., Any]) -> None:
+        super().__init__(create_app)
+        self._paths: dict[str, Any] = {}
+        self._apps: dict[str, Any] = {}
+        self.get_backend_for_host = functools.cache(super().get_backend_for_host)  # type: ignore[method-assign]
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        form = environ.get(REQUEST)
+        app: Any = self._of_form(environ) if form else self.get_application(environ)
+        request = form or BackendRequest(environ)
+        paths = self._paths.get(app.service) or self._paths.setdefault(app.service, app.url_map.bind(""))
+        try:
+            endpoint, _ = paths.match(request.path, request.method)
+            asked = app.view_functions[endpoint].callback
+        except (HTTPException, AttributeError):  # Flask has the answer where no path leads to a function of moto's
+            return cast("Iterable[bytes]", app(environ, start_response))
+        try:
+            answer = asked(request, request.raw_url, {} if form else dict(request.headers))
+        except ClientError as error:
+            answer = 400, {}, error.response["Error"]["Message"]
+        except HTTPException as error:
+            return error(environ, start_response)
+        status, headers, content = answer if len(answer) == 3 else (200, {}, answer)
+        sent = Headers(headers)
+        sent.setdefault("Content-Type", "text/html; charset=utf-8")
+        body = content.encode() if isinstance(content, str) else content
+        sent.setdefault("Content-Length", str(len(body)))
+        start_response(str(status), sent.to_wsgi_list())
+        return [] if request.method == "HEAD" else [body]
+
+    def _of_form(self, environ: dict[str, Any]) -> Any:
+        """Of a form the signature's scope alone says which part of moto is asked."""
+        scope = "/".join(environ.get("HTTP_AUTHORIZATION", "").partition(",")[0].split("/")[2:])
+        if scope not in self._apps:
+            self._apps[scope] = self.get_application(environ)
+        return self._apps[scope] if scope else self.get_application(environ)
 
 
 def _create_app(service: Any) -> Any:

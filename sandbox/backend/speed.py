@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
+
+from moto.core.constants import MISSING
+from moto.core.serialize import AttributePickerContext, ResponseSerializer, XFormedAttributePicker
+from moto.core.utils import get_value as value_of
 
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 
@@ -43,44 +48,113 @@ def _tags() -> None:
 
 
 def _attributes() -> None:
-    """moto works out anew, for each field of each thing, under which names the field may be found."""
-    from moto.core.constants import MISSING
-    from moto.core.serialize import AttributePickerContext, ResponseSerializer, XFormedAttributePicker
-    from moto.core.utils import get_value
+    """moto works out anew, for each field of each thing, under which names it may be found, and who writes it."""
+    base: Any = ResponseSerializer
+    if hasattr(base, "moto_original"):
+        return
+    base.moto_original = original = base.get_value
+    known = _Known()
 
-    original = getattr(ResponseSerializer.get_value, "moto_original", ResponseSerializer.get_value)
-    names_of: dict[tuple[Any, str, type], list[str]] = {}
-
-    def find_names(self: Any, value: Any, key: str, shape: Any) -> list[str]:
-        context = AttributePickerContext(value, key, shape, self.operation_model, self.service_model, "")
-        return list(dict.fromkeys(self._value_picker.get_possible_keys(context)))
-
-    def pick(self: Any, value: Any, key: str, shape: Any) -> Any:
+    def get_value(self: Any, value: Any, key: str, shape: Any) -> Any:
         if not isinstance(self._value_picker, XFormedAttributePicker):
             return original(self, value, key, shape)
+        found = _first(value, known.names(self, value, key, shape))
+        transform = known.transforms(self, (key,)).get(key)
+        return transform(found) if transform else found
+
+    def serialize(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+        self.path.append(key or shape.name)
+        known.writer(type(self), shape.type_name)(self, serialized, value, shape, key)
+        self.path.pop()
+
+    base.get_value = get_value
+    base._serialize = serialize
+    _structures(base, known)
+
+
+def _structures(base: Any, known: _Known) -> None:
+    """The same, field by field of a structure."""
+    write_member, write_structure = base._serialize_structure_member, base._serialize_type_structure
+
+    def serialize_structure(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+        ours = type(self)._serialize_structure_member is write_member
+        if value is None or not ours or not isinstance(self._value_picker, XFormedAttributePicker):
+            write_structure(self, serialized, value, shape, key)
+            return
+        wrapper = self.MAP_TYPE() if key else serialized
+        transforms = known.transforms(self, tuple(shape.members))
+        for name, member, names in known.fields(self, value, shape):
+            found = _first(value, names)
+            if name in transforms:
+                found = transforms[name](found)
+            if found is not None:
+                self._serialize(wrapper, found, member, name)
+        if key:
+            self._default_serialize(serialized, wrapper, shape, key)
+
+    base._serialize_type_structure = serialize_structure
+
+
+class _Known:
+    """What has been worked out for moto's serializers, which depends on nothing but moto's classes and AWS's models."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[Any, str, type], list[str]] = {}
+        self._fields: dict[tuple[Any, type], list[tuple[str, Any, list[str]]]] = {}
+        self._writers: dict[tuple[type, str], Any] = {}
+        self._ends: dict[tuple[int, int, str, tuple[str, ...]], dict[str, str]] = {}
+
+    def names(self, serializer: Any, value: Any, key: str, shape: Any) -> list[str]:
+        """The names under which a thing may have the field."""
         known = (shape, key, type(value))
-        names = names_of.get(known) or names_of.setdefault(known, find_names(self, value, key, shape))
-        result = None
+        if known not in self._names:
+            context = AttributePickerContext(
+                value, key, shape, serializer.operation_model, serializer.service_model, ""
+            )
+            self._names[known] = list(dict.fromkeys(serializer._value_picker.get_possible_keys(context)))
+        return self._names[known]
+
+    def fields(self, serializer: Any, value: Any, shape: Any) -> list[tuple[str, Any, list[str]]]:
+        """All fields of a structure: key, shape, names."""
+        known = (shape, type(value))
+        if known not in self._fields:
+            for member in shape.members.values():
+                member.parent = shape  # as moto does: names depend on it
+            self._fields[known] = [
+                (key, member, self.names(serializer, value, key, member)) for key, member in shape.members.items()
+            ]
+        return self._fields[known]
+
+    def writer(self, serializer: type, kind: str) -> Any:
+        """The function that writes a value of this kind."""
+        if (serializer, kind) not in self._writers:
+            found = getattr(serializer, f"_serialize_type_{kind}", serializer._default_serialize)  # type: ignore[attr-defined]
+            self._writers[serializer, kind] = found
+        return self._writers[serializer, kind]
+
+    def transforms(self, serializer: Any, keys: tuple[str, ...]) -> Mapping[str, Any]:
+        """What moto does to the values of these fields where the answer is now."""
+        changes = serializer._value_picker.response_transformers
+        if not changes:
+            return {}
+        known = (id(changes), len(changes), ".".join(serializer.path), keys)  # some are given another value, some added
+        if known not in self._ends:
+            ends = {key: next((end for end in changes if f"{known[2]}.{key}".endswith(end)), "") for key in keys}
+            self._ends[known] = {key: end for key, end in ends.items() if end}
+        return {key: changes[end] for key, end in self._ends[known].items()}
+
+
+def _first(value: Any, names: Iterable[str]) -> Any:
+    """What the first of these names that the thing has leads to, None where it has none of them."""
+    if type(value) is dict:
         for name in names:
-            found = get_value(value, name, MISSING)
-            if found is not MISSING:
-                result = found
-                break
-        if not self._value_picker.response_transformers:
-            return result
-        transform = _transform(self._value_picker, f"{'.'.join(self.path)}.{key}")
-        return transform(result) if transform else result
-
-    pick.moto_original = original  # type: ignore[attr-defined]
-    ResponseSerializer.get_value = pick  # type: ignore[method-assign]
-
-
-def _transform(picker: Any, path: str) -> Any:
-    known = picker.__dict__.setdefault("sandbox_transforms", {})
-    if path not in known:
-        found = (change for end, change in picker.response_transformers.items() if path.endswith(end))
-        known[path] = next(found, None)
-    return known[path]
+            if name in value:
+                return value[name]
+    for name in names:
+        found = value_of(value, name, MISSING)
+        if found is not MISSING:
+            return found
+    return None
 
 
 def _lookups() -> None:

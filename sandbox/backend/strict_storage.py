@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sandbox import policies
 from sandbox.backend import cloud
 from sandbox.calls import Call, Refusal
 from sandbox.world import World
@@ -95,8 +96,7 @@ def bucket_made(_world: World, call: Call) -> None:
 def no_public_policy(_world: World, call: Call) -> None:
     """A policy for everybody is refused while public access is blocked."""
     bucket = cloud.s3(call.region).buckets.get(call.params.get("Bucket"))
-    block = getattr(bucket, "public_access_block", None)
-    if block and str(block.block_public_policy).lower() == "true" and _public(call.params.get("Policy", "{}")):
+    if blocked(bucket, "block_public_policy") and is_public(call.params.get("Policy", "{}")):
         raise Refusal(
             "AccessDenied",
             "User is not authorized to perform: s3:PutBucketPolicy because public policies are prevented by the "
@@ -105,7 +105,37 @@ def no_public_policy(_world: World, call: Call) -> None:
         )
 
 
-def _public(policy: str) -> bool:
+def anonymous(_world: World, call: Call) -> None:
+    """Who signs nothing may read what a policy lets everybody read; all else here is nobody's to ask for."""
+    bucket = cloud.s3(call.region).buckets.get(call.params.get("Bucket"))
+    if not call.anonymous or bucket is None:
+        return
+    if call.operation != "GetObject" or read_by_anybody(bucket, call.params["Key"]) is None:
+        raise Refusal("AccessDenied", "Access Denied", 403)
+
+
+def blocked(bucket: Any, setting: str) -> bool:
+    """Whether a setting of S3 Block Public Access is on, for the bucket or for the account."""
+    blocks = [getattr(bucket, "public_access_block", None), cloud.account_block()]
+    return any(block and str(getattr(block, setting)).lower() == "true" for block in blocks)
+
+
+def read_by_anybody(bucket: Any, key: str) -> bytes | None:
+    """What anybody may read of a bucket, None where that is nothing."""
+    if blocked(bucket, "restrict_public_buckets") or not bucket.policy:
+        return None
+    policy = json.loads(bucket.policy.decode())
+    public = [each for each in policy["Statement"] if each.get("Principal") in ("*", {"AWS": "*"})]
+    statements = [{name: it for name, it in each.items() if name != "Principal"} for each in public]
+    found = bucket.keys.get(key)
+    if found is None or not policies.may(statements, "s3:GetObject", f"arn:aws:s3:::{bucket.name}/{key}", {}):
+        return None
+    content: bytes = found.value
+    return content
+
+
+def is_public(policy: str) -> bool:
+    """Whether a bucket's policy is for everybody."""
     statements: Any = json.loads(policy).get("Statement", [])
     statements = statements if isinstance(statements, list) else [statements]
     return any(

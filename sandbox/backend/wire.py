@@ -15,7 +15,7 @@ from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import BackendRequest
 from werkzeug.test import EnvironBuilder
 
-from sandbox.backend import cloud
+from sandbox.backend import cloud, server
 from sandbox.calls import Answer, Call, Environ
 
 # Names in a signature's credential scope that differ from boto3's name of the service.
@@ -45,17 +45,20 @@ def read_body(environ: Environ) -> bytes:
 
 def parse(environ: Environ, body: bytes) -> Call:
     """Which call this request is. An unsigned request is taken for S3's, as moto takes it."""
-    service, region = _scope(environ)
+    service, region = _scope(environ, body)
     request = BackendRequest(dict(environ))
     environ["wsgi.input"] = io.BytesIO(body)
     if service == "elb" and b"Version=2015-12-01" in body:
         service = "elbv2"
     operation, uri_params = _operation(service, request, environ)
     call = Call(service, operation, region, {}, _protocol(service, request), method=environ["REQUEST_METHOD"])
+    call.anonymous = "HTTP_AUTHORIZATION" not in environ and "X-Amz-Credential" not in environ.get("QUERY_STRING", "")
     call.peer, call.server = int(environ.get("REMOTE_PORT") or 0), int(environ.get("SERVER_PORT") or 0)
     if operation:
         call.params = _params(call, request, body, uri_params)
     environ["wsgi.input"] = io.BytesIO(body)
+    if "Action" in request.form:  # read, it has no body any more: of a form nobody wants more than the fields
+        environ[server.REQUEST] = request
     return call
 
 
@@ -72,12 +75,16 @@ def request_of(service: str, operation: str, region: str, params: Mapping[str, A
     return builder.get_environ()
 
 
-def _scope(environ: Environ) -> tuple[str, str]:
-    """Service (boto3's name) and region out of the signature."""
+def _scope(environ: Environ, body: bytes) -> tuple[str, str]:
+    """Service (boto3's name) and region out of the signature; where there is none, out of host and body."""
     credential = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0]
     parts = credential.split("/")
     if len(parts) != 5:
-        return "s3", "us-east-1"
+        host = environ.get("HTTP_HOST", "").split(".")
+        region = host[1] if len(host) > 3 and host[0] in ("s3", "sts") and "-" in host[1] else "us-east-1"
+        return "sts" if b"Action=AssumeRoleWithWebIdentity" in body else "s3", region
+    if parts[3] == "s3" and environ.get("PATH_INFO", "").startswith("/v20180820/"):
+        return "s3control", parts[2]
     return SIGNING_NAMES.get(parts[3], parts[3]), parts[2]
 
 

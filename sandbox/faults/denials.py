@@ -28,6 +28,7 @@ ACTIONS = {
     ("ec2", "RunInstances"): ("ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"),
     ("iam", "AddRoleToInstanceProfile"): ("iam:AddRoleToInstanceProfile", "iam:PassRole"),
     ("iam", "CreateInstanceProfile"): ("iam:CreateInstanceProfile", "iam:TagInstanceProfile"),
+    ("iam", "CreateOpenIDConnectProvider"): ("iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider"),
     ("iam", "CreateRole"): ("iam:CreateRole", "iam:TagRole"),
     ("cloudwatch", "PutMetricAlarm"): (
         "cloudwatch:PutMetricAlarm",
@@ -47,6 +48,7 @@ ACTIONS = {
     ("s3", "PutBucketEncryption"): ("s3:PutEncryptionConfiguration",),
     ("s3", "PutBucketLifecycleConfiguration"): ("s3:PutLifecycleConfiguration",),
     ("s3", "PutPublicAccessBlock"): ("s3:PutBucketPublicAccessBlock",),
+    ("s3control", "GetPublicAccessBlock"): ("s3:GetAccountPublicAccessBlock",),
     ("scheduler", "CreateSchedule"): ("scheduler:CreateSchedule", "iam:PassRole"),
     ("scheduler", "CreateScheduleGroup"): ("scheduler:CreateScheduleGroup", "scheduler:TagResource"),
     ("scheduler", "DeleteScheduleGroup"): ("scheduler:DeleteScheduleGroup", "scheduler:DeleteSchedule"),

@@ -181,6 +181,9 @@ def answer(cluster: Cluster, target: str, user: User, accept: str) -> Reply:
         return _open(cluster, path, query)
     if not user.is_admin:
         return status(403, "Forbidden", f'User "{user.name}" cannot get path "{path}"')
+    if path == "/metrics":
+        line = f'apiserver_storage_size_bytes{{storage_cluster_id="etcd-0"}} {cluster.kube.etcd_bytes:.6e}\n'
+        return Reply(200, line.encode(), "text/plain; version=0.0.4; charset=utf-8")
     if path in DISCOVERY:
         return _json(DISCOVERY[path])
     if path == "/api/v1/nodes" or path.startswith("/api/v1/nodes/"):

@@ -42,7 +42,7 @@ def run(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.Co
         env=dict(os.environ) | (environ or {}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,  # of a computer that is busy with other things
         stdin=subprocess.DEVNULL,
         check=False,
     )

@@ -52,6 +52,7 @@ def pause(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         "NUM_NODES": "1",
         "KUBE_EXTRA_PACKAGES": "nfs-common",
         "KUBE_NODE_SCRIPT": str(script),
+        "NODE_SPOT_PRICE": "0.05",
         "KUBELET_TEST_ARGS": f"--system-reserved=memory={max(0, spare)}Mi",
     }
     stage.up(**settings)
@@ -81,6 +82,26 @@ def test_every_node_has_run_the_script_after_packages_and_before_its_kubelet(sta
     for instance in stage.instances(ID):
         assert "node script: ok" in stage.console(instance)
     assert stage.on_master("cat /run/mine") == "master, kubelet inactive"
+
+
+def test_an_etcd_that_is_full_stores_again_by_what_the_docs_say_to_type(stage: Stage, pause: str) -> None:
+    """Its manifest says that it may have no more than it has: the least that the option takes is long to fill."""
+    assert pause
+    size = stage.on_master("stat -c %s /mnt/master-pd/etcd/member/snap/db")
+    manifest = "/etc/kubernetes/manifests/etcd.yaml"
+    stage.on_master(f"sed -i 's/--quota-backend-bytes=.*/--quota-backend-bytes={size}/' {manifest}")
+    many = [f"--from-literal={name}={'x' * 100_000}" for name in "abcdefgh"]
+
+    def is_full() -> bool:
+        stage.try_kubectl("delete", "configmap", "filler")
+        return "space exceeded" in stage.try_kubectl("create", "configmap", "filler", *many).stderr
+
+    wait("etcd to be full", is_full)
+    said = stage.on_master("/usr/local/sbin/kube-bootstrap settings etcd_room")
+    assert "etcd was full, and stores again" in said
+    stage.kubectl("create", "configmap", "stored", "--from-literal=x=y")
+    stage.on_master(f"sed -i 's/--quota-backend-bytes=.*/--quota-backend-bytes=2147483648/' {manifest}")
+    wait("the API after etcd's last start", lambda: stage.try_kubectl("get", "configmap", "stored").returncode == 0)
 
 
 def test_the_kernel_holds_pods_to_what_is_allocatable(stage: Stage, pause: str) -> None:
@@ -114,6 +135,23 @@ def test_a_pod_that_eats_all_memory_is_killed_and_its_node_stays_ready(stage: St
     stage.kubectl("run", "next", f"--image={pause}", "--restart=Never")
     stage.kubectl("wait", "--for=condition=Ready", "pod/next", "--timeout=90s")
     assert _ready(stage) == before
+
+
+def test_a_spot_minion_leaves_in_order_when_it_has_notice(stage: Stage, pause: str) -> None:
+    (minion, address), *_ = stage.instances(ID, role="minion").items()
+    node = f"ip-{address.replace('.', '-')}.us-west-2.compute.internal"
+    overrides = {"spec": {"nodeName": node}}
+    stage.kubectl("run", "leaving", f"--image={pause}", "--restart=Never", f"--overrides={json.dumps(overrides)}")
+    stage.kubectl("wait", "--for=condition=Ready", "pod/leaving", "--timeout=90s")
+    tag = {"Key": "sandbox:spot-notice", "Value": "2026-11-28T08:22:00Z"}
+    stage.client("ec2").create_tags(Resources=[minion], Tags=[tag])
+    wait(
+        "the pod to be ended by its kubelet",
+        lambda: "shutdown" in stage.get("pod", "leaving")["status"].get("message", ""),
+    )
+    assert "kube-spot: AWS takes this instance" in stage.console(minion)
+    wait("the minion to be off", lambda: minion not in stage.instances(ID, role="minion"))
+    wait("its successor", lambda: list(stage.nodes().values()).count(True) == 2)
 
 
 def _ready(stage: Stage) -> dict[tuple[str, str], str]:

@@ -23,6 +23,7 @@ DNS_SERVER_IP=10.0.0.10
 DNS_DOMAIN=cluster.local
 KUBE_API_PORT=443
 KUBE_ETCD_SNAPSHOT_HOURS=6
+KUBE_ETCD_QUOTA_GIB=2
 EVICTION_HARD=
 FEATURE_GATES=
 KUBE_RUNTIME_CONFIG=
@@ -683,6 +684,27 @@ etcd_snapshot() {
 	rm -rf "$file"* "$ETCD_TOOLS"
 }
 
+etcd_status() { etcdctl endpoint status --write-out=json | tr -d '"' | sed -n "s/.*[{,]$1:\([0-9]*\).*/\1/p"; }
+
+etcd_room() {
+	local alarm size used free
+	etcd_tools
+	alarm=$(etcdctl alarm list) || die "etcd does not answer"
+	if [ -n "$alarm" ]; then try etcdctl --command-timeout=5m compact --physical "$(etcd_status revision)"; fi
+	size=$(etcd_status dbSize)
+	used=$(etcd_status dbSizeInUse)
+	free=$((size - used))
+	if [ -n "$alarm" ] || { [ "$free" -gt 104857600 ] && [ "$free" -gt "$used" ]; }; then
+		try etcdctl --command-timeout=10m defrag
+		say "etcd: $size bytes, of which it used $used, are now $(etcd_status dbSize)"
+	fi
+	if [ -n "$alarm" ]; then
+		try etcdctl alarm disarm
+		say "etcd was full, and stores again"
+	fi
+	rm -rf "$ETCD_TOOLS"
+}
+
 etcd_before() {
 	local was=$1 pid
 	local -a arguments
@@ -796,6 +818,7 @@ dns: {disabled: $no_dns}
 etcd:
   local:
     dataDir: $DISK/etcd
+    extraArgs: [$(args "--quota-backend-bytes=$(numfmt --from=iec "${KUBE_ETCD_QUOTA_GIB}G")")]
 apiServer:
   certSANs: [${MASTER_PUBLIC_IP:+$MASTER_PUBLIC_IP, }$MASTER_INTERNAL_IP, $KUBERNETES_SERVICE_IP, kubernetes, kubernetes.default, kubernetes.default.svc, kubernetes.default.svc.$DNS_DOMAIN, '$(yaml "$MASTER_NAME")']
   extraArgs: [$(api_server_args)]
@@ -940,6 +963,7 @@ Description=Puts a snapshot of etcd into the cluster's bucket
 [Service]
 Type=oneshot
 ExecStart=/usr/local/sbin/kube-bootstrap settings etcd_snapshot
+ExecStart=-/usr/local/sbin/kube-bootstrap settings etcd_room
 Restart=on-failure
 RestartSec=5min
 CONF

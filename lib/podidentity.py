@@ -1,0 +1,337 @@
+"""AWS rights for pods (KUBE_ENABLE_POD_IDENTITY): the cluster's API is an issuer of tokens that IAM knows.
+
+The API signs pods' tokens with the cluster's key for service accounts. Two documents at the issuer's address say which
+key that is; AWS reads them as anybody would, so they are in a public bucket of their own, with nothing beside them. A
+role of IAM's that trusts the OpenID Connect provider of that address is then for the service account that it names.
+The documents are those that the API itself serves: k8s.io/kubernetes/pkg/serviceaccount/openidmetadata.go. What AWS
+asks of them: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc.html and
+https://github.com/aws/amazon-eks-pod-identity-webhook/blob/master/SELF_HOSTED_SETUP.md
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from lib import bucket as buckets
+from lib import iam
+from lib.aws import objects
+from lib.aws.client import Aws
+from lib.aws.errors import ErrorKind, classify, unless
+from lib.aws.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.cluster import Cluster
+from lib.run.errors import SettingError
+
+if TYPE_CHECKING:
+    from lib.aws.objects import Bucket
+    from lib.settings.config import Config
+
+ENABLE, BUCKET = "KUBE_ENABLE_POD_IDENTITY", "KUBE_OIDC_BUCKET"
+AUDIENCE = "sts.amazonaws.com"
+DISCOVERY, KEYS = ".well-known/openid-configuration", "openid/v1/jwks"
+# What is in the way of a public bucket: for one whose policy is yet to be put both, for one that has it the second.
+_BLOCKING = ("BlockPublicPolicy", "RestrictPublicBuckets")
+_PUBLIC = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": False,
+    "RestrictPublicBuckets": False,
+}
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """What there is of the cluster's issuer: the bucket, None where it is gone, and the provider's ARN, '' for none."""
+
+    url: str
+    bucket: Bucket | None
+    provider: str
+
+    def __str__(self) -> str:
+        return f"issuer {self.url}"
+
+
+# --- where it is
+
+
+def _place(aws: Aws, config: Config) -> Bucket:
+    """The bucket of the documents, as it is named: ours, or a brought one with a prefix for this cluster."""
+    ours = not config.kube_oidc_bucket
+    return objects.Bucket(
+        name=config.kube_oidc_bucket or buckets.issuer_name(aws, config),
+        region=aws.region,
+        prefix="" if ours else f"{aws.region}/{config.cluster_id}/",
+        owner=aws.account,
+        ours=ours,
+        computed=ours,
+    )
+
+
+def _find_bucket(aws: Aws, config: Config) -> Bucket | None:
+    """The same as it is there, None where it is not. Raises SettingError where it is another account's."""
+    wanted = _place(aws, config)
+    found = buckets.find_named(aws, config, wanted.name, option=ENABLE if wanted.ours else BUCKET)
+    return dataclasses.replace(wanted, region=found.region, tags=found.tags) if found else None
+
+
+def _url(aws: Aws, bucket: Bucket) -> str:
+    """The issuer's address: the bucket's at S3, and the prefix."""
+    return f"https://{bucket.name}.s3.{bucket.region}.{aws.dns_suffix}/{bucket.prefix}".rstrip("/")
+
+
+def _arn(aws: Aws, url: str) -> str:
+    return f"arn:{aws.partition}:iam::{aws.account}:oidc-provider/{url.removeprefix('https://')}"
+
+
+def planned_url(aws: Aws, config: Config) -> str:
+    """The issuer's address as far as it is known without a call, '' where there is to be none."""
+    return _url(aws, _place(aws, config)) if config.kube_enable_pod_identity else ""
+
+
+# --- what is refused beforehand
+
+
+def check_issuer(aws: Aws, config: Config) -> None:
+    """Raises SettingError where AWS could not read the issuer's documents. Changes nothing."""
+    if not config.kube_enable_pod_identity:
+        return
+    _refuse_blocked_account(aws, config)
+    if config.kube_oidc_bucket:
+        _check_brought(aws, config)
+
+
+def _refuse_blocked_account(aws: Aws, config: Config) -> None:
+    try:
+        block = unless(
+            "NoSuchPublicAccessBlockConfiguration",
+            lambda: aws.service("s3control").get_public_access_block(AccountId=aws.account),
+        )
+    except ClientError as error:
+        if classify(error) is not ErrorKind.DENIED:
+            raise
+        aws.console.say(
+            f"{ENABLE}: whether the account blocks public buckets is not known, for that needs "
+            "s3:GetAccountPublicAccessBlock"
+        )
+        return
+    found = (block or {}).get("PublicAccessBlockConfiguration", {})
+    on = [name for name in (_BLOCKING[1:] if config.kube_oidc_bucket else _BLOCKING) if found.get(name)]
+    if on:
+        raise SettingError(
+            ENABLE,
+            f"account {aws.account} blocks public buckets ({', '.join(on)}), and AWS reads the issuer's two documents "
+            "as anybody would",
+            "have that turned off for the account, where your company allows it, or leave it false",
+        )
+
+
+def _check_brought(aws: Aws, config: Config) -> None:
+    name = config.kube_oidc_bucket
+    if name in (config.aws_s3_bucket, buckets.default_name(aws, config)):
+        raise SettingError(BUCKET, f"{name} holds the cluster's secrets, and this one is public", "give another one")
+    found = _find_bucket(aws, config)
+    if found is None:
+        raise SettingError(BUCKET, f"there is no bucket {name}", "make it first, or leave it empty: one is made")
+    s3 = aws.s3(found.region)
+    status = unless(
+        "NoSuchBucketPolicy",
+        lambda: s3.get_bucket_policy_status(Bucket=name, ExpectedBucketOwner=found.owner)["PolicyStatus"],
+    )
+    restricted = (buckets.public_access(s3, found) or {}).get("RestrictPublicBuckets")
+    if restricted or not (status and status.get("IsPublic")):
+        raise SettingError(
+            BUCKET,
+            f"{name} is not public, and AWS reads the issuer's two documents as anybody would",
+            f"give it a policy that lets everybody s3:GetObject on {name}/{found.prefix}*, or leave it empty",
+        )
+
+
+# --- made
+
+
+def ensure_issuer(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster with its issuer's address, '' where it has none: documents, bucket and provider made or repaired.
+
+    A run of one group leaves them alone.
+    """
+    config = cluster.config
+    if not config.kube_enable_pod_identity:
+        return cluster.having(Cluster.issuer, "")
+    found = _find_bucket(aws, config)
+    url = _url(aws, found or _place(aws, config))
+    if config.kube_use_existing_master:
+        return cluster.having(Cluster.issuer, url)
+    bucket = _ensure_bucket(aws, config, found)
+    _ensure_documents(aws, bucket, _documents(url, cluster.authority.service_account_key))
+    # After the documents: AWS looks at the address when a provider is made.
+    _ensure_provider(aws, config, url)
+    return cluster.having(Cluster.issuer, url)
+
+
+def _documents(url: str, public_key: bytes) -> dict[str, bytes]:
+    """The two documents by their names below the address."""
+    from lib.kube import certificates
+
+    keys = certificates.key_set(public_key)
+    discovery = {
+        "issuer": url,
+        "jwks_uri": f"{url}/{KEYS}",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys["keys"]}),
+    }
+    return {name: json.dumps(it).encode() for name, it in ((DISCOVERY, discovery), (KEYS, keys))}
+
+
+def _ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
+    """The bucket, public for these documents alone where it is ours; a brought one is left as it is."""
+    if found and not found.ours:
+        aws.console.found(f"bucket {found.name}, yours")
+        return found
+    if found:
+        refuse_others(config.cluster_id, f"bucket {found.name}", found.tags)
+        aws.console.found(f"bucket {found.name}")
+    bucket = found or buckets.make_bucket(aws, config, _place(aws, config))
+    if bucket.planned:
+        return bucket
+    if found:
+        buckets.repair_tags(aws, config, bucket)
+    _open(aws, bucket, fresh=not found)
+    return bucket
+
+
+def _open(aws: Aws, bucket: Bucket, *, fresh: bool) -> None:
+    """Let everybody read the two documents, and nothing else."""
+    s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
+    public: Any = _PUBLIC
+    block = buckets.public_access_of_new(aws, bucket) if fresh else buckets.public_access(s3, bucket)
+    if block != _PUBLIC:
+        aws.change(
+            "set",
+            f"{name}: public access blocked → by policies allowed",
+            lambda: s3.put_public_access_block(
+                Bucket=name, PublicAccessBlockConfiguration=public, ExpectedBucketOwner=owner
+            ),
+            retry_on=[buckets.LETTING_GO],
+        )
+    wanted = iam.policy_document("issuer-policy", {"PARTITION": aws.partition, "BUCKET": bucket.name})
+    policy = (
+        None
+        if fresh
+        else unless("NoSuchBucketPolicy", lambda: s3.get_bucket_policy(Bucket=name, ExpectedBucketOwner=owner))
+    )
+    there = json.loads(policy["Policy"]) if policy else {}
+    if there != wanted:
+        aws.change(
+            "set",
+            f"{name}: policy" + (f" {iam.differs(there, wanted)}" if there else ""),
+            lambda: s3.put_bucket_policy(Bucket=name, Policy=json.dumps(wanted), ExpectedBucketOwner=owner),
+            retry_on=[buckets.LETTING_GO],
+        )
+
+
+def _ensure_documents(aws: Aws, bucket: Bucket, documents: Mapping[str, bytes]) -> None:
+    there = dict(buckets.listed(aws, bucket, ""))
+    for name, content in documents.items():
+        if there.get(name) != hashlib.md5(content, usedforsecurity=False).hexdigest():
+            objects.put_object(aws, bucket, name, content, words=f"issuer's {name}")
+
+
+def _find_provider(aws: Aws, arn: str) -> Mapping[str, Any] | None:
+    return unless("NoSuchEntity", lambda: aws.iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn))
+
+
+def _ensure_provider(aws: Aws, config: Config, url: str) -> None:
+    arn, tags = _arn(aws, url), cluster_tags(config)
+    found = _find_provider(aws, arn)
+    if found is None:
+        aws.make(
+            f"OpenID Connect provider {url}",
+            lambda: aws.iam.create_open_id_connect_provider(Url=url, ClientIDList=[AUDIENCE], Tags=tag_list(tags))[
+                "OpenIDConnectProviderArn"
+            ],
+            look=lambda: arn if _find_provider(aws, arn) else None,
+        )
+        return
+    refuse_others(config.cluster_id, f"OpenID Connect provider {url}", tags_of(found))
+    aws.console.found(f"OpenID Connect provider {url}")
+    if AUDIENCE not in found.get("ClientIDList", []):
+        aws.console.differs(
+            f"OpenID Connect provider {url} has not the audience {AUDIENCE}, which pods' tokens are for: aws iam "
+            f"add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn {arn} --client-id {AUDIENCE}"
+        )
+    if not tags.items() <= tags_of(found).items():
+        aws.change(
+            "tag",
+            f"OpenID Connect provider {url} with {tag_words(tags_of(found), tags)}",
+            lambda: aws.iam.tag_open_id_connect_provider(OpenIDConnectProviderArn=arn, Tags=tag_list(tags)),
+        )
+
+
+# --- removed
+
+
+def find_issuers(aws: Aws, config: Config) -> list[Issuer | Disputed]:
+    """What there is of the cluster's issuer, in a list: empty where there is none, or it is another's by its tags.
+
+    Not looked for without KUBE_ENABLE_POD_IDENTITY: who never had it needs no rights for it.
+    """
+    if not config.kube_enable_pod_identity:
+        return []
+    bucket = _find_bucket(aws, config)
+    url = _url(aws, bucket or _place(aws, config))
+    arn = _arn(aws, url)
+    provider = _find_provider(aws, arn)
+    disputed = [it for it in _owned(config, url, provider, bucket) if isinstance(it, Disputed)]
+    if disputed:
+        return [*disputed]
+    theirs = bucket is None or not (is_ours(config.cluster_id, bucket.tags) or not bucket.ours)
+    there = None if theirs or not _holds_some(aws, bucket) else bucket
+    ours = arn if provider and is_ours(config.cluster_id, tags_of(provider)) else ""
+    return [Issuer(url, there, ours)] if there or ours else []
+
+
+def _owned(config: Config, url: str, provider: Mapping[str, Any] | None, bucket: Bucket | None) -> list[str | Disputed]:
+    words = f"OpenID Connect provider {url}"
+    of_bucket = bucket.tags if bucket and bucket.ours else {}
+    return [
+        *sorted_out(config.cluster_id, words, words, tags_of(provider or {})),
+        *(sorted_out(config.cluster_id, url, f"bucket {bucket.name}", of_bucket) if bucket else ()),
+    ]
+
+
+def _holds_some(aws: Aws, bucket: Bucket | None) -> bool:
+    """Whether there is anything of ours: a bucket of ours itself, or objects in a brought one."""
+    return bucket is not None and (bucket.ours or any(True for _ in objects.object_keys(aws, bucket)))
+
+
+def delete_issuer(aws: Aws, issuer: Issuer) -> None:
+    """Remove provider and documents, and the bucket where it is ours. Roles that trust the provider stay."""
+    if issuer.provider:
+        aws.remove(
+            "delete",
+            f"OpenID Connect provider {issuer.url}",
+            lambda: aws.iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=issuer.provider),
+        )
+    if issuer.bucket:
+        buckets.empty_bucket(aws, issuer.bucket)
+        buckets.delete_bucket(aws, issuer.bucket)
+
+
+def remove_former(aws: Aws, cluster: Cluster) -> None:
+    """Remove the issuer that the cluster had where it is to have another or none, before a run forgets it."""
+    config, was = cluster.config, cluster.layers.remembered
+    had, place = was.get(ENABLE, "").lower() == "true", was.get(BUCKET, "")
+    if not had or config.kube_use_existing_master:
+        return
+    if not config.kube_enable_pod_identity or place != config.kube_oidc_bucket:
+        former = dataclasses.replace(config, kube_enable_pod_identity=True, kube_oidc_bucket=place)
+        for issuer in find_issuers(aws, former):
+            if isinstance(issuer, Issuer):
+                delete_issuer(aws, issuer)

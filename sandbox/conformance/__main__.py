@@ -1,0 +1,142 @@
+"""python -m sandbox.conformance: a cluster of a master and two minions, the conformance suite in it, and its end.
+
+Runs inside `python -m sandbox --hosts machines --images FOLDER`, as `make conformance` does. CONFORMANCE is a regular
+expression: tests whose name it finds are run. The exit status is 0 when all of them passed, 1 when not, 2 when the
+expression is none or finds nothing. The reports are in build/conformance.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sandbox.conformance import build, report
+from sandbox.conformance.report import REPORT, RESULTS, Run
+from sandbox.conformance.suite import PROCESSES, NoReport, Outcome, Suite, is_alone
+from sandbox.machines import image
+
+ROOT = Path(__file__).parents[2]
+# The driver's images cannot be made here, and the suite begins when all pods of kube-system are Ready.
+CLUSTER = {"KUBE_AWS_ZONE": "us-west-2a", "NUM_NODES": "2", "KUBE_ENABLE_EBS_CSI_DRIVER": "false"}
+READY = 180  # seconds for the pods of kube-system
+
+
+class CannotRun(Exception):
+    """The cluster or the suite did not come up; what it said."""
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """The whole run; returns the exit status."""
+    made = build.place()
+    try:
+        tests = chosen(made.lines("tests"), environ.get("CONFORMANCE", ""))
+    except ValueError as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2
+    shutil.rmtree(ROOT / RESULTS, ignore_errors=True)
+    (ROOT / RESULTS).mkdir(parents=True)
+    load, started = os.getloadavg()[0], time.monotonic()
+    try:
+        _script("kube_up.py")
+        _wait_for_pods()
+        run, parts = _run(made, tests, environ)
+    except (CannotRun, NoReport) as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 1
+    finally:
+        _script("kube_down.py", "--yes", stays=True)
+    about = _about(made, parts, load, whole=len(tests) == len(made.lines("tests")))
+    (ROOT / REPORT).write_text(report.page(run, about), encoding="utf-8")
+    print(f"\n{report.table(run)}")
+    for test in tests:
+        if run.verdict(test) != "passed":
+            print(f"{run.verdict(test)}: {test}\n    {run.why(test)}")
+    minutes = (time.monotonic() - started) / 60
+    print(f"conformance: {report.sentence(run)} in {minutes:.0f} minutes; {RESULTS} has the reports")
+    return 0 if run.is_good else 1
+
+
+def chosen(tests: Sequence[str], expression: str) -> list[str]:
+    """The tests whose name the expression finds; all with an empty one. Raises ValueError."""
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise ValueError(f"CONFORMANCE={expression} is no regular expression: {error}") from None
+    found = [test for test in tests if pattern.search(test)]
+    if not found:
+        raise ValueError(f"CONFORMANCE={expression} finds none of {len(tests)} tests")
+    return found
+
+
+def _run(made: build.Place, tests: Sequence[str], environ: Mapping[str, str]) -> tuple[Run, list[str]]:
+    """Those that may run side by side, then the others, then again what failed, each alone."""
+    kubectl = shutil.which("kubectl") or "kubectl"
+    suite = Suite(made.bin, kubectl, environ["KUBECONFIG"], ROOT / RESULTS)
+    first: dict[str, Outcome] = {}
+    parts = []
+    for part, processes in (("parallel", PROCESSES), ("serial", 1)):
+        of_part = [test for test in tests if is_alone(test) == (part == "serial")]
+        began = time.monotonic()
+        if of_part:
+            print(f"conformance: {part}, {len(of_part)} tests in {processes} processes", flush=True)
+        first |= suite.run(part, of_part, processes=processes, say=_say)
+        parts += [f"{len(of_part)} {part} in {(time.monotonic() - began) / 60:.0f} minutes"] if of_part else []
+    bad = [name for name, outcome in first.items() if not outcome.passed and outcome.state != "skipped"]
+    if bad:
+        print(f"conformance: {len(bad)} that failed, alone", flush=True)
+    again = suite.run("again", bad, processes=1, say=_say)
+    made_tags = [tag for file in made.images.glob("*.tar") for tag in build.tags(made.lines("asked"), file.stem)]
+    return Run(tests, first, again, [each for each in made.lines("asked") if each not in made_tags]), parts
+
+
+def _say(words: str) -> None:
+    print(f"  {words}", flush=True)
+
+
+def _script(name: str, *arguments: str, stays: bool = False) -> None:
+    """One of the two scripts, its words in a file. Raises CannotRun where it fails; with `stays` that is only said."""
+    said = ROOT / RESULTS / f"{name}.out"
+    print(f"conformance: {name}", flush=True)
+    with open(said, "wb") as out:
+        done = subprocess.run(
+            [sys.executable, name, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **CLUSTER},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        words = f"{name} ended with {done.returncode}: see {said}"
+        if not stays:
+            raise CannotRun(words)
+        print(f"conformance: {words}", file=sys.stderr)
+
+
+def _wait_for_pods() -> None:
+    command = ["kubectl", "wait", "--namespace=kube-system", "--for=condition=Ready", "pods", "--all"]
+    done = subprocess.run([*command, f"--timeout={READY}s"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotRun(f"not all pods of kube-system are Ready after {READY} s: {done.stderr.strip()}")
+
+
+def _about(made: build.Place, parts: Sequence[str], load: float, *, whole: bool) -> list[str]:
+    today = time.strftime("%d %B %Y").lstrip("0")
+    groups = "1, cgroupfs driver" if image.is_v1() else "2, systemd driver"
+    version = made.lines("version")[0]
+    where = f"a master and two minions of `--hosts machines`, {os.cpu_count()} processors, load {load:.1f} before"
+    what = "the whole suite" if whole else "a part of the suite"
+    return [
+        f"{today}, Kubernetes {version}, {what}: {', '.join(parts)}; {where}, control groups of version {groups}. "
+        "Without the EBS CSI driver, whose images cannot be built here."
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

@@ -1,0 +1,249 @@
+"""python -m sandbox.conformance.build [NAME...]: what the conformance suite needs, of Go modules and Debian's packages.
+
+~/.cache/kube-up/conformance/
+    bin/e2e.test, bin/ginkgo  the suite, of the release's version of Kubernetes, and what runs it in several processes
+    bin/...                   the programs of its images
+    root.tar                  the Debian below its images
+    images/*.tar              its images, as docker-archives, by the names and tags that the suite asks for
+    version, tests, asked     the suite's version, its conformance tests and the images it knows, one a line
+
+With names it makes these images only. What is there and of the same sources is kept, so that a build that was cut short
+goes on. Needs what `make release` needs and has made, and make and bzip2 for busybox. The first time it takes some ten
+minutes on 2 cores, and 8 GiB of disk, Go's cache among them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.conformance import images
+from sandbox.machines import places
+
+HERE = Path(__file__).parent
+E2E = "k8s.io/kubernetes/test/e2e"
+PROGRAMS = {  # name -> module's folder here, package
+    "ginkgo": ("suite", "github.com/onsi/ginkgo/v2/ginkgo"),
+    "agnhost": ("suite", "k8s.io/kubernetes/test/images/agnhost"),
+    "nnp": ("suite", "k8s.io/kubernetes/test/images/nonewprivs"),
+    "sample-apiserver": ("sample", "k8s.io/sample-apiserver"),
+}
+OF_IMAGES = {"nonewprivs": "nnp", "sample-apiserver": "sample-apiserver", "busybox": "busybox"}  # else agnhost
+BUSYBOX = HERE / "busybox.sh"
+NEEDED = {"go": "golang-go", "gcc": "gcc", "make": "make", "bzip2": "bzip2", "mmdebstrap": "mmdebstrap"}
+GIB = 1 << 30
+ROOM = 8  # GiB
+
+
+class CannotBuild(Exception):
+    """What is missing, or what a program said that failed."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where it all is."""
+
+    folder: Path
+    coredns: Path  # the release's program
+
+    @property
+    def bin(self) -> Path:
+        """The programs."""
+        return self.folder / "bin"
+
+    @property
+    def images(self) -> Path:
+        """The images' archives."""
+        return self.folder / "images"
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of one of its small files; none where it is not there yet."""
+        file = self.folder / name
+        return file.read_text().splitlines() if file.exists() else []
+
+
+def place() -> Place:
+    """Beside the release, in the cache of the person who runs this."""
+    cache = places.cache()
+    return Place(cache.folder / "conformance", cache.built / "bin/coredns/coredns")
+
+
+def main(names: Sequence[str]) -> int:
+    """Make it; 1 and one line where that cannot be."""
+    try:
+        build(place(), names or sorted(images.RECIPES))
+    except CannotBuild as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build(to: Place, names: Sequence[str]) -> None:
+    """The suite, and the images of these names. Raises CannotBuild."""
+    if unknown := sorted(set(names) - set(images.RECIPES)):
+        raise CannotBuild(f"no image {', '.join(unknown)}: there are {', '.join(sorted(images.RECIPES))}")
+    steps = _steps(to, names)
+    missing = [name for name, (target, made_from, _) in steps.items() if not _is_made(to, name, target, made_from)]
+    if missing:
+        _look(to)
+    for name in missing:
+        target, made_from, make = steps[name]
+        _make(to, name, target, made_from, make)
+    for name in names:
+        _make_image(to, name)
+    version, count = to.lines("version")[0], len(to.lines("tests"))
+    print(f"conformance: Kubernetes {version}, {count} tests, {len(names)} images in {to.folder}")
+
+
+def _look(to: Place) -> None:
+    absent = sorted(package for program, package in NEEDED.items() if shutil.which(program) is None)
+    problems = [f"apt-get install {' '.join(absent)}"] if absent else []
+    if not to.coredns.exists():
+        problems.append(f"make release (there is no {to.coredns})")
+    to.folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(to.folder).free
+    if free < ROOM * GIB:
+        problems.append(f"{ROOM} GiB of disk ({to.folder} has {free / GIB:.1f} left)")
+    if problems:
+        raise CannotBuild("the suite needs what is not here: " + "; ".join(problems))
+
+
+# --- what is made once -----------------------------------------------------------------------------------------------
+
+Step = tuple[Path, str, Callable[[Path], None]]  # the file, what it is made from, how it is made
+
+
+def _steps(to: Place, names: Sequence[str]) -> dict[str, Step]:
+    wanted = {"ginkgo", *(OF_IMAGES.get(name, "agnhost") for name in names)}
+    steps: dict[str, Step] = {"e2e.test": (to.bin / "e2e.test", _sources("suite", E2E), _compile_suite(to))}
+    for name, (module, package) in PROGRAMS.items():
+        if name in wanted:
+            steps[name] = (to.bin / name, _sources(module, package), _compile(module, package))
+    if "busybox" in wanted:
+        steps["busybox"] = (to.bin / "busybox", _digest(BUSYBOX.read_text(), images.DEBIAN), _compile_busybox)
+    steps["root"] = (to.folder / "root.tar", _digest(*images.PACKAGES, images.DEBIAN), _debian)
+    return steps
+
+
+def _sources(module: str, package: str) -> str:
+    """Changes whenever another program would come out."""
+    files = [HERE / module / name for name in ("go.mod", "go.sum")]
+    flags = inspect.getsource(_flags) + inspect.getsource(_go)
+    return _digest(*(file.read_text() for file in files), package, flags)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _is_made(to: Place, name: str, target: Path, made_from: str) -> bool:
+    return target.exists() and to.lines(f"made/{name}") == [made_from]
+
+
+def _make(to: Place, name: str, target: Path, made_from: str, make: Callable[[Path], None]) -> None:
+    """A file by way of another name, so that one that is there is whole."""
+    print(f"conformance: making {name}", flush=True)
+    for folder in (target.parent, to.folder / "made"):
+        folder.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f"{target.name}.new")
+    new.unlink(missing_ok=True)
+    make(new)
+    new.rename(target)
+    (to.folder / "made" / name).write_text(f"{made_from}\n")
+
+
+def _compile(module: str, package: str) -> Callable[[Path], None]:
+    return lambda file: _go(module, "build", *_flags(""), "-o", str(file), package)
+
+
+def _compile_suite(to: Place) -> Callable[[Path], None]:
+    """Tests choose their pods by the suite's own version, so that is stamped as upstream does it."""
+
+    def make(file: Path) -> None:
+        version = _said(["go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"], cwd=HERE / "suite").strip()
+        minor, stamp = version.split(".")[1], "k8s.io/component-base/version"
+        stamps = {"gitVersion": version, "gitMajor": "1", "gitMinor": minor}
+        values = " ".join(f"-X {stamp}.{name}={value}" for name, value in stamps.items())
+        _go("suite", "test", "-c", *_flags(values), "-o", str(file), E2E)
+        (to.folder / "version").write_text(f"{version}\n")
+        _list(to, file)
+
+    return make
+
+
+def _list(to: Place, suite: Path) -> None:
+    """The names of its conformance tests, and the images that it knows."""
+    listed = _said([str(suite), "--list-tests"])
+    names = re.findall(r"^ *\S+:\d+: (.*\[Conformance\].*)$", listed, re.MULTILINE)
+    (to.folder / "tests").write_text("".join(f"{name}\n" for name in sorted(names)))
+    asked = re.findall(rf"^{images.REGISTRY}\S+$", _said([str(suite), "--list-images"]), re.MULTILINE)
+    (to.folder / "asked").write_text("".join(f"{name}\n" for name in sorted(set(asked))))
+
+
+def _flags(stamps: str) -> list[str]:
+    return ["-mod=readonly", "-trimpath", "-ldflags", f"-s -w {stamps}".strip()]
+
+
+def _go(module: str, *arguments: str) -> None:
+    _said(["go", *arguments], cwd=HERE / module, more={"CGO_ENABLED": "0", "GOWORK": "off"})
+
+
+def _compile_busybox(file: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _said([str(BUSYBOX), folder, str(file), images.DEBIAN])
+
+
+def _debian(file: Path) -> None:
+    command = ["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(images.PACKAGES)}"]
+    command += ["--aptopt=APT::Install-Recommends false", "--format=tar"]
+    command += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
+    command += ['--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*']
+    _said([*command, images.DEBIAN, str(file)])
+
+
+def _said(command: Sequence[str], *, cwd: Path | None = None, more: Mapping[str, str] | None = None) -> str:
+    """What a program prints. Raises CannotBuild with the end of its words when it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(more or {})}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-8:]
+        raise CannotBuild(f"{' '.join(command[:3])} failed:\n" + "\n".join(words))
+    return done.stdout
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def tags(asked: Sequence[str], name: str) -> list[str]:
+    """The names, with tags, under which the suite asks for an image."""
+    return [each for each in asked if each.removeprefix(images.REGISTRY).partition(":")[0] == name]
+
+
+def _make_image(to: Place, name: str) -> None:
+    program, file = OF_IMAGES.get(name, "agnhost"), to.images / f"{name}.tar"
+    named = tags(to.lines("asked"), name)
+    parts = [*to.lines(f"made/{program}"), *to.lines("made/root"), str(to.coredns.stat().st_mtime_ns)]
+    made_from = _digest(Path(images.__file__).read_text(), *parts, *named)
+    if not _is_made(to, f"image-{name}", file, made_from):
+        _make(to, f"image-{name}", file, made_from, lambda new: _write_image(to, name, named, new))
+
+
+def _write_image(to: Place, name: str, named: list[str], file: Path) -> None:
+    module = _said(["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"], cwd=HERE / "suite").strip()
+    sources = images.Sources(to.bin, to.folder / "root.tar", Path(module) / "test/images", to.coredns)
+    architecture = _said(["go", "env", "GOARCH"]).strip()
+    images.write(file, named, images.RECIPES[name].make(sources), architecture)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""What a run of the conformance suite gave: a table by sig, what did not pass and why, and what was no upstream image.
+
+`python -m sandbox.conformance.report docs/conformance.md` puts the last run's into the page.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.conformance import images
+from sandbox.conformance.suite import Outcome, area
+
+RESULTS = Path("build") / "conformance"
+REPORT = RESULTS / "report.md"
+BEGIN, END = "<!-- make conformance: begin -->\n", "<!-- make conformance: end -->\n"
+WORDS = 3  # lines of a failure's message
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tests that were asked for, what became of them, and when those that failed were repeated alone."""
+
+    tests: Sequence[str]
+    first: Mapping[str, Outcome]
+    again: Mapping[str, Outcome]
+    absent: Sequence[str] = ()  # images that the suite knows and that were not made
+
+    def verdict(self, test: str) -> str:
+        """passed, alone (passed when it was repeated alone), failed, or not runnable."""
+        outcome = self.first.get(test)
+        if outcome is None or outcome.state == "skipped" or self._lacks_image(outcome):
+            return "not runnable"
+        if outcome.passed:
+            return "passed"
+        return "alone" if test in self.again and self.again[test].passed else "failed"
+
+    def why(self, test: str) -> str:
+        """Why a test has not passed at once, in a line or a few."""
+        outcome = self.first.get(test)
+        if outcome is None:
+            return "it was not run"
+        if self._lacks_image(outcome):
+            return f"the image is not made here: {', '.join(self._lacks_image(outcome))}"
+        words = " / ".join(line.strip() for line in outcome.words.splitlines()[:WORDS] if line.strip())
+        second = f"; repeated alone it {self.again[test].state}" if test in self.again else ""
+        return f"{outcome.state} after {outcome.seconds:.0f} s at {outcome.at}: {words}{second}"
+
+    def _lacks_image(self, outcome: Outcome) -> list[str]:
+        if outcome.passed:
+            return []
+        return [each for each in self.absent if f'Failed to pull image "{each}"' in outcome.output + outcome.words]
+
+    def count(self, verdict: str, tests: Iterable[str] | None = None) -> int:
+        """How many of these tests, or of all, have this verdict."""
+        return sum(self.verdict(test) == verdict for test in (self.tests if tests is None else tests))
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all have passed, be it when they were repeated alone."""
+        return bool(self.tests) and self.count("passed") + self.count("alone") == len(self.tests)
+
+
+def sentence(run: Run) -> str:
+    """The verdict in a line."""
+    passed, alone = run.count("passed"), run.count("alone")
+    more = [f"{alone} of them when repeated alone"] if alone else []
+    more += [f"{count} {what}" for what in ("failed", "not runnable") if (count := run.count(what))]
+    return f"{passed + alone} of {len(run.tests)} conformance tests passed" + "".join(f", {each}" for each in more)
+
+
+def table(run: Run) -> str:
+    """A row for each sig, and one for all."""
+    rows = ["| sig | tests | run | passed | failed | not runnable |", "|---|---|---|---|---|---|"]
+    sigs = sorted({area(test) for test in run.tests})
+    rows += [_row(run, sig, [test for test in run.tests if area(test) == sig]) for sig in sigs]
+    return "\n".join([*rows, _row(run, "all", run.tests)]) + "\n"
+
+
+def _row(run: Run, name: str, tests: Sequence[str]) -> str:
+    alone, unrunnable = run.count("alone", tests), run.count("not runnable", tests)
+    passed = f"{run.count('passed', tests) + alone}" + (f" ({alone} repeated alone)" if alone else "")
+    cells = [name, len(tests), len(tests) - unrunnable, passed, run.count("failed", tests), unrunnable]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def page(run: Run, about: Sequence[str]) -> str:
+    """The whole of it, in Markdown. `about` says what ran where and when, a paragraph each."""
+    parts = [*(f"{paragraph}\n" for paragraph in about), table(run)]
+    if open_ones := [test for test in run.tests if run.verdict(test) != "passed"]:
+        parts.append("Not passed at once:\n")
+        parts.append("".join(f"- `{test}`: {run.why(test)}\n" for test in open_ones))
+    parts.append("Images that were made here, and in what they are not upstream's:\n")
+    rows = [f"| {name} | {recipe.stand_in} |\n" for name, recipe in images.RECIPES.items()]
+    parts.append("".join(["| image | what it is |\n|---|---|\n", *rows]))
+    return "\n".join(parts)
+
+
+def with_report(text: str, report: str) -> str:
+    """The page's text with this report between its marks."""
+    return re.sub(f"(?s)(?<={BEGIN}).*(?={END})", lambda _: report, text)
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    file.write_text(with_report(file.read_text(encoding="utf-8"), REPORT.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,262 @@
+"""The conformance suite's making, its run and its report, without a cluster."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.conformance import __main__ as conformance
+from sandbox.conformance import build, images, report
+from sandbox.conformance.report import Run
+from sandbox.conformance.suite import NoReport, Outcome, Suite, is_alone, outcomes
+from sandbox.machines.registry import Part, Repositories
+
+RELEASE = Path(build.__file__).parents[1] / "release"
+ONE, TWO, THREE, FOUR = (
+    "[sig-apps] Job should run [Conformance]",
+    "[sig-node] Pods should start [Conformance]",
+    "[sig-node] Taints evict one pod [Serial] [Conformance]",
+    "[sig-node] Images should be pulled [Conformance]",
+)
+TESTS = [ONE, TWO, THREE, FOUR]
+
+
+def required(module: Path) -> dict[str, str]:
+    """The modules that a go.mod asks for, with their versions."""
+    return dict(re.findall(r"^(?:require )?\t?(\S+/\S+) (v\S+)", module.read_text(), re.MULTILINE))
+
+
+def test_the_suite_is_of_the_releases_versions() -> None:
+    suite, release = required(build.HERE / "suite" / "go.mod"), required(RELEASE / "k8s" / "go.mod")
+    assert suite["k8s.io/kubernetes"] == release["k8s.io/kubernetes"]
+    differ = {name: (suite.get(name), version) for name, version in release.items() if suite.get(name) != version}
+    assert differ == {}
+
+
+def spec(name: str, state: str, *, words: str = "", seconds: float = 1, output: str = "") -> dict[str, Any]:
+    area, _, leaf = name.partition(" ")
+    failure = {"Message": words, "Location": {"FileName": "/go/test/e2e/x.go", "LineNumber": 7}} if words else None
+    return {
+        "ContainerHierarchyTexts": [area],
+        "LeafNodeText": leaf,
+        "LeafNodeType": "It",
+        "State": state,
+        "RunTime": seconds * 1e9,
+        "Failure": failure,
+        "CapturedGinkgoWriterOutput": output,
+    }
+
+
+def ginkgo_report(*specs: dict[str, Any]) -> str:
+    before = {**spec("[BeforeSuite] x", "passed"), "LeafNodeType": "SynchronizedBeforeSuite"}
+    return json.dumps([{"SpecReports": [before, *specs]}, {"SpecReports": None}])
+
+
+def test_what_was_not_chosen_is_no_outcome_and_what_skipped_itself_is_one() -> None:
+    text = ginkgo_report(
+        spec(ONE, "passed", seconds=2.5), spec(TWO, "skipped"), spec(THREE, "skipped", words="only for two zones")
+    )
+    assert outcomes(text) == {
+        ONE: Outcome(ONE, "passed", 2.5),
+        THREE: Outcome(THREE, "skipped", 1, "only for two zones", "e2e/x.go:7"),
+    }
+
+
+GINKGO = """#!/bin/sh
+for each; do case $each in --output-dir=*) dir=${each#*=} ;; --json-report=*) file=${each#*=} ;; esac; done
+printf '%s\\n' "$@" >"$dir/arguments"
+echo "• [2.0 seconds]"; echo "• [FAILED] [3.0 seconds]"; echo "  said on the way"
+REPORT
+exit 1
+"""
+
+
+def suite(folder: Path, reports: str) -> Suite:
+    programs = folder / "bin"
+    programs.mkdir()
+    (folder / "report").write_text(reports)
+    report_ = f'cp "{folder}/report" "$dir/$file"' if reports else ""
+    (programs / "ginkgo").write_text(GINKGO.replace("REPORT", report_))
+    (programs / "ginkgo").chmod(0o755)
+    (folder / "results").mkdir()
+    return Suite(programs, "kubectl", "config", folder / "results")
+
+
+def test_a_part_is_run_by_its_tests_names_and_progress_is_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    text = ginkgo_report(spec(ONE, "passed"), spec(TWO, "failed", words="no"), spec(FOUR, "passed"))
+    found = suite(tmp_path, text).run("parallel", [ONE, TWO], processes=8, say=said.append)
+    assert {name: each.state for name, each in found.items()} == {ONE: "passed", TWO: "failed"}
+    arguments = (tmp_path / "results" / "arguments").read_text().splitlines()
+    (focus,) = [each.removeprefix("--focus=") for each in arguments if each.startswith("--focus=")]
+    assert [bool(re.search(focus, test)) for test in TESTS] == [True, True, False, False]
+    assert "--nodes=8" in arguments
+    assert "failed" in said[0]
+    assert "said on the way" in (tmp_path / "results" / "parallel.out").read_text()
+
+
+def test_no_test_starts_no_ginkgo(tmp_path: Path) -> None:
+    assert suite(tmp_path, "").run("serial", [], processes=1, say=print) == {}
+
+
+def test_a_suite_that_ends_without_a_report_is_no_pass(tmp_path: Path) -> None:
+    with pytest.raises(NoReport, match="ginkgo ended with 1 and no report"):
+        suite(tmp_path, "").run("serial", [THREE], processes=1, say=print)
+
+
+# --- the report
+
+PASSED, FAILED = Outcome(ONE, "passed", 1), Outcome(TWO, "failed", 9, "first\nsecond", "e2e/x.go:7")
+KITTEN = f"{images.REGISTRY}kitten:1.8"
+LACKING = Outcome(FOUR, "failed", 9, "timed out", output=f'Failed to pull image "{KITTEN}": not found')
+
+
+def test_what_did_not_run_or_has_no_image_is_not_counted_as_passed() -> None:
+    run = Run(TESTS, {ONE: PASSED, TWO: FAILED, FOUR: LACKING}, {TWO: FAILED}, [KITTEN])
+    assert [run.verdict(test) for test in TESTS] == ["passed", "failed", "not runnable", "not runnable"]
+    assert report.sentence(run) == "1 of 4 conformance tests passed, 1 failed, 2 not runnable"
+    assert not run.is_good
+    assert KITTEN in run.why(FOUR)
+    assert run.why(THREE) == "it was not run"
+    assert "first / second" in run.why(TWO)
+    rows = report.table(run).splitlines()
+    assert rows[-2:] == ["| node | 3 | 1 | 0 | 1 | 2 |", "| all | 4 | 2 | 1 | 1 | 2 |"]
+
+
+def test_a_failure_that_passes_alone_is_said() -> None:
+    run = Run([ONE, TWO], {ONE: PASSED, TWO: FAILED}, {TWO: Outcome(TWO, "passed", 3)})
+    assert run.is_good
+    assert report.sentence(run) == "2 of 2 conformance tests passed, 1 of them when repeated alone"
+    assert run.why(TWO).endswith("repeated alone it passed")
+    assert "| all | 2 | 2 | 2 (1 repeated alone) | 0 | 0 |" in report.table(run)
+    assert f"- `{TWO}`" in report.page(run, [])
+
+
+def test_a_skipped_test_is_not_runnable_and_nothing_run_is_not_good() -> None:
+    assert Run([ONE], {ONE: Outcome(ONE, "skipped", 0, "needs two zones")}, {}).verdict(ONE) == "not runnable"
+    assert not Run([ONE], {}, {}).is_good
+    assert not Run([], {}, {}).is_good
+
+
+def test_the_page_keeps_its_own_words_around_the_report() -> None:
+    text = f"before\n{report.BEGIN}old\n{report.END}after\n"
+    assert report.with_report(text, "new \\1\n") == f"before\n{report.BEGIN}new \\1\n{report.END}after\n"
+
+
+# --- what is chosen
+
+
+def test_an_expression_chooses_a_part() -> None:
+    assert conformance.chosen(TESTS, "") == TESTS
+    assert conformance.chosen(TESTS, r"sig-node.*start|Job") == [ONE, TWO]
+    assert [is_alone(test) for test in TESTS] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(("expression", "words"), [("(", "is no regular expression"), ("sig-moon", "finds none of 0")])
+def test_an_expression_that_chooses_nothing_ends_with_2_before_there_is_a_cluster(
+    expression: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert conformance.main({"CONFORMANCE": expression}) == 2
+    assert words in capsys.readouterr().err
+
+
+# --- the build
+
+
+def test_an_image_can_be_pulled_by_every_name_that_the_suite_has_for_it(tmp_path: Path) -> None:
+    layer = images.Layer()
+    layer.folder("tmp", 0o1777)
+    layer.file("bin/busybox", b"program", 0o755)
+    layer.link("bin/sh", "bin/busybox")
+    asked = [f"{images.REGISTRY}{name}" for name in ("busybox:1", "busybox:2", "busybox-other:1", "agnhost:1")]
+    tags = build.tags(asked, "busybox")
+    assert tags == asked[:2]
+    content = layer.done()
+    images.write(tmp_path / "busybox.tar", tags, images.Image([content], {"Cmd": ["sh"]}), "amd64")
+    registry = Repositories([tmp_path / "busybox.tar"])
+    bodies = [registry.answer(f"/v2/e2e-test-images/busybox/manifests/{tag}")[1] for tag in "12"]
+    assert bodies[0] == bodies[1]
+    assert isinstance(bodies[0], bytes)
+    manifest = json.loads(bodies[0])
+    config = registry.answer(f"/v2/e2e-test-images/busybox/blobs/{manifest['config']['digest']}")[1]
+    assert isinstance(config, bytes)
+    assert json.loads(config)["rootfs"]["diff_ids"] == [manifest["layers"][0]["digest"]]
+    part = registry.answer(f"/v2/e2e-test-images/busybox/blobs/{manifest['layers'][0]['digest']}")[1]
+    assert isinstance(part, Part)
+    with open(part.file, "rb") as file:
+        file.seek(part.offset)
+        assert file.read(part.size) == content
+
+
+def test_what_is_whole_and_of_the_same_sources_is_not_made_again(tmp_path: Path) -> None:
+    to, made = build.Place(tmp_path, tmp_path / "coredns"), []
+
+    def make(file: Path) -> None:
+        made.append(file.name)
+        file.write_text("whole")
+
+    target = to.bin / "program"
+    assert not build._is_made(to, "program", target, "sources")
+    build._make(to, "program", target, "sources", make)
+    assert made == ["program.new"]
+    assert build._is_made(to, "program", target, "sources")
+    assert not build._is_made(to, "program", target, "other sources")
+    target.unlink()
+    assert not build._is_made(to, "program", target, "sources")
+
+
+def test_what_is_cut_short_is_not_taken_for_whole(tmp_path: Path) -> None:
+    to = build.Place(tmp_path, tmp_path / "coredns")
+
+    def fail(file: Path) -> None:
+        file.write_text("half")
+        raise build.CannotBuild("no")
+
+    with pytest.raises(build.CannotBuild):
+        build._make(to, "program", to.bin / "program", "sources", fail)
+    assert not (to.bin / "program").exists()
+
+
+def test_all_that_is_missing_is_said_at_once_and_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None if program in ("go", "bzip2") else program)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 3 * 2**30))
+    with pytest.raises(build.CannotBuild) as caught:
+        build.build(build.Place(tmp_path / "out", tmp_path / "coredns"), ["busybox"])
+    for words in ("apt-get install bzip2 golang-go", "make release (there is no", "8 GiB of disk", "has 3.0 left"):
+        assert words in str(caught.value)
+    assert not (tmp_path / "out" / "bin").exists()
+
+
+def test_an_image_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(build.CannotBuild, match="no image windows: there are agnhost, busybox"):
+        build.build(build.Place(tmp_path, tmp_path / "coredns"), ["windows"])
+
+
+@pytest.mark.parametrize("name", sorted(images.RECIPES))
+def test_each_image_is_made_of_what_its_build_compiles(name: str, tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    program = programs / build.OF_IMAGES.get(name, "agnhost")
+    program.write_text("#!/bin/sh\necho sh\n")
+    program.chmod(0o755)
+    for file in ("agnhost/porter/localhost.crt", "agnhost/porter/localhost.key", f"{name}/html/data.json"):
+        (tmp_path / "tree" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / file).write_text("x")
+    root, coredns = tmp_path / "root.tar", tmp_path / "coredns"
+    coredns.write_text("x")
+    with tarfile.open(root, "w") as files:
+        for each in ("passwd", "group"):
+            files.add(coredns, f"./etc/{each}")
+    image = images.RECIPES[name].make(images.Sources(programs, root, tmp_path / "tree", coredns))
+    assert image.layers
+    assert images.RECIPES[name].stand_in
+    assert image.config.get("Entrypoint") or image.config.get("Cmd")
