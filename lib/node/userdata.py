@@ -155,7 +155,8 @@ def differences(old: bytes, new: bytes) -> list[str]:
     chosen = [became(name, was.get(name) or "none", now.get(name) or "none") for name in changed if name in OPTIONS]
     facts = [_FACTS.get(name, name) for name in changed if name not in OPTIONS and not name.startswith(_DOWNLOADS)]
     downloads = ["downloads"] if changed and not chosen + facts else []  # else they follow from the release
-    parts = [name for name in changed if name not in was or name not in now]  # that come or go with their options
+    # What comes or goes with an option is not the bootstrap's own change.
+    parts = (_conditions("master") | _conditions("minion")).intersection(changed)
     bootstrap_too = ["the bootstrap itself"] if was_rest != now_rest and not parts else []
     return [*chosen, *facts, *downloads, *bootstrap_too]
 
