@@ -19,7 +19,7 @@ DEAR = "Sample API Server"  # the test of the image that is left out: its progra
 
 
 def chosen(tests: Iterable[str], seconds: Mapping[str, float]) -> list[str]:
-    """Of each sig the first by name, at most MOST, that took at most LONGEST, may run beside others and have an image."""
+    """Of each sig the first by name, at most MOST, that may run beside others, took at most LONGEST and have images."""
     counts: Counter[str] = Counter()
     found = []
     for test in sorted(tests):
