@@ -139,8 +139,8 @@ def test_anybody_reads_the_documents_and_nothing_else(sandbox: Box) -> None:
     sandbox.cluster(**ON)
     name, staging = issuers_bucket(sandbox), only(buckets(sandbox, "kubernetes-staging-"))
     sandbox.client("s3").put_object(Bucket=name, Key="other", Body=b"x")
-    keys = anybody_reads(sandbox, name, "openid/v1/jwks")
-    assert json.loads(keys) == document(sandbox, "openid/v1/jwks")
+    for key in (".well-known/openid-configuration", "openid/v1/jwks"):
+        assert json.loads(anybody_reads(sandbox, name, key)) == document(sandbox, key)
     for bucket, key in ((name, "other"), (name, ""), (staging, f"{REGION}/kubernetes/pki.tar")):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             anybody_reads(sandbox, bucket, key)

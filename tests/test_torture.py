@@ -25,6 +25,8 @@ SPREAD = {
     "upgrade": 2,
     "heal": 2,
     "unheal": 1,
+    "rights": 1,
+    "unrights": 1,
     "heal-down": 2,
     "replace": 1,
     "restore": 2,
