@@ -45,6 +45,7 @@ def chosen(config: Config) -> list[str]:
         "snapshot-controller": config.kube_enable_volume_snapshots,
         "metrics-server": config.kube_enable_cluster_monitoring,
         "cluster-autoscaler": config.kube_enable_cluster_autoscaler,
+        "nvidia-device-plugin": config.kube_enable_nvidia_device_plugin,
     }
     return [name for name, wish in wanted.items() if wish]
 

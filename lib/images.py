@@ -41,6 +41,7 @@ class Images:
 
     master: Image
     node: Image
+    gpus: str = ""  # who made those of the minions, '' where they have none
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def find_images(aws: Aws, config: Config, *, replaceable: Sequence[str] = ()) ->
         _Wish("MASTER_SIZE", config.master_size, "AWS_IMAGE", config.aws_image),
         _Wish("NODE_SIZE", config.node_size, "KUBE_NODE_IMAGE", config.kube_node_image),
     ]
-    architectures = _architectures(aws, wishes)
+    kinds = _kinds(aws, wishes)
+    architectures = {name: _architecture(kind) for name, kind in kinds.items()}
     _check_offered(aws, config, wishes)
     described = _describe(aws, [wish.image_id for wish in wishes if wish.image_id])
     chosen = [_choose(wish, architectures, described, replaceable) for wish in wishes]
@@ -72,7 +74,7 @@ def find_images(aws: Aws, config: Config, *, replaceable: Sequence[str] = ()) ->
     )
     master, node = (image or looked_up[architectures[w.size]] for w, image in zip(wishes, chosen, strict=True))
     _check_root_disks(config, master=master, node=node)
-    return Images(master=master, node=node)
+    return Images(master=master, node=node, gpus=_gpus(kinds[config.node_size]))
 
 
 def _check_root_disks(config: Config, *, master: Image, node: Image) -> None:
@@ -86,18 +88,25 @@ def _check_root_disks(config: Config, *, master: Image, node: Image) -> None:
             raise SettingError(name, problem, f"give {image.root_gib} or more")
 
 
-def _architectures(aws: Aws, wishes: Sequence[_Wish]) -> dict[str, str]:
-    """The architecture of each wished type, in Debian's words."""
-    found: dict[str, str] = {}
+def _architecture(kind: Mapping[str, Any]) -> str:
+    """In Debian's words; '' for one that there is no image for."""
+    supported = kind["ProcessorInfo"].get("SupportedArchitectures", [])
+    return next((ARCHITECTURES[each] for each in supported if each in ARCHITECTURES), "")
+
+
+def _gpus(kind: Mapping[str, Any]) -> str:
+    return next((str(each.get("Manufacturer", "")) for each in kind.get("GpuInfo", {}).get("Gpus", [])), "")
+
+
+def _kinds(aws: Aws, wishes: Sequence[_Wish]) -> dict[str, Mapping[str, Any]]:
+    """The wished types as AWS describes them. Raises SettingError for one that is not there."""
     names = sorted({wish.size for wish in wishes})
     described = aws.every(
         "describe_instance_types", "InstanceTypes", Filters=[{"Name": "instance-type", "Values": names}]
     )
-    for kind in described:
-        supported = kind["ProcessorInfo"].get("SupportedArchitectures", [])
-        found[kind["InstanceType"]] = next((ARCHITECTURES[a] for a in supported if a in ARCHITECTURES), "")
+    found: dict[str, Mapping[str, Any]] = {kind["InstanceType"]: kind for kind in described}
     for wish in wishes:
-        if not found.get(wish.size):
+        if not _architecture(found.get(wish.size, {"ProcessorInfo": {}})):
             raise SettingError(
                 wish.size_name,
                 f"{aws.region} has no instance type {wish.size}",
@@ -206,3 +215,8 @@ def tell_images(aws: Aws, config: Config, images: Images) -> None:
         ("minions", images.node, config.node_size),
     ):
         aws.console.found(f"image {image.image_id} {image.name} ({image.architecture}) for {role} {size}")
+    if images.gpus:
+        aws.console.say(
+            f"NODE_SIZE {config.node_size} has GPUs by {images.gpus}: nothing here installs a driver, so image "
+            f"{images.node.image_id} has to bring it (docs/recipes.md, Minions with GPUs)"
+        )

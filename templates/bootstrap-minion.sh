@@ -46,8 +46,23 @@ token_is_signed() {
 		grep -q "\"jws-kubeconfig-${KUBE_JOIN_TOKEN%%.*}\""
 }
 
-# more_units: a minion has none of its own.
-more_units() { :; }
+# more_units: a minion has none of its own, but for one that AWS may take away.
+more_units() {
+#@if NODE_SPOT
+	put /usr/local/sbin/kube-spot 0755 <<'CONF'
+#@include kube-spot.sh
+CONF
+	put /etc/systemd/system/kube-spot.service <<'CONF'
+#@include kube-spot.service
+CONF
+#@end
+	:
+}
+
+#@if NODE_SPOT
+# Its unit was read by `units`. From before the node joins: what AWS takes need not.
+spot_notice() { systemctl enable --now --no-reload --quiet kube-spot.service; }
+#@end
 
 join() {
 	local config=$RUN/join.yaml
@@ -79,5 +94,8 @@ main settings host units \
 #@end
 #@if NODE_SCRIPT
 	node_script \
+#@end
+#@if NODE_SPOT
+	spot_notice \
 #@end
 	downloads containerd master join

@@ -275,6 +275,7 @@ SETTINGS: list[Row] = [
         "KUBE_ENABLE_EBS_CSI_DRIVER=false",
     ),
     ({"KUBE_ENABLE_CLUSTER_AUTOSCALER": "2"}, "KUBE_ENABLE_CLUSTER_AUTOSCALER", "true or false"),
+    ({"KUBE_ENABLE_NVIDIA_DEVICE_PLUGIN": "amd"}, "KUBE_ENABLE_NVIDIA_DEVICE_PLUGIN", "true or false"),
     ({"KUBE_AUTOSCALER_MIN_NODES": "0"}, "KUBE_AUTOSCALER_MIN_NODES", "out of range"),
     ({"KUBE_AUTOSCALER_MAX_NODES": "many"}, "KUBE_AUTOSCALER_MAX_NODES", "not a whole number"),
     (

@@ -55,6 +55,7 @@ MINION = {
     **_OPTIONS.read_by("minion"),
     **_COMMON,
     "KUBE_JOIN_TOKEN": "abcdef.0123456789abcdef",
+    "NODE_SPOT": "",
 }
 
 

@@ -85,6 +85,7 @@ DIFFERENT: dict[str, dict[str, str]] = {
         "*.securityContext.runAs*": "said once, for the pod",
         "*.securityContext.seccompProfile.type": "said once, for the pod",
     },
+    "nvidia-device-plugin": {},
     "cluster-autoscaler": {
         "may * endpoints": "once for electing a leader",
         "may * leases.coordination.k8s.io": _LEASES,
@@ -165,6 +166,7 @@ def test_the_drivers_facts_are_those_of_the_version_that_runs() -> None:
     assert UPSTREAM["aws-ebs-csi-driver"]["tag"] == run["EBS_CSI_DRIVER_VERSION"]
     assert UPSTREAM["snapshot-controller"]["tag"] == run["CSI_SNAPSHOTTER_VERSION"]
     assert UPSTREAM["snapshot-crds"]["tag"] == run["CSI_SNAPSHOTTER_VERSION"]
+    assert UPSTREAM["nvidia-device-plugin"]["tag"] == run["NVIDIA_DEVICE_PLUGIN_VERSION"]
     assert UPSTREAM["metrics-server"]["tag"] == run["METRICS_SERVER_VERSION"]
     assert UPSTREAM["cluster-autoscaler"]["tag"].endswith(run["CLUSTER_AUTOSCALER_VERSION"].removeprefix("v"))
 

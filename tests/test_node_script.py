@@ -26,10 +26,12 @@ from helpers import (
     user_data,
 )
 
+from lib.bucket import SHORT_LIVED
+from lib.node import ownscript
 from lib.node.ownscript import OwnScript
 
 SCRIPT = b"#!/bin/sh\n\techo caf\xc3\xa9 'x' >/etc/mine\n"
-OBJECT = f"{REGION}/{ID}/node-script"
+OBJECT = f"{REGION}/{ID}/settings.env.script"
 
 
 def written(box: Box, text: bytes = SCRIPT, name: str = "my script.sh") -> str:
@@ -76,8 +78,14 @@ def test_a_remembered_script_that_is_gone_is_said_and_never_left_out(sandbox: Bo
     must(sandbox.up(KUBE_NODE_SCRIPT=written(sandbox)))
     sandbox.client("s3").delete_object(Bucket=bucket_of(sandbox), Key=OBJECT)
     refused_untouched(sandbox, sandbox.up(), 2, "KUBE_NODE_SCRIPT: ", OBJECT, "name its file again")
+    sandbox.client("s3").put_object(Bucket=bucket_of(sandbox), Key=OBJECT, Body=b"<html>")
+    refused_untouched(sandbox, sandbox.up(), 2, "KUBE_NODE_SCRIPT: ", OBJECT, "or damaged")
     must(sandbox.up(KUBE_NODE_SCRIPT="~/my script.sh"))
     assert read_object(sandbox, OBJECT) == SCRIPT
+
+
+def test_the_bucket_keeps_old_scripts_no_longer_than_old_settings() -> None:
+    assert any(ownscript.OBJECT.startswith(name) for name in SHORT_LIVED)
 
 
 def test_a_script_that_does_not_fit_is_refused_with_the_arithmetic(sandbox: Box) -> None:

@@ -39,6 +39,7 @@ from helpers import (
     settle,
     speaking,
     template_data,
+    unpack,
     user_data,
 )
 from policies import may
@@ -116,6 +117,19 @@ def test_options_of_the_nodes_are_in_the_user_data_of_the_role_that_needs_them(s
     assert must(sandbox.up()).changing == []
 
 
+def test_spot_minions_alone_wait_for_the_notice_of_their_end(sandbox: Box) -> None:
+    sandbox.cluster()
+    assert "spot" not in unpack(template_data(sandbox)["UserData"])
+    result = must(sandbox.up(NODE_SPOT_PRICE="0.05"))
+    script = unpack(template_data(sandbox)["UserData"])
+    assert "/meta-data/spot/instance-action" in script
+    steps = script.replace("\\\n", "").rpartition("settings host")[2].split()
+    assert steps.index("units") < steps.index("spot_notice") < steps.index("downloads")
+    assert "spot" not in user_data(sandbox, master_of(sandbox))
+    assert "launch template version 1 → 2: NODE_SPOT_PRICE, AWS's notice to spot instances" in result.out
+    assert must(sandbox.up()).changing == []
+
+
 def addons(box: Box) -> dict[str, list[dict[str, Any]]]:
     """The addons that the master is told to apply, in that order; the objects of each are in the bucket."""
     found = dict(pair.split(":") for pair in master_settings(box)["ADDONS"].split())
@@ -132,6 +146,16 @@ def test_addons_follow_their_switches(sandbox: Box) -> None:
     must(sandbox.up(KUBE_ENABLE_CLUSTER_MONITORING="false", KUBE_ENABLE_EBS_CSI_DRIVER="false"))
     assert "metrics-server" not in addons(sandbox)
     assert "aws-ebs-csi-driver" not in addons(sandbox)
+
+
+def test_the_plugin_for_gpus_is_there_with_its_option_on_nodes_that_are_said_to_have_them(sandbox: Box) -> None:
+    sandbox.cluster()
+    assert "nvidia-device-plugin" not in addons(sandbox)
+    must(sandbox.down())
+    must(sandbox.up(KUBE_ENABLE_NVIDIA_DEVICE_PLUGIN="true"))
+    (plugin,) = addons(sandbox)["nvidia-device-plugin"]
+    assert plugin["spec"]["template"]["spec"]["nodeSelector"] == {"gpu": "nvidia"}
+    assert must(sandbox.up()).changing == []
 
 
 def containers(documents: list[dict[str, Any]]) -> set[str]:

@@ -97,7 +97,11 @@ def off_at_night(box: Box) -> None:
 def gpus(box: Box) -> None:
     must(box.up())
     image = box.client("ec2").describe_images(Filters=[{"Name": "name", "Values": ["debian-13-amd64-*"]}])["Images"][0]
-    typed(box, "Minions with GPUs", **{IMAGE: image["ImageId"]})
+    shell = typed(box, "Minions with GPUs", **{IMAGE: image["ImageId"]})
+    assert f"g4dn.xlarge has GPUs by NVIDIA: nothing here installs a driver, so image {image['ImageId']}" in " ".join(
+        shell.results[-1].out.split()
+    )
+    assert "GPUs" not in shell.results[0].out
     group = f"kubernetes-minion-group-{REGION}a-g4dn-xlarge"
     assert template_data(box, name=group)["ImageId"] == image["ImageId"]
     assert len(part(box, "groups")) == 2
@@ -122,6 +126,12 @@ def own_script(box: Box) -> None:
     typed(box, "A script of yours on every node", **{"SCRIPT=prepare.sh": f"SCRIPT={box.home}/prepare.sh"})
     text = gzip.decompress(base64.b64decode(minion_settings(box)["NODE_SCRIPT"])).decode()
     assert text.startswith("#!/bin/bash\nset -e\n")
+
+
+def spot(box: Box) -> None:
+    typed(box, "Spot minions")
+    assert "InstanceMarketOptions" in template_data(box)
+    assert minion_settings(box)["NODE_SPOT"] == "true"
 
 
 def running(box: Box) -> set[str]:
@@ -184,6 +194,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Minions with GPUs": gpus,
     "Images from ECR": registry,
     "NFS and EFS": nfs,
+    "Spot minions": spot,
     "A script of yours on every node": own_script,
     "Behind a proxy": behind_a_proxy,
     "A subnet of yours, and its tags": tags,

@@ -780,6 +780,38 @@ def test_a_package_that_cannot_be_had_is_a_failed_step_in_apts_words(tmp_path: P
     assert ran.said[-1].rstrip() == f"step 2/2 extra packages: failed: {words}"
 
 
+def test_a_spot_instance_shuts_down_once_it_has_notice_and_asks_until_then_whatever_the_answer(tmp_path: Path) -> None:
+    stubs = f"""
+        curl() {{
+            echo "$*" >>{tmp_path}/asked
+            case $*:$(wc -l <{tmp_path}/asked) in
+            *api/token:1) return 28 ;;
+            *api/token:*) echo "token-$*" ;;
+            *instance-action:3) return 22 ;;
+            *) echo '{{"action": "terminate", "time": "T"}}' ;;
+            esac
+        }}
+        sleep() {{ echo "sleep $1"; }}
+        systemctl() {{ echo "systemctl $*"; }}
+        tee() {{ cat; }}
+        . {userdata.TEMPLATES}/kube-spot.sh
+    """
+    ran = subprocess.run(["bash", "-c", stubs], capture_output=True, text=True, check=True, timeout=30)
+    last = 'kube-spot: AWS takes this instance, it shuts down: {"action": "terminate", "time": "T"}'
+    assert ran.stdout.splitlines() == ["sleep 5", "sleep 5", last, "systemctl poweroff"]
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line.rpartition("/")[2] for line in asked] == [
+        "token",
+        "token",
+        "instance-action",
+        "token",
+        "instance-action",
+    ]
+    assert all("--max-time 2" in line for line in asked)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", userdata.TEMPLATES / "kube-spot.sh"], check=True)
+
+
 def test_no_extra_packages_no_apt(tmp_path: Path) -> None:
     shell = Shell("minion", {**MINION, "KUBE_EXTRA_PACKAGES": "nfs-common"}, tmp_path)
     ran = shell.run("dpkg-query() { exit 9; }", "eval_settings; KUBE_EXTRA_PACKAGES=; main extra_packages")

@@ -116,11 +116,15 @@ class Api:
             connection.close()
 
     def etcd_bytes(self) -> int | None:
-        """How large etcd's file is, free space in it too, None where the server does not say. Raises Unreachable.
+        """How large etcd's file is, free space in it too, None where the server does not say.
 
-        A metric that Kubernetes calls stable (staging/src/k8s.io/apiserver/pkg/storage/etcd3/metrics).
+        A metric that Kubernetes calls stable (staging/src/k8s.io/apiserver/pkg/storage/etcd3/metrics). All metrics come
+        with it, some MB: that they take too long says nothing of the API.
         """
-        _, text = self.get("/metrics")
+        try:
+            _, text = self.get("/metrics")
+        except Unreachable:
+            return None
         found = re.search(r"^apiserver_storage_size_bytes\{.*\} (\S+)$", text, re.MULTILINE)
         return int(float(found[1])) if found else None
 

@@ -80,6 +80,7 @@ def minion_env(aws: Aws, config: Config, facts: Facts, *, join_token: str) -> di
         **config.read_by("minion"),
         **_for_both(aws, facts),
         "KUBE_JOIN_TOKEN": join_token,
+        "NODE_SPOT": "true" if config.node_spot_price else "",
     }
 
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
     from lib.settings.layers import Layers
 
-OPTION, OBJECT = "KUBE_NODE_SCRIPT", "node-script"
+OPTION = "KUBE_NODE_SCRIPT"
+OBJECT = "settings.env.script"  # begins as the settings do, whose old versions the bucket keeps for a day
 _MOST_BYTES = 1_000_000  # far more than fits user-data, so that no device is read without end
+_BEGINS = b"#!"
 _SCRIPT = "name a script that begins with #! and its interpreter, such as #!/bin/bash"
 
 
@@ -49,9 +51,9 @@ def read_script(aws: Aws, layers: Layers, config: Config, bucket: Bucket | None)
     kept = (objects.read_object(aws, bucket, OBJECT) if bucket else None) or b""
     if layers.asked(OPTION):
         return OwnScript(_read_file(config.kube_node_script), kept)
-    if not kept:
+    if not kept.startswith(_BEGINS):
         place = bucket.url(OBJECT) if bucket else "the bucket"
-        problem = f"the script that nodes run is remembered in {place}, and is not there"
+        problem = f"the script that nodes run is remembered in {place}, and is not there, or damaged"
         raise SettingError(OPTION, problem, f"name its file again, or run {OPTION}= python kube_up.py for none")
     return OwnScript(kept, kept)
 
@@ -69,7 +71,7 @@ def _read_file(path: str) -> bytes:
     except OSError as error:
         raise SettingError(OPTION, f"{path} cannot be read: {error.strerror}", _SCRIPT) from None
     first = text.partition(b"\n")[0]
-    if not first.startswith(b"#!"):
+    if not first.startswith(_BEGINS):
         raise SettingError(OPTION, f"{path} does not begin with #!", _SCRIPT)
     if first.endswith(b"\r"):
         problem = f"{path} has the line ends of Windows, and no node would find its interpreter"

@@ -41,6 +41,7 @@ _FACTS = {
     "KUBE_JOIN_TOKEN": "the join token",
     "CA_CERT_HASH": "the certificate authority",
     "NODE_SCRIPT": "the script of KUBE_NODE_SCRIPT",
+    "NODE_SPOT": "AWS's notice to spot instances",
 }
 _NOT_READ = frozenset({"KUBE_ROLE"})  # for whoever looks at a machine or at its user-data
 
@@ -103,6 +104,12 @@ def bootstrap(role: Role, *, comments: bool = False) -> str:
     return _PART.sub(r"\g<text>\g<gap>", _composed(f"bootstrap-{role}.sh", comments))
 
 
+def _conditions(role: Role) -> frozenset[str]:
+    """The settings by which it is decided which parts of a role's templates are there."""
+    found = _PART.finditer(_composed(f"bootstrap-{role}.sh", comments=False))
+    return frozenset(name for part in found for name in part["names"].split())
+
+
 def _wanted(settings: Mapping[str, str], part: re.Match[str]) -> str:
     return part["text"] + part["gap"] if any(settings.get(name) for name in part["names"].split()) else ""
 
@@ -115,6 +122,7 @@ def kube_env(role: Role, settings: Mapping[str, str], *, reader: str = "") -> st
     script of this node, does not read is left out: then adding such an option changes no node that does without.
     """
     reads, any_of = _names(bootstrap(role))
+    reads |= _conditions(role)
     place = f"templates/bootstrap-{role}.sh"
     for name in sorted(reads - _NOT_SETTINGS - settings.keys()):
         raise SettingsMismatch(
@@ -147,7 +155,8 @@ def differences(old: bytes, new: bytes) -> list[str]:
     chosen = [became(name, was.get(name) or "none", now.get(name) or "none") for name in changed if name in OPTIONS]
     facts = [_FACTS.get(name, name) for name in changed if name not in OPTIONS and not name.startswith(_DOWNLOADS)]
     downloads = ["downloads"] if changed and not chosen + facts else []  # else they follow from the release
-    parts = [name for name in changed if name not in was or name not in now]  # that come or go with their options
+    # What comes or goes with an option is not the bootstrap's own change.
+    parts = (_conditions("master") | _conditions("minion")).intersection(changed)
     bootstrap_too = ["the bootstrap itself"] if was_rest != now_rest and not parts else []
     return [*chosen, *facts, *downloads, *bootstrap_too]
 

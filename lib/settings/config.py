@@ -188,6 +188,7 @@ class Config:
     kube_autoscaler_max_nodes: int = option(
         rules.minions(1), computed=lambda so_far: str(max(1, int(so_far["NUM_NODES"])))
     )
+    kube_enable_nvidia_device_plugin: bool = option(rules.boolean)
 
     allowed_notready_nodes: int = option(rules.whole(0, rules.ROUTES_AT_MOST - 3, unit="nodes"))
     cluster_ready_additional_time_seconds: int = option(rules.whole(0, 86400, unit="seconds"))

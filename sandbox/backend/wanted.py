@@ -11,6 +11,7 @@ from sandbox.world import World
 
 ALIVE = ("pending", "running")
 ENDING = ("stopping", "shutting-down")
+SPOT_NOTICE = "sandbox:spot-notice"  # a tag by which somebody has a machine told that AWS takes it
 
 
 def look(world: World) -> Wanted:
@@ -50,8 +51,14 @@ def _instance(world: World, region: str, instance: Any) -> Instance:
         key_name=str(instance.key_name or ""),
         key=key.public_key.strip() if key else "",
         hop_limit=int(instance.metadata_options.http_put_response_hop_limit),
+        spot=instance.lifecycle == "spot",
+        notice=_tag(instance, SPOT_NOTICE),
         user_data=launching.raw_user_data(instance.user_data) if instance.user_data else b"",
     )
+
+
+def _tag(instance: Any, key: str) -> str:
+    return next((str(tag["value"]) for tag in instance.get_tags() if tag["key"] == key), "")
 
 
 def _interface(instance: Any) -> Interface | None:

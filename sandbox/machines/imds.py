@@ -76,13 +76,16 @@ def _metadata(instance: Instance) -> dict[str, str]:
         "ami-id": instance.image,
         "ami-launch-index": "0",
         "instance-id": instance.id,
-        "instance-life-cycle": "on-demand",
+        "instance-life-cycle": "spot" if instance.spot else "on-demand",
         "instance-type": instance.kind,
         "placement/availability-zone": instance.zone,
         "placement/region": instance.region,
         "services/domain": cloud.dns_suffix(instance.region),
         "services/partition": cloud.partition(instance.region),
     }
+    if instance.spot and instance.notice:
+        names["spot/instance-action"] = json.dumps({"action": "terminate", "time": instance.notice})
+        names["spot/termination-time"] = instance.notice
     if instance.key:
         names |= {"public-keys/0/openssh-key": instance.key, "public-keys/0": f"0={instance.key_name}"}
     return names | _network(instance) | _role(instance)

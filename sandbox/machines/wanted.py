@@ -48,6 +48,8 @@ class Instance:
     key_name: str
     key: str
     hop_limit: int
+    spot: bool
+    notice: str  # when AWS takes a spot instance, as instance metadata says it; '' as long as it does not
     user_data: bytes = field(repr=False)
 
 

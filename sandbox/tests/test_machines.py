@@ -39,6 +39,8 @@ INSTANCE = Instance(
     key_name="",
     key="",
     hop_limit=1,
+    spot=False,
+    notice="",
     user_data=b"#!/bin/sh\n",
 )
 
@@ -106,6 +108,16 @@ def test_metadata(path: str, value: str) -> None:
 def test_metadata_that_is_not_there() -> None:
     assert imds.answer(INSTANCE, "/latest/meta-data/nothing") is None
     assert imds.answer(dataclasses.replace(INSTANCE, user_data=b""), "/latest/user-data") is None
+
+
+def test_a_spot_instance_has_the_notice_of_its_end_when_somebody_gave_it_and_no_other_instance_has() -> None:
+    path, time = "/latest/meta-data/spot/instance-action", "2026-11-28T08:22:00Z"
+    spot = dataclasses.replace(INSTANCE, spot=True)
+    assert imds.answer(spot, path) is None
+    assert imds.answer(spot, "/latest/meta-data/instance-life-cycle") == b"spot"
+    given = imds.answer(dataclasses.replace(spot, notice=time), path)
+    assert json.loads(given or b"") == {"action": "terminate", "time": time}
+    assert imds.answer(dataclasses.replace(INSTANCE, notice=time), path) is None
 
 
 def test_the_identity_document_and_the_credentials_are_json() -> None:

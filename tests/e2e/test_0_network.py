@@ -60,6 +60,8 @@ INSTANCE = Instance(
     key_name="",
     key="",
     hop_limit=1,
+    spot=False,
+    notice="",
     user_data=b"",
 )
 POD = "10.244.1.5"  # inside 10/8, outside the VPC

@@ -52,6 +52,7 @@ def pause(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         "NUM_NODES": "1",
         "KUBE_EXTRA_PACKAGES": "nfs-common",
         "KUBE_NODE_SCRIPT": str(script),
+        "NODE_SPOT_PRICE": "0.05",
         "KUBELET_TEST_ARGS": f"--system-reserved=memory={max(0, spare)}Mi",
     }
     stage.up(**settings)
@@ -134,6 +135,23 @@ def test_a_pod_that_eats_all_memory_is_killed_and_its_node_stays_ready(stage: St
     stage.kubectl("run", "next", f"--image={pause}", "--restart=Never")
     stage.kubectl("wait", "--for=condition=Ready", "pod/next", "--timeout=90s")
     assert _ready(stage) == before
+
+
+def test_a_spot_minion_leaves_in_order_when_it_has_notice(stage: Stage, pause: str) -> None:
+    (minion, address), *_ = stage.instances(ID, role="minion").items()
+    node = f"ip-{address.replace('.', '-')}.us-west-2.compute.internal"
+    overrides = {"spec": {"nodeName": node}}
+    stage.kubectl("run", "leaving", f"--image={pause}", "--restart=Never", f"--overrides={json.dumps(overrides)}")
+    stage.kubectl("wait", "--for=condition=Ready", "pod/leaving", "--timeout=90s")
+    tag = {"Key": "sandbox:spot-notice", "Value": "2026-11-28T08:22:00Z"}
+    stage.client("ec2").create_tags(Resources=[minion], Tags=[tag])
+    wait(
+        "the pod to be ended by its kubelet",
+        lambda: "shutdown" in stage.get("pod", "leaving")["status"].get("message", ""),
+    )
+    assert "kube-spot: AWS takes this instance" in stage.console(minion)
+    wait("the minion to be off", lambda: minion not in stage.instances(ID, role="minion"))
+    wait("its successor", lambda: list(stage.nodes().values()).count(True) == 2)
 
 
 def _ready(stage: Stage) -> dict[tuple[str, str], str]:

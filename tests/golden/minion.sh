@@ -550,7 +550,9 @@ token_is_signed() {
 		grep -q "\"jws-kubeconfig-${KUBE_JOIN_TOKEN%%.*}\""
 }
 
-more_units() { :; }
+more_units() {
+	:
+}
 
 join() {
 	local config=$RUN/join.yaml
