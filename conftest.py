@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import inspect
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.hooks
 import botocore.loaders
 import botocore.parsers
 import botocore.regions
@@ -215,6 +217,12 @@ def models_read_once() -> Iterator[None]:
             providers[id(ruleset_data)] = make_provider(ruleset_data, **others)
         return providers[id(ruleset_data)]
 
+    by_signature: Any = getattr(botocore.hooks, "accepts_kwargs")  # noqa: B009  no stub knows it
+
+    def accepts_kwargs(function: Any) -> Any:
+        code = getattr(function, "__code__", None)
+        return bool(code.co_flags & inspect.CO_VARKEYWORDS) if code else by_signature(function)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", lambda *_: loader)
         patch.setattr(ClientCreator, "_create_client_class", create_client_class)
@@ -227,6 +235,7 @@ def models_read_once() -> Iterator[None]:
         ):
             patch.setattr(where, name, functools.cache(getattr(where, name)))
         patch.setattr(botocore.regions, "EndpointProvider", provider)
+        patch.setattr(botocore.hooks, "accepts_kwargs", accepts_kwargs)
         yield
 
 

@@ -60,7 +60,7 @@ def manifest(name: str, settings: Mapping[str, str]) -> bytes:
 
 
 def with_options(text: str, settings: Mapping[str, str]) -> str:
-    """The text without the marks of options' lines, and without the lines of options that are not true.
+    """The text without the marks of options' lines, and without the lines of options that are empty or false.
 
     Raises ValueError for marks that do not follow each other in pairs of one option.
     """
@@ -68,7 +68,9 @@ def with_options(text: str, settings: Mapping[str, str]) -> str:
     if marks != [(kind, option) for _, option in marks[::2] for kind in ("with", "end of")]:
         listed = ", ".join(f"{kind} {option}" for kind, option in marks)
         raise ValueError(f"each `# with OPTION` needs its `# end of OPTION` before the next: {listed}")
-    return _WITH_OPTION.sub(lambda found: found["lines"] if settings[found["option"]] == "true" else "", text)
+    return _WITH_OPTION.sub(
+        lambda found: found["lines"] if settings[found["option"]] not in ("", "false") else "", text
+    )
 
 
 def ensure_addons(aws: Aws, cluster: Cluster) -> Cluster:

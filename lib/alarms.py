@@ -108,6 +108,22 @@ def _tags(aws: Aws, alarm: Mapping[str, Any]) -> dict[str, str]:
     return tags_of(answer or {})  # somebody may have removed it meanwhile
 
 
+def own_with_tags(aws: Aws, config: Config) -> list[tuple[MetricAlarmTypeDef, dict[str, str]]]:
+    """The master's alarms with their tags, but for those of another cluster."""
+    found = [(alarm, _tags(aws, alarm)) for alarm in _own(aws, config)]
+    return [(alarm, tags) for alarm, tags in found if not other_owner(config.cluster_id, tags)]
+
+
+def tag_alarm(aws: Aws, alarm: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
+    """The call that puts these tags on an alarm that is there, for which PutMetricAlarm takes none."""
+    aws.cloudwatch.tag_resource(ResourceARN=alarm["AlarmArn"], Tags=tag_list(wanted))
+
+
+def untag_alarm(aws: Aws, alarm: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """The call that takes these tags off an alarm."""
+    aws.cloudwatch.untag_resource(ResourceARN=alarm["AlarmArn"], TagKeys=list(keys))
+
+
 def _described(aws: Aws, **which: Any) -> list[MetricAlarmTypeDef]:
     pages = aws.cloudwatch.get_paginator("describe_alarms").paginate(**which)
     return [alarm for page in pages for alarm in page["MetricAlarms"]]

@@ -18,6 +18,7 @@ from lib.aws.changes import Planned
 from lib.aws.client import Aws
 from lib.aws.tags import cluster_tags, tag_specification, tags_of
 from lib.node import userdata
+from lib.settings.tagging import is_of_itself
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import LaunchTemplateTypeDef
@@ -50,6 +51,12 @@ class Template:
         made_from = _impersonal(version.get("VersionDescription", ""))
         return used.get("LaunchTemplateId") == self.template_id and made_from == _impersonal(self.wanted)
 
+    @property
+    def user_data(self) -> bytes:
+        """What instances boot with that are launched now, b'' where no version tells it."""
+        data = self._version(str(self.number)).get("LaunchTemplateData", {})
+        return base64.b64decode(data.get("UserData", ""))
+
     def _version(self, number: str) -> Mapping[str, Any]:
         return next((v for v in self.versions if str(v["VersionNumber"]) == number), {})
 
@@ -76,9 +83,22 @@ def fingerprint(data: Mapping[str, Any]) -> str:
     """What a version's description says, by which a rerun knows the one that it wants. Versions never change.
 
     The ssh key's name stands apart, as the last word: it is each person's own, and no reason to replace a minion.
+    KUBE_EXTRA_TAGS are none either, and not in it: what runs is tagged where it is.
     """
     rest = {key: value for key, value in data.items() if key != _PERSONAL}
+    if "TagSpecifications" in rest:
+        rest["TagSpecifications"] = [_without_extra(each) for each in rest["TagSpecifications"]]
     return f"kube-up {_hash(rest)} {_hash(data.get(_PERSONAL))}"
+
+
+def _without_extra(specification: Mapping[str, Any]) -> dict[str, Any]:
+    return {**specification, "Tags": [tag for tag in specification["Tags"] if is_of_itself(tag["Key"])]}
+
+
+def _tags_given(data: Mapping[str, Any], *kinds: str) -> dict[str, dict[str, str]]:
+    """What a version tags, by its kind, of these or of all; the order in which AWS lists it means nothing."""
+    given = {each["ResourceType"]: tags_of(each) for each in data.get("TagSpecifications", [])}
+    return {kind: given.get(kind, {}) for kind in kinds or given}
 
 
 def _impersonal(description: str) -> str:
@@ -150,8 +170,9 @@ def _fitting(
     One with the ssh key of another computer will do as long as EC2 has its key pair: no two computers undo each other's
     runs.
     """
-    wanted = fingerprint(data)
+    wanted, tagged = fingerprint(data), _tags_given(data)
     alike = [v for v in versions if _impersonal(v.get("VersionDescription", "")) == _impersonal(wanted)]
+    alike = [v for v in alike if tagged == _tags_given(v.get("LaunchTemplateData", {}), *tagged)]
     for version in sorted(alike, key=lambda v: (v["VersionNumber"] == default, v["VersionNumber"]), reverse=True):
         key = version.get("LaunchTemplateData", {}).get(_PERSONAL, "")
         if version["VersionDescription"] == wanted:

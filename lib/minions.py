@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ def _ensure_group(aws: Aws, config: Config, name: str, *, template_id: str, subn
     _repair_group_tags(aws, config, found)
 
 
-def _group_tags(config: Config, name: str) -> list[Any]:
+def _group_tags(name: str, wanted: Mapping[str, str]) -> list[Any]:
     return [
         {
             "ResourceId": name,
@@ -131,8 +131,19 @@ def _group_tags(config: Config, name: str) -> list[Any]:
             "Value": value,
             "PropagateAtLaunch": True,
         }
-        for key, value in instance_tags(config).items()
+        for key, value in wanted.items()
     ]
+
+
+def tag_group(aws: Aws, name: str, wanted: Mapping[str, str]) -> None:
+    """Put these tags on a group, for its instances too. It is the call alone, and says nothing."""
+    aws.autoscaling.create_or_update_tags(Tags=_group_tags(name, wanted))
+
+
+def untag_group(aws: Aws, name: str, keys: Sequence[str]) -> None:
+    """The call that takes these tags off a group."""
+    gone: Any = [{"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": key} for key in keys]
+    aws.autoscaling.delete_tags(Tags=gone)
 
 
 def _settings(size: Size, *, template_id: str, subnet_id: str) -> dict[str, Any]:
@@ -151,7 +162,7 @@ def _make_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet
     def create() -> str:
         try:
             aws.autoscaling.create_auto_scaling_group(
-                AutoScalingGroupName=name, Tags=_group_tags(config, name), **settings
+                AutoScalingGroupName=name, Tags=_group_tags(name, instance_tags(config)), **settings
             )
         except ClientError as error:
             if error_code(error) != "AlreadyExists":
@@ -229,7 +240,8 @@ def _repair_group_tags(aws: Aws, config: Config, found: AutoScalingGroupTypeDef)
     name = found["AutoScalingGroupName"]
     actual = {(tag["Key"], tag.get("Value"), tag.get("PropagateAtLaunch")) for tag in found["Tags"]}
     there = {tag["Key"]: tag.get("Value", "") for tag in found["Tags"]}
-    missing = [t for t in _group_tags(config, name) if (t["Key"], t["Value"], t["PropagateAtLaunch"]) not in actual]
+    wanted = _group_tags(name, instance_tags(config))
+    missing = [t for t in wanted if (t["Key"], t["Value"], t["PropagateAtLaunch"]) not in actual]
     if missing:
         words = tag_words(there, {t["Key"]: t["Value"] for t in missing}) or "its tags for its instances too"
         aws.change("tag", f"group {name} with {words}", lambda: aws.autoscaling.create_or_update_tags(Tags=missing))
@@ -381,7 +393,7 @@ def _look_at(aws: Aws, name: str) -> str:
 
 def tagged_groups(aws: Aws, config: Config) -> list[AutoScalingGroupTypeDef]:
     """Every group with a tag of the cluster's, in all zones. Groups are few, so one call asks for both tags."""
-    keys: Any = [{"Name": "tag-key", "Values": list(cluster_tags(config))}]
+    keys: Any = [{"Name": "tag-key", "Values": list(tags.of(config.cluster_id))}]
     pages = aws.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(Filters=keys)
     found = [group for page in pages for group in page["AutoScalingGroups"]]
     return [group for group in found if tags.bears_one(config.cluster_id, tags_of(group))]

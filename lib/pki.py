@@ -14,10 +14,12 @@ import tarfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lib import launchtemplate
 from lib.aws import objects
 from lib.aws.tags import BUCKET_TAG, CA_TAG, tags_of
 from lib.cluster import Cluster, Pki
 from lib.master import living_master
+from lib.node import userdata
 from lib.run.errors import Damaged, KubeError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 OBJECT = "pki.tar"
 TOKEN_OBJECT = "join-token"  # noqa: S105 the name of the object
+_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 
 
 def ensure_pki(aws: Aws, cluster: Cluster) -> Cluster:
@@ -41,10 +44,8 @@ def ensure_pki(aws: Aws, cluster: Cluster) -> Cluster:
     from lib.kube import certificates
 
     bucket, interface, disk = cluster.bucket, cluster.found.interface, cluster.found.disk
-    was_put = bool(disk or (interface and BUCKET_TAG in tags_of(interface)))
-    content = objects.read_object(aws, bucket, OBJECT, was_put=was_put)
+    content = _read_or_refuse(aws, cluster)
     if content is None:
-        _refuse_a_second(aws, cluster.config, bucket, interface=interface, disk=disk)
         files = _pack(certificates.make_files())
         content = objects.make_object(aws, bucket, OBJECT, files, words="certificate authorities")
         if aws.dry_run:  # it is made anew in each run until one is kept
@@ -56,6 +57,21 @@ def ensure_pki(aws: Aws, cluster: Cluster) -> Cluster:
         _refuse_another(bucket, pki, interface["NetworkInterfaceId"], tags_of(interface))
     aws.console.found(f"certificate authority {pki.ca_cert_hash[:23]}… until {certificates.ends(pki.ca_cert):%Y-%m-%d}")
     return cluster.having(Cluster.authority, pki)
+
+
+def refuse_lost_ca(aws: Aws, cluster: Cluster) -> None:
+    """Raises KubeError where the CA is not in the bucket, and the cluster was made with one."""
+    if cluster.found.interface or cluster.found.disk:
+        _read_or_refuse(aws, cluster)
+
+
+def _read_or_refuse(aws: Aws, cluster: Cluster) -> bytes | None:
+    bucket, interface, disk = cluster.bucket, cluster.found.interface, cluster.found.disk
+    was_put = bool(disk or (interface and BUCKET_TAG in tags_of(interface)))
+    content = objects.read_object(aws, bucket, OBJECT, was_put=was_put)
+    if content is None:
+        _refuse_a_second(aws, cluster.config, bucket, interface=interface, disk=disk)
+    return content
 
 
 def _refuse_another(bucket: Bucket, pki: Pki, thing: str, tags: Mapping[str, str]) -> None:
@@ -109,16 +125,31 @@ def find_pki(aws: Aws, bucket: Bucket | None) -> Pki | None:
 def ensure_join_token(aws: Aws, cluster: Cluster) -> Cluster:
     """The cluster with the minions' bootstrap token, made in the bucket if there is none: <6>.<16> of a-z and digits.
 
-    Raises Damaged for one of another form, which no minion could join with.
+    One that was lost is had back from what minions are launched with: a master that runs knows no other. Raises Damaged
+    for one of another form, which no minion could join with.
     """
-    bucket = cluster.bucket
-    content = objects.read_object(aws, bucket, TOKEN_OBJECT)
+    bucket, there = cluster.bucket, cluster.found.interface is not None
+    content = objects.read_object(aws, bucket, TOKEN_OBJECT, was_put=there)
     if content is None:
-        content = objects.make_object(aws, bucket, TOKEN_OBJECT, _new_token().encode(), words="join token")
+        known = _token_of_minions(aws, cluster) if there else ""
+        words = "join token, lost there, as minions are launched with it," if known else "join token"
+        content = objects.make_object(aws, bucket, TOKEN_OBJECT, (known or _new_token()).encode(), words=words)
+        if there and not known:
+            aws.console.warn(
+                "the join token was gone, and is a new one: no minion joins before the master is rebooted, which reads "
+                "it as it boots (docs/recovery.md, The bucket is lost)"
+            )
     token = content.decode("ascii", "replace").strip()
-    if not re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", token):
+    if not _TOKEN.fullmatch(token):
         raise Damaged(bucket.url(TOKEN_OBJECT), "the minions' join token", "it has not the form of one")
     return cluster.having(Cluster.join_token, token)
+
+
+def _token_of_minions(aws: Aws, cluster: Cluster) -> str:
+    """The join token in the user-data that the minions' group launches with, '' where that does not tell it."""
+    template = launchtemplate.find_current(aws, cluster.config, cluster.group_name).get(cluster.group_name)
+    token = userdata.settings_of(template.user_data).get("KUBE_JOIN_TOKEN", "") if template else ""
+    return token if _TOKEN.fullmatch(token) else ""
 
 
 def _new_token() -> str:

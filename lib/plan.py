@@ -45,11 +45,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     bucket, interface = found.bucket, found.interface
     remembered = state.read_settings(aws, asked, bucket, was_put=bool(found.tagged))
     layers = layers.with_remembered(remembered, place=state.place(bucket))
-    if interface is not None and bucket and not layers.remembered:
-        aws.console.warn(
-            f"{bucket.url(state.OBJECT)}, what is remembered of the cluster, is gone: what this run is not told is set "
-            "to the defaults (docs/recovery.md, The bucket is lost)"
-        )
+    state.refuse_lost_settings(aws, layers, found)
     moves = relocation.is_asked(layers, asked, found)
     if moves:
         layers = relocation.forget_place(aws, layers, asked, found)
@@ -164,11 +160,13 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
         aws.console.say(f"remembered from the last run: {_listed(remembered, config)}")
     if chosen:
         aws.console.say(f"set for this run: {_listed(chosen, config)}")
-    for name, cidrs in (("SSH_CIDR", config.ssh_cidr), ("HTTP_API_CIDR", config.http_api_cidr)):
+    for name, cidrs, what in (
+        ("SSH_CIDR", config.ssh_cidr, "ssh"),
+        ("HTTP_API_CIDR", config.http_api_cidr, "the API"),
+        ("KUBE_LOAD_BALANCER_CIDR", config.kube_load_balancer_cidr, "the Services' ports of minions"),
+    ):
         if "0.0.0.0/0" in cidrs:
-            aws.console.warn(
-                f"{name}=0.0.0.0/0: the whole internet may try {'ssh' if name == 'SSH_CIDR' else 'the API'}"
-            )
+            aws.console.warn(f"{name}=0.0.0.0/0: the whole internet may try {what}")
 
 
 _HOW = {

@@ -283,6 +283,16 @@ def _ensure_provider(aws: Aws, config: Config, url: str) -> None:
         )
 
 
+def find_tagged(aws: Aws, config: Config) -> tuple[Bucket | None, str, dict[str, str]]:
+    """Our bucket as it is there, and the provider's ARN with its tags; None, '' and {} for what is not there."""
+    if not config.kube_enable_pod_identity:
+        return None, "", {}
+    bucket = _find_bucket(aws, config)
+    arn = _arn(aws, _url(aws, bucket or _place(aws, config)))
+    provider = _find_provider(aws, arn)
+    return bucket if bucket and bucket.ours else None, arn if provider else "", tags_of(provider or {})
+
+
 # --- removed
 
 

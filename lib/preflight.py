@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lib import address, dhcp, dns, gateway, iam, interface, podidentity, routetable, subnet, vpc
+from lib import address, dhcp, dns, gateway, iam, interface, nodeproxy, podidentity, routetable, subnet, vpc
 from lib.aws.tags import is_ours, tags_of
+from lib.checks import elbsubnets, lifecycle
 from lib.kube.api import server_url
 from lib.kubeconfig import check_kubeconfig, refuse_another_cluster
 from lib.pki import find_ca_cert
@@ -46,6 +47,8 @@ def check_settings(
     MASTER_INTERNAL_IP was not computed; `layers`: where the settings come from. Without a master, a NON_MASQUERADE_CIDR
     that is only remembered and does not fit the VPC any more is replaced by the pods' range.
     """
+    if bucket and not bucket.ours:
+        lifecycle.tell_rules(aws, config, bucket)
     check_kubeconfig(config)
     public_ip = (found or {}).get("Association", {}).get("PublicIp", "")
     server = server_url(config, public_ip) if public_ip else ""
@@ -67,6 +70,8 @@ def check_settings(
         _check_subnet_free(aws, config)
     if config.subnet_id and not found:
         interface.check_address_free(aws, config, subnet_id=config.subnet_id)
+    if config.kube_http_proxy:
+        config = nodeproxy.with_own_places(aws, config, blocks, vpc_id=_vpc_id(aws, config, found))
     if config.kube_api_dns_name:
         dns.check_name(aws, config, vpc_id=_vpc_id(aws, config, found))
     prefix = ipaddress.IPv4Network(config.subnet_cidr).prefixlen
@@ -101,9 +106,12 @@ def _with_brought_network(aws: Aws, config: Config) -> Config:
         brought = subnet.brought_subnet(aws, config)
         _check_subnets_range(config, brought["CidrBlock"])
         config = dataclasses.replace(config, vpc_id=brought["VpcId"], kube_subnet_cidr=brought["CidrBlock"])
-        table = routetable.table_of_subnet(aws, subnet_id=config.subnet_id, vpc_id=config.vpc_id)
-        routetable.check_brought_table(config, table)
+        tables = routetable.all_tables(aws, vpc_id=config.vpc_id)
+        routetable.check_brought_table(config, routetable.one_of_subnet(tables, subnet_id=config.subnet_id))
         _warn_of_names(aws, config, brought)
+        every = subnet.all_subnets(aws, vpc_id=config.vpc_id)
+        if words := elbsubnets.words_of(config.cluster_id, brought, every, tables):
+            aws.console.warn(f"SUBNET_ID: {words} (docs/recipes.md, A subnet of yours, and its tags)")
     elif config.vpc_id:
         subnet.check_inside(config, vpc.brought_vpc(aws, config.vpc_id))
         gateway.check_way_out(aws, config)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lib.aws.changes import Planned, Retry, Sole, never, one
@@ -46,6 +46,11 @@ def _id(table: RouteTableTypeDef) -> str:
     return table["RouteTableId"]
 
 
+def all_tables(aws: Aws, *, vpc_id: str) -> list[RouteTableTypeDef]:
+    """Every route table of the VPC, whoever made it."""
+    return _describe(aws, [_named("vpc-id", vpc_id)])
+
+
 def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeDef:
     """The table that a brought subnet uses: its own, else the VPC's main one."""
     for filters in (
@@ -56,6 +61,15 @@ def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeD
         if found:
             return found[0]
     raise KubeError(f"{subnet_id} has no route table, and {vpc_id} no main one")
+
+
+def one_of_subnet(tables: Sequence[RouteTableTypeDef], *, subnet_id: str) -> RouteTableTypeDef:
+    """The same of all tables of its VPC, which are known."""
+    own = [table for table in tables if any(a.get("SubnetId") == subnet_id for a in table["Associations"])]
+    main = [table for table in tables if any(a.get("Main") for a in table["Associations"])]
+    if not (own or main):
+        raise KubeError(f"{subnet_id} has no route table, and its VPC no main one")
+    return (own or main)[0]
 
 
 def brought_table_id(aws: Aws, config: Config) -> str:

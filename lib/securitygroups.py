@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 ANYWHERE = "0.0.0.0/0"
 SSH_RULE = "SSH_CIDR"
 API_RULE = "HTTP_API_CIDR"
+BALANCER_RULE = "KUBE_LOAD_BALANCER_CIDR"
+_FOLLOW_SETTINGS = (SSH_RULE, API_RULE, BALANCER_RULE)
+_NODE_PORTS = (30000, 32767)  # of Services; kubeadm leaves the API server's default
+# How the cloud controller manager describes its rules for a network load balancer (cloud-provider-aws 1.37.0,
+# pkg/providers/v1/aws.go); those for a classic one name the balancer's group.
+_CONTROLLERS_RULE = "kubernetes.io/rule/nlb/"
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ def ensure_security_groups(aws: Aws, cluster: Cluster) -> Cluster:
         if group := found.get(name):
             _warn_of_wider(aws, group, rules)
             _warn_of_closed(aws, group)
+    if group := found.get(minion_name):
+        _follow_balancers(aws, config, group, own={master, minion})
     return cluster.having(Cluster.groups, SecurityGroups(master=master, minion=minion))
 
 
@@ -113,7 +121,7 @@ def _warn_of_wider(aws: Aws, group: SecurityGroupTypeDef, wanted: Sequence[Rule]
     for rule in (each for each in wanted if each.cidr):
         for permission, each in there:
             said, cidr = each.get("Description", ""), each["CidrIp"]
-            if said not in (SSH_RULE, API_RULE) and _reaches(permission, rule.port) and _is_wider(cidr, rule.cidr):
+            if said not in _FOLLOW_SETTINGS and _reaches(permission, rule.port) and _is_wider(cidr, rule.cidr):
                 who = f"{cidr}, the whole internet," if cidr == ANYWHERE else cidr
                 aws.console.differs(
                     f"{group['GroupId']} {group['GroupName']} lets {who} reach port {rule.port}, by a rule described "
@@ -186,8 +194,51 @@ def master_rules(config: Config, *, master: str, minion: str) -> list[Rule]:
 
 
 def minion_rules(config: Config, *, master: str, minion: str) -> list[Rule]:
-    """Everything within the cluster; ssh from the ranges of the settings."""
-    return [Rule(group=minion), Rule(group=master), *_ssh_rules(config)]
+    """Everything within the cluster; ssh, and load balancers with their option, from the ranges of the settings."""
+    first, last = _NODE_PORTS
+    balancers = [
+        Rule(cidr=cidr, port=first, last=last, protocol=protocol, setting=BALANCER_RULE)
+        for cidr in config.kube_load_balancer_cidr
+        for protocol in ("tcp", "udp")
+    ]
+    return [Rule(group=minion), Rule(group=master), *_ssh_rules(config), *balancers]
+
+
+def _follow_balancers(aws: Aws, config: Config, group: SecurityGroupTypeDef, *, own: Collection[str]) -> None:
+    """Take out the controller's rules for each load balancer where one rule is for all; it puts none there any more.
+
+    Where that was so and is not any longer, say until when none reaches a minion.
+    """
+    group_id = group["GroupId"]
+    if not config.kube_load_balancer_cidr:
+        if any(rule.setting == BALANCER_RULE for rule in rules_of(group)):
+            aws.console.warn(
+                f"{BALANCER_RULE} is set no longer: load balancers reach no minion until the cloud controller manager "
+                "of a master that was made without it lets each of them in (KUBE_REPLACE_MASTER)"
+            )
+        return
+    named = {pair["GroupId"] for each in group.get("IpPermissions", []) for pair in each.get("UserIdGroupPairs", [])}
+    strangers = sorted(named - set(own))
+    there = _describe(aws, [{"Name": "group-id", "Values": strangers}]) if strangers else []
+    balancers = {each["GroupId"] for each in there if is_ours(config.cluster_id, tags_of(each))}
+    listed = [*_naming(balancers, group.get("IpPermissions", [])), *_described_so(group.get("IpPermissions", []))]
+    if listed:
+        aws.change(
+            "forbid",
+            f"what the cloud controller manager let in to {group_id} for each load balancer",
+            lambda: aws.ec2.revoke_security_group_ingress(GroupId=group_id, IpPermissions=listed),
+            done_on=["InvalidPermission.NotFound"],
+        )
+
+
+def _described_so(permissions: Sequence[Any]) -> list[Any]:
+    """The controller's rules for network load balancers, as EC2 takes them."""
+    return [
+        {**_ports(permission), "IpRanges": [each]}
+        for permission in permissions
+        for each in permission.get("IpRanges", [])
+        if each.get("Description", "").startswith(_CONTROLLERS_RULE)
+    ]
 
 
 def _ssh_rules(config: Config) -> list[Rule]:
@@ -198,7 +249,7 @@ def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, w
     present = rules_of(group) if group else []
     known = {dataclasses.replace(rule, setting=""): rule.setting for rule in present}
     missing = [rule for rule in wanted if dataclasses.replace(rule, setting="") not in known]
-    stale = [rule for rule in present if rule.setting in (SSH_RULE, API_RULE) and rule not in wanted]
+    stale = [rule for rule in present if rule.setting in _FOLLOW_SETTINGS and rule not in wanted]
     if missing:
         words = f"{', '.join(map(str, missing))} to {group_id}"
         aws.change("allow", words, lambda: _authorize(aws, group_id, missing))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -110,10 +110,15 @@ def _arn(aws: Aws, name: str) -> str:
     return f"arn:{aws.partition}:scheduler:{aws.region}:{aws.account}:schedule-group/{name}"
 
 
-def _group_tags(aws: Aws, name: str) -> dict[str, str] | None:
+def group_tags(aws: Aws, name: str) -> dict[str, str] | None:
     """The tags of the schedule group of that name, None if there is none."""
     answer = unless(_MISSING, lambda: aws.scheduler.list_tags_for_resource(ResourceArn=_arn(aws, name)))
     return None if answer is None else tags_of(answer)
+
+
+def untag_schedule_group(aws: Aws, name: str, keys: Sequence[str]) -> None:
+    """The call that takes these tags off the schedule group of that name."""
+    aws.scheduler.untag_resource(ResourceArn=_arn(aws, name), TagKeys=list(keys))
 
 
 def find_schedule_groups(aws: Aws, config: Config) -> list[str]:
@@ -124,12 +129,12 @@ def find_schedule_groups(aws: Aws, config: Config) -> list[str]:
 def tagged_schedule_groups(aws: Aws, config: Config) -> list[str | Disputed]:
     """The same, with one in dispute."""
     name = config.healer_name
-    return sorted_out(config.cluster_id, name, f"schedule group {name}", _group_tags(aws, name) or {})
+    return sorted_out(config.cluster_id, name, f"schedule group {name}", group_tags(aws, name) or {})
 
 
 def _ensure_group(aws: Aws, config: Config) -> None:
     name, token = config.healer_name, aws.token()
-    found = _group_tags(aws, name)
+    found = group_tags(aws, name)
     if found is not None:
         refuse_others(config.cluster_id, f"schedule group {name}", found)
         aws.console.found(f"schedule group {name}")
@@ -144,7 +149,7 @@ def _ensure_group(aws: Aws, config: Config) -> None:
     def create() -> str:
         named = {"Name": name, "Tags": tag_list(cluster_tags(config))}
         make = functools.partial(aws.scheduler.create_schedule_group, **named, ClientToken=token)
-        _create(make, lambda: _group_tags(aws, name))
+        _create(make, lambda: group_tags(aws, name))
         return name
 
     aws.make(f"schedule group {name}", create, retry_if=_is_conflict)
@@ -174,7 +179,7 @@ def delete_schedule_group(aws: Aws, name: str) -> None:
     if not aws.dry_run:
         aws.wait(
             f"schedule group {name} to be gone",
-            lambda: True if _group_tags(aws, name) is None else None,
+            lambda: True if group_tags(aws, name) is None else None,
             seconds=aws.waits.remove,
         )
 

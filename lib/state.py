@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib import bucket as staging
+from lib import extratags
 from lib.address import find_address, tagged_addresses
 from lib.aws import objects
 from lib.aws.changes import became
@@ -26,6 +27,7 @@ from lib.disk import find_disk
 from lib.interface import find_interface, settle_address, tagged_interfaces
 from lib.node import ownscript, releases
 from lib.pki import OBJECT as PKI
+from lib.pki import refuse_lost_ca
 from lib.run.errors import Damaged, SettingError
 from lib.settings.config import region_of
 from lib.settings.resolve import resolve, to_remember, with_sizes
@@ -137,6 +139,22 @@ def read_settings(aws: Aws, config: Config, bucket: Bucket | None, *, was_put: b
     return values
 
 
+def refuse_lost_settings(aws: Aws, layers: Layers, found: Found) -> None:
+    """Raises SettingError for a run that would give a cluster the defaults in place of settings that are lost.
+
+    One that is told how many minions there are to be goes on, and is warned.
+    """
+    if found.interface is None or found.bucket is None or layers.remembered:
+        return
+    lost = f"{found.bucket.url(OBJECT)}, what is remembered of the cluster, is gone"
+    if not layers.asked("NUM_NODES") and not layers.asked("KUBE_USE_EXISTING_MASTER"):
+        right = (
+            "put it back (docs/recovery.md, The bucket is lost), or give all settings that the cluster has, this one "
+        )
+        raise SettingError("NUM_NODES", f"is not set, and {lost}", f"{right}at least: the others get their defaults")
+    aws.console.warn(f"{lost}: what this run is not told is set to the defaults (docs/recovery.md, The bucket is lost)")
+
+
 def with_remembered(aws: Aws, layers: Layers, *, patient: bool = False) -> tuple[Layers, Found]:
     """The layers with what is remembered of the cluster, and what is there of it, for what makes nothing of it.
 
@@ -191,7 +209,19 @@ def _refuse_cut_off(text: str, values: Mapping[str, str]) -> None:
 
 
 def remember(aws: Aws, cluster: Cluster) -> None:
-    """Write down what the cluster is made from; a run that is about one more group only remembers sums alone."""
+    """Write down what the cluster is made from; a run that is about one more group only remembers sums alone.
+
+    What only the settings of the last run tell of tags is done before. Settings that are lost with the cluster's CA are
+    not written anew: whoever puts the one back can put back the other, and a run without a CA comes to nothing.
+    """
+    if not cluster.config.kube_use_existing_master:
+        if _ZONE not in cluster.layers.remembered:  # a version may be known of a running master
+            refuse_lost_ca(aws, cluster)
+        extratags.follow_change(aws, cluster)
+    _write(aws, cluster)
+
+
+def _write(aws: Aws, cluster: Cluster) -> None:
     bucket, known = cluster.bucket, cluster.layers.remembered
     if not cluster.config.kube_use_existing_master:
         ownscript.remember_script(aws, bucket, cluster.node_script)
@@ -213,7 +243,7 @@ def follow_subnet(aws: Aws, cluster: Cluster) -> Cluster:
     if config == cluster.config:
         return cluster
     moved = dataclasses.replace(cluster, config=config)
-    remember(aws, moved)
+    _write(aws, moved)
     return moved
 
 

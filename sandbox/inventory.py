@@ -19,7 +19,7 @@ ID = re.compile(r"\b(?:[a-z]{1,9}|eni-attach|vpc-cidr-assoc)-[0-9a-f]{17}\b|\b(?
 
 # The changing calls that show in each kind, S3's and EventBridge Scheduler's by the service.
 _SHOWS = (
-    ("vpcs", "ec2: CreateVpc DeleteVpc ModifyVpcAttribute AssociateDhcpOptions CreateTags"),
+    ("vpcs", "ec2: CreateVpc DeleteVpc ModifyVpcAttribute AssociateDhcpOptions CreateTags DeleteTags"),
     ("dhcp options", "ec2: CreateDhcpOptions DeleteDhcpOptions CreateTags"),
     ("subnets", "ec2: CreateSubnet DeleteSubnet CreateTags"),
     (
@@ -55,23 +55,24 @@ _SHOWS = (
         "DeleteTags TerminateInstanceInAutoScalingGroup",
     ),
     ("launch configurations", "autoscaling: DeleteLaunchConfiguration"),
-    ("alarms", "cloudwatch: PutMetricAlarm DeleteAlarms"),
+    ("alarms", "cloudwatch: PutMetricAlarm DeleteAlarms TagResource UntagResource"),
     ("load balancers", "elb: DeleteLoadBalancer"),
     ("load balancers", "elbv2: DeleteLoadBalancer"),
     ("target groups", "elbv2: DeleteTargetGroup"),
     (
         "roles",
         "iam: CreateRole DeleteRole PutRolePolicy DeleteRolePolicy AttachRolePolicy DetachRolePolicy "
-        "UpdateAssumeRolePolicy TagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary",
+        "UpdateAssumeRolePolicy TagRole UntagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary",
     ),
     (
         "identity providers",
-        "iam: CreateOpenIDConnectProvider DeleteOpenIDConnectProvider TagOpenIDConnectProvider",
+        "iam: CreateOpenIDConnectProvider DeleteOpenIDConnectProvider TagOpenIDConnectProvider "
+        "UntagOpenIDConnectProvider",
     ),
     (
         "instance profiles",
         "iam: CreateInstanceProfile DeleteInstanceProfile AddRoleToInstanceProfile "
-        "RemoveRoleFromInstanceProfile TagInstanceProfile",
+        "RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile",
     ),
     ("s3", "s3: *"),
     ("schedule groups", "scheduler: *"),

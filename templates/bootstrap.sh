@@ -108,8 +108,17 @@ settings() {
 	. /etc/kube-bootstrap/kube_env
 	# shellcheck source=/dev/null
 	if [ -e /etc/default/kube-bootstrap ]; then . /etc/default/kube-bootstrap; fi
+#@if KUBE_HTTP_PROXY
+	way_out
+#@end
 	identity
 }
+
+#@if KUBE_HTTP_PROXY
+# way_out: for curl, apt and kubeadm, which hands it on to the control plane.
+# Sets: http_proxy, https_proxy, no_proxy
+way_out() { export http_proxy=$KUBE_HTTP_PROXY https_proxy=$KUBE_HTTP_PROXY no_proxy=$KUBE_NO_PROXY; }
+#@end
 
 # need PROGRAM PACKAGE: images of Debian and Ubuntu have them all; an image of one's own may not. Nothing is installed here.
 need() { command -v "$1" >/dev/null || die "the image has no $1: make one that has the package $2"; }
@@ -380,6 +389,15 @@ CONF
 	put /etc/systemd/system/kubelet.service 0600 <<CONF
 #@include kubelet.service
 CONF
+#@if KUBE_HTTP_PROXY
+	local unit
+	for unit in containerd kubelet; do
+		put "/etc/systemd/system/$unit.service.d/http-proxy.conf" <<CONF
+[Service]
+Environment=HTTP_PROXY=$KUBE_HTTP_PROXY HTTPS_PROXY=$KUBE_HTTP_PROXY NO_PROXY=$KUBE_NO_PROXY
+CONF
+	done
+#@end
 	more_units
 	systemctl daemon-reload
 }

@@ -116,6 +116,9 @@ def _of_ssm(call: Call) -> Iterator[str]:
 
 
 def _of_cloudwatch(call: Call) -> Iterator[str]:
+    if "ResourceARN" in call.params:
+        yield call.params["ResourceARN"]
+        return
     names = [call.params["AlarmName"]] if call.params.get("AlarmName") else call.params.get("AlarmNames") or ["*"]
     yield from (_arn(call, "cloudwatch", f"alarm:{name}") for name in names)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import REGION, Box
-from helpers import ID, bucket_of, drop_tags, kubeconfig, must, named, read_object, refused_untouched
+from helpers import GROUP, ID, bucket_of, drop_tags, kubeconfig, must, named, only, part, read_object, refused_untouched
 
 from lib import pki
 from lib.aws import tags
@@ -153,3 +153,52 @@ def test_a_remembered_value_that_is_wrong_is_not_said_as_if_it_had_been_typed(sa
     assert "would replace minion" in sandbox.up("--dry-run", NODE_SIZE="").out  # with the default
     said = refused_untouched(sandbox, sandbox.up(NODE_SIZE="y"), 2, "NODE_SIZE: 'y'")
     assert "remembered" not in said
+
+
+# --- lost while the master has it
+
+
+def lose(box: Box, *names: str) -> None:
+    for name in names:
+        box.client("s3").delete_object(Bucket=bucket_of(box), Key=f"{REGION}/{ID}/{name}")
+
+
+def test_defaults_are_not_written_over_settings_that_are_lost(sandbox: Box) -> None:
+    sandbox.cluster(NODE_SIZE="t3.large")
+    lose(sandbox, "settings.env")
+    del sandbox.environ["NUM_NODES"]
+    for argv in ((), ("--dry-run",)):
+        refused_untouched(sandbox, sandbox.up(*argv), 2, "NUM_NODES: is not set", "is gone", "docs/recovery.md")
+    refused_untouched(sandbox, sandbox.up(VPC_NAME="kubernetes-vpc"), 2, "NUM_NODES: is not set")
+    assert "is gone" in must(sandbox.up(NUM_NODES=2, NODE_SIZE="t3.large")).err
+    assert must(sandbox.up()).changing == []
+
+
+def test_settings_that_are_lost_with_the_ca_are_not_written_before_it_is_put_back(sandbox: Box) -> None:
+    sandbox.cluster(NODE_SIZE="t3.large")
+    ca, written = read_object(sandbox, f"{REGION}/{ID}/pki.tar"), read_object(sandbox, f"{REGION}/{ID}/settings.env")
+    lose(sandbox, *OBJECTS)
+    refused_untouched(sandbox, sandbox.up(NUM_NODES=3), 1, "pki.tar, the cluster's CA, is gone")
+    for name, content in (("pki.tar", ca), ("settings.env", written)):
+        sandbox.client("s3").put_object(Bucket=bucket_of(sandbox), Key=f"{REGION}/{ID}/{name}", Body=content)
+    must(sandbox.up())
+    assert must(sandbox.up()).changing == []
+
+
+def test_a_join_token_that_is_lost_is_had_back_from_what_minions_are_launched_with(sandbox: Box) -> None:
+    """Another one would be unknown to a master that runs, and in other user-data, so that all minions were replaced."""
+    sandbox.cluster()
+    token, minions = read_object(sandbox, f"{REGION}/{ID}/join-token"), part(sandbox, "instances")
+    lose(sandbox, "join-token")
+    assert must(sandbox.up()).changing == ["s3:PutObject"]
+    assert read_object(sandbox, f"{REGION}/{ID}/join-token") == token
+    assert part(sandbox, "instances") == minions
+
+
+def test_a_new_join_token_of_a_cluster_that_is_there_is_said(sandbox: Box) -> None:
+    sandbox.cluster()
+    lose(sandbox, "join-token")
+    template = only(part(sandbox, "launch templates"))
+    sandbox.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
+    sandbox.client("ec2").delete_launch_template(LaunchTemplateId=template)
+    assert "no minion joins before the master is rebooted" in sandbox.up("--dry-run").err

@@ -337,7 +337,7 @@ def test_the_masters_alarms_go(sandbox: Box) -> None:
     for name in (f"k8s-{master_of(sandbox)}-statuscheckfailure-reboot", "theirs"):
         put_alarm(sandbox, name)
     must(sandbox.down())
-    assert sandbox.inventory() == {REGION: {"alarms": ["theirs"]}}
+    assert sandbox.inventory() == {REGION: {"alarms": {"theirs": {"tags": {}}}}}
 
 
 def test_an_alarm_whose_deletion_got_no_answer_is_no_failure(sandbox: Box) -> None:

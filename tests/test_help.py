@@ -110,10 +110,8 @@ def test_what_down_reads_is_what_its_help_has(sandbox: Box, monkeypatch: pytest.
             seen.add(name.upper())
         return object.__getattribute__(config, name)
 
-    for settings in (
-        {"KUBE_MASTER_SELF_HEAL": "true", "KUBE_ENABLE_POD_IDENTITY": "true"},
-        {"SUBNET_ID": Brought(sandbox).subnet},
-    ):
+    own = {"KUBE_MASTER_SELF_HEAL": "true", "KUBE_ENABLE_POD_IDENTITY": "true"}
+    for settings in (own, {"SUBNET_ID": Brought(sandbox).subnet}):
         must(sandbox.up(**settings))
         with monkeypatch.context() as patch:
             patch.setattr(Config, "__getattribute__", looked_at, raising=False)

@@ -14,7 +14,7 @@ import yaml
 from conftest import Box
 from helpers import ID, kubeconfig, must, refused
 
-from lib.kube.kubetext import merge, without
+from lib.kube.kubetext import LOADER, merge, without
 
 NAME = "aws_kubernetes"
 WANTED: dict[str, dict[str, Any]] = {
@@ -26,7 +26,7 @@ BODIES = {"clusters": "cluster", "users": "user", "contexts": "context"}
 
 
 def load(text: str) -> Any:
-    return yaml.safe_load(text) or {}
+    return yaml.load(text, Loader=LOADER) or {}
 
 
 def merged(text: str) -> str:

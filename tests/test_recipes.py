@@ -138,6 +138,22 @@ def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
 
 
+def nodes_behind_a_proxy(box: Box) -> None:
+    brought = Brought(box)
+    shell = Shell(box, {SUBNET: brought.subnet}, {"KUBE_WAIT_API_SECONDS": "1"})
+    shell.type(documents.blocks(documents.section(PAGE, "Nodes behind a proxy"))[0])
+    told = minion_settings(box)
+    assert told["KUBE_HTTP_PROXY"] == "http://172.31.0.10:3128"
+    assert {".corp.example.com", "172.31.0.0/16", ".svc"} <= set(told["KUBE_NO_PROXY"].split(","))
+
+
+def company_tags(box: Box) -> None:
+    typed(box, "Tags of your company")
+    found = [each["tags"] for kind in ("instances", "volumes", "vpcs") for each in part(box, kind).values()]
+    assert {each["team"] for each in found} == {"b"}
+    assert not any("cost center" in each for each in found)
+
+
 def given_iam(box: Box) -> None:
     typed(box, "In a company that gives out IAM")
     roles = box.inventory()["iam"]["roles"]
@@ -176,6 +192,14 @@ def tags(box: Box) -> None:
     assert set(part(box, "subnets")) == {brought.subnet}
 
 
+def many_balancers(box: Box) -> None:
+    typed(box, "Many load balancers")
+    groups = part(box, "security groups").values()
+    assert [each["name"] for each in groups if "30000-32767 172.20.0.0/16" in str(each)] == [
+        "kubernetes-minion-kubernetes"
+    ]
+
+
 def mfa(box: Box) -> None:
     file = box.home / "config"
     file.write_text("[profile staging]\naws_access_key_id = one\naws_secret_access_key = two\n")
@@ -194,10 +218,13 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "Minions with GPUs": gpus,
     "Images from ECR": registry,
     "NFS and EFS": nfs,
+    "Tags of your company": company_tags,
     "Spot minions": spot,
     "A script of yours on every node": own_script,
     "Behind a proxy": behind_a_proxy,
+    "Nodes behind a proxy": nodes_behind_a_proxy,
     "A subnet of yours, and its tags": tags,
+    "Many load balancers": many_balancers,
     "Credentials with an MFA code": mfa,
 }
 

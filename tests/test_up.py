@@ -203,7 +203,7 @@ def test_nothing_in_the_account_lacks_the_clusters_tags(cluster: Cluster) -> Non
     for place in (inventory[REGION], inventory["iam"], {"buckets": inventory["s3"]}):
         for kind, things in place.items():
             if isinstance(things, list):
-                continue  # alarms, of which moto keeps no tags
+                continue  # load balancers, of which up makes none
             for key, thing in things.items():
                 if thing.get("name") == "default" or thing.get("main"):
                     continue  # what EC2 makes along with a VPC

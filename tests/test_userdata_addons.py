@@ -28,6 +28,7 @@ NAMES = {
     **MASTER,
     "KUBE_AUTOSCALER_MIN_NODES": "1",
     "KUBE_AUTOSCALER_MAX_NODES": "5",
+    "KUBE_EXTRA_TAGS": "team=a",
     "GROUP_NAME": "kubernetes-minion-group-us-west-2a",
     "KUBE_AWS_ZONE": "us-west-2a",
     "VPC_ID": "vpc-1",
@@ -64,7 +65,7 @@ def test_what_calls_aws_runs_on_the_master_with_its_network_region_and_authoriti
 # Programs that cannot be built here and so never were started with these: upstream's manifests of the versions have
 # them (upstream_addons.json), or the driver's docs/options.md, the sidecars' READMEs and the autoscaler's FAQ.
 DOCUMENTED = {
-    "ebs-plugin": {"k8s-tag-cluster-id", "metadata-sources"},
+    "ebs-plugin": {"extra-tags", "k8s-tag-cluster-id", "metadata-sources"},
     "liveness-probe": {"http-endpoint"},
     "cluster-autoscaler": {"address", "leader-elect"},
 }

@@ -149,6 +149,7 @@ class Changes(abc.ABC):
         self.planned: list[Callable[[], object]] = []  # in a dry run: what would have made each change
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
+        self.tagged: dict[str, Mapping[str, str]] = {}  # what many were tagged with in one call, by their ids
         self.retries = 0
         self.claims: Claiming | None = None  # once the bucket is there
         self._sole: list[tuple[Sole, str]] = []  # each with the id that this run goes on with

@@ -328,6 +328,7 @@ class Aws(Changes):
 
     def repair_tags(self, resource_id: str, actual: Mapping[str, str], wanted: Mapping[str, str]) -> None:
         """Put back the tags of ours that an EC2 resource has lost or that someone changed."""
+        actual = {**actual, **self.tagged.get(resource_id, {})}
         missing = {key: value for key, value in wanted.items() if actual.get(key) != value}
         if missing:
             self.change(

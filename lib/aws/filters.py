@@ -44,6 +44,7 @@ VALUES: Mapping[str, Callable[[Any], Iterable[Any]]] = {
     "launch-template-name": lambda it: [it.get("LaunchTemplateName")],
     "public-ip": lambda it: [it.get("PublicIp")],
     "requester-vpc-info.vpc-id": lambda it: [it.get("RequesterVpcInfo", {}).get("VpcId")],
+    "resource-id": lambda it: [it.get("ResourceId")],
     "route-table-id": lambda it: [it.get("RouteTableId")],
     "status": lambda it: [it.get("Status"), it.get("State")],
     "subnet-id": lambda it: [it.get("SubnetId")],

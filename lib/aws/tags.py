@@ -35,8 +35,8 @@ def of(cluster_id: str) -> dict[str, str]:
 
 
 def cluster_tags(config: Config) -> dict[str, str]:
-    """The two tags of all that a run makes."""
-    return of(config.cluster_id)
+    """The tags of all that a run makes: KUBE_EXTRA_TAGS, which say nothing of whose it is, and the two that do."""
+    return {**dict(config.kube_extra_tags), **of(config.cluster_id)}
 
 
 def tag_words(actual: Mapping[str, str], wanted: Mapping[str, str]) -> str:

@@ -26,6 +26,7 @@ _FEW = 6
 FOR_AN_OPTION = {
     "SelfHealing": ("KUBE_MASTER_SELF_HEAL",),
     "NameOfTheApi": ("KUBE_API_DNS_NAME",),
+    "TagsTakenOff": ("KUBE_EXTRA_TAGS",),
     "PermissionsBoundary": ("KUBE_IAM_PERMISSIONS_BOUNDARY",),
     "NodePolicies": ("KUBE_NODE_POLICIES",),
     "LookAtPolicies": ("KUBE_IAM_PERMISSIONS_BOUNDARY", "KUBE_NODE_POLICIES"),

@@ -161,6 +161,14 @@ def differences(old: bytes, new: bytes) -> list[str]:
     return [*chosen, *facts, *downloads, *bootstrap_too]
 
 
+def settings_of(data: bytes) -> dict[str, str]:
+    """The settings in user-data by their names, {} of what is none of ours."""
+    try:
+        return _taken_apart(data)[0]
+    except (ValueError, OSError, EOFError):
+        return {}
+
+
 def _taken_apart(data: bytes) -> tuple[dict[str, str], str]:
     """The settings of user-data by name, and all else of it."""
     before, settings, after = re.split(_HERE_DOCUMENT, gzip.decompress(data).decode())

@@ -60,9 +60,19 @@ class RunLog:
             f" {error['Code']}: {' '.join(str(error.get('Message', '')).split())[:200]}" if error.get("Code") else ""
         )
         named = [f"{name}={params[name]}" for name in _NAMES if isinstance(params.get(name), str)]
-        ids = dict.fromkeys([*_ID.findall(repr(params)), *_ID.findall(repr(answer))])
-        told = [*named, *list(ids)[:_MOST_IDS], *(["…"] if len(ids) > _MOST_IDS else [])]
+        told = [*named, *_first_ids(repr(params), repr(answer))]
         self.line(f"call {operation} {status}{refused}{' ' if told else ''}{' '.join(told)} request={request}")
+
+
+def _first_ids(*texts: str) -> list[str]:
+    """The first ids in these, each once, and "…" where there are more."""
+    found: dict[str, None] = {}
+    for text in texts:
+        for match in _ID.finditer(text):
+            found[match[0]] = None
+            if len(found) > _MOST_IDS:
+                return [*list(found)[:_MOST_IDS], "…"]
+    return list(found)
 
 
 def new_log(script: str, environ: Mapping[str, str]) -> RunLog:

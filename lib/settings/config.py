@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.settings import rules, sizes
+from lib.settings import rules, sizes, tagging
 from lib.settings.declare import Declared, Fixed, Role, declarations, option
 
 # --- what several options say alike
@@ -129,6 +129,7 @@ class Config:
     dns_domain: str = option(rules.domain, read_by="master", fixed=_WITH_A_MASTER)
     ssh_cidr: tuple[str, ...] = option(rules.cidrs)
     http_api_cidr: tuple[str, ...] = option(rules.cidrs)
+    kube_load_balancer_cidr: tuple[str, ...] = option(rules.cidrs_or_none)
     kube_api_dns_name: str = option(rules.optional(rules.host_name), down=True)
     kube_api_port: int = option(rules.whole(1, 65535), read_by="both", fixed=_WITH_A_MASTER, down=True)
     kube_enable_master_public_ip: bool = option(rules.boolean)
@@ -145,6 +146,7 @@ class Config:
     kube_replace_master: str = option(rules.optional(rules.identifier("i")), remembered="never")
     kube_master_self_heal: bool = option(rules.boolean, down=True)
 
+    kube_extra_tags: tuple[tuple[str, str], ...] = option(tagging.extra_tags)
     aws_s3_bucket: str = option(rules.optional(rules.bucket), down=True)
     aws_s3_region: str = option(rules.region, computed=lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]), down=True)
     kube_etcd_snapshot_hours: int = option(rules.whole(0, 8760, unit="hours"), read_by="master")
@@ -168,6 +170,8 @@ class Config:
     kubeproxy_test_log_level: str = option(rules.optional(rules.log_level), read_by="master")
     docker_registry_mirror_url: str = option(rules.optional(rules.url), read_by="both")
     kube_enable_insecure_registry: bool = option(rules.boolean, read_by="both")
+    kube_http_proxy: str = option(rules.optional(rules.proxy), read_by="both")
+    kube_no_proxy: str = option(rules.no_proxy, read_by="both")
     kube_download_mirror: str = option(rules.optional(rules.url))
     kube_extra_packages: tuple[str, ...] = option(rules.packages, read_by="both")
     kube_node_script: str = option(rules.optional(rules.path), is_path=True)

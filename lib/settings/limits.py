@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROUTES_DEFAULT = 500  # a route table's quota unless raised; L-93826ACB, "Routes per route table"
 _AWS_KEEPS = 5  # addresses of every subnet: the first four and the last (VPC user guide, "Subnet sizing")
 _IAM_NAME = 64
+_RULES_A_GROUP = 60
 
 # What listens on a node already: ssh, etcd, kubelet, kube-proxy, scheduler, controller managers. NodePorts come on top.
 _NODE_PORTS = frozenset({22, 2379, 2380, 2381, *range(10248, 10260)})
@@ -276,6 +277,22 @@ def _ways_out(config: Config) -> None:
             raise SettingError(name, problem, "set SUBNET_ID to a subnet with a NAT gateway, or KUBE_DOWNLOAD_MIRROR")
 
 
+def _no_proxy(config: Config) -> None:
+    if config.kube_no_proxy and not config.kube_http_proxy:
+        raise SettingError(
+            "KUBE_NO_PROXY", "is about KUBE_HTTP_PROXY, and there is none", "name the proxy, or leave it out"
+        )
+
+
+def _rules_of_group(config: Config) -> None:
+    """A group has 60 rules each way unless its quota is raised, each range of an option one a protocol (L-0EA8095F)."""
+    ssh, balancers = len(config.ssh_cidr), len(config.kube_load_balancer_cidr)
+    rules = 2 + ssh + 2 * balancers
+    if balancers and rules > _RULES_A_GROUP:
+        problem = f"{balancers} ranges for tcp and udp + {ssh} of SSH_CIDR + 2 within the cluster are {rules} rules"
+        raise SettingError("KUBE_LOAD_BALANCER_CIDR", problem, f"give fewer: a security group has {_RULES_A_GROUP}")
+
+
 def _insecure_registry(config: Config) -> None:
     if config.kube_enable_insecure_registry and not config.docker_registry_mirror_url:
         problem = "true is about DOCKER_REGISTRY_MIRROR_URL, and there is none"
@@ -342,5 +359,7 @@ _CHECKS = (
     _files,
     _reserved_address,
     _insecure_registry,
+    _rules_of_group,
+    _no_proxy,
     _ways_out,
 )

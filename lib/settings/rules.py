@@ -278,6 +278,18 @@ def url(variable: str, text: str) -> str:
     return text.rstrip("/")
 
 
+def proxy(variable: str, text: str) -> str:
+    """A proxy's http or https address with its port, without user, password or path."""
+    if "@" in text:
+        problem = "the address holds a user or password, and user-data can be read by whoever may describe instances"
+        raise SettingError(variable, problem, "give a proxy that lets the nodes' addresses through without one")
+    found = url(variable, text)
+    if not re.fullmatch(r"https?://[^/:]+:\d+", found):
+        right = "give one such as http://proxy.example.com:3128"
+        raise SettingError(variable, f"{shown(text)} is not a proxy's address with its port", right)
+    return found
+
+
 def domain(variable: str, text: str) -> str:
     """A DNS domain: labels of lower-case letters, digits and dashes."""
     label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -392,6 +404,11 @@ def cidrs(variable: str, text: str) -> tuple[str, ...]:
         raise SettingError(variable, f"has {len(ranges)} ranges", "give 1 to 20, such as 203.0.113.7/32")
     _no_twins(variable, ranges)
     return ranges
+
+
+def cidrs_or_none(variable: str, text: str) -> tuple[str, ...]:
+    """The same for an option that may be empty."""
+    return cidrs(variable, text) if text else ()
 
 
 def packages(variable: str, text: str) -> tuple[str, ...]:
@@ -509,6 +526,10 @@ arguments = each(
     r"--[a-z][a-z0-9-]*(=[A-Za-z0-9._:/,=@%+~-]*)?",
     "give arguments as --name=value, separated by spaces",
     separator=" ",
+)
+no_proxy = each(
+    r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5}|/\d{1,2})?",
+    "give names, addresses or ranges such as .example.com,10.0.0.0/8",
 )
 _api_versions = each(
     r"[a-z0-9.-]+(/[a-z0-9]+(/[a-z0-9]+)?)?(=(true|false))?",

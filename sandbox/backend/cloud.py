@@ -124,6 +124,13 @@ def find_bucket(name: str) -> Any | None:
     return next((backend.buckets[name] for backend in s3_everywhere() if name in backend.buckets), None)
 
 
+def find_object(bucket: str, key: str) -> bytes | None:
+    """The content of an object, None where there is none or where a deletion has hidden it."""
+    found = find_bucket(bucket)
+    there: Any = found.keys.get(key) if found is not None else None
+    return bytes(there.value) if hasattr(there, "value") else None
+
+
 def ssm(region: str) -> Any:
     """Systems Manager's backend of a region."""
     from moto.ssm.models import ssm_backends
@@ -160,6 +167,12 @@ def instances(region: str) -> list[Any]:
 def find_instance(region: str, instance_id: str) -> Any | None:
     """The instance of this id, or None."""
     return next((instance for instance in instances(region) if instance.id == instance_id), None)
+
+
+def has_encrypted_disk(instance: Any) -> bool:
+    """Whether any of the instance's disks is encrypted."""
+    volumes = ec2(instance.ec2_backend.region_name).volumes
+    return any(volumes[attached.volume_id].encrypted for attached in instance.block_device_mapping.values())
 
 
 def interfaces_of_subnet(region: str, subnet_id: str) -> list[Any]:

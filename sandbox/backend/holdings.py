@@ -117,9 +117,12 @@ def _others(region: str) -> dict[str, Any]:
     from moto.elb.models import elb_backends
     from moto.elbv2.models import elbv2_backends
 
-    newer = elbv2_backends[cloud.ACCOUNT][region]
+    newer, watch = elbv2_backends[cloud.ACCOUNT][region], cloudwatch_backends[cloud.ACCOUNT][region]
     return {
-        "alarms": sorted(cloudwatch_backends[cloud.ACCOUNT][region].alarms),
+        "alarms": {
+            name: {"tags": watch.list_tags_for_resource(alarm.alarm_arn)}
+            for name, alarm in sorted(watch.alarms.items())
+        },
         "load balancers": sorted([*elb_backends[cloud.ACCOUNT][region].load_balancers, *newer.load_balancers]),
         "target groups": sorted(newer.target_groups),
         "schedule groups": _schedule_groups(region),

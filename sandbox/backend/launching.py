@@ -77,6 +77,11 @@ def raw_user_data(encoded: Any) -> bytes:
     return base64.b64decode(str(encoded), validate=True)
 
 
+def user_data(instance: Any) -> bytes:
+    """The user data of an instance, empty where it has none. Raises ValueError for what is no base64."""
+    return raw_user_data(instance.user_data) if instance.user_data else b""
+
+
 def _check_image(region: str, image_id: str | None) -> Any:
     if not image_id:
         raise Refusal("MissingParameter", "The request must contain the parameter ImageId")

@@ -66,6 +66,11 @@ def tick(world: World) -> None:
             ACTIONS[timer.kind](world, instance)
 
 
+def types_in_use(region: str) -> list[str]:
+    """The type of each instance that counts against the account's quotas."""
+    return [str(instance.instance_type) for instance in cloud.instances(region) if instance.state not in ENDED]
+
+
 def _region(instance: Any) -> str:
     return str(instance.ec2_backend.region_name)
 

@@ -24,6 +24,16 @@ class Member:
     settings: dict[str, str]
 
     @property
+    def id(self) -> str:
+        """The instance's id."""
+        return str(self.instance.id)
+
+    @property
+    def name(self) -> str:
+        """The node's name: the instance's private DNS name."""
+        return str(self.instance.private_dns_name)
+
+    @property
     def is_master(self) -> bool:
         """Whether it runs the control plane."""
         return self.settings.get("KUBE_ROLE") == "master"
@@ -53,6 +63,26 @@ class HasInstance(Protocol):
     @property
     def instance(self) -> Any:
         """The instance."""
+
+
+def running(region: str) -> dict[str, Any]:
+    """The running instances of a region by their ids."""
+    return {instance.id: instance for instance in cloud.instances(region) if is_running(instance)}
+
+
+def is_running(instance: Any) -> bool:
+    """Whether the instance runs."""
+    return bool(instance.state == "running")
+
+
+def address(instance: Any) -> str:
+    """The instance's private address, '' where it has none any more."""
+    return str(instance.private_ip or "")
+
+
+def in_one_vpc(one: Any, other: Any) -> bool:
+    """Whether two instances are in the same VPC."""
+    return bool(one.vpc_id == other.vpc_id)
 
 
 def reachable_at(region: str, instance: Any, port: int) -> tuple[str, int] | None:

@@ -91,6 +91,7 @@ BEFORE: dict[str, list[Before]] = {
     "scheduler:CreateScheduleGroup": [schedules.create_group],
     "scheduler:DeleteScheduleGroup": [schedules.known_group],
     "scheduler:TagResource": [schedules.known_group],
+    "scheduler:UntagResource": [schedules.known_group],
     "scheduler:ListTagsForResource": [schedules.known_group],
     "scheduler:CreateSchedule": [schedules.create_schedule],
     "scheduler:UpdateSchedule": [schedules.update_schedule],

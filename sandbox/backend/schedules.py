@@ -55,7 +55,7 @@ def create_group(_world: World, call: Call) -> None:
 
 
 def known_group(_world: World, call: Call) -> None:
-    """DeleteScheduleGroup, TagResource, ListTagsForResource: of a group that is there."""
+    """DeleteScheduleGroup, TagResource, UntagResource, ListTagsForResource: of a group that is there."""
     name = call.params.get("Name") or call.params.get("ResourceArn", "").rpartition("/")[2]
     if name not in _backend(call.region).schedule_groups:
         raise _missing(f"Schedule group {name} does not exist.")

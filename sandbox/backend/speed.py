@@ -21,6 +21,38 @@ def install() -> None:
     _xml()
     _lookups()
     _private_keys()
+    _instance_types()
+
+
+def _instance_types() -> None:
+    """moto goes through all types of EC2, a thousand, for each question about some of them."""
+    from moto.ec2.models.instance_types import InstanceTypeBackend, InstanceTypeOfferingBackend
+
+    if hasattr(InstanceTypeBackend, "moto_original"):
+        return
+    types: Any = InstanceTypeBackend
+    types.moto_original = describe = types.describe_instance_types
+    by_name = {each["InstanceType"]: each for each in types.instance_types}
+    order = {name: number for number, name in enumerate(by_name)}
+
+    def describe_types(self: Any, instance_types: list[str] | None = None, filters: Any = None) -> Any:
+        if not instance_types or filters or any(name not in by_name for name in instance_types):
+            return describe(self, instance_types, filters)
+        return [by_name[name] for name in sorted(set(instance_types), key=lambda name: order[name])]
+
+    offers: Any = InstanceTypeOfferingBackend
+    all_offers = offers.describe_instance_type_offerings
+    known: dict[Any, list[Any]] = {}
+
+    def describe_offers(self: Any, location_type: str | None = None, filters: Any = None) -> Any:
+        asked = tuple((name, tuple(values)) for name, values in (filters or {}).items())
+        key = (self.region_name, location_type, asked)
+        if key not in known:
+            known[key] = all_offers(self, location_type, filters)
+        return list(known[key])
+
+    types.describe_instance_types = describe_types
+    offers.describe_instance_type_offerings = describe_offers
 
 
 def _private_keys() -> None:

@@ -53,7 +53,7 @@ def _instance(world: World, region: str, instance: Any) -> Instance:
         hop_limit=int(instance.metadata_options.http_put_response_hop_limit),
         spot=instance.lifecycle == "spot",
         notice=_tag(instance, SPOT_NOTICE),
-        user_data=launching.raw_user_data(instance.user_data) if instance.user_data else b"",
+        user_data=launching.user_data(instance),
     )
 
 

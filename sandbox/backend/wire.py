@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 from botocore.serialize import create_serializer
 from moto.core.parse import PROTOCOL_PARSERS
@@ -13,6 +14,7 @@ from moto.core.routing import get_service_router
 from moto.core.serialize import XFormedAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import BackendRequest
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.test import EnvironBuilder
 
 from sandbox.backend import cloud, server
@@ -48,6 +50,8 @@ def parse(environ: Environ, body: bytes) -> Call:
     service, region = _scope(environ, body)
     request = BackendRequest(dict(environ))
     environ["wsgi.input"] = io.BytesIO(body)
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded") and b"Action=" in body:
+        _read_form(request, body)
     if service == "elb" and b"Version=2015-12-01" in body:
         service = "elbv2"
     operation, uri_params = _operation(service, request, environ)
@@ -62,6 +66,14 @@ def parse(environ: Environ, body: bytes) -> Call:
     if "Action" in request.form:  # read, it has no body any more: of a form nobody wants more than the fields
         environ[server.REQUEST] = request
     return call
+
+
+def _read_form(request: Any, body: bytes) -> None:
+    """Set what werkzeug would find out about the request in several steps: that it is fields, each once."""
+    fields = parse_qsl(body.decode(), keep_blank_values=True)
+    known = request.__dict__
+    known["stream"], known["form"], known["files"] = io.BytesIO(), ImmutableMultiDict(fields), ImmutableMultiDict()
+    known["values"] = dict(fields)
 
 
 def request_of(service: str, operation: str, region: str, params: Mapping[str, Any]) -> Environ:

@@ -2,7 +2,7 @@
 
 Runs inside `python -m sandbox --hosts machines --images FOLDER`, as `make conformance` does. CONFORMANCE is a regular
 expression: tests whose name it finds are run. The exit status is 0 when all of them passed, 1 when not, 2 when the
-expression is none or finds nothing. The reports are in build/conformance.
+expression is none or finds nothing, 130 after Ctrl-C. The reports are in build/conformance.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ def main(environ: Mapping[str, str]) -> int:
     except (CannotRun, NoReport) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("conformance: stopped", file=sys.stderr)
+        return 130
     finally:
         _script("kube_down.py", "--yes", stays=True)
     about = _about(made, parts, load, whole=len(tests) == len(made.lines("tests")))

@@ -1,4 +1,4 @@
-"""python -m sandbox.conformance.build [NAME...]: what the conformance suite needs, of Go modules and Debian's packages.
+"""python -m sandbox.conformance.build [part]: what the conformance suite needs, of Go modules and Debian's packages.
 
 ~/.cache/kube-up/conformance/
     bin/e2e.test, bin/ginkgo  the suite, of the release's version of Kubernetes, and what runs it in several processes
@@ -7,9 +7,10 @@
     images/*.tar              its images, as docker-archives, by the names and tags that the suite asks for
     version, tests, asked     the suite's version, its conformance tests and the images it knows, one a line
 
-With names it makes these images only. What is there and of the same sources is kept, so that a build that was cut short
-goes on. Needs what `make release` needs and has made, and make and bzip2 for busybox. The first time it takes some ten
-minutes on 2 cores, and 8 GiB of disk, Go's cache among them.
+"part" makes only the images that tests/e2e needs. What is there and of the same sources is kept, so a build that was
+cut short goes on. Needs what `make release` needs and has made, and make and bzip2 for busybox. The first time it takes
+some ten minutes on 2 cores, the part half of that. The exit status is 1 where something could not be made, and 3 where
+this computer lacks something that is needed for it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.conformance import images
+from sandbox.conformance import images, part
 from sandbox.machines import places
 
 HERE = Path(__file__).parent
@@ -41,11 +42,16 @@ OF_IMAGES = {"nonewprivs": "nnp", "sample-apiserver": "sample-apiserver", "busyb
 BUSYBOX = HERE / "busybox.sh"
 NEEDED = {"go": "golang-go", "gcc": "gcc", "make": "make", "bzip2": "bzip2", "mmdebstrap": "mmdebstrap"}
 GIB = 1 << 30
-ROOM = 8  # GiB
+ROOM, ROOM_OF_PART = 8, 4  # GiB, what is added to Go's cache among them
+LACKING = 3  # exit status
 
 
 class CannotBuild(Exception):
-    """What is missing, or what a program said that failed."""
+    """What a program said that failed."""
+
+
+class Lacking(CannotBuild):
+    """All that this computer lacks."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +83,25 @@ def place() -> Place:
     return Place(cache.folder / "conformance", cache.built / "bin/coredns/coredns")
 
 
-def main(names: Sequence[str]) -> int:
-    """Make it; 1 and one line where that cannot be."""
+def main(arguments: Sequence[str]) -> int:
+    """Make it; returns the exit status."""
+    if arguments not in ([], ["part"]):
+        print("conformance: build takes nothing or the word part", file=sys.stderr)
+        return 2
     try:
-        build(place(), names or sorted(images.RECIPES))
+        build(place(), part.IMAGES if arguments else sorted(images.RECIPES), ROOM_OF_PART if arguments else ROOM)
     except CannotBuild as error:
         print(f"conformance: {error}", file=sys.stderr)
-        return 1
+        return LACKING if isinstance(error, Lacking) else 1
     return 0
 
 
-def build(to: Place, names: Sequence[str]) -> None:
-    """The suite, and the images of these names. Raises CannotBuild."""
-    if unknown := sorted(set(names) - set(images.RECIPES)):
-        raise CannotBuild(f"no image {', '.join(unknown)}: there are {', '.join(sorted(images.RECIPES))}")
+def build(to: Place, names: Sequence[str], room: int) -> None:
+    """The suite, and the images of these names, where there are so many GiB of disk. Raises CannotBuild."""
     steps = _steps(to, names)
     missing = [name for name, (target, made_from, _) in steps.items() if not _is_made(to, name, target, made_from)]
     if missing:
-        _look(to)
+        _look(to, room)
     for name in missing:
         target, made_from, make = steps[name]
         _make(to, name, target, made_from, make)
@@ -104,17 +111,17 @@ def build(to: Place, names: Sequence[str]) -> None:
     print(f"conformance: Kubernetes {version}, {count} tests, {len(names)} images in {to.folder}")
 
 
-def _look(to: Place) -> None:
+def _look(to: Place, room: int) -> None:
     absent = sorted(package for program, package in NEEDED.items() if shutil.which(program) is None)
     problems = [f"apt-get install {' '.join(absent)}"] if absent else []
     if not to.coredns.exists():
         problems.append(f"make release (there is no {to.coredns})")
     to.folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(to.folder).free
-    if free < ROOM * GIB:
-        problems.append(f"{ROOM} GiB of disk ({to.folder} has {free / GIB:.1f} left)")
+    if free < room * GIB:
+        problems.append(f"{room} GiB of disk ({to.folder} has {free / GIB:.1f} left)")
     if problems:
-        raise CannotBuild("the suite needs what is not here: " + "; ".join(problems))
+        raise Lacking("the suite needs what is not here: " + "; ".join(problems))
 
 
 # --- what is made once -----------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ set -eu
 
 cd "$1"
 out=$2
-echo "deb-src http://deb.debian.org/debian $3 main" >sources.list
+keys=/usr/share/keyrings/debian-archive-keyring.gpg # where apt's own lists name them for themselves only
+[ -e $keys ] && signed="[signed-by=$keys] " || signed=
+echo "deb-src ${signed}http://deb.debian.org/debian $3 main" >sources.list
 mkdir -p lists/partial source
 
 sources() {

@@ -1,6 +1,7 @@
 """What a run of the conformance suite gave: a table by sig, what did not pass and why, and what was no upstream image.
 
-`python -m sandbox.conformance.report docs/conformance.md` puts the last run's into the page.
+`python -m sandbox.conformance.report docs/conformance.md` puts the last run's into the page, and records how many
+seconds each test took that passed at once: part.py chooses by them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.conformance import images
-from sandbox.conformance.suite import Outcome, area
+from sandbox.conformance import images, part
+from sandbox.conformance.suite import Outcome, area, outcomes
 
 RESULTS = Path("build") / "conformance"
 REPORT = RESULTS / "report.md"
@@ -104,6 +105,14 @@ def with_report(text: str, report: str) -> str:
     return re.sub(f"(?s)(?<={BEGIN}).*(?={END})", lambda _: report, text)
 
 
+def seconds_of(results: Path) -> dict[str, float]:
+    """How long each test took that passed at once in the run whose reports these are."""
+    reports = [results / f"{name}.json" for name in ("parallel", "serial")]
+    found = [outcomes(each.read_text(encoding="utf-8")) for each in reports if each.exists()]
+    return {name: each.seconds for one in found for name, each in one.items() if each.passed}
+
+
 if __name__ == "__main__":
     file = Path(sys.argv[1])
     file.write_text(with_report(file.read_text(encoding="utf-8"), REPORT.read_text(encoding="utf-8")), encoding="utf-8")
+    part.SECONDS.write_text(part.record(seconds_of(RESULTS)), encoding="utf-8")

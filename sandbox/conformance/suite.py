@@ -13,7 +13,7 @@ from typing import Any
 
 ALONE = ("[Serial]", "[Disruptive]")  # marks of tests that may not run beside others
 PROCESSES = 8
-LONGEST = "3h"  # of a part; each test has limits of its own
+LIMIT = "3h"  # of a part; each test has limits of its own
 EVERY = 30.0  # seconds between lines of progress
 
 Say = Callable[[str], None]
@@ -45,7 +45,9 @@ class Suite:
     kubeconfig: str
     results: Path
 
-    def run(self, part: str, tests: Sequence[str], *, processes: int, say: Say) -> dict[str, Outcome]:
+    def run(
+        self, part: str, tests: Sequence[str], *, processes: int, say: Say, limit: str = LIMIT
+    ) -> dict[str, Outcome]:
         """Run these tests; what became of each that was run or that skipped itself, by its name.
 
         The part's name begins the names of the reports: .json is ginkgo's, .xml junit's, .out what it said.
@@ -53,7 +55,7 @@ class Suite:
         if not tests:
             return {}
         focus = "|".join(re.escape(test) for test in tests)
-        ginkgo = ["ginkgo", f"--nodes={processes}", "--no-color", "-v", f"--timeout={LONGEST}", f"--focus={focus}"]
+        ginkgo = ["ginkgo", f"--nodes={processes}", "--no-color", "-v", f"--timeout={limit}", f"--focus={focus}"]
         reports = [f"--output-dir={self.results}", f"--json-report={part}.json", f"--junit-report={part}.xml"]
         own = [f"--kubeconfig={self.kubeconfig}", f"--kubectl-path={self.kubectl}", "--provider=skeleton"]
         own += ["--disable-log-dump", f"--e2e-output-dir={self.results}"]

@@ -53,8 +53,7 @@ class NoKey:
         """End an instance instead of starting it, where whoever launched it may not use the key of its disks."""
         if not self._hits("autoscaling" if getattr(instance, "autoscaling_group", None) else "user"):
             return None
-        disks = [attached.volume_id for attached in instance.block_device_mapping.values()]
-        if not any(cloud.ec2(instance.ec2_backend.region_name).volumes[disk].encrypted for disk in disks):
+        if not cloud.has_encrypted_disk(instance):
             return None
         return CODE, f"{CODE}: Client error on launch"
 

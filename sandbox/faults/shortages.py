@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandbox.backend import cloud, launching
+from sandbox.backend import launching, lifecycle
 from sandbox.backend.holdings import inventory
-from sandbox.backend.lifecycle import ENDED
 from sandbox.calls import Call, Refusal
 from sandbox.faults import note
 from sandbox.world import Spec
@@ -99,7 +98,7 @@ class Limits:
         """Refuse a launch that would be too many instances, or too many processors."""
         if not count:
             return
-        kinds = [i.instance_type for i in cloud.instances(region) if i.state not in ENDED]
+        kinds = lifecycle.types_in_use(region)
         limit = self._launches.get("instances", 0)
         if "instances" in self._launches and len(kinds) + count > limit:
             raise Refusal(

@@ -214,30 +214,30 @@ def change(cluster: Cluster, method: str, target: str, user: User, body: bytes) 
 
 
 def _patch_node(cluster: Cluster, name: str, patch: dict[str, Any]) -> Reply:
-    member = next((member for member in cluster.members if member.instance.private_dns_name == name), None)
+    member = next((member for member in cluster.members if member.name == name), None)
     if member is None:
         return status(404, "NotFound", f'nodes "{name}" not found')
-    kept = cluster.kube.nodes.setdefault(member.instance.id, {"annotations": {}, "unschedulable": False})
+    kept = cluster.kube.nodes.setdefault(member.id, {"annotations": {}, "unschedulable": False})
     for key, value in (patch.get("metadata", {}).get("annotations") or {}).items():
         kept["annotations"].pop(key, None)
         if value is not None:
             kept["annotations"][key] = value
     if "unschedulable" in patch.get("spec", {}):
         kept["unschedulable"] = bool(patch["spec"]["unschedulable"])
-        cluster.kube.log.append(f"{'cordon' if kept['unschedulable'] else 'uncordon'} {member.instance.id}")
+        cluster.kube.log.append(f"{'cordon' if kept['unschedulable'] else 'uncordon'} {member.id}")
     return _json(node_object(cluster, member))
 
 
 def _delete_node(cluster: Cluster, name: str, options: dict[str, Any]) -> Reply:
     """A Node is gone with its machine here, so that only the log tells whether anybody asked."""
     cluster.kube.log.append(f"delete {name}")
-    member = next((member for member in cluster.members if member.instance.private_dns_name == name), None)
+    member = next((member for member in cluster.members if member.name == name), None)
     if member is None:
         return status(404, "NotFound", f'nodes "{name}" not found')
     wanted = options.get("preconditions", {}).get("uid")
     if wanted not in (None, node_object(cluster, member)["metadata"]["uid"]):
         return status(409, "Conflict", f"Precondition failed: UID in precondition: {wanted}")
-    cluster.kube.deleted.add(member.instance.id)
+    cluster.kube.deleted.add(member.id)
     return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
 
 
@@ -332,7 +332,7 @@ DISCOVERY: dict[str, dict[str, Any]] = {
 
 def _nodes(cluster: Cluster, path: str, accept: str) -> Reply:
     name = path.removeprefix("/api/v1/nodes").strip("/")
-    members = [member for member in cluster.members if name in ("", member.instance.private_dns_name)]
+    members = [member for member in cluster.members if name in ("", member.name)]
     if name and not members:
         return status(404, "NotFound", f'nodes "{name}" not found')
     if "as=Table" in accept:

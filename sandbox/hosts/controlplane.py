@@ -41,6 +41,7 @@ class NotYet(Exception):
 class Host:
     """One instance as a host: what its user-data says, and how far it has come."""
 
+    id: str
     instance: Any
     region: str
     settings: dict[str, str]
@@ -56,7 +57,7 @@ class Host:
     @property
     def address(self) -> str:
         """Its private address."""
-        return str(self.instance.private_ip or "")
+        return nodes.address(self.instance)
 
 
 class Hosts:
@@ -72,9 +73,9 @@ class Hosts:
         for key in [key for key in self._hosts if key not in up]:
             self._stop(self._hosts.pop(key))
         for region in cloud.regions_in_use() if up else []:
-            for instance in cloud.instances(region):
-                if instance.id in up and instance.state == "running":
-                    self._step(self._host(region, instance))
+            for instance_id, instance in nodes.running(region).items():
+                if instance_id in up:
+                    self._step(self._host(region, instance_id, instance))
 
     def close(self) -> None:
         """Stop all of them."""
@@ -82,10 +83,10 @@ class Hosts:
             self._stop(host)
         self._hosts.clear()
 
-    def _host(self, region: str, instance: Any) -> Host:
-        host = self._hosts.get(instance.id)
+    def _host(self, region: str, instance_id: str, instance: Any) -> Host:
+        host = self._hosts.get(instance_id)
         if host is None:
-            host = self._hosts[instance.id] = Host(instance, region, settings_of(instance))
+            host = self._hosts[instance_id] = Host(instance_id, instance, region, settings_of(instance))
         return host
 
     def _step(self, host: Host) -> None:
@@ -141,10 +142,9 @@ class Hosts:
             self._say(host, MASTER_STEPS, failed=("control plane", words))
 
     def _cluster(self, master: Host) -> nodes.Cluster:
-        members = [nodes.Member(master.instance, master.region, master.settings)]
-        members += [nodes.Member(host.instance, host.region, host.settings) for host in self._minions(master)]
         kube = self._world.state.kube
-        members = [member for member in members if member.instance.id not in kube.deleted]
+        hosts = [host for host in (master, *self._minions(master)) if host.id not in kube.deleted]
+        members = [nodes.Member(host.instance, host.region, host.settings) for host in hosts]
         return nodes.Cluster(members, master.settings, kube)
 
     def _minions(self, master: Host) -> list[Host]:
@@ -152,7 +152,7 @@ class Hosts:
         return [
             host
             for host in self._hosts.values()
-            if host.said == "joined" and host.instance.state == "running" and _knows(host, master)
+            if host.said == "joined" and nodes.is_running(host.instance) and _knows(host, master)
         ]
 
     # --- minion ---
@@ -176,7 +176,7 @@ class Hosts:
         if host.said == outcome:
             return
         host.said = outcome
-        console = self._world.state.consoles.setdefault(host.instance.id, [])
+        console = self._world.state.consoles.setdefault(host.id, [])
         for number, step in enumerate(steps, 1):
             if failed and step == failed[0]:
                 console.append(f"kube-bootstrap: step {number}/{len(steps)} {step}: failed: {failed[1]}")
@@ -193,10 +193,8 @@ class Hosts:
 
 def settings_of(instance: Any) -> dict[str, str]:
     """The settings in an instance's user-data: its lines NAME=value, quoted for a shell. Empty for any other data."""
-    if instance.user_data is None:
-        return {}
     try:
-        data = launching.raw_user_data(instance.user_data)
+        data = launching.user_data(instance)
         text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
     except (OSError, ValueError, EOFError):
         return {}
@@ -222,18 +220,17 @@ def _knows(minion: Host, master: Host) -> bool:
     return (
         minion.region == master.region
         and minion.settings.get("MASTER_INTERNAL_IP") == master.address
-        and (minion.instance.vpc_id == master.instance.vpc_id)
+        and nodes.in_one_vpc(minion.instance, master.instance)
     )
 
 
 def _read(settings: dict[str, str], name: str) -> bytes:
     """An object under the cluster's prefix, as the master reads it."""
-    bucket = cloud.find_bucket(settings.get("KUBE_BUCKET", ""))
     key = settings.get("KUBE_BUCKET_PREFIX", "") + name
-    found = bucket.keys.get(key) if bucket is not None else None
-    if found is None or not hasattr(found, "value"):
+    found = cloud.find_object(settings.get("KUBE_BUCKET", ""), key)
+    if found is None:
         raise NotYet(f"s3://{settings.get('KUBE_BUCKET')}/{key}: 404")
-    return bytes(found.value)
+    return found
 
 
 def _upgrade(disks: dict[str, str], disk: str, wanted: str) -> None:

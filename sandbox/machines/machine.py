@@ -81,8 +81,7 @@ class Machine:
 
     def _make_root(self) -> None:
         (self.folder / "root").mkdir(parents=True, exist_ok=True)
-        is_new = not self._disk.exists()
-        if is_new:
+        if not self._disk.exists():
             self._keeper.run([*MAKE_DISK, str(self._device)])
             self._disk.mkdir()
         self._mount(self._disk, [*MOUNT_DISK, str(self._device)])
@@ -90,7 +89,7 @@ class Machine:
         for name in ("upper", "work", "containerd"):
             upper.with_name(name).mkdir(exist_ok=True)
         _seed(upper / "var/lib/cloud/seed/nocloud", self.instance)
-        if not is_new:  # a stopped instance's, started again
+        if (upper / "etc/machine-id").exists():  # a stopped instance's disk, started again
             return
         if self._image.store is not None:
             _link_store(self._image.store, upper.with_name("containerd"))

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from sandbox.conformance import __main__ as conformance
-from sandbox.conformance import build, images, report
+from sandbox.conformance import build, images, part, report
 from sandbox.conformance.report import Run
-from sandbox.conformance.suite import NoReport, Outcome, Suite, is_alone, outcomes
+from sandbox.conformance.suite import NoReport, Outcome, Suite, area, is_alone, outcomes
 from sandbox.machines.registry import Part, Repositories
 
 RELEASE = Path(build.__file__).parents[1] / "release"
@@ -167,6 +167,35 @@ def test_an_expression_that_chooses_nothing_ends_with_2_before_there_is_a_cluste
     assert words in capsys.readouterr().err
 
 
+# --- the part of make e2e
+
+
+def test_the_part_has_of_every_sig_the_first_by_name_that_are_short_and_need_not_be_alone() -> None:
+    short = [f"[sig-a] {number:03}" for number in range(part.MOST + 3)]
+    seconds = dict.fromkeys([*short, "[sig-b] x [Serial]", "[sig-b] y"], part.LONGEST) | {
+        "[sig-b] a": part.LONGEST + 0.1
+    }
+    tests = [*reversed(short), "[sig-b] x [Serial]", "[sig-b] y", "[sig-b] a", "[sig-b] never recorded"]
+    assert part.chosen(tests, seconds) == [*short[: part.MOST], "[sig-b] y"]
+
+
+def test_the_part_touches_every_sig_of_the_recorded_run() -> None:
+    seconds = part.recorded(part.SECONDS.read_text())
+    chosen = part.chosen(seconds, seconds)
+    assert {area(test) for test in chosen} == {area(test) for test in seconds}
+    assert part.recorded(part.record(seconds)) == seconds
+
+
+def test_every_image_of_the_part_can_be_made() -> None:
+    assert set(part.IMAGES) <= set(images.RECIPES)
+
+
+@pytest.mark.parametrize("arguments", [["whole"], ["part", "x"]])
+def test_a_build_of_anything_else_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(arguments) == 2
+    assert "takes nothing or the word part" in capsys.readouterr().err
+
+
 # --- the build
 
 
@@ -229,16 +258,11 @@ def test_all_that_is_missing_is_said_at_once_and_before_anything_is_made(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: None if program in ("go", "bzip2") else program)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 3 * 2**30))
-    with pytest.raises(build.CannotBuild) as caught:
-        build.build(build.Place(tmp_path / "out", tmp_path / "coredns"), ["busybox"])
+    with pytest.raises(build.Lacking) as caught:
+        build.build(build.Place(tmp_path / "out", tmp_path / "coredns"), ["busybox"], build.ROOM)
     for words in ("apt-get install bzip2 golang-go", "make release (there is no", "8 GiB of disk", "has 3.0 left"):
         assert words in str(caught.value)
     assert not (tmp_path / "out" / "bin").exists()
-
-
-def test_an_image_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(build.CannotBuild, match="no image windows: there are agnhost, busybox"):
-        build.build(build.Place(tmp_path, tmp_path / "coredns"), ["windows"])
 
 
 @pytest.mark.parametrize("name", sorted(images.RECIPES))

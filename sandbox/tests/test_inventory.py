@@ -9,6 +9,7 @@ from conftest import REGION, Box
 from helpers import must, settle
 from test_permissions import written_calls
 
+from sandbox.backend import cloud
 from sandbox.backend.holdings import inventory
 from sandbox.calls import Answer, Call
 from sandbox.inventory import shows_in
@@ -60,9 +61,12 @@ class Watch:
 
 
 def kinds() -> dict[str, Any]:
-    """The inventory by kind; all buckets are one."""
+    """The inventory by kind, of the region and of each service that has none; all buckets are one."""
     found = inventory()
-    return {**found.get("iam", {}), **found.get("route53", {}), **found.get(REGION, {}), "s3": found.get("s3", {})}
+    kinds: dict[str, Any] = {"s3": found.pop("s3", {})}
+    for place in found.keys() - (set(cloud.regions_in_use()) - {REGION}):
+        kinds |= found[place]
+    return kinds
 
 
 def test_what_a_call_changes_is_seen_where_the_table_says(sandbox: Box) -> None:

@@ -1,0 +1,38 @@
+"""The part of the suite that tests/e2e runs: something of every sig, short, and nothing that has to be alone.
+
+The seconds of each test are those of the last whole run, which `python -m sandbox.conformance.report` records.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sandbox.conformance.suite import area, is_alone
+
+SECONDS = Path(__file__).parent / "seconds"
+LONGEST = 10.0  # seconds of a test in the recorded run
+MOST = 20  # tests of a sig
+IMAGES = ("agnhost", "busybox", "glibc-dns-testing", "nginx", "nonewprivs", "nonroot")
+
+
+def chosen(tests: Iterable[str], seconds: Mapping[str, float]) -> list[str]:
+    """Of each sig the first by name, at most MOST, that may run beside others and took at most LONGEST."""
+    counts: Counter[str] = Counter()
+    found = []
+    for test in sorted(tests):
+        if counts[area(test)] < MOST and not is_alone(test) and seconds.get(test, LONGEST + 1) <= LONGEST:
+            counts[area(test)] += 1
+            found.append(test)
+    return found
+
+
+def recorded(text: str) -> dict[str, float]:
+    """Each test's seconds, of lines of seconds and name."""
+    return {name: float(seconds) for seconds, _, name in (line.partition(" ") for line in text.splitlines())}
+
+
+def record(seconds: Mapping[str, float]) -> str:
+    """The lines that `recorded` reads."""
+    return "".join(f"{seconds[name]:.1f} {name}\n" for name in sorted(seconds))
