@@ -87,6 +87,7 @@ def test_one_option_is_told_whole(name: str) -> None:
         ("num_node", "num_node is no option; did you mean NUM_NODES?"),
         ("NUM_MINIONS", "is called NUM_NODES today"),
         ("KUBE_PASSWORD", "basic auth"),
+        ("cidr", " have it in their names: KUBE_VPC_CIDR_BASE, KUBE_SUBNET_CIDR, "),
         ("nothing", "nothing is no option; --help all lists all options"),
     ],
 )
