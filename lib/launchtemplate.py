@@ -178,7 +178,7 @@ def _fitting(
         if version["VersionDescription"] == wanted:
             return version
         if key and aws.every("describe_key_pairs", "KeyPairs", Filters=[{"Name": "key-name", "Values": [key]}]):
-            aws.console.say(f"its ssh key is {key}, not this computer's")
+            aws.console.say(f"the template's ssh key is {key}, another computer's, and stays")
             return version
     return None
 

@@ -14,15 +14,23 @@ PREFIX = "/_downloads/"  # what KUBE_DOWNLOAD_MIRROR points to
 # Kubernetes versions that count as published here; any version of the rest does.
 KUBERNETES = re.compile(r"dl\.k8s\.io/release/v1\.(36|37)\.\d/")
 
+STABLE = re.compile(r"dl\.k8s\.io/release/stable-(1\.3[67])\.txt")
+
 
 def answer(path: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """The sum file at that path below the mirror, 404 for anything else."""
+    """The sum file at that path below the mirror, or the newest of a minor release; 404 for anything else."""
     url = path.removeprefix(PREFIX)
+    if stable := STABLE.fullmatch(url):
+        return _text(f"v{stable[1]}.9\n", start_response)
     known = "dl.k8s.io" not in url or KUBERNETES.match(url)
     if not known or not re.search(r"\.sha256(sum)?$", url):
         start_response("404 Not Found", [("Content-Length", "0")])
         return [b""]
-    body = "".join(_lines(url)).encode()
+    return _text("".join(_lines(url)), start_response)
+
+
+def _text(text: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = text.encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
 

@@ -39,7 +39,11 @@ SETTINGS: list[Row] = [
     ({"KUBE_AWS_INSTANCE_PREFIX": "$(id)"}, "KUBE_AWS_INSTANCE_PREFIX", "character '$'"),
     ({"KUBE_AWS_INSTANCE_PREFIX": "a" * 30}, "KUBE_AWS_INSTANCE_PREFIX", "IAM takes 64"),
     ({"KUBERNETES_VERSION": "1.5.0"}, "KUBERNETES_VERSION", "older"),
-    ({"KUBERNETES_VERSION": "1.35.9"}, "KUBERNETES_VERSION", "1.36 or 1.37"),
+    (
+        {"KUBERNETES_VERSION": "1.35.9"},
+        "KUBERNETES_VERSION",
+        "give 1.36.3 or a later one of 1.36, or 1.37.2 or a later one of 1.37",
+    ),
     ({"KUBERNETES_VERSION": "1.38.0"}, "KUBERNETES_VERSION", "newer"),
     ({"KUBERNETES_VERSION": "2.0.0"}, "KUBERNETES_VERSION", "newer"),
     ({"KUBERNETES_VERSION": "1.37"}, "KUBERNETES_VERSION", "1.37.2"),

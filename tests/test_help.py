@@ -87,6 +87,7 @@ def test_one_option_is_told_whole(name: str) -> None:
         ("num_node", "num_node is no option; did you mean NUM_NODES?"),
         ("NUM_MINIONS", "is called NUM_NODES today"),
         ("KUBE_PASSWORD", "basic auth"),
+        ("cidr", " have it in their names: KUBE_VPC_CIDR_BASE, KUBE_SUBNET_CIDR, "),
         ("nothing", "nothing is no option; --help all lists all options"),
     ],
 )
@@ -110,7 +111,8 @@ def test_what_down_reads_is_what_its_help_has(sandbox: Box, monkeypatch: pytest.
             seen.add(name.upper())
         return object.__getattribute__(config, name)
 
-    for settings in ({"KUBE_MASTER_SELF_HEAL": "true"}, {"SUBNET_ID": Brought(sandbox).subnet}):
+    own = {"KUBE_MASTER_SELF_HEAL": "true", "KUBE_ENABLE_POD_IDENTITY": "true"}
+    for settings in (own, {"SUBNET_ID": Brought(sandbox).subnet}):
         must(sandbox.up(**settings))
         with monkeypatch.context() as patch:
             patch.setattr(Config, "__getattribute__", looked_at, raising=False)

@@ -33,7 +33,7 @@ def test_another_computers_key_makes_no_version(sandbox: Box, second_key: Path, 
     before, key = part(sandbox, "launch templates"), template_data(sandbox)["KeyName"]
     there = {"AWS_SSH_KEY": second_key, "KUBECONFIG": sandbox.home / "second", "KUBE_MASTER_SELF_HEAL": heals}
     first = must(sandbox.up(**there))
-    assert f"its ssh key is {key}, not this computer's" in first.out
+    assert f"the template's ssh key is {key}, another computer's, and stays" in first.out
     assert first.changing == ["ec2:ImportKeyPair"]
     assert must(sandbox.up(**there)).changing == []
     assert must(sandbox.up()).changing == []
@@ -150,6 +150,8 @@ PATHS = [
     "#1",
     "a*?[b]",
     "back\\slash",
+    "a$b`c",
+    "5 $",
     "a~",
 ]
 

@@ -25,6 +25,8 @@ SPREAD = {
     "upgrade": 1,
     "heal": 1,
     "unheal": 1,
+    "rights": 1,
+    "unrights": 1,
     "heal-down": 1,
     "replace": 1,
     "restore": 1,

@@ -99,8 +99,16 @@ def test_a_patch_release_up(cluster: Box) -> None:
         ("1.36.2", "KUBERNETES_VERSION: the cluster has 1.36.3, and a control plane cannot go down to 1.36.2;"),
         ("", f"KUBERNETES_VERSION: is empty, which stands for {AFTER}, and the cluster has 1.36.3;"),
         ("1.37", "KUBERNETES_VERSION: '1.37' is a minor release; give a whole version, 1.37.2 or a later one of 1.37"),
-        ("1.38.0", "KUBERNETES_VERSION: 1.38.0 is newer than what this can set up; give a release of 1.36 or 1.37"),
-        ("1.37.99", "/release/v1.37.99/bin/linux/amd64/kubeadm.sha256 is not there (HTTP 404); give a version"),
+        (
+            "1.38.0",
+            "KUBERNETES_VERSION: 1.38.0 is newer than what this can set up; give 1.36.3 or a later one of 1.36",
+        ),
+        ("1.38", "KUBERNETES_VERSION: 1.38 is newer than what this can set up; give 1.36.3 or a later one of 1.36, or"),
+        (
+            "1.37.99",
+            "/release/v1.37.99/bin/linux/amd64/kubeadm.sha256 is not there (HTTP 404); "
+            "give a version that is published (the newest of 1.37 is 1.37.9)",
+        ),
     ],
 )
 def test_refused_before_anything(cluster: Box, asked: str, words: str) -> None:

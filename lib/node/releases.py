@@ -170,8 +170,22 @@ def read_text(sleep: Callable[[float], None], url: str) -> str:
 
 
 def _not_there(url: str, status: int) -> SettingError:
+    newest = _newest(url)
     return SettingError(
         "KUBERNETES_VERSION" if "/release/v" in url else "KUBE_DOWNLOAD_MIRROR",
         f"{url} is not there (HTTP {status})",
-        "give a version that is published, and a mirror that has it",
+        f"give a version that is published{newest}, and a mirror that has it",
     )
+
+
+def _newest(url: str) -> str:
+    """The newest patch of the minor release that a URL is of, in words, by the same site; '' if it does not say."""
+    release = re.match(r"(.*/release/)v(\d+\.\d+)\.\d+/", url)
+    if not release:
+        return ""
+    try:
+        with urllib.request.urlopen(f"{release[1]}stable-{release[2]}.txt", timeout=_TIMEOUT) as answer:  # noqa: S310 as above
+            said = str(answer.read(_LARGEST).decode(errors="replace")).strip()
+    except OSError:
+        return ""
+    return f" (the newest of {release[2]} is {said[1:]})" if re.fullmatch(r"v\d+\.\d+\.\d+", said) else ""

@@ -184,8 +184,11 @@ def _named(topic: str) -> Option:
         return found[name]
     if name in former():
         raise SettingError("--help", f"{name} {former()[name]}", "--help all lists all options")
-    near = nearest(name, list(found))
-    right = f"did you mean {near}?" if near else "--help all lists all options"
+    having, near = [each for each in found if name in each], nearest(name, list(found))
+    if len(having) > 1:
+        right = f"{len(having)} have it in their names: {', '.join(having)}"
+    else:
+        right = f"did you mean {near}?" if near else "--help all lists all options"
     raise SettingError("--help", f"{topic} is no option", right)
 
 

@@ -20,6 +20,8 @@ Rule = Callable[[str, str], T]
 _SHELL = frozenset("\"'`\\$;&|<>(){}[]*?!#^")
 _LONGEST = 2000
 ROUTES_AT_MOST = 1000  # the most that AWS raises a route table's quota to
+# What says that a shell was to expand it: $NAME where a name in a path begins, ${, $(, and two `.
+_EXPANSION = re.compile(r"(?:^|/)\$(?=[A-Za-z_])|\$(?=[{(])|`(?=[^`]*`)")
 
 
 def shown(text: str) -> str:
@@ -38,14 +40,13 @@ def plain(variable: str, text: str, *, allowed: str = "") -> str:
 def plain_path(variable: str, text: str) -> str:
     """The same of a path, which no shell of a node reads: it may hold whatever can be printed, spaces and quotes too.
 
-    But not $ and `, which say that a shell was to expand it.
+    But not what says that a shell was to expand it, such as $HOME/key; ssh expands ${HOME} of a key's path, too.
     """
-    bad = next((c for c in text if not c.isprintable() or c in "$`"), "")
-    return (
-        _without(variable, text, bad, "without line breaks, $ and `")
-        if len(text) <= _LONGEST
-        else plain(variable, text)
-    )
+    if len(text) > _LONGEST:
+        return plain(variable, text)
+    expansion = _EXPANSION.search(text)
+    bad = expansion[0][-1] if expansion else next((c for c in text if not c.isprintable()), "")
+    return _without(variable, text, bad, "without line breaks, $NAME, ${…}, $(…) and `…`")
 
 
 def _without(variable: str, text: str, bad: str, right: str) -> str:
@@ -233,15 +234,14 @@ def version(variable: str, text: str) -> str:
         right = f"give a whole version, {_FIRST_PATCHES[series]} or a later one of {series}"
         newest = f"https://dl.k8s.io/release/stable-{series}.txt has the newest"
         raise SettingError(variable, f"{shown(text)} is a minor release", f"{right}: {newest}")
-    match = re.fullmatch(r"v?(0|[1-9]\d?)\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})", text)
+    right = "give " + ", or ".join(f"{patch} or a later one of {minor}" for minor, patch in _FIRST_PATCHES.items())
+    match = re.fullmatch(r"v?(0|[1-9]\d?)\.(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2}))?", text)
     if not match:
-        right = "give a whole version such as 1.37.2"
         raise SettingError(variable, f"{shown(text)} is not a release of Kubernetes", right)
-    major, minor = int(match[1]), int(match[2])
-    if (major, minor) not in ((1, 36), (1, 37)):
-        age = "older" if (major, minor) < (1, 36) else "newer"
-        raise SettingError(variable, f"{text} is {age} than what this can set up", "give a release of 1.36 or 1.37")
-    return text.removeprefix("v")
+    if f"{match[1]}.{match[2]}" not in _FIRST_PATCHES:
+        age = "older" if (int(match[1]), int(match[2])) < (1, 36) else "newer"
+        raise SettingError(variable, f"{text} is {age} than what this can set up", right)
+    return series
 
 
 def bucket(variable: str, text: str) -> str:

@@ -14,6 +14,7 @@ from torture import (
     denied,
     drift,
     foreign,
+    halted,
     hands,
     killed,
     lost,
@@ -91,11 +92,17 @@ FAULTS: dict[str, Fault] = {
     "upgrade": Fault("Kubernetes upgraded, stopped at call N", changes.numbers("upgrade"), _changed("upgrade")),
     "heal": Fault("self-healing made, stopped at call N", changes.numbers("heal"), _changed("heal")),
     "unheal": Fault("self-healing removed, stopped at call N", changes.numbers("unheal"), _changed("unheal")),
+    "rights": Fault(
+        "pods' and minions' rights given, stopped at call N", changes.numbers("rights"), _changed("rights")
+    ),
+    "unrights": Fault("these taken back, stopped at call N", changes.numbers("unrights"), _changed("unrights")),
     "heal-down": Fault(
-        "down of what heals itself, stopped at call N", changes.healing_down_numbers, changes.healing_down_stopped
+        "down of what heals itself and has these, stopped", changes.healing_down_numbers, changes.healing_down_stopped
     ),
     "replace": Fault("master made anew, stopped at call N", anew.numbers("replace"), anew.replaced),
     "restore": Fault("disk restored, stopped at call N", anew.numbers("restore"), anew.restored),
+    "halt": Fault("cluster stopped (--stop), stopped at call N", halted.numbers("halt"), halted.halted),
+    "wake": Fault("stopped cluster started, stopped at call N", halted.numbers("wake"), halted.woken),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
     "down-lost": Fault("answer to down's N-th change lost", _changes("down_calls"), lost.down_lost),
     "killed": Fault("SIGKILL at every tenth call of up, up, down", _every_tenth, killed.killed),
