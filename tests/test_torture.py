@@ -28,6 +28,8 @@ SPREAD = {
     "rights": 1,
     "unrights": 1,
     "heal-down": 1,
+    "halt": 1,
+    "wake": 1,
     "replace": 1,
     "restore": 1,
     "up-lost": 1,
