@@ -112,11 +112,11 @@ def s3_everywhere() -> list[Any]:
     return list(s3_backends[ACCOUNT].values())
 
 
-def account_block() -> Any:
-    """The account's own block of public access, None where it has none."""
+def account_block(region: str) -> Any:
+    """The account's own block of public access, None where it has none. Each partition is an account of its own."""
     from moto.s3control.models import s3control_backends
 
-    return s3control_backends[ACCOUNT]["aws"].public_access_block
+    return s3control_backends[ACCOUNT][partition(region)].public_access_block
 
 
 def find_bucket(name: str) -> Any | None:

@@ -116,7 +116,7 @@ def anonymous(_world: World, call: Call) -> None:
 
 def blocked(bucket: Any, setting: str) -> bool:
     """Whether a setting of S3 Block Public Access is on, for the bucket or for the account."""
-    blocks = [getattr(bucket, "public_access_block", None), cloud.account_block()]
+    blocks = [getattr(bucket, "public_access_block", None), cloud.account_block(bucket.region_name)]
     return any(block and str(getattr(block, setting)).lower() == "true" for block in blocks)
 
 
@@ -128,7 +128,7 @@ def read_by_anybody(bucket: Any, key: str) -> bytes | None:
     public = [each for each in policy["Statement"] if each.get("Principal") in ("*", {"AWS": "*"})]
     statements = [{name: it for name, it in each.items() if name != "Principal"} for each in public]
     found = bucket.keys.get(key)
-    if found is None or not policies.may(statements, "s3:GetObject", f"arn:aws:s3:::{bucket.name}/{key}", {}):
+    if found is None or not policies.may(statements, "s3:GetObject", f"{bucket.arn}/{key}", {}):
         return None
     content: bytes = found.value
     return content

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from e2e.stage import Stage, wait
+from e2e.stage import PATIENCE, Stage, wait
 
 ID = "packages"
 FOR_PODS = 2000  # MiB: enough for the control plane's own
@@ -124,11 +125,13 @@ def test_a_spot_minion_leaves_in_order_when_it_has_notice(stage: Stage, pause: s
     stage.kubectl("run", "leaving", f"--image={pause}", "--restart=Never", f"--overrides={json.dumps(overrides)}")
     stage.kubectl("wait", "--for=condition=Ready", "pod/leaving", "--timeout=90s")
     tag = {"Key": "sandbox:spot-notice", "Value": "2026-11-28T08:22:00Z"}
-    stage.client("ec2").create_tags(Resources=[minion], Tags=[tag])
-    wait(
-        "the pod to be ended by its kubelet",
-        lambda: "shutdown" in stage.get("pod", "leaving")["status"].get("message", ""),
-    )
+    # Watched from before: once its Node is gone, so is the pod. The reason is the kubelet's for a pod that it ends so.
+    with ThreadPoolExecutor() as aside:
+        ends = "--for=jsonpath={.status.reason}=Terminated"
+        wait_for_it = ("wait", "--request-timeout=0", ends, "pod/leaving", f"--timeout={PATIENCE:.0f}s")
+        ended = aside.submit(stage.kubectl, *wait_for_it)
+        stage.client("ec2").create_tags(Resources=[minion], Tags=[tag])
+        ended.result()
     assert "kube-spot: AWS takes this instance" in stage.console(minion)
     wait("the minion to be off", lambda: minion not in stage.instances(ID, role="minion"))
     wait("its successor", lambda: list(stage.nodes().values()).count(True) == 2)
