@@ -8,7 +8,7 @@ import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, iam, master, minions, podidentity, preflight, relocation, state, survey
+from lib import addons, alarms, iam, master, minions, podidentity, preflight, relocation, spotsizes, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws.errors import FAILURES
@@ -56,6 +56,8 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     if interface is not None:
         layers = with_sizes(layers)
     config = resolve(layers)
+    if interface is not None:
+        spotsizes.refuse_from_on_demand(config, layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, interface=interface)
     if bucket is None:  # a new cluster; a region's first zone is not in every account

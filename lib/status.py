@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib import launchtemplate, state
+from lib import launchtemplate, spotsizes, state
 from lib.aws.errors import FAILURES
 from lib.aws.tags import tags_of
 from lib.checks import prices
@@ -202,7 +202,7 @@ def _groups(aws: Aws, config: Config, groups: list[Any]) -> tuple[GroupState, ..
 
 def _group(group: Any, template: launchtemplate.Template | None) -> GroupState:
     there = living(group)
-    outdated = sum(not template.is_current(each) for each in there) if template else 0
+    outdated = sum(not template.is_current(each, spotsizes.kinds_of(group)) for each in there) if template else 0
     return GroupState(group["AutoScalingGroupName"], group["DesiredCapacity"], len(there), outdated)
 
 

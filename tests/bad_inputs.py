@@ -10,6 +10,7 @@ from __future__ import annotations
 Row = tuple[dict[str, str], str, str]
 
 # Settings of a cluster so large that its own limits are met before those of the default ranges.
+SPOT_PRICE = {"NODE_SPOT_PRICE": "0.05"}
 LARGE = {"KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"}
 
 SETTINGS: list[Row] = [
@@ -71,6 +72,12 @@ SETTINGS: list[Row] = [
     ({"NODE_SPOT_PRICE": "0,05"}, "NODE_SPOT_PRICE", "0.05"),
     ({"NODE_SPOT_PRICE": "0"}, "NODE_SPOT_PRICE", "not a price"),
     ({"NODE_SPOT_PRICE": "-1"}, "NODE_SPOT_PRICE", "not a price"),
+    ({"NODE_SPOT_SIZES": "t3a.small"}, "NODE_SPOT_SIZES", "there is no NODE_SPOT_PRICE"),
+    ({"NODE_SPOT_SIZES": "t3a small", **SPOT_PRICE}, "NODE_SPOT_SIZES", "m6i.large"),
+    ({"NODE_SPOT_SIZES": "t3.nano", **SPOT_PRICE}, "NODE_SPOT_SIZES", "too little memory"),
+    ({"NODE_SPOT_SIZES": "t3a.small,t3a.small", **SPOT_PRICE}, "NODE_SPOT_SIZES", "give it once"),
+    ({"NODE_SPOT_SIZES": ",".join(f"m{n}.large" for n in range(1, 41)), **SPOT_PRICE}, "NODE_SPOT_SIZES", "39 at most"),
+    ({"NODE_SPOT_SIZES": "t3a.small", "NODE_SPOT_PRICE": "0.0005"}, "NODE_SPOT_PRICE", "0.001 or more"),
     ({"KUBE_OS_DISTRIBUTION": "jessie"}, "KUBE_OS_DISTRIBUTION", "Debian 13"),
     ({"KUBE_OS_DISTRIBUTION": "wily"}, "KUBE_OS_DISTRIBUTION", "24.04"),
     ({"KUBE_OS_DISTRIBUTION": "coreos"}, "KUBE_OS_DISTRIBUTION", "debian or ubuntu"),

@@ -71,6 +71,7 @@ class Config:
     master_size: str = option(rules.instance_type, computed=lambda so_far: sizes.master_size(so_far["NUM_NODES"]))
     node_size: str = option(rules.instance_type, computed=lambda so_far: sizes.node_size(so_far["NUM_NODES"]))
     node_spot_price: str = option(rules.optional(rules.price))
+    node_spot_sizes: tuple[str, ...] = option(rules.further_sizes)
     kube_os_distribution: str = option(rules.distribution)
     aws_image: str = option(rules.optional(rules.identifier("ami")), remembered="as resolved")
     kube_node_image: str = option(
@@ -247,6 +248,11 @@ class Config:
     def node_name(self) -> str:
         """Name tag of every minion."""
         return f"{self.cluster_id}-minion"
+
+    @property
+    def node_sizes(self) -> tuple[str, ...]:
+        """The instance types that a minion may be of, NODE_SIZE first."""
+        return tuple(dict.fromkeys((self.node_size, *self.node_spot_sizes)))
 
     @property
     def group_name(self) -> str:

@@ -193,6 +193,18 @@ instance_type = form(
     r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|([1-9]\d*)?xlarge|metal(-\d+xl)?)",
     "give an EC2 instance type such as m6i.large",
 )
+SIZES_AT_MOST = 40  # instance types of a group (Auto Scaling API reference, LaunchTemplateOverrides)
+
+
+def further_sizes(variable: str, text: str) -> tuple[str, ...]:
+    """Instance types beside NODE_SIZE, separated by commas or spaces."""
+    found = tuple(instance_type(variable, item) for item in _items(text))
+    _no_twins(variable, found)
+    if len(found) >= SIZES_AT_MOST:
+        raise SettingError(variable, f"has {len(found)} types", f"give {SIZES_AT_MOST - 1} at most")
+    return found
+
+
 snapshot = form(r"[A-Za-z0-9._~+/=-]{1,256}", "say latest, none, or a version's id as S3 lists it")
 region = form(r"[a-z]{2}(-[a-z]+){1,2}-\d", "give a region such as us-west-2")
 
