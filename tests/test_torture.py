@@ -28,6 +28,7 @@ SPREAD = {
     "heal-down": 1,
     "replace": 1,
     "restore": 1,
+    "discard": 1,
     "up-lost": 1,
     "down-lost": 1,
     "killed": 1,
