@@ -321,10 +321,10 @@ def _group_words(group: GroupState) -> str:
 def _master_words(master: MasterState | None) -> str:
     if master is None:
         return "none: kube_up.py makes it again"
-    return (
-        f"{master.instance_id} {master.size}, {master.state}, launched {master.launched:{_TIME}}; "
-        f"AWS's checks: {master.checks}"
-    )
+    words = f"{master.instance_id} {master.size}, {master.state}, launched {master.launched:{_TIME}}"
+    if master.state == "stopped":  # AWS checks none that is
+        return f"{words}; kube_up.py starts it"
+    return f"{words}; AWS's checks: {master.checks}"
 
 
 def _disk_words(disk: VolumeTypeDef | None) -> str:
