@@ -10,7 +10,7 @@ import dataclasses
 import datetime
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -400,9 +400,10 @@ def listed(aws: Aws, bucket: Bucket, start: str) -> Iterator[tuple[str, str]]:
             yield found["Key"].removeprefix(bucket.prefix), found["ETag"].strip('"')
 
 
-def empty_bucket(aws: Aws, bucket: Bucket) -> None:
-    """Remove the cluster's objects, all versions of them, and nobody else's."""
-    keys = list(object_keys(aws, bucket))
+def empty_bucket(aws: Aws, bucket: Bucket, *, names: Collection[str] = ()) -> None:
+    """Remove the cluster's objects, all versions of them, and nobody else's; with `names` these alone."""
+    wanted = {bucket.key(name) for name in names}
+    keys = [each for each in object_keys(aws, bucket) if not names or each["Key"] in wanted]
     for start in range(0, len(keys), 1000):
         some = keys[start : start + 1000]
         aws.remove(

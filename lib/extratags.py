@@ -53,8 +53,7 @@ class _Change:
 def follow_change(aws: Aws, cluster: Cluster) -> None:
     """Have all that is there bear the tags that are set now, where these are others than are remembered."""
     config, remembered = cluster.config, cluster.layers.remembered
-    former = dict(pair.split("=", 1) for pair in remembered.get(_NAME, "").split(",") if "=" in pair)
-    wanted = dict(config.kube_extra_tags)
+    former, wanted = _as_given(remembered.get(_NAME, "")), dict(config.kube_extra_tags)
     if not remembered or former == wanted:
         return
     change = _Change(wanted, {key: value for key, value in former.items() if key not in wanted})
@@ -70,6 +69,12 @@ def follow_change(aws: Aws, cluster: Cluster) -> None:
         _retag(aws, f"alarm {alarm['AlarmName']}", tags, change, put, take)
     if change.gone:
         _untag_rest(aws, cluster, change)
+
+
+def _as_given(text: str) -> dict[str, str]:
+    """The tags of a text that was right when it was remembered."""
+    pairs = (item.partition("=") for item in text.split(",") if "=" in item)
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _retag(

@@ -23,8 +23,8 @@ from lib import bucket as buckets
 from lib import iam
 from lib.aws import objects
 from lib.aws.client import Aws
-from lib.aws.errors import ErrorKind, classify, unless
-from lib.aws.tags import Disputed, cluster_tags, is_ours, refuse_others, sorted_out, tag_list, tag_words, tags_of
+from lib.aws.errors import ErrorKind, classify, error_code, unless
+from lib.aws.tags import Disputed, cluster_tags, refuse_others, sorted_out, tag_list, tag_words, tags_of
 from lib.cluster import Cluster
 from lib.run.errors import SettingError
 
@@ -97,13 +97,16 @@ def planned_url(aws: Aws, config: Config) -> str:
 # --- what is refused beforehand
 
 
-def check_issuer(aws: Aws, config: Config) -> None:
-    """Raises SettingError where AWS could not read the issuer's documents. Changes nothing."""
+def check_issuer(aws: Aws, config: Config, *, secrets: str) -> None:
+    """Raises SettingError where AWS could not read the issuer's documents, or others the cluster's. Changes nothing.
+
+    `secrets` is the name of the cluster's own bucket, '' where there is none yet.
+    """
     if not config.kube_enable_pod_identity:
         return
     _refuse_blocked_account(aws, config)
     if config.kube_oidc_bucket:
-        _check_brought(aws, config)
+        _check_brought(aws, config, secrets)
 
 
 def _refuse_blocked_account(aws: Aws, config: Config) -> None:
@@ -131,9 +134,9 @@ def _refuse_blocked_account(aws: Aws, config: Config) -> None:
         )
 
 
-def _check_brought(aws: Aws, config: Config) -> None:
+def _check_brought(aws: Aws, config: Config, secrets: str) -> None:
     name = config.kube_oidc_bucket
-    if name in (config.aws_s3_bucket, buckets.default_name(aws, config)):
+    if name in (secrets, config.aws_s3_bucket, buckets.default_name(aws, config)):
         raise SettingError(BUCKET, f"{name} holds the cluster's secrets, and this one is public", "give another one")
     found = _find_bucket(aws, config)
     if found is None:
@@ -233,7 +236,13 @@ def _open(aws: Aws, bucket: Bucket, *, fresh: bool) -> None:
             f"{name}: policy" + (f" {iam.differs(there, wanted)}" if there else ""),
             lambda: s3.put_bucket_policy(Bucket=name, Policy=json.dumps(wanted), ExpectedBucketOwner=owner),
             retry_on=[buckets.LETTING_GO],
+            retry_if=_may_be_open_later,
         )
+
+
+def _may_be_open_later(error: BaseException) -> bool:
+    """Whether S3 does not know everywhere yet that public policies are allowed. It has one code for all denials."""
+    return error_code(error) == "AccessDenied" and "blockpublicpolicy" in str(error).lower()
 
 
 def _ensure_documents(aws: Aws, bucket: Bucket, documents: Mapping[str, bytes]) -> None:
@@ -298,27 +307,19 @@ def find_issuers(aws: Aws, config: Config) -> list[Issuer | Disputed]:
     url = _url(aws, bucket or _place(aws, config))
     arn = _arn(aws, url)
     provider = _find_provider(aws, arn)
-    disputed = [it for it in _owned(config, url, provider, bucket) if isinstance(it, Disputed)]
-    if disputed:
-        return [*disputed]
-    theirs = bucket is None or not (is_ours(config.cluster_id, bucket.tags) or not bucket.ours)
-    there = None if theirs or not _holds_some(aws, bucket) else bucket
-    ours = arn if provider and is_ours(config.cluster_id, tags_of(provider)) else ""
-    return [Issuer(url, there, ours)] if there or ours else []
+    owned = sorted_out(config.cluster_id, arn, f"OpenID Connect provider {url}", tags_of(provider or {}))
+    if bucket and bucket.ours:
+        owned += sorted_out(config.cluster_id, bucket.name, f"bucket {bucket.name}", bucket.tags)
+    there = bucket if bucket and (bucket.name in owned or _holds_documents(aws, bucket)) else None
+    disputed: list[Issuer | Disputed] = [it for it in owned if isinstance(it, Disputed)]
+    found = Issuer(url, there, arn if arn in owned else "")
+    return disputed or ([found] if found.bucket or found.provider else [])
 
 
-def _owned(config: Config, url: str, provider: Mapping[str, Any] | None, bucket: Bucket | None) -> list[str | Disputed]:
-    words = f"OpenID Connect provider {url}"
-    of_bucket = bucket.tags if bucket and bucket.ours else {}
-    return [
-        *sorted_out(config.cluster_id, words, words, tags_of(provider or {})),
-        *(sorted_out(config.cluster_id, url, f"bucket {bucket.name}", of_bucket) if bucket else ()),
-    ]
-
-
-def _holds_some(aws: Aws, bucket: Bucket | None) -> bool:
-    """Whether there is anything of ours: a bucket of ours itself, or objects in a brought one."""
-    return bucket is not None and (bucket.ours or any(True for _ in objects.object_keys(aws, bucket)))
+def _holds_documents(aws: Aws, bucket: Bucket) -> bool:
+    """Whether a brought bucket has any of the documents."""
+    documents = {bucket.key(DISCOVERY), bucket.key(KEYS)}
+    return not bucket.ours and any(each["Key"] in documents for each in objects.object_keys(aws, bucket))
 
 
 def delete_issuer(aws: Aws, issuer: Issuer) -> None:
@@ -330,7 +331,7 @@ def delete_issuer(aws: Aws, issuer: Issuer) -> None:
             lambda: aws.iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=issuer.provider),
         )
     if issuer.bucket:
-        buckets.empty_bucket(aws, issuer.bucket)
+        buckets.empty_bucket(aws, issuer.bucket, names=() if issuer.bucket.ours else (DISCOVERY, KEYS))
         buckets.delete_bucket(aws, issuer.bucket)
 
 

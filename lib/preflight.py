@@ -56,7 +56,7 @@ def check_settings(
     check_key(config)
     dhcp.check_given(aws, config)
     iam.check_given_roles(aws, config)
-    podidentity.check_issuer(aws, config)
+    podidentity.check_issuer(aws, config, secrets=bucket.name if bucket else "")
     config = _with_brought_network(aws, config)
     blocks = _brought_ranges(aws, config) if config.vpc_id else [config.vpc_cidr]
     config = _settle_masquerade(aws, config, layers, blocks, has_master=found is not None)

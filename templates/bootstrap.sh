@@ -108,13 +108,13 @@ settings() {
 	. /etc/kube-bootstrap/kube_env
 	# shellcheck source=/dev/null
 	if [ -e /etc/default/kube-bootstrap ]; then . /etc/default/kube-bootstrap; fi
-#@if KUBE_HTTP_PROXY
+#@if KUBE_HTTP_PROXY KUBE_NO_PROXY
 	way_out
 #@end
 	identity
 }
 
-#@if KUBE_HTTP_PROXY
+#@if KUBE_HTTP_PROXY KUBE_NO_PROXY
 # way_out: for curl, apt and kubeadm, which hands it on to the control plane.
 # Sets: http_proxy, https_proxy, no_proxy
 way_out() { export http_proxy=$KUBE_HTTP_PROXY https_proxy=$KUBE_HTTP_PROXY no_proxy=$KUBE_NO_PROXY; }
@@ -389,7 +389,7 @@ CONF
 	put /etc/systemd/system/kubelet.service 0600 <<CONF
 #@include kubelet.service
 CONF
-#@if KUBE_HTTP_PROXY
+#@if KUBE_HTTP_PROXY KUBE_NO_PROXY
 	local unit
 	for unit in containerd kubelet; do
 		put "/etc/systemd/system/$unit.service.d/http-proxy.conf" <<CONF

@@ -88,6 +88,11 @@ def test_s3_is_reached_past_it_where_the_vpc_has_a_gateway_endpoint(sandbox: Box
     assert f"s3.{REGION}.amazonaws.com" in listed(sandbox)
 
 
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_a_persons_own_proxy_is_no_mistake_for_it(sandbox: Box, name: str) -> None:
+    assert "_PROXY: nothing reads it" not in sandbox.up("--dry-run", **{name: "127.0.0.1"}).err
+
+
 def test_it_can_be_set_and_taken_away_later(sandbox: Box) -> None:
     sandbox.cluster()
     first = master_settings(sandbox)

@@ -21,6 +21,7 @@ from helpers import TAGS, master_of, master_settings, must, only, part, read_obj
 
 from lib.kube.certificates import key_set
 from sandbox.backend import cloud
+from sandbox.calls import Call, Refusal
 from sandbox.faults import denials
 
 ON = {"KUBE_ENABLE_POD_IDENTITY": "true"}
@@ -138,8 +139,8 @@ def test_anybody_reads_the_documents_and_nothing_else(sandbox: Box) -> None:
     sandbox.cluster(**ON)
     name, staging = issuers_bucket(sandbox), only(buckets(sandbox, "kubernetes-staging-"))
     sandbox.client("s3").put_object(Bucket=name, Key="other", Body=b"x")
-    keys = anybody_reads(sandbox, name, "openid/v1/jwks")
-    assert json.loads(keys) == document(sandbox, "openid/v1/jwks")
+    for key in (".well-known/openid-configuration", "openid/v1/jwks"):
+        assert json.loads(anybody_reads(sandbox, name, key)) == document(sandbox, key)
     for bucket, key in ((name, "other"), (name, ""), (staging, f"{REGION}/kubernetes/pki.tar")):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             anybody_reads(sandbox, bucket, key)
@@ -240,6 +241,26 @@ def test_a_provider_for_others_alone_is_said(sandbox: Box) -> None:
     assert said.changing == []
 
 
+def test_s3_may_learn_late_that_public_policies_are_allowed(sandbox: Box) -> None:
+    left = [2]
+
+    def late(call: Call) -> None:
+        if call.operation == "PutBucketPolicy" and left[0]:
+            left[0] -= 1
+            words = "public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access"
+            raise Refusal("AccessDenied", words, 403)
+
+    sandbox.aws.hooks.rules.append(late)
+    must(sandbox.up(**ON))
+    assert left == [0]
+
+
+def test_a_policy_that_is_refused_is_said_at_once(sandbox: Box) -> None:
+    sandbox.aws.hooks.before.append(denials.Deny("s3:PutBucketPolicy").before)
+    refused(sandbox.up(**ON), 1, "s3:PutBucketPolicy")
+    assert [call.operation for call in sandbox.calls].count("PutBucketPolicy") == 1
+
+
 def test_a_dry_run_makes_none_of_it_and_says_all(sandbox: Box) -> None:
     sandbox.cluster()
     before = sandbox.inventory()
@@ -338,7 +359,7 @@ def public_bucket(box: Box, name: str = "company-oidc") -> str:
 
 def test_a_brought_bucket_is_used_and_left_as_it_was(sandbox: Box) -> None:
     name = public_bucket(sandbox)
-    sandbox.client("s3").put_object(Bucket=name, Key="theirs", Body=b"x")
+    sandbox.client("s3").put_object(Bucket=name, Key=f"{REGION}/kubernetes/theirs", Body=b"x")
     before = sandbox.inventory()
     must(sandbox.up(**ON, KUBE_OIDC_BUCKET=name))
     prefix = f"{REGION}/kubernetes"

@@ -629,10 +629,12 @@ def test_a_lost_kubeconfig_is_written_again_for_the_same_ca(finished: Finished) 
 
 
 def test_a_new_join_token_reaches_new_minions(finished: Finished) -> None:
-    finished.client("s3").delete_object(Bucket=bucket_of(finished), Key=f"{REGION}/{ID}/join-token")
+    place = {"Bucket": bucket_of(finished), "Key": f"{REGION}/{ID}/join-token"}
+    finished.client("s3").put_object(**place, Body=b"newone.0123456789abcdef\n")
     result = must(finished.up())
     token = read_object(finished, f"{REGION}/{ID}/join-token").decode().strip()
-    assert {"s3:PutObject", "ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"} < set(result.changing)
+    assert token == "newone.0123456789abcdef"
+    assert {"ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"} < set(result.changing)
     raw = base64.b64decode(template_data(finished)["UserData"])
     assert token in gzip.decompress(raw).decode()
     assert token not in user_data(finished, master_of(finished))

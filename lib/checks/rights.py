@@ -179,6 +179,7 @@ def _concrete(arn: str, aws: Aws, config: Config, bucket: str) -> str:
         ("kubernetes-minion-*", config.minion_role),
         ("kubernetes-healer-*", config.healer_role),
         ("kubernetes-staging-*", bucket),
+        ("kubernetes-oidc-*", config.kube_oidc_bucket or "kubernetes-oidc-*"),
         ("*-master-heal", config.healer_name),
         ("scheduler:*:*:", f"scheduler:{aws.region}:{aws.account}:"),
         ("alarm:*-master-", f"alarm:{config.master_name}-"),

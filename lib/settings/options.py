@@ -49,13 +49,15 @@ def hidden(name: str, value: str) -> str:
 
 
 # Other tools' variables that begin as ours do, from their documents and sources: kubectl and client-go (backoff,
-# features, checks of themselves), kube-ps1, Terraform's Kubernetes provider and backend; and what botocore reads.
+# features, checks of themselves), kube-ps1, Terraform's Kubernetes provider and backend; and what the run itself reads,
+# by botocore and urllib: this computer's proxy is not the nodes', which is KUBE_HTTP_PROXY.
 _READ_ELSEWHERE = re.compile(
     r"KUBE_(EDITOR(_CALLBACK)?|PS1_.*|FEATURE_\w*[a-z]\w*|CLIENT_BACKOFF_(BASE|DURATION)"
     r"|(CACHE_MUTATION|PATCH_CONVERSION|WATCHLIST_INCONSISTENCY)_DETECTOR|PANIC_WATCH_DECODE_ERROR"
     r"|HOST|INSECURE|TLS_SERVER_NAME|CLIENT_(CERT|KEY)_DATA|CLUSTER_CA_CERT_DATA|CONFIG_PATHS?|CTX(_AUTH_INFO|_CLUSTER)?"
     r"|TOKEN|PROXY_URL|NAMESPACE|IN_CLUSTER_CONFIG|LOAD_CONFIG_FILE)"
     r"|KUBERNETES_(SERVICE|PORT|MASTER).*|AWS_(DEFAULT_)?(REGION|PROFILE)|AWS_S3_(DISABLE|USE|US_EAST)_.*"
+    r"|(NO|ALL|HTTPS?)_PROXY"
 )
 # What Kubernetes tells the containers of a pod about each service beside them.
 _SERVICE = re.compile(r"(\w+?)_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")

@@ -57,6 +57,8 @@ def parse(environ: Environ, body: bytes) -> Call:
     operation, uri_params = _operation(service, request, environ)
     call = Call(service, operation, region, {}, _protocol(service, request), method=environ["REQUEST_METHOD"])
     call.anonymous = "HTTP_AUTHORIZATION" not in environ and "X-Amz-Credential" not in environ.get("QUERY_STRING", "")
+    if call.anonymous and service == "s3":  # of some paths moto would think that they are other services'
+        environ["HTTP_AUTHORIZATION"] = f"AWS4-HMAC-SHA256 Credential=nobody/20260101/{region}/s3/aws4_request"
     call.peer, call.server = int(environ.get("REMOTE_PORT") or 0), int(environ.get("SERVER_PORT") or 0)
     if operation:
         call.params = _params(call, request, body, uri_params)

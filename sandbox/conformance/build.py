@@ -100,7 +100,7 @@ def build(to: Place, names: Sequence[str], room: int) -> None:
     """The suite, and the images of these names, where there are so many GiB of disk. Raises CannotBuild."""
     steps = _steps(to, names)
     missing = [name for name, (target, made_from, _) in steps.items() if not _is_made(to, name, target, made_from)]
-    if missing:
+    if missing or not to.coredns.exists():
         _look(to, room)
     for name in missing:
         target, made_from, make = steps[name]

@@ -24,7 +24,7 @@ def pods(stage: Stage) -> list[tuple[str, str, str]]:
 
 
 def test_up_ends_with_every_node_ready_and_validated(stage: Stage) -> None:
-    result = stage.up(KUBE_ENABLE_VOLUME_SNAPSHOTS="true")
+    result = stage.up(KUBE_ENABLE_POD_IDENTITY="true", KUBE_ENABLE_VOLUME_SNAPSHOTS="true")
     stage.times["up"] = result.seconds
     assert "Cluster kubernetes is up" in result.out
     assert len(stage.nodes()) == 3

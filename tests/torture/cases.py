@@ -92,8 +92,12 @@ FAULTS: dict[str, Fault] = {
     "upgrade": Fault("Kubernetes upgraded, stopped at call N", changes.numbers("upgrade"), _changed("upgrade")),
     "heal": Fault("self-healing made, stopped at call N", changes.numbers("heal"), _changed("heal")),
     "unheal": Fault("self-healing removed, stopped at call N", changes.numbers("unheal"), _changed("unheal")),
+    "rights": Fault(
+        "pods' and minions' rights given, stopped at call N", changes.numbers("rights"), _changed("rights")
+    ),
+    "unrights": Fault("these taken back, stopped at call N", changes.numbers("unrights"), _changed("unrights")),
     "heal-down": Fault(
-        "down of what heals itself, stopped at call N", changes.healing_down_numbers, changes.healing_down_stopped
+        "down of what heals itself and has these, stopped", changes.healing_down_numbers, changes.healing_down_stopped
     ),
     "replace": Fault("master made anew, stopped at call N", anew.numbers("replace"), anew.replaced),
     "restore": Fault("disk restored, stopped at call N", anew.numbers("restore"), anew.restored),

@@ -1,6 +1,6 @@
 """A cluster that changes, stopped anywhere: minions replaced or taken away, the master resized, all of it upgraded.
 
-Or it begins to heal itself, or ends to. The rerun finishes it.
+Or it begins to heal itself, or ends to; or it is given rights in IAM, or loses them. The rerun finishes it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from torture.stops import finish_down, stop
 
 Settings = Mapping[str, str]
 
+RIGHTS = {
+    "KUBE_ENABLE_POD_IDENTITY": "true",
+    "KUBE_IAM_PERMISSIONS_BOUNDARY": "arn:aws:iam::aws:policy/PowerUserAccess",
+    "KUBE_NODE_POLICIES": "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore",
+}
+
 # What the cluster is made with, and what the run that is stopped asks for.
 CHANGES: Mapping[str, tuple[Settings, Settings]] = {
     "roll": ({}, {"NODE_SIZE": "t3.large"}),
@@ -24,6 +30,8 @@ CHANGES: Mapping[str, tuple[Settings, Settings]] = {
     "upgrade": ({"KUBERNETES_VERSION": "1.36.3"}, {"KUBERNETES_VERSION": "1.37.2"}),
     "heal": ({}, {"KUBE_MASTER_SELF_HEAL": "true"}),
     "unheal": ({"KUBE_MASTER_SELF_HEAL": "true"}, {"KUBE_MASTER_SELF_HEAL": "false"}),
+    "rights": ({}, RIGHTS),
+    "unrights": (RIGHTS, dict.fromkeys(RIGHTS, "")),
 }
 HEALING = "heal-down"
 
@@ -69,7 +77,7 @@ def healing_down_stopped(stage: Stage, number: int) -> None:
 
 def _healing(stage: Stage) -> None:
     stage.empty()
-    stage.box.cluster(KUBE_MASTER_SELF_HEAL="true")
+    stage.box.cluster(KUBE_MASTER_SELF_HEAL="true", **RIGHTS)
 
 
 def _undisturbed(stage: Stage, name: str) -> tuple[list[Record], Portrait]:

@@ -145,7 +145,7 @@ def portrait(box: SharedBox, *, beside: dict[str, Any] | None = None) -> Portrai
         bucket["objects"] = object_names(bucket["objects"])
     return {
         "account": account,
-        "remembered": remembered(box, bucket=only(found["s3"])),
+        "remembered": remembered(box, bucket=only(name for name in found["s3"] if "-oidc-" not in name)),
         "master": _blank(master_settings(box)),
         "minions": _blank(minion_settings(box)),
         "kubeconfig": _entries(kubeconfig(box)),
