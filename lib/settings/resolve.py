@@ -81,9 +81,14 @@ def to_remember(layers: Layers, config: Config) -> dict[str, str]:
 def set_before(layers: Layers) -> list[str]:
     """The options that are remembered because somebody set them: not what a run has found out or computed by itself.
 
-    What is remembered as resolved counts where its value is another than would be computed, or is the default, today.
+    What is remembered as resolved, or to stay as it was computed, counts where its value is another than would be
+    computed, or is the default, today.
     """
-    kept = {name: text for name, text in layers.remembered.items() if OPTIONS[name].remembered == "if set"}
+    kept = {
+        name: text
+        for name, text in layers.remembered.items()
+        if OPTIONS[name].remembered == "if set" and name not in sizes.LADDERS
+    }
     for name in (name for name in OPTIONS if name in layers.remembered and name not in kept):
         by_itself = resolve(replace(layers, remembered=kept), check=False).text(name)
         if by_itself not in ("", layers.remembered[name]):  # '' is what AWS is asked for, such as an image

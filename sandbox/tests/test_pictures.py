@@ -60,6 +60,7 @@ def test_the_last_line_has_room_for_what_hangs_below_it() -> None:
 def test_make_lists_its_commands() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [line for line in listed.splitlines() if len(line) >= 80] == []
     assert {f"make {target}" for target in targets} - {"make help"} <= set(
         re.findall(r"^make [a-z0-9-]+", listed, re.M)
     )
