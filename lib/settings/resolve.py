@@ -134,7 +134,19 @@ def refuse_changes(layers: Layers, *, has_master: bool, moves: bool = False) -> 
         if layers.asked(name) is not None and wanted not in ("", was):
             problem = f"the cluster has {was or 'its own'}, and it cannot become {rules.shown(wanted)}"
             wrong.append(SettingError(name, problem, fixed.instead))
-    raise_all(wrong if another_group else [*wrong, *_grown_smaller(layers)])
+    raise_all([*wrong, *(_of_one_group_alone(layers) if another_group else _grown_smaller(layers))])
+
+
+def _of_one_group_alone(layers: Layers) -> list[SettingError]:
+    """What a run about one more group may not set: it remembers nothing, so nothing would ever take it back."""
+    wrong = list[SettingError]()
+    for name in (name for name, it in OPTIONS.items() if it.of_all_groups):
+        asked, was = layers.asked(name), layers.remembered.get(name, layers.defaults[name])
+        if asked not in (None, "", was):
+            problem = f"is of the whole cluster, which has {was or 'none'}, and this run is about one more group"
+            right = "leave it out, or set it in a run without KUBE_USE_EXISTING_MASTER first"
+            wrong.append(SettingError(name, problem, right))
+    return wrong
 
 
 def _grown_smaller(layers: Layers) -> list[SettingError]:
