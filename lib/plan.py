@@ -45,7 +45,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     bucket, interface = found.bucket, found.interface
     remembered = state.read_settings(aws, asked, bucket, was_put=bool(found.tagged))
     layers = layers.with_remembered(remembered, place=state.place(bucket))
-    state.refuse_lost_settings(aws, layers, found)
+    state.refuse_lost_settings(aws, asked, layers, found)
     moves = relocation.is_asked(layers, asked, found)
     if moves:
         layers = relocation.forget_place(aws, layers, asked, found)
@@ -87,7 +87,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         images=images,
         sums=sums,
         known_sums=known_sums,
-        found=dataclasses.replace(found, disk=disk),
+        found=dataclasses.replace(found, disk=None if known.discarded else disk),
         situation=known,
         node_script=script,
         restore=begins.restore,

@@ -95,7 +95,7 @@ def validate_cluster(aws: Aws, config: Config, api: Api | None, client: Client, 
 
     known = functools.partial(of_nodes, aws, config)
     nodes = wait_nodes(aws, config, api, expected=expected, alive=alive, known=known, watch=Watch(aws, config).look)
-    validate(api)
+    validate(aws, config, api)
     _say_nodes(aws, nodes)
     if expected == 1:
         aws.console.say("no minions: pods wait until there is one, CoreDNS among them")

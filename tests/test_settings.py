@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from conftest import REGION, Box
 from helpers import (
     GROUP,
@@ -22,6 +23,7 @@ from helpers import (
     template_data,
 )
 
+from lib.settings.config import OPTIONS
 from lib.settings.defaults import DEFAULTS
 from lib.settings.layers import read_layers
 from lib.settings.options import options_page, unread
@@ -57,6 +59,18 @@ def test_what_was_set_and_is_remembered_as_resolved_is_said_too(sandbox: Box) ->
     line = next(line for line in result.out.splitlines() if "remembered from the last run:" in line)
     said = [each.partition("=")[0] for each in line.partition("run: ")[2].split(", ")]
     assert said == ["KUBE_AWS_ZONE", "KUBERNETES_VERSION", "KUBE_VPC_CIDR_BASE"]
+
+
+def test_a_size_that_was_computed_is_no_word_of_anybodys_until_it_is_another_than_today(sandbox: Box) -> None:
+    def said() -> str:
+        return must(sandbox.up()).out.partition("remembered from the last run: ")[2].partition("\n")[0]
+
+    del sandbox.environ["NUM_NODES"]
+    must(sandbox.up(NUM_NODES=2))
+    must(sandbox.up(NODE_LABELS="team=web"))  # from now on the sizes are remembered, lest they follow NUM_NODES
+    assert said() == "NUM_NODES=2, NODE_LABELS=team=web"
+    must(sandbox.up(NUM_NODES=6))
+    assert said() == "NUM_NODES=6, MASTER_SIZE=t3.medium, NODE_LABELS=team=web"
 
 
 def test_empty_in_the_environment_clears_what_is_remembered(sandbox: Box) -> None:
@@ -297,6 +311,16 @@ def test_what_may_be_anothers_is_only_warned_of(typed: str, meant: str) -> None:
 )
 def test_what_is_another_programs_is_left_unsaid(name: str) -> None:
     assert unread(read_layers({name: "1"})) == ([], [])
+
+
+def test_what_the_run_itself_reads_beside_its_options_is_left_unsaid(sandbox: Box) -> None:
+    """What botocore's own table of settings has, the proxies, in both ways to write them, and what the sandbox sets."""
+    asked = [named for _, named, *_ in BOTOCORE_DEFAUT_SESSION_VARIABLES.values() if named]
+    names = {each for named in asked for each in ([named] if isinstance(named, str) else named)}
+    proxies = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    names |= {*proxies, *(name.lower() for name in proxies), *sandbox.environ} - set(OPTIONS)
+    assert len(names) > 40
+    assert {name: said for name in names if (said := unread(read_layers({name: "x"}))) != ([], [])} == {}
 
 
 def test_in_a_pod_the_variables_of_a_service_are_left_unsaid() -> None:

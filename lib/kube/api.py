@@ -176,18 +176,21 @@ def is_well(server: str, ca_cert: bytes, *, proxy: Proxy | None) -> bool:
 def healthz(server: str, ca_cert: bytes, *, proxy: Proxy | None) -> bytes | None:
     """What anybody is answered at /healthz by a server whose certificate that CA made; None for no answer.
 
-    Without a CA the computer's own count. Raises ValueError for a CA that is none, and for what is no URL.
+    Asked twice, since one that is only slow must not count as gone. Without a CA the computer's own count. Raises
+    ValueError for a CA that is none, and for what is no URL.
     """
     url = urlsplit(server)
     context = ssl.create_default_context(cadata=ca_cert.decode())
-    connection = _connection(url.hostname or "", url.port or 443, context, proxy)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().read()
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
+    for _ in range(2):
+        connection = _connection(url.hostname or "", url.port or 443, context, proxy)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            continue
+        finally:
+            connection.close()
+    return None
 
 
 def _connection(host: str, port: int, context: ssl.SSLContext, proxy: Proxy | None) -> http.client.HTTPSConnection:
@@ -359,15 +362,31 @@ def _not_ready(nodes: Sequence[Node]) -> str:
     return f"not Ready: {', '.join(late)}" if late else "the others have not joined"
 
 
-def validate(api: Api) -> None:
-    """Raises KubeError with the failing checks when the API server does not call itself ready."""
-    try:
-        status, body = api.get("/readyz?verbose")
-    except Unreachable as error:
-        raise KubeError(f"the API at {api.server} no longer answers: {error}") from error
-    failing = [line[3:].strip() for line in body.splitlines() if line.startswith("[-]")]
-    if status != http.HTTPStatus.OK:
-        raise KubeError(f"the API server is not ready: {', '.join(failing) or f'HTTP {status}'}")
+def validate(aws: Aws, config: Config, api: Api) -> None:
+    """Return once the API server calls itself ready; that one answer is late, or none, says nothing of it.
+
+    Raises WaitExpired with the failing checks.
+    """
+    last = {"answer": ""}
+
+    def ready() -> bool | None:
+        try:
+            status, body = api.get("/readyz?verbose")
+        except Unreachable as error:
+            last["answer"] = str(error)
+            return None
+        failing = [line[3:].strip() for line in body.splitlines() if line.startswith("[-]")]
+        last["answer"] = ", ".join(failing) or f"HTTP {status}"
+        return True if status == http.HTTPStatus.OK else None
+
+    aws.wait(
+        f"the API at {api.server} to be ready",
+        ready,
+        seconds=config.kube_wait_api_seconds,
+        progress=lambda: last["answer"],
+        at_end=lambda: Known(f"last answer: {last['answer']}"),
+        interval=_INTERVAL,
+    )
 
 
 def services(api: Api) -> list[tuple[str, str]]:

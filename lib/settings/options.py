@@ -49,7 +49,8 @@ def hidden(name: str, value: str) -> str:
 
 
 # Other tools' variables that begin as ours do, from their documents and sources: kubectl and client-go (backoff,
-# features, checks of themselves), kube-ps1, Terraform's Kubernetes provider and backend; and what botocore reads.
+# features, checks of themselves), kube-ps1, Terraform's Kubernetes provider and backend; and what the run itself reads,
+# by botocore and urllib: this computer's proxy is not the nodes', which is KUBE_HTTP_PROXY.
 _READ_ELSEWHERE = re.compile(
     r"KUBE_(EDITOR(_CALLBACK)?|PS1_.*|FEATURE_\w*[a-z]\w*|CLIENT_BACKOFF_(BASE|DURATION)"
     r"|(CACHE_MUTATION|PATCH_CONVERSION|WATCHLIST_INCONSISTENCY)_DETECTOR|PANIC_WATCH_DECODE_ERROR"
