@@ -85,7 +85,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         images=images,
         sums=sums,
         known_sums=known_sums,
-        found=dataclasses.replace(found, disk=disk),
+        found=dataclasses.replace(found, disk=None if known.discarded else disk),
         situation=known,
         node_script=script,
         restore=begins.restore,

@@ -228,6 +228,8 @@ SETTINGS: list[Row] = [
     ({"KUBE_RESTORE_SNAPSHOT": "the last"}, "KUBE_RESTORE_SNAPSHOT", "say latest"),
     ({"KUBE_RESTORE_SNAPSHOT": "a$b"}, "KUBE_RESTORE_SNAPSHOT", "character '$'"),
     ({"KUBE_RESTORE_SNAPSHOT": "latest"}, "KUBE_RESTORE_SNAPSHOT", "there is no snapshot"),
+    ({"KUBE_DISCARD_DISK": "disk"}, "KUBE_DISCARD_DISK", "vol-0123456789abcdef0"),
+    ({"KUBE_DISCARD_DISK": "vol-0123456789abcdef0"}, "KUBE_DISCARD_DISK", "goes with KUBE_RESTORE_SNAPSHOT=latest"),
     ({"NODE_LABELS": "ssd"}, "NODE_LABELS", "key=value"),
     ({"NODE_LABELS": "disk=ssd,disk=hdd"}, "NODE_LABELS", "twice"),
     ({"NODE_LABELS": "-a=b"}, "NODE_LABELS", "label's key"),

@@ -153,6 +153,7 @@ class Config:
     kube_etcd_snapshots_kept: int = option(rules.whole(1, 100, unit="snapshots"))
     kube_etcd_quota_gib: int = option(rules.whole(1, 8, unit="GiB"), read_by="master")
     kube_restore_snapshot: str = option(rules.optional(rules.snapshot), remembered="never")
+    kube_discard_disk: str = option(rules.optional(rules.identifier("vol")), remembered="never")
 
     node_labels: tuple[tuple[str, str], ...] = option(rules.labels, read_by="minion")
     eviction_hard: str = option(rules.evictions, read_by="both", may_hold="<")
