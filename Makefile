@@ -14,20 +14,23 @@ CACHE = $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make try    bring a cluster up in an AWS on this machine, rerun, take it down: no account, nothing to pay"
-	@echo "make test   the tests, ruff, mypy and shellcheck"
-	@echo "make test-product  the same without what a change of lib alone seldom breaks (README.md says what)"
-	@echo "make torture  stopped at every call, answers lost, throttled, two at once: all of it (TORTURE=up-after:7 repeats one)"
-	@echo "make bench  count calls and seconds of up, rerun and down (BENCH=--help lists the parts)"
-	@echo "make bench-nodes  real nodes: kube_up.py beside bare kubeadm, and how soon the dead are replaced (root on Linux)"
-	@echo "make e2e    real clusters on this computer, booted from the very user-data (root on Linux; 17 minutes, the first time 22)"
-	@echo "make conformance  Kubernetes' own conformance suite on such a cluster (40 minutes; CONFORMANCE=REGEX runs a part)"
-	@echo "make release  build Kubernetes and what a node needs, for machines where no download site can be reached (Go; 20 minutes)"
-	@echo "make pin    write the published sums of the default downloads into templates/releases.env"
-	@echo "make docs   make docs/options.md, docs/permissions.md, the former names in docs/porting.md, the picture in docs/architecture.md"
-	@echo "make pictures  make docs/up.svg and docs/failure.svg from what kube_up.py prints in the sandbox"
-	@echo "make transcripts  run again what docs/transcripts.md shows, but for what needs root"
-	@echo "make clean  remove what these made here"
+	@echo "make try           a cluster up, again, and down, in an AWS on this machine"
+	@echo "make test          the tests, ruff, mypy and shellcheck"
+	@echo "make test-product  without what a change of lib alone seldom breaks"
+	@echo "make torture       all of it: stopped at every call, answers lost, two at once"
+	@echo "                   (TORTURE=up-after:7 repeats one)"
+	@echo "make bench         calls and seconds of up, rerun and down (BENCH=--help)"
+	@echo "make bench-nodes   real nodes: beside bare kubeadm, the dead replaced (root)"
+	@echo "make e2e           real clusters on this computer (root; 17 minutes or more)"
+	@echo "make conformance   Kubernetes' own suite on one (root; 40 minutes;"
+	@echo "                   CONFORMANCE=REGEX runs a part)"
+	@echo "make release       build what a node needs, where nothing can be downloaded"
+	@echo "                   (Go; 20 minutes)"
+	@echo "make pin           write the downloads' published sums into the templates"
+	@echo "make docs          the parts of docs/ that are made from the code"
+	@echo "make pictures      docs/up.svg and docs/failure.svg"
+	@echo "make transcripts   docs/transcripts.md, but for what needs root"
+	@echo "make clean         remove what these made here"
 
 try: $(READY)
 	@sh sandbox/try.sh $(BIN)

@@ -23,6 +23,7 @@ try:
         alarms,
         bucket,
         dhcp,
+        discard,
         disk,
         dns,
         finish,
@@ -105,7 +106,7 @@ def kube_up(aws: Aws, layers: Layers, _: script.Flags) -> None:
 
 
 def ensure_network(aws: Aws, cluster: Cluster) -> Cluster:
-    """What the machines are put into."""
+    """What the machines are put into. The gateway comes before the table, which leads to it."""
     aws.console.step("VPC")
     cluster = vpc.ensure_vpc(aws, cluster)
     dhcp.ensure_dhcp_options(aws, cluster)
@@ -115,7 +116,6 @@ def ensure_network(aws: Aws, cluster: Cluster) -> Cluster:
     # A subnet that is there may have another range than was planned, and the master's address is one of it.
     cluster = state.follow_subnet(aws, cluster)
 
-    # The gateway comes before the table, which leads to it.
     aws.console.step("Gateway and routes")
     cluster = gateway.ensure_gateway(aws, cluster)
     cluster = routetable.ensure_route_table(aws, cluster)
@@ -130,6 +130,7 @@ def ensure_master(aws: Aws, cluster: Cluster) -> Cluster:
     cluster = interface.ensure_interface(aws, cluster)
     cluster = address.ensure_address(aws, cluster)
     dns.ensure_name(aws, cluster)
+    cluster = discard.discard_disk(aws, cluster)
     cluster = disk.ensure_disk(aws, cluster)
 
     aws.console.step("Addons")

@@ -69,6 +69,12 @@ def find_untagged(aws: Aws, config: Config, *, known: str) -> list[str]:
     return (ids("volume-id", known) if known else []) or ids("tag:Name", disk_name(config))
 
 
+def has_volume(aws: Aws, volume_id: str) -> bool:
+    """Whether there is a volume of that id, whosever it is; not one that is being deleted."""
+    found = aws.every("describe_volumes", "Volumes", Filters=[{"Name": "volume-id", "Values": [volume_id]}])
+    return any(each["State"] not in ("deleting", "deleted") for each in found)
+
+
 def as_disk(found: VolumeTypeDef) -> Disk:
     """What of it counts for a decision."""
     tags = tags_of(found)
@@ -91,13 +97,14 @@ def ensure_disk(aws: Aws, cluster: Cluster) -> Cluster:
     """
     named = {MASTER_IP_TAG: cluster.public_ip} if cluster.public_ip else {}
     tags = {**cluster.kept_tags, "Name": disk_name(cluster.config), **named}
-    disk_id = _ensure(aws, cluster.config, cluster.found.disk, tags=tags, restore=cluster.restore)
+    still_there = aws.dry_run and cluster.situation.discarded  # what the run would have thrown away by now
+    found = cluster.found.disk or (None if still_there else find_disk(aws, cluster.config))
+    disk_id = _ensure(aws, cluster.config, found, tags=tags, restore=cluster.restore)
     return cluster.having(Cluster.disk_id, disk_id)
 
 
-def _ensure(aws: Aws, config: Config, known: VolumeTypeDef | None, *, tags: dict[str, str], restore: str) -> str:
-    """The disk's id. `known` is the one that this run has seen already."""
-    found = known or find_disk(aws, config)
+def _ensure(aws: Aws, config: Config, found: VolumeTypeDef | None, *, tags: dict[str, str], restore: str) -> str:
+    """The disk's id."""
     if found is None:
         made_for = {RESTORE_TAG: restore} if restore else {VERSION_TAG: config.kubernetes_version}
         return _make_disk(aws, config, tags={**tags, **made_for})
@@ -191,7 +198,7 @@ def _wait_usable(aws: Aws, volume_id: str) -> None:
     aws.wait(what, look, seconds=_USABLE_SECONDS, at_end=lambda: Known(keys.key_advice(aws)))
 
 
-def delete_disk(aws: Aws, volume: VolumeTypeDef) -> None:
+def delete_disk(aws: Aws, volume: Mapping[str, Any]) -> None:
     """Remove the master's disk; its instance is gone by then, though AWS may take a moment to see it."""
     volume_id = volume["VolumeId"]
     aws.remove(

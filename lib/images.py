@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lib.aws.client import Aws
@@ -41,7 +41,7 @@ class Images:
 
     master: Image
     node: Image
-    gpus: str = ""  # who made those of the minions, '' where they have none
+    gpus: Mapping[str, str] = field(default_factory=dict)  # who made them, by those of the minions' types with any
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,11 @@ def find_images(aws: Aws, config: Config, *, replaceable: Sequence[str] = ()) ->
         _Wish("MASTER_SIZE", config.master_size, "AWS_IMAGE", config.aws_image),
         _Wish("NODE_SIZE", config.node_size, "KUBE_NODE_IMAGE", config.kube_node_image),
     ]
-    kinds = _kinds(aws, wishes)
+    further = [_Wish("NODE_SPOT_SIZES", size, "KUBE_NODE_IMAGE", "") for size in config.node_spot_sizes]
+    kinds = _kinds(aws, [*wishes, *further])
     architectures = {name: _architecture(kind) for name, kind in kinds.items()}
-    _check_offered(aws, config, wishes)
+    _check_alike(config, architectures)
+    _check_offered(aws, config, [*wishes, *further])
     described = _describe(aws, [wish.image_id for wish in wishes if wish.image_id])
     chosen = [_choose(wish, architectures, described, replaceable) for wish in wishes]
     looked_up = _look_up(
@@ -74,7 +76,7 @@ def find_images(aws: Aws, config: Config, *, replaceable: Sequence[str] = ()) ->
     )
     master, node = (image or looked_up[architectures[w.size]] for w, image in zip(wishes, chosen, strict=True))
     _check_root_disks(config, master=master, node=node)
-    return Images(master=master, node=node, gpus=_gpus(kinds[config.node_size]))
+    return Images(master=master, node=node, gpus=_gpus(config, kinds))
 
 
 def _check_root_disks(config: Config, *, master: Image, node: Image) -> None:
@@ -94,8 +96,21 @@ def _architecture(kind: Mapping[str, Any]) -> str:
     return next((ARCHITECTURES[each] for each in supported if each in ARCHITECTURES), "")
 
 
-def _gpus(kind: Mapping[str, Any]) -> str:
-    return next((str(each.get("Manufacturer", "")) for each in kind.get("GpuInfo", {}).get("Gpus", [])), "")
+def _check_alike(config: Config, architectures: Mapping[str, str]) -> None:
+    """Raises SettingError for a further size that NODE_SIZE's image is not for."""
+    needed = architectures[config.node_size]
+    for size in config.node_spot_sizes:
+        if architectures[size] != needed:
+            problem = f"{size} is {architectures[size]}, and NODE_SIZE {config.node_size} is {needed}"
+            raise SettingError("NODE_SPOT_SIZES", problem, "give types of one architecture: the group has one image")
+
+
+def _gpus(config: Config, kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {
+        size: str(each.get("Manufacturer", ""))
+        for size in config.node_sizes
+        for each in kinds[size].get("GpuInfo", {}).get("Gpus", [])[:1]
+    }
 
 
 def _kinds(aws: Aws, wishes: Sequence[_Wish]) -> dict[str, Mapping[str, Any]]:
@@ -212,11 +227,12 @@ def tell_images(aws: Aws, config: Config, images: Images) -> None:
     """Say which images and types the machines get."""
     for role, image, size in (
         ("master", images.master, config.master_size),
-        ("minions", images.node, config.node_size),
+        ("minions", images.node, " or ".join(config.node_sizes)),
     ):
         aws.console.found(f"image {image.image_id} {image.name} ({image.architecture}) for {role} {size}")
-    if images.gpus:
+    for kind, maker in images.gpus.items():
+        name = "NODE_SIZE" if kind == config.node_size else "NODE_SPOT_SIZES"
         aws.console.say(
-            f"NODE_SIZE {config.node_size} has GPUs by {images.gpus}: nothing here installs a driver, so image "
+            f"{name} {kind} has GPUs by {maker}: nothing here installs a driver, so image "
             f"{images.node.image_id} has to bring it (docs/recipes.md, Minions with GPUs)"
         )

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import datetime
 import errno
+import functools
 import os
 import shlex
 import tempfile
@@ -232,25 +233,36 @@ def _kept_certificate(user: Mapping[str, Any], pki: Pki) -> tuple[bytes, bytes] 
 def remove_entries(config: Config, servers: Sequence[str], ca_cert: bytes) -> Callable[[Aws, str], None]:
     """A function that takes a context's entries out, if they are the cluster's: by its CA where that is known.
 
-    Else by its addresses, as far as they are still there; one inside a VPC may be another cluster's too.
+    Else by its addresses, as far as they are still there; one inside a VPC may be another cluster's too. By the CA also
+    those under the names that KUBE_CONFIG_CONTEXT had before.
     """
 
     def remove(aws: Aws, name: str) -> None:
         path = chosen_file(config)
         if not path.is_file():
             return
-        _, data = _load(path)
-        cluster = entry(data, "clusters", name)
-        authority = cluster.get("certificate-authority-data")
-        if authority == _b64(ca_cert) if ca_cert else cluster.get("server") in servers:
 
-            def write() -> None:
-                with _locked(aws, config):
-                    write_private(path, without(*_load(path), name))
+        def write(each: str) -> None:
+            with _locked(aws, config):
+                write_private(path, without(*_load(path), each))
 
-            aws.remove("remove", f"context {name} from {path}", write)
+        for each in _own_names(_load(path)[1], name, servers, ca_cert):
+            aws.remove("remove", f"context {each} from {path}", functools.partial(write, each))
 
     return remove
+
+
+def _own_names(data: Mapping[str, Any], name: str, servers: Sequence[str], ca_cert: bytes) -> list[str]:
+    """The names of the cluster's entries: `name`, if they are its, and others that have its CA and the form of ours."""
+    if not ca_cert:
+        return [name] if entry(data, "clusters", name).get("server") in servers else []
+    names = [str(item["name"]) for item in data.get("clusters") or [] if "name" in item]
+    by_ca = [n for n in names if entry(data, "clusters", n).get("certificate-authority-data") == _b64(ca_cert)]
+    return [n for n in by_ca if n == name or _is_of_form(entry(data, "contexts", n), n)]
+
+
+def _is_of_form(context: Mapping[str, Any], name: str) -> bool:
+    return context.get("cluster") == context.get("user") == name
 
 
 @contextlib.contextmanager

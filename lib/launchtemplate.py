@@ -9,7 +9,7 @@ import base64
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ _SETTINGS_OF = {
     "BlockDeviceMappings": "NODE_ROOT_DISK_SIZE or _TYPE",
     "InstanceMarketOptions": "NODE_SPOT_PRICE",
 }
+_OF_THE_GROUP = ("InstanceType", "InstanceMarketOptions")  # with NODE_SPOT_SIZES its policy says these
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,14 @@ class Template:
     number: int
     versions: Sequence[Mapping[str, Any]] = ()
 
-    def is_current(self, instance: Mapping[str, Any]) -> bool:
-        """Whether an instance of the group was launched from what the default version says, but for the ssh key."""
+    def is_current(self, instance: Mapping[str, Any], kinds: Collection[str] = ()) -> bool:
+        """Whether an instance of the group was launched from what the default version says, but for the ssh key.
+
+        And whether it is of one of the `kinds`, where the group's policy says these and the template does not.
+        """
+        return self._is_of_template(instance) and (not kinds or instance["InstanceType"] in kinds)
+
+    def _is_of_template(self, instance: Mapping[str, Any]) -> bool:
         used = instance.get("LaunchTemplate", {})
         version = self._version(str(used.get("Version", "")))
         made_from = _impersonal(version.get("VersionDescription", ""))
@@ -60,15 +67,25 @@ class Template:
     def _version(self, number: str) -> Mapping[str, Any]:
         return next((v for v in self.versions if str(v["VersionNumber"]) == number), {})
 
-    def differs(self, instance: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-        """In words, what an instance was launched from and what the default version has otherwise."""
+    def differs(self, instance: Mapping[str, Any], data: Mapping[str, Any], kinds: Collection[str] = ()) -> str:
+        """In words, what an instance was launched from and what the default version, or the `kinds`, have otherwise."""
+        if self._is_of_template(instance):
+            return f"{instance['InstanceType']} is not among {', '.join(kinds)}: NODE_SPOT_SIZES"
         number = str(instance.get("LaunchTemplate", {}).get("Version", "?"))
         old = self._version(number).get("LaunchTemplateData")
-        names = [name for key, name in _SETTINGS_OF.items() if old is not None and old.get(key) != data.get(key)]
+        names = _set_otherwise(old, data) if old is not None else []
         names += _booted_with(old.get("UserData", ""), data["UserData"]) if old is not None else []
         return f"launch template version {number} → {self.number or 'a new one'}" + (
             f": {', '.join(names)}" if names else ""
         )
+
+
+def _set_otherwise(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The settings by which two versions differ."""
+    keys = [key for key in _SETTINGS_OF if old.get(key) != new.get(key)]
+    if ("InstanceType" in old) == ("InstanceType" in new):
+        return [_SETTINGS_OF[key] for key in keys]
+    return ["NODE_SPOT_SIZES", *(_SETTINGS_OF[key] for key in keys if key not in _OF_THE_GROUP)]
 
 
 def _booted_with(old: str, new: str) -> list[str]:

@@ -166,9 +166,10 @@ def _ensure(aws: Aws, config: Config, known: Situation, *, data: Mapping[str, An
     tell(aws.console, decided.said)
     if found and decided.away and found["State"]["Name"] in ("pending", "running"):
         aws.away = f"away for minutes, while master {found['InstanceId']} {decided.away}; pods run on"
-    if found and decided.ends:
+    if decided.ends:
         with aws.as_one("replace"):
-            _end(aws, config, found["InstanceId"])
+            if found:
+                _end(aws, config, found["InstanceId"])
             return _new(aws, config, data)
     if found is None:
         return _new(aws, config, data)
@@ -308,6 +309,15 @@ def ensure_stopped(aws: Aws, config: Config, found: InstanceTypeDef) -> None:
         )
     if state != "stopped":
         _wait_settled(aws, config, instance_id)
+
+
+def end_master(aws: Aws, config: Config) -> None:
+    """Terminate whatever master there is, and one that a schedule's last try has made meanwhile; wait for their end."""
+    while found := find_master(aws, config):
+        if found["State"]["Name"] == "shutting-down":
+            _wait_settled(aws, config, found["InstanceId"])
+        else:
+            _end(aws, config, found["InstanceId"])
 
 
 def _end(aws: Aws, config: Config, instance_id: str) -> None:

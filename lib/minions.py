@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from lib import launchtemplate
+from lib import launchtemplate, spotsizes
 from lib.aws import keys, tags
-from lib.aws.changes import became
 from lib.aws.client import Aws
 from lib.aws.errors import error_code
 from lib.aws.tags import cluster_tags, tag_specification, tag_words, tags_of
@@ -67,7 +66,6 @@ def _launch_data(aws: Aws, cluster: Cluster) -> dict[str, Any]:
     disk = root_disk(image, size=config.node_root_disk_size, kind=config.node_root_disk_type)
     data: dict[str, Any] = {
         "ImageId": image.image_id,
-        "InstanceType": config.node_size,
         "IamInstanceProfile": {"Name": cluster.profiles["minion"]},
         "KeyName": cluster.key_name,
         "NetworkInterfaces": [
@@ -90,10 +88,7 @@ def _launch_data(aws: Aws, cluster: Cluster) -> dict[str, Any]:
             *tag_specification("network-interface", {"Name": config.node_name, **cluster_tags(config)}),
         ],
     }
-    if config.node_spot_price:
-        spot = {"MaxPrice": config.node_spot_price, "SpotInstanceType": "one-time"}
-        data["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
-    return data
+    return data | spotsizes.template_part(config)
 
 
 def find_group(aws: Aws, name: str) -> AutoScalingGroupTypeDef | None:
@@ -146,9 +141,9 @@ def untag_group(aws: Aws, name: str, keys: Sequence[str]) -> None:
     aws.autoscaling.delete_tags(Tags=gone)
 
 
-def _settings(size: Size, *, template_id: str, subnet_id: str) -> dict[str, Any]:
+def _settings(config: Config, size: Size, *, template_id: str, subnet_id: str) -> dict[str, Any]:
     return {
-        "LaunchTemplate": {"LaunchTemplateId": template_id, "Version": "$Default"},
+        **spotsizes.launched_from(config, template_id),
         "MinSize": size.least,
         "MaxSize": size.most,
         "DesiredCapacity": size.desired,
@@ -157,7 +152,7 @@ def _settings(size: Size, *, template_id: str, subnet_id: str) -> dict[str, Any]
 
 
 def _make_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet_id: str) -> None:
-    settings = _settings(nodegroup.wanted_size(config), template_id=template_id, subnet_id=subnet_id)
+    settings = _settings(config, nodegroup.wanted_size(config), template_id=template_id, subnet_id=subnet_id)
 
     def create() -> str:
         try:
@@ -169,7 +164,11 @@ def _make_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet
                 raise
         return name
 
-    aws.make(f"group {name} of {settings['DesiredCapacity']} {config.node_size}", create, retry_if=_may_be_made_later)
+    aws.make(
+        f"group {name} of {settings['DesiredCapacity']} {' or '.join(config.node_sizes)}",
+        create,
+        retry_if=_may_be_made_later,
+    )
 
 
 def _may_be_made_later(error: BaseException) -> bool:
@@ -182,13 +181,8 @@ def _repair_group(
     aws: Aws, config: Config, found: AutoScalingGroupTypeDef, *, template_id: str, subnet_id: str
 ) -> None:
     size = nodegroup.grown(config, found["DesiredCapacity"])
-    wanted = _settings(size, template_id=template_id, subnet_id=subnet_id)
-    template = found.get("LaunchTemplate", {})
-    actual = {
-        **{key: found.get(key) for key in wanted},
-        "LaunchTemplate": {key: template.get(key) for key in ("LaunchTemplateId", "Version")},
-    }
-    _set_group(aws, found["AutoScalingGroupName"], actual, wanted)
+    wanted = _settings(config, size, template_id=template_id, subnet_id=subnet_id)
+    _set_group(aws, found["AutoScalingGroupName"], spotsizes.as_far_as(found, wanted), wanted)
     _warn_of_suspended(aws, found)
 
 
@@ -227,7 +221,7 @@ def set_size(aws: Aws, found: AutoScalingGroupTypeDef, size: Size) -> None:
 def _set_group(aws: Aws, name: str, actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     changed: Any = {key: value for key, value in wanted.items() if actual[key] != value}
     if changed:
-        words = ", ".join(became(key, actual[key], value) for key, value in changed.items())
+        words = ", ".join(spotsizes.group_words(key, actual[key], value) for key, value in changed.items())
         aws.change(
             "set",
             f"group {name}: {words}",

@@ -8,7 +8,7 @@ import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from lib import addons, alarms, iam, master, minions, podidentity, preflight, relocation, state, survey
+from lib import addons, alarms, iam, master, minions, podidentity, preflight, relocation, spotsizes, state, survey
 from lib import bucket as buckets
 from lib import subnet as subnets
 from lib.aws.errors import FAILURES
@@ -45,7 +45,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     bucket, interface = found.bucket, found.interface
     remembered = state.read_settings(aws, asked, bucket, was_put=bool(found.tagged))
     layers = layers.with_remembered(remembered, place=state.place(bucket))
-    state.refuse_lost_settings(aws, layers, found)
+    state.refuse_lost_settings(aws, asked, layers, found)
     moves = relocation.is_asked(layers, asked, found)
     if moves:
         layers = relocation.forget_place(aws, layers, asked, found)
@@ -56,6 +56,8 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
     if interface is not None:
         layers = with_sizes(layers)
     config = resolve(layers)
+    if interface is not None:
+        spotsizes.refuse_from_on_demand(config, layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, interface=interface)
     if bucket is None:  # a new cluster; a region's first zone is not in every account
@@ -85,7 +87,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         images=images,
         sums=sums,
         known_sums=known_sums,
-        found=dataclasses.replace(found, disk=disk),
+        found=dataclasses.replace(found, disk=None if known.discarded else disk),
         situation=known,
         node_script=script,
         restore=begins.restore,

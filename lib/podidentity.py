@@ -97,6 +97,17 @@ def planned_url(aws: Aws, config: Config) -> str:
 # --- what is refused beforehand
 
 
+def refuse_to_forget(aws: Aws, config: Config, lost: str) -> None:
+    """Raises SettingError where the cluster has an issuer that a run is not told of, whose settings are lost.
+
+    Its run would write that there is none, and nothing would ever remove it. `lost` says what is lost.
+    """
+    there = seen_issuers(aws, dataclasses.replace(config, kube_enable_pod_identity=True))
+    if there:
+        problem = f"is not set, and {lost}, and there is the cluster's {getattr(there[0], 'words', there[0])}"
+        raise SettingError(ENABLE, problem, "say true to keep it, false to have it removed")
+
+
 def check_issuer(aws: Aws, config: Config, *, secrets: str) -> None:
     """Raises SettingError where AWS could not read the issuer's documents, or others the cluster's. Changes nothing.
 
@@ -316,6 +327,17 @@ def find_issuers(aws: Aws, config: Config) -> list[Issuer | Disputed]:
     return disputed or ([found] if found.bucket or found.provider else [])
 
 
+def seen_issuers(aws: Aws, config: Config) -> list[Issuer | Disputed]:
+    """The same; none where they may not be looked for, which is said."""
+    try:
+        return find_issuers(aws, config)
+    except ClientError as error:
+        if classify(error) is not ErrorKind.DENIED:
+            raise
+        aws.console.warn(f"not looked for: the issuer of {ENABLE}, for that needs {error.operation_name}")
+        return []
+
+
 def _holds_documents(aws: Aws, bucket: Bucket) -> bool:
     """Whether a brought bucket has any of the documents."""
     documents = {bucket.key(DISCOVERY), bucket.key(KEYS)}
@@ -336,13 +358,18 @@ def delete_issuer(aws: Aws, issuer: Issuer) -> None:
 
 
 def remove_former(aws: Aws, cluster: Cluster) -> None:
-    """Remove the issuer that the cluster had where it is to have another or none, before a run forgets it."""
+    """Remove the issuer that the cluster had where it is to have another or none, before a run forgets it.
+
+    Where the settings are lost, it is looked for where it is by default, if this run is told what it is to have.
+    """
     config, was = cluster.config, cluster.layers.remembered
-    had, place = was.get(ENABLE, "").lower() == "true", was.get(BUCKET, "")
+    lost = "KUBE_AWS_ZONE" not in was and cluster.found.interface is not None
+    lost = lost and cluster.layers.asked(ENABLE) is not None
+    had, place = lost or was.get(ENABLE, "").lower() == "true", was.get(BUCKET, "")
     if not had or config.kube_use_existing_master:
         return
     if not config.kube_enable_pod_identity or place != config.kube_oidc_bucket:
         former = dataclasses.replace(config, kube_enable_pod_identity=True, kube_oidc_bucket=place)
-        for issuer in find_issuers(aws, former):
+        for issuer in (seen_issuers if lost else find_issuers)(aws, former):
             if isinstance(issuer, Issuer):
                 delete_issuer(aws, issuer)

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib import minions
+from lib import minions, spotsizes
 from lib.checks import nodegroup
 from lib.checks.nodegroup import Minion, Need, Size
 from lib.kube import drain
@@ -54,7 +54,7 @@ def settle_minions(
         need = _need(config, group, template, nodes)
         if need.shrink:
             victim = need.shrink[0]
-            why = _why(group, victim, template, data)
+            why = _why(config, group, victim, template, data)
             with aws.as_one("replace" if grown else "remove"):
                 _remove(aws, config, api, group, victim.instance_id, nodes=nodes, wanted=need.wanted, why=why)
             rolled, grown = True, False
@@ -85,12 +85,15 @@ def _settle(aws: Aws, api: Api, group: AutoScalingGroupTypeDef, wanted: Size, no
 
 def _need(config: Config, group: AutoScalingGroupTypeDef, template: Template, nodes: Mapping[str, Node]) -> Need:
     """What the group needs now; `nodes` by instance, as far as they are known."""
-    there = [_as_minion(instance, template, nodes.get(instance["InstanceId"])) for instance in minions.living(group)]
+    kinds = spotsizes.wanted_kinds(config)
+    there = [
+        _as_minion(instance, template.is_current(instance, kinds), nodes.get(instance["InstanceId"]))
+        for instance in minions.living(group)
+    ]
     return nodegroup.need(config, there, desired=group["DesiredCapacity"], before=minions.surge_tag(group))
 
 
-def _as_minion(instance: Any, template: Template, node: Node | None) -> Minion:
-    current = template.is_current(instance)
+def _as_minion(instance: Any, current: bool, node: Node | None) -> Minion:
     if node is None:
         return Minion(instance["InstanceId"], current)
     return Minion(
@@ -98,10 +101,13 @@ def _as_minion(instance: Any, template: Template, node: Node | None) -> Minion:
     )
 
 
-def _why(group: AutoScalingGroupTypeDef, minion: Minion, template: Template, data: Mapping[str, Any]) -> str:
+def _why(
+    config: Config, group: AutoScalingGroupTypeDef, minion: Minion, template: Template, data: Mapping[str, Any]
+) -> str:
     if minion.current:
         return _TOO_MANY
-    return template.differs(next(i for i in minions.living(group) if i["InstanceId"] == minion.instance_id), data)
+    instance = next(i for i in minions.living(group) if i["InstanceId"] == minion.instance_id)
+    return template.differs(instance, data, spotsizes.wanted_kinds(config))
 
 
 def _add_one(aws: Aws, config: Config, group: AutoScalingGroupTypeDef, wanted: Size) -> None:
@@ -124,7 +130,7 @@ def _foretell(
     for kind, those, calls in plans:
         for minion in those:
             with aws.as_one(kind):
-                aws.change(kind, f"minion {minion.instance_id} ({_why(group, minion, template, data)})", calls)
+                aws.change(kind, f"minion {minion.instance_id} ({_why(config, group, minion, template, data)})", calls)
 
 
 def _all_of(*_: Callable[..., object]) -> None:

@@ -56,6 +56,22 @@ def _remove_schedule(aws: Aws, config: Config) -> None:
     iam.delete_role(aws, config, config.healer_role)
 
 
+def pause(aws: Aws, cluster: Cluster) -> Cluster:
+    """The cluster without anything that could launch a master now; `ensure_schedule` makes the schedule again.
+
+    Without KUBE_MASTER_SELF_HEAL all of it is removed.
+    """
+    config = cluster.config
+    if not config.kube_master_self_heal:
+        cluster = ensure_heal_template(aws, cluster)
+        rest = {name: each for name, each in cluster.templates.items() if name != config.master_name}
+        return cluster.having(Cluster.templates, rest)
+    if _find_schedule(aws, config) is not None:
+        for name in find_schedule_groups(aws, config):
+            delete_schedule(aws, name)
+    return cluster
+
+
 def remove_unremembered(aws: Aws, cluster: Cluster) -> None:
     """Where it is turned off and somebody took the template away: remove the rest, before a run forgets that it was on.
 
@@ -100,7 +116,9 @@ def ensure_schedule(aws: Aws, cluster: Cluster) -> None:
         policy=iam.policy_document("healer-policy", values),
     )
     _ensure_group(aws, config)
-    _ensure_schedule(aws, config, _wanted(aws, config, cluster.heal_template_id))
+    # A dry run has not taken away what `pause` would have.
+    found = None if aws.dry_run and cluster.situation.discarded else _find_schedule(aws, config)
+    _ensure_schedule(aws, config, _wanted(aws, config, cluster.heal_template_id), found=found)
 
 
 # --- the group, which carries the tags: a schedule can have none
@@ -213,10 +231,9 @@ def _find_schedule(aws: Aws, config: Config) -> Mapping[str, Any] | None:
     return unless(_MISSING, lambda: aws.scheduler.get_schedule(**named))
 
 
-def _ensure_schedule(aws: Aws, config: Config, wanted: Mapping[str, Any]) -> None:
+def _ensure_schedule(aws: Aws, config: Config, wanted: Mapping[str, Any], *, found: Mapping[str, Any] | None) -> None:
     name, token = config.healer_name, aws.token()
     named = {"GroupName": name, "Name": name}
-    found = _find_schedule(aws, config)
     if found is None:
 
         def create() -> str:

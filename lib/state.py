@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib import bucket as staging
-from lib import extratags
+from lib import extratags, podidentity
 from lib.address import find_address, tagged_addresses
 from lib.aws import objects
 from lib.aws.changes import became
@@ -139,19 +139,23 @@ def read_settings(aws: Aws, config: Config, bucket: Bucket | None, *, was_put: b
     return values
 
 
-def refuse_lost_settings(aws: Aws, layers: Layers, found: Found) -> None:
+def refuse_lost_settings(aws: Aws, config: Config, layers: Layers, found: Found) -> None:
     """Raises SettingError for a run that would give a cluster the defaults in place of settings that are lost.
 
-    One that is told how many minions there are to be goes on, and is warned.
+    One that is told how many minions there are to be goes on, and is warned; and whether pods have rights, where they
+    had: the settings alone would tell kube_down.py.
     """
     if found.interface is None or found.bucket is None or layers.remembered:
         return
     lost = f"{found.bucket.url(OBJECT)}, what is remembered of the cluster, is gone"
-    if not layers.asked("NUM_NODES") and not layers.asked("KUBE_USE_EXISTING_MASTER"):
+    another_group = layers.asked("KUBE_USE_EXISTING_MASTER")
+    if not layers.asked("NUM_NODES") and not another_group:
         right = (
             "put it back (docs/recovery.md, The bucket is lost), or give all settings that the cluster has, this one "
         )
         raise SettingError("NUM_NODES", f"is not set, and {lost}", f"{right}at least: the others get their defaults")
+    if layers.asked(podidentity.ENABLE) is None and not another_group:
+        podidentity.refuse_to_forget(aws, config, lost)
     aws.console.warn(f"{lost}: what this run is not told is set to the defaults (docs/recovery.md, The bucket is lost)")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib import launchtemplate, state
+from lib import launchtemplate, spotsizes, state
 from lib.aws.errors import FAILURES
 from lib.aws.tags import tags_of
 from lib.checks import prices
@@ -150,7 +150,7 @@ def find_status(aws: Aws, layers: Layers) -> Status:
             hint="kube_up.py --list names the clusters that are there",
         )
     looks = _Looks(aws)
-    sized = dataclasses.replace(config, num_nodes=sum(group["DesiredCapacity"] for group in groups))
+    sized = _sized(config, groups, has_master=instance is not None, disk=disk)
     nobody: tuple[Client | None, dict[str, datetime.datetime]] = (None, {})
     client, certificates = looks.at("certificates", lambda: _client(aws, config, found), nobody)
     api = _ask(client, instance, groups)
@@ -163,7 +163,7 @@ def find_status(aws: Aws, layers: Layers) -> Status:
         disk=disk,
         snapshots=looks.at("snapshots", lambda: tuple(find_snapshots(aws, found.bucket)), ()),
         certificates=certificates | ({"API": api.ends} if api.ends else {}),
-        cost=prices.cost(aws, sized, layers.environment, stopped=master is not None and master.is_stopped),
+        cost=prices.cost(aws, sized, layers.environment, stopped=master is None or master.is_stopped),
         wanted=1 + sized.num_nodes,
         etcd_quota=config.kube_etcd_quota_gib * 2**30,
         unknown=looks.unknown,
@@ -180,6 +180,14 @@ def _as_it_is(config: Config, found: Found) -> Config:
     if found.interface is None:
         return config
     return dataclasses.replace(config, master_internal_ip=found.interface["PrivateIpAddress"])
+
+
+def _sized(config: Config, groups: list[Any], *, has_master: bool, disk: VolumeTypeDef | None) -> Config:
+    """The settings with as many minions as the groups should have and, without a master, with what is left of it."""
+    sized = dataclasses.replace(config, num_nodes=sum(group["DesiredCapacity"] for group in groups))
+    if has_master:
+        return sized
+    return dataclasses.replace(sized, master_root_disk_size=0, master_disk_size=disk["Size"] if disk else 0)
 
 
 def _master(aws: Aws, instance: InstanceTypeDef) -> MasterState:
@@ -202,7 +210,7 @@ def _groups(aws: Aws, config: Config, groups: list[Any]) -> tuple[GroupState, ..
 
 def _group(group: Any, template: launchtemplate.Template | None) -> GroupState:
     there = living(group)
-    outdated = sum(not template.is_current(each) for each in there) if template else 0
+    outdated = sum(not template.is_current(each, spotsizes.kinds_of(group)) for each in there) if template else 0
     return GroupState(group["AutoScalingGroupName"], group["DesiredCapacity"], len(there), outdated)
 
 
@@ -321,10 +329,10 @@ def _group_words(group: GroupState) -> str:
 def _master_words(master: MasterState | None) -> str:
     if master is None:
         return "none: kube_up.py makes it again"
-    return (
-        f"{master.instance_id} {master.size}, {master.state}, launched {master.launched:{_TIME}}; "
-        f"AWS's checks: {master.checks}"
-    )
+    words = f"{master.instance_id} {master.size}, {master.state}, launched {master.launched:{_TIME}}"
+    if master.state == "stopped":  # AWS checks none that is
+        return f"{words}; kube_up.py starts it"
+    return f"{words}; AWS's checks: {master.checks}"
 
 
 def _disk_words(disk: VolumeTypeDef | None) -> str:
@@ -366,8 +374,11 @@ def _cost_words(status: Status) -> str:
     cost = status.cost
     if cost.month is None:
         return cost.words
-    stopped = status.master is not None and status.master.is_stopped
-    which = "with its master stopped" if stopped else "by its settings"
+    which = "by its settings"
+    if status.master is None:
+        which = "without a master"
+    elif status.master.is_stopped:
+        which = "with its master stopped"
     return f"{cost.month:.2f} USD a month{cost.spot} {which}, traffic not counted"
 
 

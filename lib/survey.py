@@ -51,7 +51,8 @@ def beforehand(
         raise decided.error
     lost.refuse_lost(config, was=known.confirmed or known.remembered)
     tell(aws.console, decided.said)
-    return known, decided
+    aws.loses = decided.loses
+    return known.without_disk() if decided.loses else known, decided
 
 
 def _first(layers: Layers, config: Config, found: Found, disk: Disk | None) -> Situation:
@@ -63,6 +64,7 @@ def _first(layers: Layers, config: Config, found: Found, disk: Disk | None) -> S
         says_version=layers.asked(fate.VERSION),
         restore=config.kube_restore_snapshot,
         replace=config.kube_replace_master,
+        discard=config.kube_discard_disk,
         group=config.kube_use_existing_master,
         self_heal=config.kube_master_self_heal,
         zone=config.kube_aws_zone,
@@ -92,6 +94,11 @@ def _look(aws: Aws, config: Config, found: Found, known: Situation, look: Look) 
         case "release":
             release = snapshots.release(aws, bucket, look.of)
             return dataclasses.replace(known, releases={**known.releases, look.of: release})
+        case "unreadable":
+            why = objects.why_unreadable(aws, bucket, objects.SNAPSHOT, look.of) if bucket else "no bucket"
+            return dataclasses.replace(known, unreadable=why)
+        case "named":
+            return dataclasses.replace(known, named=disks.has_volume(aws, config.kube_discard_disk))
         case "untagged":
             made_for = known.living.disk_id if known.living else ""
             return dataclasses.replace(known, untagged=tuple(find_untagged(aws, config, known=made_for)))

@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from lib import (
     address,
     alarms,
@@ -36,7 +34,6 @@ from lib import (
 )
 from lib.aws import objects
 from lib.aws.client import Aws
-from lib.aws.errors import ErrorKind, classify
 from lib.aws.tags import API_NAME_TAG, Disputed, bears_one, is_ours, other_owner, tags_of
 from lib.checks import verdict
 from lib.disk import MASTER_IP_TAG
@@ -170,7 +167,7 @@ class Doomed:
         "schedule group {}", lambda aws, config, found: _schedule_groups(aws, config, found)
     )
 
-    issuers: Sequence[Any] = _kind("{}", lambda aws, config, _: _issuers(aws, config))
+    issuers: Sequence[Any] = _kind("{}", lambda aws, config, _: podidentity.seen_issuers(aws, config))
 
     def words(self, *, keep_disk: bool = False) -> list[str]:
         """Each thing by kind and id, as a person would look it up."""
@@ -392,17 +389,6 @@ def _schedule_groups(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]
     named = {template["LaunchTemplateName"] for template in found["templates"]}
     has_some = config.master_name in named or any(each.heals for each in found["identities"])
     return selfheal.tagged_schedule_groups(aws, config) if has_some or config.kube_master_self_heal else []
-
-
-def _issuers(aws: Aws, config: Config) -> Sequence[podidentity.Issuer | Disputed]:
-    """The issuer of pods' identities; where it may not be looked for, that is said."""
-    try:
-        return podidentity.find_issuers(aws, config)
-    except ClientError as error:
-        if classify(error) is not ErrorKind.DENIED:
-            raise
-        aws.console.warn(f"not looked for: the issuer of {podidentity.ENABLE}, for that needs {error.operation_name}")
-        return []
 
 
 def _brought_tables(aws: Aws, config: Config, found: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 Row = tuple[dict[str, str], str, str]
 
 # Settings of a cluster so large that its own limits are met before those of the default ranges.
+SPOT_PRICE = {"NODE_SPOT_PRICE": "0.05"}
 LARGE = {"KUBE_SUBNET_CIDR": "172.20.0.0/20", "CLUSTER_IP_RANGE": "10.240.0.0/13"}
 
 SETTINGS: list[Row] = [
@@ -71,6 +72,12 @@ SETTINGS: list[Row] = [
     ({"NODE_SPOT_PRICE": "0,05"}, "NODE_SPOT_PRICE", "0.05"),
     ({"NODE_SPOT_PRICE": "0"}, "NODE_SPOT_PRICE", "not a price"),
     ({"NODE_SPOT_PRICE": "-1"}, "NODE_SPOT_PRICE", "not a price"),
+    ({"NODE_SPOT_SIZES": "t3a.small"}, "NODE_SPOT_SIZES", "there is no NODE_SPOT_PRICE"),
+    ({"NODE_SPOT_SIZES": "t3a small", **SPOT_PRICE}, "NODE_SPOT_SIZES", "m6i.large"),
+    ({"NODE_SPOT_SIZES": "t3.nano", **SPOT_PRICE}, "NODE_SPOT_SIZES", "too little memory"),
+    ({"NODE_SPOT_SIZES": "t3a.small,t3a.small", **SPOT_PRICE}, "NODE_SPOT_SIZES", "give it once"),
+    ({"NODE_SPOT_SIZES": ",".join(f"m{n}.large" for n in range(1, 41)), **SPOT_PRICE}, "NODE_SPOT_SIZES", "39 at most"),
+    ({"NODE_SPOT_SIZES": "t3a.small", "NODE_SPOT_PRICE": "0.0005"}, "NODE_SPOT_PRICE", "0.001 or more"),
     ({"KUBE_OS_DISTRIBUTION": "jessie"}, "KUBE_OS_DISTRIBUTION", "Debian 13"),
     ({"KUBE_OS_DISTRIBUTION": "wily"}, "KUBE_OS_DISTRIBUTION", "24.04"),
     ({"KUBE_OS_DISTRIBUTION": "coreos"}, "KUBE_OS_DISTRIBUTION", "debian or ubuntu"),
@@ -228,6 +235,8 @@ SETTINGS: list[Row] = [
     ({"KUBE_RESTORE_SNAPSHOT": "the last"}, "KUBE_RESTORE_SNAPSHOT", "say latest"),
     ({"KUBE_RESTORE_SNAPSHOT": "a$b"}, "KUBE_RESTORE_SNAPSHOT", "character '$'"),
     ({"KUBE_RESTORE_SNAPSHOT": "latest"}, "KUBE_RESTORE_SNAPSHOT", "there is no snapshot"),
+    ({"KUBE_DISCARD_DISK": "disk"}, "KUBE_DISCARD_DISK", "vol-0123456789abcdef0"),
+    ({"KUBE_DISCARD_DISK": "vol-0123456789abcdef0"}, "KUBE_DISCARD_DISK", "goes with KUBE_RESTORE_SNAPSHOT=latest"),
     ({"NODE_LABELS": "ssd"}, "NODE_LABELS", "key=value"),
     ({"NODE_LABELS": "disk=ssd,disk=hdd"}, "NODE_LABELS", "twice"),
     ({"NODE_LABELS": "-a=b"}, "NODE_LABELS", "label's key"),
@@ -252,6 +261,11 @@ SETTINGS: list[Row] = [
     ({"KUBE_LOAD_BALANCER_CIDR": "10.0.0.1/8"}, "KUBE_LOAD_BALANCER_CIDR", "10.0.0.0/8"),
     ({"KUBE_HTTP_PROXY": "http://proxy.example.com"}, "KUBE_HTTP_PROXY", "with its port"),
     ({"KUBE_HTTP_PROXY": "http://a:b@proxy.example.com:3128"}, "KUBE_HTTP_PROXY", "user or password"),
+    ({"KUBE_HTTP_PROXY": "proxy.example.com:3128"}, "KUBE_HTTP_PROXY", "such as http://proxy.example.com:3128"),
+    ({"KUBE_NO_PROXY": "10.0.0.0/33"}, "KUBE_NO_PROXY", "not an IPv4 range"),
+    ({"KUBE_NO_PROXY": "example.com/8"}, "KUBE_NO_PROXY", "not an IPv4 range"),
+    ({"NODE_SPOT_SIZES": ",", **SPOT_PRICE}, "NODE_SPOT_SIZES", "holds no type"),
+    ({"KUBE_NODE_POLICIES": ","}, "KUBE_NODE_POLICIES", "holds no policy"),
     ({"KUBE_NO_PROXY": ".example.com"}, "KUBE_NO_PROXY", "there is none"),
     ({"KUBE_NO_PROXY": "http://a"}, "KUBE_NO_PROXY", "wrong form"),
     ({"EVICTION_HARD": "memory<250Mi"}, "EVICTION_HARD", "memory.available<250Mi"),

@@ -667,6 +667,23 @@ def test_an_entry_with_the_clusters_ca_goes_though_its_address_was_let_go_before
     assert "aws_" not in kubeconfig(sandbox).read_text()
 
 
+def test_the_entries_under_a_former_name_go_too_and_a_persons_own_stay(sandbox: Box) -> None:
+    sandbox.cluster()
+    must(sandbox.up(KUBE_CONFIG_CONTEXT="second"))
+    data = yaml.safe_load(kubeconfig(sandbox).read_text())
+    server = {
+        "server": "https://h",
+        "certificate-authority-data": data["clusters"][0]["cluster"]["certificate-authority-data"],
+    }
+    data["clusters"].append({"name": "mine", "cluster": server})
+    data["contexts"].append({"name": "mine", "context": {"cluster": "mine", "user": "me"}})
+    kubeconfig(sandbox).write_text(yaml.safe_dump(data))
+    must(sandbox.down())
+    left = yaml.safe_load(kubeconfig(sandbox).read_text())
+    names = {section: [each["name"] for each in left[section] or []] for section in ("clusters", "users", "contexts")}
+    assert names == {"clusters": ["mine"], "users": [], "contexts": ["mine"]}
+
+
 def test_what_is_kept_of_kubeconfig_is_everything_else(sandbox: Box) -> None:
     kubeconfig(sandbox).parent.mkdir(parents=True, exist_ok=True)
     mine = "# mine\napiVersion: v1\nkind: Config\nclusters:\n- name: home  # the cellar\n  cluster:\n    server: https://h\n"

@@ -34,6 +34,8 @@ class World:
     snapshots: tuple[Snapshot, ...] = TAKEN
     releases: Mapping[str, str] = field(default_factory=lambda: {A: OLD, B: OLD})
     untagged: tuple[str, ...] = ()
+    unreadable: str = ""
+    named: bool = False
     ca: bool = True
     well: bool = False
 
@@ -52,7 +54,9 @@ def asked(**more: Any) -> Asked:
 
 
 def situation(*, disk: Disk | None = DISK_THERE, remembered: str = OLD, **more: Any) -> Situation:
-    whole: dict[str, Any] = {name: more.pop(name) for name in ("there", "no_snapshots") if name in more}
+    whole: dict[str, Any] = {
+        name: more.pop(name) for name in ("there", "no_snapshots", "discarded", "instance") if name in more
+    }
     whole |= {"place": "s3://bucket/etcd", "ca_place": "s3://bucket/pki.tar"}
     return Situation(asked(**more), remembered=remembered, disk=disk, **whole)
 
@@ -92,12 +96,11 @@ DEAD = World(instance=None)
 GONE = World(instance=dataclasses.replace(MASTER_THERE, state="shutting-down"))
 NO_SNAPSHOTS = World(instance=None, snapshots=())
 LAG = "the upgrade from 1.35.4 to 1.36.3 is not done, and 1.37.2 would skip a minor release; leave it out, which goes"
-STAYS = "leave it out to keep what is on the disk, or throw that away first: "
-END = (
-    "aws ec2 modify-instance-attribute --instance-id i-1 --no-disable-api-termination, then "
-    "aws ec2 terminate-instances --instance-ids i-1, then aws ec2 wait instance-terminated --instance-ids i-1, then "
-    "aws ec2 delete-volume --volume-id vol-1"
-)
+STAYS = "leave it out to keep what is on the disk, or "
+END = "say KUBE_DISCARD_DISK=vol-1 too, which throws that away for ever"
+DISCARDED = {"restore": "latest", "discard": DISK}
+LOSES = "disk vol-1 is removed for ever, with all that came after the snapshot of 2026-11-09 00:00 UTC"
+LOOKED = ["snapshots", "instance", "ca", "release", "unreadable"]
 LIST = (
     "snapshot-a of 2026-11-09 00:00 UTC, Kubernetes 1.36.3, 1.0 MiB; "
     "snapshot-b of 2026-11-08 00:00 UTC, Kubernetes 1.36.3, 1.0 MiB"
@@ -168,7 +171,7 @@ BEGINS: list[tuple[str, Mapping[str, Any], World, list[str], str | int, str]] = 
         DEAD,
         ["snapshots", "instance"],
         fate.RESTORE,
-        "aws",
+        STAYS + END,
     ),
     (
         "latest, and it is another's",
@@ -176,7 +179,8 @@ BEGINS: list[tuple[str, Mapping[str, Any], World, list[str], str | int, str]] = 
         DEAD,
         ["snapshots", "instance"],
         fate.RESTORE,
-        STAYS + "aws ec2 detach-volume --volume-id vol-1 --instance-id i-2, then aws ec2 wait volume-available",
+        f"{STAYS}aws ec2 detach-volume --volume-id vol-1 --instance-id i-2, then "
+        f"aws ec2 wait volume-available --volume-ids vol-1, then {END}",
     ),
     (
         "latest, and its master is on its way out",
@@ -184,7 +188,7 @@ BEGINS: list[tuple[str, Mapping[str, Any], World, list[str], str | int, str]] = 
         GONE,
         ["snapshots", "instance"],
         fate.RESTORE,
-        STAYS + "aws ec2 delete-volume --volume-id vol-1",
+        STAYS + END,
     ),
     (
         "latest, and it heals itself",
@@ -192,7 +196,7 @@ BEGINS: list[tuple[str, Mapping[str, Any], World, list[str], str | int, str]] = 
         World(),
         ["snapshots", "instance"],
         fate.RESTORE,
-        f"{STAYS}KUBE_MASTER_SELF_HEAL=false python kube_up.py, then {END}, then this again, with KUBE_MASTER_SELF_",
+        STAYS + END,
     ),
     (
         "latest, it heals itself, and nobody is there",
@@ -200,7 +204,7 @@ BEGINS: list[tuple[str, Mapping[str, Any], World, list[str], str | int, str]] = 
         DEAD,
         ["snapshots", "instance"],
         fate.RESTORE,
-        f"{STAYS}KUBE_MASTER_SELF_HEAL=false python kube_up.py, which brings the master back, then this again",
+        STAYS + END,
     ),
     (
         "which?",
@@ -211,6 +215,109 @@ BEGINS: list[tuple[str, Mapping[str, Any], World, list[str], str | int, str]] = 
         f"has no version which; say latest, or one of: {LIST}",
     ),
     ("latest of none", {"restore": "latest"}, NO_SNAPSHOTS, ["snapshots"], fate.RESTORE, "there is no snapshot s3://"),
+    # a disk that is there, and is to be thrown away
+    ("thrown away", DISCARDED, World(), LOOKED, A, f"{LOSES}; master i-1 is replaced; the API does not answer until"),
+    ("thrown away for a certain one", {**DISCARDED, "restore": B}, World(), LOOKED, B, "snapshot of 2026-11-08 00:00"),
+    ("thrown away, no master", {**DISCARDED, **on(holders=())}, DEAD, LOOKED, A, LOSES),
+    ("thrown away, its master ends", DISCARDED, GONE, LOOKED, A, LOSES),
+    ("thrown away, it heals itself", {**DISCARDED, "self_heal": True}, World(), LOOKED, A, LOSES),
+    ("thrown away, once restored", {**DISCARDED, **on(snapshot=B)}, World(), LOOKED, A, LOSES),
+    ("thrown away, still to be restored", {**DISCARDED, **on("", snapshot=B)}, World(), LOOKED, A, LOSES),
+    ("thrown away, and back by a release", {**DISCARDED, **on(NEW), "remembered": NEW}, World(), LOOKED, A, LOSES),
+    (
+        "thrown away, and another's",
+        {**DISCARDED, **on(holders=(MASTER, OTHER))},
+        World(),
+        ["snapshots", "instance"],
+        fate.DISCARD,
+        "disk vol-1 is attached to i-2, which is not the master; detach it first: "
+        "aws ec2 detach-volume --volume-id vol-1 --instance-id i-2, then this again",
+    ),
+    ("thrown away for none", {**DISCARDED, "restore": "none"}, World(), [], fate.DISCARD, "goes with KUBE_RESTORE_"),
+    (
+        "thrown away, and no more",
+        {"discard": DISK},
+        World(),
+        [],
+        fate.DISCARD,
+        "goes with KUBE_RESTORE_SNAPSHOT=latest",
+    ),
+    ("thrown away for which?", {**DISCARDED, "restore": "which"}, World(), BOTH, fate.RESTORE, "has no version which"),
+    ("thrown away, of none", DISCARDED, NO_SNAPSHOTS, ["snapshots"], fate.RESTORE, "there is no snapshot s3://"),
+    (
+        "thrown away for one that cannot be read",
+        DISCARDED,
+        World(unreadable="InvalidObjectState"),
+        LOOKED,
+        1,
+        "the snapshot snapshot-a of 2026-11-09 00:00 UTC cannot be read (InvalidObjectState), and disk vol-1 stays",
+    ),
+    ("thrown away without the CA", DISCARDED, World(ca=False), LOOKED[:3], 1, "the cluster's CA, is gone"),
+    (
+        "thrown away, by another release",
+        {**DISCARDED, **up(NEW)},
+        World(),
+        LOOKED[:4],
+        fate.VERSION,
+        "and the new master would be of 1.37.2; say KUBERNETES_VERSION=1.36.3 too",
+    ),
+    ("thrown away in another zone", {**DISCARDED, "zone": "us-west-2b"}, World(), [], "KUBE_AWS_ZONE", "cannot move"),
+    (
+        "thrown away by a group",
+        {**GROUP, "discard": DISK},
+        World(),
+        [],
+        fate.DISCARD,
+        "goes with KUBE_RESTORE_SNAPSHOT",
+    ),
+    (
+        "another disk, which is there",
+        {"restore": "latest", "discard": "vol-2"},
+        World(named=True),
+        ["named"],
+        fate.DISCARD,
+        "disk vol-2 is not the master's, which is vol-1; leave it out, or name the one that is meant",
+    ),
+    (
+        "another disk, which is gone",
+        {"restore": "latest", "discard": "vol-2"},
+        World(),
+        ["named", "snapshots", "instance"],
+        fate.RESTORE,
+        STAYS + END,
+    ),
+    (
+        "thrown away already, and one waits",
+        {**RESTORED, "restore": "latest", "discard": "vol-2"},
+        World(),
+        ["named", "snapshots", "release"],
+        A,
+        "KUBE_DISCARD_DISK: disk vol-2 is gone already; disk vol-1 made from snapshot snapshot-a of",
+    ),
+    (
+        "thrown away already, and none is made",
+        none(**DISCARDED),
+        DEAD,
+        [*NEW_DISK, "ca", "release", "named"],
+        A,
+        "disk vol-1 is gone already; snapshot snapshot-a of",
+    ),
+    (
+        "thrown away already, and its master came back",
+        none(**DISCARDED),
+        World(),
+        [*NEW_DISK, "ca", "release", "named"],
+        A,
+        "disk vol-1 is gone already",
+    ),
+    (
+        "a disk of somebody's, and none is there",
+        none(restore="latest", discard="vol-2"),
+        World(instance=None, named=True),
+        [*NEW_DISK, "ca", "release", "named"],
+        fate.DISCARD,
+        "disk vol-2 is not the master's; leave it out",
+    ),
     # a disk that is made from a snapshot
     ("a restore goes on", RESTORED, World(), ["snapshots", "release"], A, ""),
     ("its own", {**RESTORED, "restore": A}, World(), ["snapshots", "release"], A, "made from snapshot snapshot-a of"),
@@ -379,6 +486,8 @@ def made(**more: Any) -> Instance:
     return dataclasses.replace(MASTER_THERE, **more)
 
 
+GIVEN_UP: dict[str, Any] = {**none(**DISCARDED), "discarded": DISK_THERE, "instance": MASTER_THERE}
+
 # name, what is known of it, the instance, what becomes of it (was, becomes where that matters), words
 FATES: list[tuple[str, Mapping[str, Any], Instance | None, tuple[str, ...], str]] = [
     ("a cluster begins", {"disk": None}, None, ("make",), ""),
@@ -436,6 +545,10 @@ FATES: list[tuple[str, Mapping[str, Any], Instance | None, tuple[str, ...], str]
         "MASTER_SIZE=t3.medium leaves it so for good",
     ),
     ("one of another architecture", {"size": "m7g.large"}, made(), ("keep",), "KUBE_REPLACE_MASTER=i-1 python kube_up"),
+    ("ended with its disk", GIVEN_UP, None, ("replace",), ""),
+    ("to be ended with its disk", GIVEN_UP, made(), ("replace",), ""),
+    ("came as its disk went", GIVEN_UP, made(instance_id=OTHER), ("replace",), "master i-2 was made for disk vol-1"),
+    ("dead, and its disk went", {**GIVEN_UP, "instance": None}, None, ("make",), ""),
     ("where a resize was stopped", {"size": "m6i.large"}, made(state="stopped"), ("resize",), ""),
 ]
 
@@ -444,7 +557,7 @@ FATES: list[tuple[str, Mapping[str, Any], Instance | None, tuple[str, ...], str]
 def test_what_becomes_of_the_master(
     known: Mapping[str, Any], it: Instance | None, becomes: tuple[str, ...], words: str
 ) -> None:
-    found = fate.decide(situation(**known), it, disk_id=DISK)
+    found = fate.decide(situation(**known), it, disk_id="vol-new" if "discarded" in known else DISK)
     if isinstance(found, Refuse):
         assert (becomes, words in found.error.hint) == (("refuse",), True)
         return
@@ -483,6 +596,7 @@ CHOICES: list[dict[str, Any]] = [
     {},
     {"restore": "latest"},
     {"replace": MASTER, "restore": A},
+    DISCARDED,
     {"size": "m6i.large"},
     SIZED,
 ]
@@ -494,6 +608,9 @@ def test_in_every_situation() -> None:
         if isinstance(found, Refuse):
             _is_a_refusal_that_helps(found)
             continue
+        if found.loses:
+            _a_disk_is_thrown_away_only_by_its_id_and_for_a_snapshot(known, found)
+            known = known.without_disk()
         _never_down_and_never_two_minors(known)
         if known.asked.group:
             _never_newer_than_the_api(known, world)
@@ -504,16 +621,24 @@ def test_in_every_situation() -> None:
         if isinstance(becomes, Refuse):
             assert "KUBE_REPLACE_MASTER=" in becomes.error.hint
         else:
-            _nothing_ends_without_a_reason(known, it, becomes)
+            _nothing_ends_without_a_reason(known, it, becomes, told=said(found if found.loses else becomes))
 
 
 def _is_a_refusal_that_helps(found: Refuse) -> None:
     if isinstance(found.error, SettingError):
-        assert found.error.variable in (fate.VERSION, fate.RESTORE, fate.REPLACE)
+        assert found.error.variable in (fate.VERSION, fate.RESTORE, fate.REPLACE, fate.DISCARD)
         assert found.error.problem
         assert found.error.right
     else:
         assert found.error.hint
+
+
+def _a_disk_is_thrown_away_only_by_its_id_and_for_a_snapshot(known: Situation, found: Begin) -> None:
+    assert known.disk
+    assert known.disk.disk_id == known.asked.discard
+    assert found.restore in (A, B)
+    assert known.unreadable == ""
+    assert found.loses in said(found)
 
 
 def _never_down_and_never_two_minors(known: Situation) -> None:
@@ -538,12 +663,12 @@ def _nothing_is_restored_over_data_or_by_another_release(known: Situation, found
         assert has <= wanted
 
 
-def _nothing_ends_without_a_reason(known: Situation, it: Instance | None, becomes: Fate) -> None:
+def _nothing_ends_without_a_reason(known: Situation, it: Instance | None, becomes: Fate, *, told: str) -> None:
     if it is None:
         assert becomes.what in ("make", "restore")
     elif becomes.ends:
         of_another = it.version not in ("", known.asked.version) or known.confirmed not in ("", known.asked.version)
-        assert AWAY in said(becomes)
+        assert AWAY in told
         assert of_another or it.instance_id == known.asked.replace or becomes.what == "replace"
         if becomes.what == "replace" and it.instance_id != known.asked.replace:
             assert it.disk_id != (known.disk.disk_id if known.disk else "new")

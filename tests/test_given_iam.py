@@ -22,6 +22,7 @@ from helpers import (
 )
 
 from lib.iam import joined
+from lib.settings.config import OPTIONS
 from sandbox.faults import denials
 
 HEALER_ROLE = MASTER_ROLE.replace("master", "healer")
@@ -271,6 +272,25 @@ def test_a_run_of_one_more_group_takes_nothing_off(sandbox: Box) -> None:
     more = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
     must(sandbox.up(**more, KUBE_NODE_POLICIES="", KUBE_IAM_PERMISSIONS_BOUNDARY=""))
     assert roles(sandbox) == before
+
+
+def test_a_run_of_one_more_group_puts_nothing_on_what_all_groups_share(sandbox: Box) -> None:
+    """Such a run remembers nothing: what it had put on role, network and bucket was never taken off again."""
+    has = {"KUBE_EXTRA_TAGS": "team=a", "KUBE_NODE_POLICIES": SSM, "KUBE_LOAD_BALANCER_CIDR": "172.20.0.0/16"}
+    sandbox.cluster(**has)
+    more = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
+    others = {
+        "KUBE_EXTRA_TAGS": "team=b",
+        "KUBE_NODE_POLICIES": READ,
+        "KUBE_LOAD_BALANCER_CIDR": "10.0.0.0/8",
+        "KUBE_IAM_PERMISSIONS_BOUNDARY": policy(sandbox),
+    }
+    assert set(others) == {name for name, declared in OPTIONS.items() if declared.of_all_groups}
+    for name, value in others.items():
+        said = refused_untouched(sandbox, sandbox.up(**more, **{name: value}), 2, f"error: {name}: is of the whole")
+        assert f"has {has.get(name, 'none')}, " in said
+    must(sandbox.up(**more, **has))
+    unchanged(sandbox.up())
 
 
 def test_by_default_nothing_of_it_is_asked_or_made(sandbox: Box) -> None:

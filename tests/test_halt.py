@@ -79,7 +79,9 @@ def test_a_cluster_is_stopped_and_a_plain_run_starts_it_as_it_was(sandbox: Box, 
     settle(sandbox, 600)  # a schedule, or an alarm, has had its turns
     assert states(sandbox) == {master: "stopped"}
     assert must(sandbox.up("--stop")).changing == []
-    assert re.search(r"^  cost +5\.89 USD a month with its master stopped,", sandbox.up("--status").out, re.MULTILINE)
+    status = sandbox.up("--status").out
+    assert re.search(r"^  cost +5\.89 USD a month with its master stopped,", status, re.MULTILINE)
+    assert re.search(rf"^  master +{master} t3.medium, stopped, .* UTC; kube_up.py starts it$", status, re.MULTILINE)
     assert (sandbox.up("--stop", "--dry-run").code, states(sandbox)) == (0, {master: "stopped"})
 
     started = must(sandbox.up())

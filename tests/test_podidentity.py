@@ -396,3 +396,45 @@ def test_a_run_of_one_more_group_leaves_the_issuer_alone(sandbox: Box) -> None:
     must(sandbox.up(KUBE_USE_EXISTING_MASTER="true", NODE_SIZE="t3.large", NUM_NODES=1))
     assert (providers(sandbox), sandbox.inventory()["s3"][issuers_bucket(sandbox)]) == before
     assert len(part(sandbox, "groups")) == 2
+
+
+def test_an_issuer_is_not_forgotten_where_the_settings_are_lost(sandbox: Box) -> None:
+    """A run that was not told of it wrote that there is none, and down left it behind without a word."""
+    sandbox.cluster(**ON)
+    before, staging = sandbox.inventory(), only(buckets(sandbox, "kubernetes-staging-"))
+    settings = {"Bucket": staging, "Key": f"{REGION}/kubernetes/settings.env"}
+    sandbox.client("s3").delete_object(**settings)
+    said = refused_untouched(sandbox, sandbox.up(), 2, "KUBE_ENABLE_POD_IDENTITY: is not set", issuer(sandbox))
+    assert "true to keep it, false to have it removed" in said
+    must(sandbox.up(**ON))
+    assert sandbox.inventory()["iam"] == before["iam"]
+    assert must(sandbox.up()).changing == []
+
+    sandbox.client("s3").delete_object(**settings)
+    must(sandbox.up(KUBE_ENABLE_POD_IDENTITY="false"))
+    assert (providers(sandbox), buckets(sandbox, "kubernetes-oidc-")) == ({}, [])
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_a_run_that_finds_the_bucket_lost_removes_no_issuer(sandbox: Box) -> None:
+    """It makes the bucket again and stops; whoever puts the CA back is asked then."""
+    sandbox.cluster(**ON)
+    before, name, s3 = providers(sandbox), only(buckets(sandbox, "kubernetes-staging-")), sandbox.client("s3")
+    versions = s3.list_object_versions(Bucket=name)["Versions"]
+    objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in versions]
+    s3.delete_objects(Bucket=name, Delete={"Objects": objects})
+    s3.delete_bucket(Bucket=name)
+    refused(sandbox.up(), 1, "the cluster's CA, is gone")
+    refused_untouched(sandbox, sandbox.up(), 2, "KUBE_ENABLE_POD_IDENTITY: is not set")
+    assert providers(sandbox) == before
+    must(sandbox.down())
+    assert sandbox.inventory() == {}
+
+
+def test_who_may_not_look_for_an_issuer_goes_on_without_settings(sandbox: Box) -> None:
+    sandbox.cluster()
+    staging = only(buckets(sandbox, "kubernetes-staging-"))
+    sandbox.client("s3").delete_object(Bucket=staging, Key=f"{REGION}/kubernetes/settings.env")
+    sandbox.aws.hooks.before.append(denials.Deny("iam:GetOpenIDConnectProvider").before)
+    assert "not looked for: the issuer" in must(sandbox.up()).err

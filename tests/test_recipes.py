@@ -10,7 +10,7 @@ import documents
 import pytest
 from conftest import REGION, Box
 from documents import Shell
-from helpers import MINION_ROLE, master_of, minion_settings, must, only, part, template_data
+from helpers import GROUP, MINION_ROLE, master_of, minion_settings, must, only, part, template_data
 from test_options import Brought
 from test_podidentity import assume, refusal, token
 from test_proxies import proxy
@@ -134,6 +134,12 @@ def spot(box: Box) -> None:
     assert minion_settings(box)["NODE_SPOT"] == "true"
 
 
+def spot_sizes(box: Box) -> None:
+    typed(box, "Spot minions of several sizes")
+    assert part(box, "groups")[GROUP]["policy"]["InstancesDistribution"]["SpotMaxPrice"] == "0.05"
+    assert minion_settings(box)["NODE_SPOT"] == "true"
+
+
 def running(box: Box) -> set[str]:
     return {name for name, each in part(box, "instances").items() if each["state"] == "running"}
 
@@ -220,6 +226,7 @@ RECIPES: dict[str, Callable[[Box], None]] = {
     "NFS and EFS": nfs,
     "Tags of your company": company_tags,
     "Spot minions": spot,
+    "Spot minions of several sizes": spot_sizes,
     "A script of yours on every node": own_script,
     "Behind a proxy": behind_a_proxy,
     "Nodes behind a proxy": nodes_behind_a_proxy,

@@ -26,8 +26,9 @@ from helpers import (
     remembered,
     settle,
     shape,
+    stop_after,
 )
-from test_snapshots import made_from, take_snapshot, typed
+from test_snapshots import KEY, made_from, take_snapshot, typed
 
 DOCS = Path(__file__).parent.parent / "docs"
 PKI = f"{REGION}/{ID}/pki.tar"
@@ -102,9 +103,11 @@ def test_a_disk_that_has_only_lost_its_tags_is_the_masters_again_with_two_of_the
 
 
 def block(name: str, heading: str) -> str:
-    """The commands below a heading that end with the disk gone and one made anew, without their comments."""
+    """The commands below a heading that have the disk thrown away and one made anew, without their comments."""
     text = (DOCS / name).read_text().partition(f"{heading}\n")[2]
-    found = next(each for each in re.findall(r"(?m)(?:^    .*\n)+", text) if "delete-volume" in each)
+    found = next(
+        each for each in re.findall(r"(?m)(?:^    .*\n)+", text) if re.search("KUBE_DISCARD_DISK=.* python", each)
+    )
     return re.sub(r" +#.*", "", found)
 
 
@@ -127,12 +130,120 @@ def test_the_way_back_to_a_snapshot_while_the_disk_is_there(
     assert f", Kubernetes {before}" in listed
     settle(sandbox)
     master, disk = master_of(sandbox), named(sandbox, "volumes", f"{ID}-master-pd")
-    commands = block(name, heading).replace("i-…", master).replace("vol-…", disk).replace("<the version's id>", taken)
-    first, *rest = (line.strip() for line in commands.splitlines())
-    typed(sandbox, [first])
-    sandbox.clock.sleep(240.0)
-    typed(sandbox, rest)
+    (command,) = block(name, heading).replace("vol-…", disk).replace("<the version's id>", taken).splitlines()
+    minions = set(part(sandbox, "instances")) - {master}
+    typed(sandbox, [command.strip()])
     assert (made_from(sandbox), master_settings(sandbox)["KUBERNETES_VERSION"]) == (taken, before)
+    assert disk not in part(sandbox, "volumes")
+    assert (minions <= set(part(sandbox, "instances"))) is (before == after)
+    sandbox.clock.sleep(240.0)  # the schedule is there again, and finds a master
+    assert master_of(sandbox) != master
+    assert must(sandbox.up()).changing == []
+    again = must(sandbox.up(**{**given(command), "KUBERNETES_VERSION": before}))
+    assert again.changing == []
+    assert f"KUBE_DISCARD_DISK: disk {disk} is gone already" in again.out
+
+
+def given(command: str) -> dict[str, str]:
+    """The variables before a command."""
+    return dict(pair.split("=") for pair in command.split() if "=" in pair)
+
+
+# --- the disk that is thrown away
+
+
+def gone_wrong(box: Box) -> tuple[str, dict[str, str]]:
+    """A cluster with a disk to throw away, and how that is said; the version of its only snapshot."""
+    box.cluster()
+    taken = take_snapshot(box, b"before it went wrong", release=remembered(box)["KUBERNETES_VERSION"])
+    disk = named(box, "volumes", f"{ID}-master-pd")
+    return taken, {"KUBE_RESTORE_SNAPSHOT": "latest", "KUBE_DISCARD_DISK": disk}
+
+
+def test_what_goes_with_a_disk_is_said_before_anything_does(sandbox: Box) -> None:
+    _, asked = gone_wrong(sandbox)
+    disk, master = asked["KUBE_DISCARD_DISK"], master_of(sandbox)
+    took = next(iter(sandbox.client("s3").list_object_versions(Bucket=bucket_of(sandbox), Prefix=KEY)["Versions"]))
+    loses = (
+        f"disk {disk} is removed for ever, with all that came after the snapshot of "
+        f"{took['LastModified']:%Y-%m-%d %H:%M} UTC"
+    )
+    words = f"warning: {loses}; master {master} is replaced\n"
+    dry = sandbox.up("--dry-run", **asked)
+    assert (dry.code, dry.changing, words in dry.err) == (3, [], True)
+    assert f"  loses    {loses}\n" in dry.out
+    assert f"  API      away for minutes, while master {master} is made anew; pods run on\n" in dry.out
+    real = must(sandbox.up(**asked))
+    assert words in real.err
+    assert "the API does not answer until the master is back" in real.out.partition("Staging bucket")[0]
+    order = real.operations
+    calls = ("ec2:TerminateInstances", "ec2:DeleteVolume", "ec2:CreateVolume", "ec2:RunInstances")
+    assert sorted(calls, key=order.index) == list(calls)
+    assert [order.count(call) for call in calls] == [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"KUBE_RESTORE_SNAPSHOT": ""}, "KUBE_DISCARD_DISK: goes with KUBE_RESTORE_SNAPSHOT=latest, or a version's id"),
+        ({"KUBE_RESTORE_SNAPSHOT": "none"}, "KUBE_DISCARD_DISK: goes with KUBE_RESTORE_SNAPSHOT=latest"),
+        ({"KUBE_RESTORE_SNAPSHOT": "which"}, "KUBE_RESTORE_SNAPSHOT: "),
+        ({"KUBE_DISCARD_DISK": "ROOT"}, "is not the master's, which is vol-"),
+        ({"KUBE_DISCARD_DISK": "vol-0123456789abcdef0"}, "a snapshot is restored on a new one only; leave it out"),
+        ({"KUBE_DISCARD_DISK": "the disk"}, "such as vol-0123456789abcdef0"),
+        ({"KUBERNETES_VERSION": "1.36.3"}, "and the new master would be of 1.36.3; say KUBERNETES_VERSION="),
+    ],
+)
+def test_a_disk_is_thrown_away_only_by_its_id_and_for_a_snapshot(
+    sandbox: Box, more: dict[str, str], words: str
+) -> None:
+    _, asked = gone_wrong(sandbox)
+    asked |= more
+    if asked["KUBE_DISCARD_DISK"] == "ROOT":
+        asked["KUBE_DISCARD_DISK"] = next(
+            each for each, it in part(sandbox, "volumes").items() if it["tags"].get("Name") == f"{ID}-master-root"
+        )
+    for flags in ((), ("--dry-run",)):
+        said = refused_untouched(sandbox, sandbox.up(*flags, **asked), 2, words)
+        assert len(said.splitlines()) == 1
+
+
+def test_a_disk_stays_where_its_snapshot_cannot_be_read(sandbox: Box) -> None:
+    """One that a rule has moved to an archive is listed and described as any other."""
+    _, asked = gone_wrong(sandbox)
+    bucket, said = bucket_of(sandbox), {"kubernetes-version": remembered(sandbox)["KUBERNETES_VERSION"]}
+    sandbox.clock.sleep(60)
+    archived = sandbox.client("s3").put_object(
+        Bucket=bucket, Key=KEY, Body=b"of last year", Metadata=said, StorageClass="GLACIER"
+    )
+    words = f"the snapshot {archived['VersionId']} of "
+    refused_untouched(sandbox, sandbox.up(**asked), 1, words, "cannot be read (InvalidObjectState), and disk vol-")
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize(
+    "operation",
+    ["scheduler:DeleteSchedule", "ec2:TerminateInstances", "ec2:DeleteVolume", "ec2:CreateVolume", "ec2:RunInstances"],
+)
+def test_a_disk_that_was_being_thrown_away_when_the_run_stopped(sandbox: Box, operation: str, told: bool) -> None:
+    """The same command goes on. A plain run takes nothing: it keeps the disk, asks, or goes on with the new one."""
+    sandbox.environ["KUBE_MASTER_SELF_HEAL"] = "true"
+    taken, asked = gone_wrong(sandbox)
+    stop_after(sandbox, operation)
+    assert sandbox.up(**asked).code == 130
+    sandbox.aws.hooks.after.clear()
+    old = asked["KUBE_DISCARD_DISK"]
+    kept = old in part(sandbox, "volumes")
+    if told:
+        must(sandbox.up(**asked))
+    elif operation == "ec2:DeleteVolume":
+        refused_untouched(sandbox, sandbox.up(), 2, "the master's disk is gone", "say latest")
+        must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
+    else:
+        must(sandbox.up())
+    assert (named(sandbox, "volumes", f"{ID}-master-pd") == old) is (kept and not told)
+    assert made_from(sandbox) == ("" if kept and not told else taken)
+    settle(sandbox)
     assert must(sandbox.up()).changing == []
 
 

@@ -523,23 +523,27 @@ def test_a_schedule_whose_turn_comes_within_a_restore_keeps_no_master_without_a_
     assert must(healing.up()).changing == []
 
 
-def test_back_to_a_snapshot_while_the_disk_is_there_once_nothing_brings_a_master_back(healing: Box) -> None:
-    """What the refusal says is typed: the schedule off, and on again with the restore."""
+@pytest.mark.parametrize("turn", ["scheduler:DeleteSchedule", "ec2:DeleteVolume", "ec2:CreateVolume"])
+def test_back_to_a_snapshot_while_the_disk_is_there_and_no_schedule_brings_a_master_back(
+    healing: Box, turn: str
+) -> None:
+    """The schedule is away until there is a new master; one that came back by itself before is ended as any."""
     settle(healing)
     taken = take_snapshot(healing, b"before it went wrong")
-    off, given = "KUBE_MASTER_SELF_HEAL=false python kube_up.py", {"KUBE_RESTORE_SNAPSHOT": "latest"}
+    given = {"KUBE_RESTORE_SNAPSHOT": "latest"}
     kill_master(healing)
     settle(healing)
-    said = refused_untouched(healing, healing.up(**given), 2, f"first: {off}, which brings the master back, then this")
+    disk = named(healing, "volumes", f"{ID}-master-pd")
+    said = refused_untouched(healing, healing.up(**given), 2, f"or say KUBE_DISCARD_DISK={disk} too")
     healing.clock.sleep(MINUTES)
     master = master_of(healing)
-    end = f"aws ec2 modify-instance-attribute --instance-id {master} "
-    said = refused_untouched(healing, healing.up(**given), 2, f"first: {off}, then {end}", "wait instance-terminated")
-    assert said.endswith(", then this again, with KUBE_MASTER_SELF_HEAL=true\n")
-    typed(healing, said_first(said))
-    healing.clock.sleep(MINUTES)
-    assert masters(healing) == []
-    must(healing.up(**given, **HEAL))
+    refused_untouched(healing, healing.up(**given), 2, f"or say KUBE_DISCARD_DISK={disk} too")
+    with turn_comes_after(healing, turn):
+        typed(healing, said_first(said, after="say"))
     assert made_from(healing) == taken
     assert schedule(healing)["state"] == "ENABLED"
     assert only(masters(healing)) != master
+    settle(healing)
+    new = named(healing, "volumes", f"{ID}-master-pd")
+    assert part(healing, "volumes")[new]["instance"] == master_of(healing)
+    assert must(healing.up()).changing == []

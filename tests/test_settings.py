@@ -61,6 +61,18 @@ def test_what_was_set_and_is_remembered_as_resolved_is_said_too(sandbox: Box) ->
     assert said == ["KUBE_AWS_ZONE", "KUBERNETES_VERSION", "KUBE_VPC_CIDR_BASE"]
 
 
+def test_a_size_that_was_computed_is_no_word_of_anybodys_until_it_is_another_than_today(sandbox: Box) -> None:
+    def said() -> str:
+        return must(sandbox.up()).out.partition("remembered from the last run: ")[2].partition("\n")[0]
+
+    del sandbox.environ["NUM_NODES"]
+    must(sandbox.up(NUM_NODES=2))
+    must(sandbox.up(NODE_LABELS="team=web"))  # from now on the sizes are remembered, lest they follow NUM_NODES
+    assert said() == "NUM_NODES=2, NODE_LABELS=team=web"
+    must(sandbox.up(NUM_NODES=6))
+    assert said() == "NUM_NODES=6, MASTER_SIZE=t3.medium, NODE_LABELS=team=web"
+
+
 def test_empty_in_the_environment_clears_what_is_remembered(sandbox: Box) -> None:
     sandbox.cluster(NODE_SPOT_PRICE="0.05")
     assert "InstanceMarketOptions" in template_data(sandbox)

@@ -222,10 +222,13 @@ def test_a_restore_that_was_stopped_goes_on(sandbox: Box, operation: str, again:
     assert made_from(sandbox) == newest
 
 
-def said_first(said: str) -> list[str]:
-    """The commands that a refusal says to type first; without its reasons, and its last words, which are none."""
-    lines = [line.partition(", ")[0] for line in said.rpartition("first: ")[2].strip().split(", then ")]
-    return [line for line in lines if line != "this again"]
+def said_first(said: str, *, after: str) -> list[str]:
+    """The commands that a refusal of a snapshot says to type, beginning with that word: the last is the run's own."""
+    commands = f"{after}{said.rpartition(f' {after}')[2]}".strip()
+    *first, last = commands.split(", then ")
+    last, _, loss = last.partition(" too, ")
+    assert loss == "which throws that away for ever"
+    return [*first, f"KUBE_RESTORE_SNAPSHOT=latest {last.removeprefix('say ')} python kube_up.py"]
 
 
 def typed(box: Box, commands: list[str]) -> None:
@@ -262,21 +265,17 @@ def test_nothing_is_restored_over_a_disk_that_is_there_and_the_refusal_says_how_
     sandbox.cluster()
     newest = take_snapshot(sandbox, b"one")
     disk, master = named(sandbox, "volumes", DISK), master_of(sandbox)
-    ended = [
-        f"aws ec2 modify-instance-attribute --instance-id {master} --no-disable-api-termination",
-        f"aws ec2 terminate-instances --instance-ids {master}",
-        f"aws ec2 wait instance-terminated --instance-ids {master}",
-        f"aws ec2 delete-volume --volume-id {disk}",
-    ]
-    first = f"or throw that away first: {', then '.join(ended)}\n"
-    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"the master's disk {disk}", first)
-    typed(sandbox, said_first(said))
-    must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
+    last = f"leave it out to keep what is on the disk, or say KUBE_DISCARD_DISK={disk} too, which throws that away"
+    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, f"the master's disk {disk}", last)
+    typed(sandbox, said_first(said, after="say"))
     assert made_from(sandbox) == newest
+    assert disk not in part(sandbox, "volumes")
+    assert master_of(sandbox) != master
     terminate_master(sandbox)
-    other = take_snapshot(sandbox, b"two")
-    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT=other), 2, "first: aws ec2 delete-volume --v")
-    assert "terminate-instances" not in said
+    other, disk = take_snapshot(sandbox, b"two"), named(sandbox, "volumes", DISK)
+    refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT=other), 2, f"or say KUBE_DISCARD_DISK={disk} too")
+    must(sandbox.up(KUBE_RESTORE_SNAPSHOT=other, KUBE_DISCARD_DISK=disk))
+    assert made_from(sandbox) == other
 
 
 def test_a_machine_that_only_has_the_disk_is_not_ended_for_a_restore(sandbox: Box) -> None:
@@ -288,12 +287,13 @@ def test_a_machine_that_only_has_the_disk_is_not_ended_for_a_restore(sandbox: Bo
     commands = [
         f"aws ec2 detach-volume --volume-id {disk} --instance-id {minion}",
         f"aws ec2 wait volume-available --volume-ids {disk}",
-        f"aws ec2 delete-volume --volume-id {disk}",
     ]
-    first = f"first: {', then '.join(commands)}\n"
-    said = refused_untouched(sandbox, sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"), 2, first)
-    typed(sandbox, said_first(said))
-    must(sandbox.up(KUBE_RESTORE_SNAPSHOT="latest"))
+    given = {"KUBE_RESTORE_SNAPSHOT": "latest"}
+    first = ", then ".join(commands)
+    words = f"attached to {minion}, which is not the master; detach it first: {first}, then this again\n"
+    refused_untouched(sandbox, sandbox.up(**given, KUBE_DISCARD_DISK=disk), 2, words)
+    said = refused_untouched(sandbox, sandbox.up(**given), 2, f"or {first}, then say KUBE_DISCARD_DISK={disk} too")
+    typed(sandbox, said_first(said, after="aws ec2 detach-volume"))
     assert made_from(sandbox) == newest
     assert minion in part(sandbox, "instances")
 

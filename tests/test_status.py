@@ -187,6 +187,7 @@ def test_what_a_kept_disk_has_is_told_without_a_master(sandbox: Box) -> None:
     assert said["API"] == "does not answer: there is no master"
     assert (said["minions"], said["master"]) == ("no group", "none: kube_up.py makes it again")
     assert said["disk"].endswith(" 20 GiB gp3, available")
+    assert said["cost"] == "5.25 USD a month without a master, traffic not counted"  # 20 GiB x 0.08 + 730 x 0.005
     assert version in said["snapshots"]
 
 

@@ -32,6 +32,7 @@ SPREAD = {
     "wake": 1,
     "replace": 1,
     "restore": 1,
+    "discard": 1,
     "up-lost": 1,
     "down-lost": 1,
     "killed": 1,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 from conftest import Box, Result
-from helpers import master_of, must, refused, shape, watched
+from helpers import master_of, must, named, refused, remembered, shape, watched
+from test_snapshots import DISK, take_snapshot
 
 from lib.checks import permissions
 from sandbox.calls import Call
@@ -20,7 +21,10 @@ PRICE = re.compile(r"^  price    (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Change:
-    """What is asked of a cluster: "MASTER" stands for the master's id. `before` is None where there is no cluster."""
+    """What is asked of a cluster: "MASTER" and "DISK" stand for the ids of the master and its disk.
+
+    `before` is None where there is no cluster.
+    """
 
     asked: Mapping[str, object]
     before: Mapping[str, object] | None = field(default_factory=dict)
@@ -28,6 +32,7 @@ class Change:
     away: bool = False
 
 
+BACK = {"KUBE_RESTORE_SNAPSHOT": "latest", "KUBE_DISCARD_DISK": "DISK"}
 CHANGES = {
     "a new cluster": Change({}, before=None),
     "nothing": Change({}),
@@ -45,6 +50,12 @@ CHANGES = {
     "no more KUBE_MASTER_SELF_HEAL": Change(
         {"KUBE_MASTER_SELF_HEAL": "false"}, before={"KUBE_MASTER_SELF_HEAL": "true"}
     ),
+    "KUBE_DISCARD_DISK": Change(BACK, away=True),
+    "KUBE_DISCARD_DISK, healing": Change(BACK, before={"KUBE_MASTER_SELF_HEAL": "true"}, away=True),
+    "KUBE_DISCARD_DISK, healing no more": Change(
+        {**BACK, "KUBE_MASTER_SELF_HEAL": "false"}, before={"KUBE_MASTER_SELF_HEAL": "true"}, away=True
+    ),
+    "KUBE_DISCARD_DISK, healing from now on": Change({**BACK, "KUBE_MASTER_SELF_HEAL": "true"}, away=True),
 }
 
 
@@ -52,7 +63,10 @@ def begun(box: Box, change: Change) -> dict[str, object]:
     """The cluster before the change; what is asked of it."""
     if change.before is not None:
         box.cluster(**change.before)
-    return {name: master_of(box) if value == "MASTER" else value for name, value in change.asked.items()}
+    if "DISK" not in change.asked.values():
+        return {name: master_of(box) if value == "MASTER" else value for name, value in change.asked.items()}
+    take_snapshot(box, b"before it went wrong", release=remembered(box)["KUBERNETES_VERSION"])
+    return {name: named(box, "volumes", DISK) if value == "DISK" else value for name, value in change.asked.items()}
 
 
 def foretold(result: Result) -> dict[str, int]:

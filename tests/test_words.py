@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
 import sys
 import time
@@ -11,12 +12,13 @@ import time
 import pytest
 from conftest import PYTHON, Box
 from helpers import kill_master, must
-from test_terminal import DUMB, plain, pseudo_terminal
+from test_terminal import DUMB, MOVES, plain, pseudo_terminal
 
 from lib.aws.changes import became
 from lib.node import userdata
 from lib.run.console import Console, as_started
 from lib.settings.config import OPTIONS
+from sandbox.pictures import open_terminal, read_terminal
 
 
 def test_what_a_terminal_lacks_is_put_in_characters_that_it_has() -> None:
@@ -29,6 +31,22 @@ def test_what_a_terminal_lacks_is_put_in_characters_that_it_has() -> None:
         screen.flush()
         said = written.getvalue().decode()
     assert said == "        set     group a: DesiredCapacity 2 -> 3 ... done\nH?user\n"
+
+
+def test_what_waits_on_a_terminal_without_unicode_turns_in_characters_that_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = open_terminal(rows=24, columns=80)
+    with (
+        open(theirs, "w", encoding="ascii") as screen,
+        Console(time, out=screen).waiting("the API", seconds=60) as tell,
+    ):
+        tell("nothing yet")
+    shown = b"".join(read_terminal(ours)).decode("ascii")
+    os.close(ours)
+    assert "the API: nothing yet, 0:00 of 1:00" in shown
+    assert "?" not in MOVES.sub("", shown)
 
 
 def test_a_dumb_terminal_has_its_own_width(sandbox: Box) -> None:

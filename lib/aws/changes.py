@@ -146,7 +146,8 @@ class Changes(abc.ABC):
         self.changes = 0
         self.kinds: Counter[Kind] = Counter()  # the same as a person counts: a thing that is replaced is one
         self.away = ""  # why the API does not answer for a while, in words
-        self.planned: list[Callable[[], object]] = []  # in a dry run: what would have made each change
+        self.loses = ""  # what is removed for ever with a disk that is thrown away, in words
+        self.planned: list[Callable[..., object]] = []  # in a dry run: what would have made each change
         self.before_change: Callable[[], None] | None = None  # called once, before the first change of the run
         self.made: list[str] = []
         self.tagged: dict[str, Mapping[str, str]] = {}  # what many were tagged with in one call, by their ids
@@ -183,6 +184,8 @@ class Changes(abc.ABC):
         Raises AwsRefusal with `words`, which is what a person reads ("VPC 172.20.0.0/16").
         """
         if not self._announce("create", words, "make", call):
+            if sole and self.claims:
+                self.planned.append(self.claims.claim)
             return Planned(f"(new {words})")
         made = self._persist(words, call, look, retry_if=retry_if)
         self.made.append(made)

@@ -1,8 +1,9 @@
 """Which rights a change takes, read from the code that would make it: a dry run has that, and calls nothing.
 
-What is read are the names in a function, in those within it, in what it is bound to, and in functions of its own module
-that it names: `ec2` and `create_vpc` are ec2:CreateVpc. So a right may be found that only a branch needs which is not
-taken; none is overlooked that a call of a client in that code needs, which tests/test_verdict.py says of all of them.
+What is read are the names in a function, in those within it, in what it is bound to, and in functions of its own
+module, or methods of its own class, that it names: `ec2` and `create_vpc` are ec2:CreateVpc. So a right may be found
+that only a branch needs which is not taken; none is overlooked that a call of a client in that code needs, which
+tests/test_verdict.py says of all of them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _ALSO = {
 }
 
 
-def needed(actions: Iterable[str], calls: Iterable[Callable[[], object]]) -> list[str]:
+def needed(actions: Iterable[str], calls: Iterable[Callable[..., object]]) -> list[str]:
     """Those of IAM's actions, such as "ec2:CreateVpc", that one of the calls takes, in their order."""
     read = [set(_names(call, set())) for call in calls]
     return [action for action in actions if any(_takes(names, action) for names in read)]
@@ -74,7 +75,7 @@ def _names(thing: Any, seen: set[int]) -> Iterator[str]:
             yield from _of_function(thing, seen)
     elif isinstance(thing, MethodType):
         service = _service(thing.__self__)
-        yield from (service, thing.__name__) if service else _names(thing.__func__, seen)
+        yield from (service, thing.__name__) if service else _of_method(thing, seen)
     elif service := _service(thing):
         yield service
 
@@ -88,6 +89,14 @@ def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
     for name in names:
         if isinstance(module.get(name), FunctionType) and module[name].__module__ == function.__module__:
             yield from _names(module[name], seen)
+
+
+def _of_method(method: MethodType, seen: set[int]) -> Iterator[str]:
+    """Of a class's own method, and of those of that class that it names."""
+    names = set(_names(method.__func__, seen))
+    yield from names
+    for name in names & vars(type(method.__self__)).keys():
+        yield from _names(vars(type(method.__self__))[name], seen)
 
 
 def _of_code(code: CodeType) -> Iterator[str]:

@@ -154,6 +154,25 @@ def metadata(aws: Aws, bucket: Bucket, name: str, version: str) -> Mapping[str, 
     return answer["Metadata"]
 
 
+def why_unreadable(aws: Aws, bucket: Bucket, name: str, version: str) -> str:
+    """The code with which S3 refuses a version of an object, '' where it gives it: its first byte is asked for.
+
+    One that is in an archive is listed and described as any, and not given.
+    """
+    try:
+        answer = aws.s3(bucket.region).get_object(
+            Bucket=bucket.name,
+            Key=bucket.key(name),
+            VersionId=version,
+            Range="bytes=0-0",
+            ExpectedBucketOwner=bucket.owner,
+        )
+        answer["Body"].read()
+    except ClientError as error:
+        return error_code(error)
+    return ""
+
+
 def object_keys(aws: Aws, bucket: Bucket) -> Iterator[dict[str, str]]:
     """Every object of the cluster, with all its versions, as delete_objects takes them."""
     for page in _version_pages(aws, bucket, ""):

@@ -40,6 +40,7 @@ from lib.run.errors import KubeError, SettingError
 from lib.settings import sizes
 
 VERSION, RESTORE, REPLACE = "KUBERNETES_VERSION", "KUBE_RESTORE_SNAPSHOT", "KUBE_REPLACE_MASTER"
+DISCARD = "KUBE_DISCARD_DISK"
 LATEST, NONE = "latest", "none"
 _SHOWN = 5  # snapshots that a refusal names
 _ELSE = "upgrade afterwards, or restore another one"
@@ -78,14 +79,21 @@ def begin(known: Situation) -> Begin | Refuse | Look:
 
 def _begin(known: Situation) -> Begin:
     asked, disk = known.asked, known.disk
+    if asked.discard and asked.restore in ("", NONE):
+        problem = f"goes with {RESTORE}={LATEST}, or a version's id: a disk is thrown away for a snapshot alone"
+        raise SettingError(DISCARD, problem, "say that too, or leave it out")
     if asked.group:
         _refuse_for_a_group(known)
         return Begin()
     if disk is None:
-        return _for_a_new_disk(known)
+        begin = _for_a_new_disk(known)
+        return dataclasses.replace(begin, said=(*_gone_already(known), *begin.said))
     refuse_misfit(disk, zone=asked.zone, gib=asked.disk_gib)
-    found = _on_its_disk(known, disk)
-    return dataclasses.replace(found, said=(*found.said, *_next_release(known)))
+    if asked.discard == disk.disk_id:
+        return _instead_of(known, disk)
+    said = _gone_already(known)
+    begin = _on_its_disk(known, disk)
+    return dataclasses.replace(begin, said=(*said, *begin.said, *_next_release(known)))
 
 
 # --- which release
@@ -233,6 +241,48 @@ def _restored(disk: Disk, there: tuple[Snapshot, ...]) -> Said:
     )
 
 
+def _instead_of(known: Situation, disk: Disk) -> Begin:
+    """The disk that KUBE_DISCARD_DISK names is thrown away, and a new one is made from the snapshot.
+
+    Only once all is known that could keep the new one from being made. Whoever else has the disk is not touched.
+    """
+    wanted, there = _wanted(known, _seen(known.snapshots, "snapshots")), _seen(known.instance, "instance")
+    free = _to_free(known, disk)
+    if free:
+        raise SettingError(
+            DISCARD,
+            f"disk {disk.disk_id} is attached to {' and '.join(_others(disk, there))}, which is not the master",
+            f"detach it first: {', then '.join(free)}, then this again",
+        )
+    begin = _from(known, wanted)
+    if isinstance(known.unreadable, Unseen):
+        raise _NeedsError(Look("unreadable", wanted.version))
+    if known.unreadable:
+        raise KubeError(
+            f"the snapshot {wanted} cannot be read ({known.unreadable}), and disk {disk.disk_id} stays",
+            hint=f"name another one in {RESTORE}, or have that one made readable",
+        )
+    loses = f"disk {disk.disk_id} is removed for ever, with all that came after the snapshot of {wanted.when}"
+    master = known.living
+    replaced = f"; master {master.instance_id} is replaced" if master else ""
+    said = (*begin.said, Said("warn", f"{loses}{replaced}"), *(_away(master) if master else ()))
+    return dataclasses.replace(begin, said=said, loses=loses)
+
+
+def _gone_already(known: Situation) -> tuple[Said, ...]:
+    """That the disk which is to be thrown away is no more, as a rerun finds it.
+
+    Raises SettingError for one that is there and is not the master's.
+    """
+    discard, disk = known.asked.discard, known.disk
+    if not discard:
+        return ()
+    if _seen(known.named, "named"):
+        problem = f"disk {discard} is not the master's{f', which is {disk.disk_id}' if disk else ''}"
+        raise SettingError(DISCARD, problem, "leave it out, or name the one that is meant")
+    return (Said("say", f"{DISCARD}: disk {discard} is gone already"),)
+
+
 def _for_a_new_disk(known: Situation) -> Begin:
     """For a disk that is not there yet. Of a cluster that begins there is nothing to look for."""
     asked, there = known.asked, _seen(known.snapshots, "snapshots")
@@ -241,7 +291,8 @@ def _for_a_new_disk(known: Situation) -> Begin:
         _seen(known.instance, "instance")
         waiting = known.living
         _refuse_lost_tags(known)
-    if waiting and waiting.instance_id == asked.replace:
+    # One that still waits for the disk that was thrown away is known to be in the way, as is the one that is named.
+    if waiting and (waiting.instance_id == asked.replace or (asked.discard and waiting.disk_id == asked.discard)):
         waiting = None
     if there and not asked.restore:
         too = f"; and {_replaced_too(waiting)}" if waiting else ""
@@ -337,39 +388,27 @@ def _replaced_too(master: Instance) -> str:
 
 
 def _disk_is_there(known: Situation, disk: Disk) -> SettingError:
+    _seen(known.instance, "instance")
+    throw = f"say {DISCARD}={disk.disk_id} too, which throws that away for ever"
     return SettingError(
         RESTORE,
         f"the master's disk {disk.disk_id} is there, and a snapshot is restored on a new one only",
-        "leave it out to keep what is on the disk, or throw that away first: "
-        + ", then ".join(_to_remove(known, disk)),
+        f"leave it out to keep what is on the disk, or {', then '.join([*_to_free(known, disk), throw])}",
     )
 
 
-def _to_remove(known: Situation, disk: Disk) -> list[str]:
-    """What a person types to have the disk gone; with KUBE_MASTER_SELF_HEAL a new master would take it meanwhile.
+def _others(disk: Disk, master: Instance | None) -> list[str]:
+    """The instances that have the disk and are not the master."""
+    return sorted(set(disk.holders) - ({master.instance_id} if master else set()))
 
-    Of the instances that it may be attached to only the master is ended.
-    """
-    there, self_heal, master = _seen(known.instance, "instance"), known.asked.self_heal, known.living
-    of_others = set(disk.holders) - ({there.instance_id} if there else set())
-    free = [f"aws ec2 detach-volume --volume-id {disk.disk_id} --instance-id {each}" for each in sorted(of_others)]
-    if free and not master:  # one that lives may attach it at once, and is ended anyway
+
+def _to_free(known: Situation, disk: Disk) -> list[str]:
+    """What a person types to have the disk detached from what is not the master: only the master is ended for it."""
+    others = _others(disk, _seen(known.instance, "instance"))
+    free = [f"aws ec2 detach-volume --volume-id {disk.disk_id} --instance-id {each}" for each in others]
+    if free and not known.living:  # one that lives may attach it at once, and is ended anyway
         free.append(f"aws ec2 wait volume-available --volume-ids {disk.disk_id}")
-    off = "KUBE_MASTER_SELF_HEAL=false python kube_up.py"
-    if self_heal and not master:
-        return [*free, f"{off}, which brings the master back", "this again"]
-    end = [*([off] if self_heal else []), *_to_end(master.instance_id)] if master else []
-    on = ["this again, with KUBE_MASTER_SELF_HEAL=true"] if self_heal else []
-    return [*free, *end, f"aws ec2 delete-volume --volume-id {disk.disk_id}", *on]
-
-
-def _to_end(instance_id: str) -> list[str]:
-    """What a person types to terminate a master, which is protected, for good: its disk is free afterwards."""
-    return [
-        f"aws ec2 modify-instance-attribute --instance-id {instance_id} --no-disable-api-termination",
-        f"aws ec2 terminate-instances --instance-ids {instance_id}",
-        f"aws ec2 wait instance-terminated --instance-ids {instance_id}",
-    ]
+    return free
 
 
 # --- which instance
@@ -380,7 +419,9 @@ def decide(known: Situation, instance: Instance | None, *, disk_id: str) -> Fate
 
     What else is `known` is from before the run, its disk too: a disk that this run has made is none that a master had.
     """
-    asked = known.asked
+    asked, ended = known.asked, known.living if known.discarded else None
+    if ended and (instance is None or instance.instance_id == ended.instance_id):
+        return Fate("replace")  # which was said before the disk was thrown away
     if instance is None:
         to_restore = known.disk is not None and known.disk.snapshot and not known.disk.version
         return Fate("restore" if to_restore else "make")

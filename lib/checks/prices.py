@@ -143,7 +143,7 @@ def cost(aws: Aws, config: Config, environ: Mapping[str, str], *, stopped: bool 
     spot = ""
     if config.node_spot_price and config.num_nodes:
         most = Decimal(str(config.node_spot_price)) * config.num_nodes
-        spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {config.node_size}"
+        spot = f", and at most {most:.3f} an hour for {config.num_nodes} spot {' or '.join(config.node_sizes)}"
     return Cost(f"{hour:.3f} USD an hour, {hour * MONTH:.2f} a month{spot}", parts, hour, spot)
 
 

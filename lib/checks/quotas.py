@@ -90,14 +90,16 @@ def _check_processors(aws: Aws, config: Config) -> None:
     missing = _missing(config, running)
     if not missing:
         return
-    processors = _processors(aws, {config.master_size, config.node_size, *(i["InstanceType"] for i in running)})
+    processors = _processors(aws, {config.master_size, *config.node_sizes, *(i["InstanceType"] for i in running)})
     for spot, code in ((False, _ON_DEMAND), (True, _SPOT)):
         used = sum(
             processors.get(i["InstanceType"], 0)
             for i in running
             if is_standard(i["InstanceType"]) and (i.get("InstanceLifecycle") == "spot") is spot
         )
-        needed = sum(processors.get(size, 0) * n for size, n, is_spot in missing if is_spot is spot)
+        needed = sum(
+            min(processors.get(size, 0) for size in kinds) * n for kinds, n, is_spot in missing if is_spot is spot
+        )
         quota = _quota(aws, code) if needed else None
         if quota is not None and used + needed > quota:
             kind = "spot vCPUs" if spot else "vCPUs"
@@ -108,13 +110,16 @@ def _check_processors(aws: Aws, config: Config) -> None:
             raise SettingError("NUM_NODES", problem, "have fewer or smaller machines, or raise the quota")
 
 
-def _missing(config: Config, running: Iterable[Any]) -> list[tuple[str, int, bool]]:
-    """(type, how many, as spot) of the machines that are not there yet and count in a quota that is asked here."""
+def _missing(config: Config, running: Iterable[Any]) -> list[tuple[tuple[str, ...], int, bool]]:
+    """(types, how many, as spot) of the machines that are not there yet and count in a quota that is asked here.
+
+    Where AWS chooses among several types, they need as many vCPUs as the smallest has, or more.
+    """
     roles = [tags_of(i).get("Role") for i in running if _is_ours(config, i)]
-    wanted = [(config.node_size, config.num_nodes - roles.count(config.node_name), bool(config.node_spot_price))]
+    wanted = [(config.node_sizes, config.num_nodes - roles.count(config.node_name), bool(config.node_spot_price))]
     if not config.kube_use_existing_master:
-        wanted.append((config.master_size, 1 - roles.count(config.master_name), False))
-    return [(size, n, spot) for size, n, spot in wanted if n > 0 and is_standard(size)]
+        wanted.append(((config.master_size,), 1 - roles.count(config.master_name), False))
+    return [(kinds, n, spot) for kinds, n, spot in wanted if n > 0 and all(map(is_standard, kinds))]
 
 
 def is_standard(size: str) -> bool:

@@ -5,6 +5,7 @@ And what can be decided of it (lib/checks/fate.py). The steps look, and put what
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -24,7 +25,7 @@ class Unseen(Enum):
 
 
 UNSEEN: Final = Unseen.UNSEEN
-Thing = Literal["instance", "snapshots", "release", "untagged", "ca", "well"]
+Thing = Literal["instance", "snapshots", "release", "unreadable", "untagged", "named", "ca", "well"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Asked:
     says_version: str | None = None
     restore: str = ""
     replace: str = ""
+    discard: str = ""
     group: bool = False
     self_heal: bool = False
     zone: str = ""
@@ -89,7 +91,12 @@ class Snapshot:
     size: int
 
     def __str__(self) -> str:
-        return f"{self.version} of {self.taken:%Y-%m-%d %H:%M} UTC"
+        return f"{self.version} of {self.when}"
+
+    @property
+    def when(self) -> str:
+        """To the minute."""
+        return f"{self.taken:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True)
@@ -97,8 +104,10 @@ class Situation:
     """All that is known of the master's side.
 
     `there` is whether anything of the cluster is, `place` where its snapshots are, `snapshots` the newest first,
-    `releases` of which release each is ('' where it does not say), `untagged` what must be the disk and has lost its
-    tags, `well` whether the API of the instance says so, `no_snapshots` why the master takes none, '' where it does.
+    `releases` of which release each is ('' where it does not say), `unreadable` why the one that is asked for cannot be
+    read, '' where it can, `untagged` what must be the disk and has lost its tags, `named` whether the disk that is to
+    be thrown away is there, whosever it is, `well` whether the API of the instance says so, `no_snapshots` why the
+    master takes none, '' where it does. `discarded` is the disk that this run throws away; `disk` is None then.
     """
 
     asked: Asked
@@ -110,10 +119,13 @@ class Situation:
     instance: Instance | Unseen | None = UNSEEN
     snapshots: tuple[Snapshot, ...] | Unseen = UNSEEN
     releases: Mapping[str, str] = field(default_factory=dict)
+    unreadable: str | Unseen = UNSEEN
     untagged: tuple[str, ...] | Unseen = UNSEEN
+    named: bool | Unseen = UNSEEN
     ca: bool | Unseen = UNSEEN
     well: bool | Unseen = UNSEEN
     no_snapshots: str = ""
+    discarded: Disk | None = None
 
     @property
     def living(self) -> Instance | None:
@@ -125,6 +137,10 @@ class Situation:
     def confirmed(self) -> str:
         """The last release whose API was seen to answer with this disk, '' where nothing says it."""
         return self.disk.version if self.disk else ""
+
+    def without_disk(self) -> Situation:
+        """The same for a run that throws the disk away: to whatever comes after, there is none."""
+        return dataclasses.replace(self, disk=None, discarded=self.disk)
 
 
 @dataclass(frozen=True)
@@ -159,10 +175,14 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Begin:
-    """Nothing stands against the run. `restore` is the snapshot that the disk is, or is to be, made from, if any."""
+    """Nothing stands against the run. `restore` is the snapshot that the disk is, or is to be, made from, if any.
+
+    `loses` is in words what is removed for ever with the disk that is there and is thrown away, '' where it stays.
+    """
 
     restore: str = ""
     said: tuple[Said, ...] = ()
+    loses: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,14 @@ def tell_verdict(aws: Aws, config: Config, *, bucket: str, price: prices.Cost | 
     aws.console.verdict = {
         "counts": {kind: aws.kinds[kind] for kind in KINDS},
         "api_away": aws.away,
+        "loses": aws.loses,
         "cost": price.document if price else None,
     }
     aws.console.line()
     if changes:
         labelled("changes", aws.counts(past=False))
+    if aws.loses:
+        labelled("loses", aws.loses)
     if aws.away:
         labelled("API", aws.away)
     if price:

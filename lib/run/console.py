@@ -417,7 +417,8 @@ class _Wait:
         self._console, self._what, self._seconds, self._clock = console, what, seconds, clock
         self._start = clock.monotonic()
         self._told: float | None = None
-        self._spinner = Spinner("dots", style="green")
+        # The dots are Braille's, the line is ASCII's.
+        self._spinner = Spinner("line" if console._out.options.ascii_only else "dots", style="green")
         self._live = Live(self._spinner, console=console._out, transient=True, refresh_per_second=_FRAMES)
 
     def tell(self, progress: str) -> None:

@@ -71,6 +71,7 @@ class Config:
     master_size: str = option(rules.instance_type, computed=lambda so_far: sizes.master_size(so_far["NUM_NODES"]))
     node_size: str = option(rules.instance_type, computed=lambda so_far: sizes.node_size(so_far["NUM_NODES"]))
     node_spot_price: str = option(rules.optional(rules.price))
+    node_spot_sizes: tuple[str, ...] = option(rules.further_sizes)
     kube_os_distribution: str = option(rules.distribution)
     aws_image: str = option(rules.optional(rules.identifier("ami")), remembered="as resolved")
     kube_node_image: str = option(
@@ -129,7 +130,7 @@ class Config:
     dns_domain: str = option(rules.domain, read_by="master", fixed=_WITH_A_MASTER)
     ssh_cidr: tuple[str, ...] = option(rules.cidrs)
     http_api_cidr: tuple[str, ...] = option(rules.cidrs)
-    kube_load_balancer_cidr: tuple[str, ...] = option(rules.cidrs_or_none)
+    kube_load_balancer_cidr: tuple[str, ...] = option(rules.cidrs_or_none, of_all_groups=True)
     kube_api_dns_name: str = option(rules.optional(rules.host_name), down=True)
     kube_api_port: int = option(rules.whole(1, 65535), read_by="both", fixed=_WITH_A_MASTER, down=True)
     kube_enable_master_public_ip: bool = option(rules.boolean)
@@ -146,13 +147,14 @@ class Config:
     kube_replace_master: str = option(rules.optional(rules.identifier("i")), remembered="never")
     kube_master_self_heal: bool = option(rules.boolean, down=True)
 
-    kube_extra_tags: tuple[tuple[str, str], ...] = option(tagging.extra_tags)
+    kube_extra_tags: tuple[tuple[str, str], ...] = option(tagging.extra_tags, of_all_groups=True)
     aws_s3_bucket: str = option(rules.optional(rules.bucket), down=True)
     aws_s3_region: str = option(rules.region, computed=lambda so_far: region_of(so_far["KUBE_AWS_ZONE"]), down=True)
     kube_etcd_snapshot_hours: int = option(rules.whole(0, 8760, unit="hours"), read_by="master")
     kube_etcd_snapshots_kept: int = option(rules.whole(1, 100, unit="snapshots"))
     kube_etcd_quota_gib: int = option(rules.whole(1, 8, unit="GiB"), read_by="master")
     kube_restore_snapshot: str = option(rules.optional(rules.snapshot), remembered="never")
+    kube_discard_disk: str = option(rules.optional(rules.identifier("vol")), remembered="never")
 
     node_labels: tuple[tuple[str, str], ...] = option(rules.labels, read_by="minion")
     eviction_hard: str = option(rules.evictions, read_by="both", may_hold="<")
@@ -176,10 +178,10 @@ class Config:
     kube_extra_packages: tuple[str, ...] = option(rules.packages, read_by="both")
     kube_node_script: str = option(rules.optional(rules.path), is_path=True)
 
-    kube_iam_permissions_boundary: str = option(rules.optional(rules.policy_arn))
+    kube_iam_permissions_boundary: str = option(rules.optional(rules.policy_arn), of_all_groups=True)
     master_iam_profile: str = option(rules.optional(rules.iam_name))
     node_iam_profile: str = option(rules.optional(rules.iam_name))
-    kube_node_policies: tuple[str, ...] = option(rules.policies)
+    kube_node_policies: tuple[str, ...] = option(rules.policies, of_all_groups=True)
     kube_enable_pod_identity: bool = option(rules.boolean, down=True)
     kube_oidc_bucket: str = option(rules.optional(rules.public_bucket), down=True)
 
@@ -247,6 +249,11 @@ class Config:
     def node_name(self) -> str:
         """Name tag of every minion."""
         return f"{self.cluster_id}-minion"
+
+    @property
+    def node_sizes(self) -> tuple[str, ...]:
+        """The instance types that a minion may be of, NODE_SIZE first."""
+        return tuple(dict.fromkeys((self.node_size, *self.node_spot_sizes)))
 
     @property
     def group_name(self) -> str:

@@ -48,6 +48,7 @@ class Declared:
     is_path: bool
     may_hold: str
     down: bool
+    of_all_groups: bool
 
     def is_read_by(self, role: Role) -> bool:
         """Whether a node of that role reads it."""
@@ -65,6 +66,7 @@ def option(
     is_path: bool = False,
     may_hold: str = "",
     down: bool = False,
+    of_all_groups: bool = False,
 ) -> T:
     """The field of an option; the rule makes its text into the field's type, or refuses it.
 
@@ -77,6 +79,7 @@ def option(
     is_path     a leading ~ is the home directory
     may_hold    characters that a shell acts on and it cannot do without: quoted wherever a shell reads them
     down        whether kube_down.py acts on it too; its --help has those alone
+    of_all_groups  whether a run about one more group of minions may give it no other value: it is put on what all share
     """
     declared = Declared(
         rule=rule,
@@ -88,6 +91,7 @@ def option(
         is_path=is_path,
         may_hold=may_hold,
         down=down,
+        of_all_groups=of_all_groups,
     )
     made: T = field(metadata={_KEY: declared})
     return made

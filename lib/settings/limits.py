@@ -23,6 +23,7 @@ ROUTES_DEFAULT = 500  # a route table's quota unless raised; L-93826ACB, "Routes
 _AWS_KEEPS = 5  # addresses of every subnet: the first four and the last (VPC user guide, "Subnet sizing")
 _IAM_NAME = 64
 _RULES_A_GROUP = 60
+_LEAST_PRICE_OF_A_GROUP = 0.001  # Auto Scaling API reference, InstancesDistribution: SpotMaxPrice
 
 # What listens on a node already: ssh, etcd, kubelet, kube-proxy, scheduler, controller managers. NodePorts come on top.
 _NODE_PORTS = frozenset({22, 2379, 2380, 2381, *range(10248, 10260)})
@@ -192,9 +193,22 @@ def _memory(config: Config) -> None:
     if size in ("nano", "micro"):
         right = "give a type with 2 GiB or more, such as t3.small"
         raise SettingError("MASTER_SIZE", f"{config.master_size} has too little memory for a control plane", right)
-    if config.node_size.endswith(".nano"):
-        right = "give a larger one, such as t3.small"
-        raise SettingError("NODE_SIZE", f"{config.node_size} has too little memory for a node", right)
+    for name, kinds in (("NODE_SIZE", [config.node_size]), ("NODE_SPOT_SIZES", config.node_spot_sizes)):
+        for kind in kinds:
+            if kind.endswith(".nano"):
+                right = "give a larger one, such as t3.small"
+                raise SettingError(name, f"{kind} has too little memory for a node", right)
+
+
+def _spot_sizes(config: Config) -> None:
+    if not config.node_spot_sizes:
+        return
+    if not config.node_spot_price:
+        problem = "is about spot minions, and there is no NODE_SPOT_PRICE"
+        raise SettingError("NODE_SPOT_SIZES", problem, "give the price, or leave the sizes empty too")
+    if float(config.node_spot_price) < _LEAST_PRICE_OF_A_GROUP:
+        problem = f"{config.node_spot_price} is less than a group with NODE_SPOT_SIZES takes"
+        raise SettingError("NODE_SPOT_PRICE", problem, f"give {_LEAST_PRICE_OF_A_GROUP} or more")
 
 
 def _disks(config: Config) -> None:
@@ -344,6 +358,7 @@ _CHECKS = (
     _bucket_region,
     _images,
     _memory,
+    _spot_sizes,
     _disks,
     _etcd_quota,
     _subnet_in_vpc,

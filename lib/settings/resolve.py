@@ -81,9 +81,14 @@ def to_remember(layers: Layers, config: Config) -> dict[str, str]:
 def set_before(layers: Layers) -> list[str]:
     """The options that are remembered because somebody set them: not what a run has found out or computed by itself.
 
-    What is remembered as resolved counts where its value is another than would be computed, or is the default, today.
+    What is remembered as resolved, or to stay as it was computed, counts where its value is another than would be
+    computed, or is the default, today.
     """
-    kept = {name: text for name, text in layers.remembered.items() if OPTIONS[name].remembered == "if set"}
+    kept = {
+        name: text
+        for name, text in layers.remembered.items()
+        if OPTIONS[name].remembered == "if set" and name not in sizes.LADDERS
+    }
     for name in (name for name in OPTIONS if name in layers.remembered and name not in kept):
         by_itself = resolve(replace(layers, remembered=kept), check=False).text(name)
         if by_itself not in ("", layers.remembered[name]):  # '' is what AWS is asked for, such as an image
@@ -129,7 +134,19 @@ def refuse_changes(layers: Layers, *, has_master: bool, moves: bool = False) -> 
         if layers.asked(name) is not None and wanted not in ("", was):
             problem = f"the cluster has {was or 'its own'}, and it cannot become {rules.shown(wanted)}"
             wrong.append(SettingError(name, problem, fixed.instead))
-    raise_all(wrong if another_group else [*wrong, *_grown_smaller(layers)])
+    raise_all([*wrong, *(_of_one_group_alone(layers) if another_group else _grown_smaller(layers))])
+
+
+def _of_one_group_alone(layers: Layers) -> list[SettingError]:
+    """What a run about one more group may not set: it remembers nothing, so nothing would ever take it back."""
+    wrong = list[SettingError]()
+    for name in (name for name, it in OPTIONS.items() if it.of_all_groups):
+        asked, was = layers.asked(name), layers.remembered.get(name, layers.defaults[name])
+        if asked not in (None, "", was):
+            problem = f"is of the whole cluster, which has {was or 'none'}, and this run is about one more group"
+            right = "leave it out, or set it in a run without KUBE_USE_EXISTING_MASTER first"
+            wrong.append(SettingError(name, problem, right))
+    return wrong
 
 
 def _grown_smaller(layers: Layers) -> list[SettingError]:

@@ -193,6 +193,20 @@ instance_type = form(
     r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|([1-9]\d*)?xlarge|metal(-\d+xl)?)",
     "give an EC2 instance type such as m6i.large",
 )
+SIZES_AT_MOST = 40  # instance types of a group (Auto Scaling API reference, LaunchTemplateOverrides)
+
+
+def further_sizes(variable: str, text: str) -> tuple[str, ...]:
+    """Instance types beside NODE_SIZE, separated by commas or spaces."""
+    found = tuple(instance_type(variable, item) for item in _items(text))
+    if text and not found:
+        raise SettingError(variable, f"{shown(text)} holds no type", "give instance types, or nothing at all for none")
+    _no_twins(variable, found)
+    if len(found) >= SIZES_AT_MOST:
+        raise SettingError(variable, f"has {len(found)} types", f"give {SIZES_AT_MOST - 1} at most")
+    return found
+
+
 snapshot = form(r"[A-Za-z0-9._~+/=-]{1,256}", "say latest, none, or a version's id as S3 lists it")
 region = form(r"[a-z]{2}(-[a-z]+){1,2}-\d", "give a region such as us-west-2")
 
@@ -283,11 +297,10 @@ def proxy(variable: str, text: str) -> str:
     if "@" in text:
         problem = "the address holds a user or password, and user-data can be read by whoever may describe instances"
         raise SettingError(variable, problem, "give a proxy that lets the nodes' addresses through without one")
-    found = url(variable, text)
-    if not re.fullmatch(r"https?://[^/:]+:\d+", found):
+    if not re.fullmatch(r"https?://[^/:]+:\d+/?", text):
         right = "give one such as http://proxy.example.com:3128"
-        raise SettingError(variable, f"{shown(text)} is not a proxy's address with its port", right)
-    return found
+        raise SettingError(variable, f"{shown(text)} is not a URL that has a proxy's address with its port", right)
+    return url(variable, text)
 
 
 def domain(variable: str, text: str) -> str:
@@ -433,6 +446,8 @@ POLICIES_AT_MOST = 20  # managed policies of a role, where the quota of 10 was r
 def policies(variable: str, text: str) -> tuple[str, ...]:
     """ARNs of managed policies separated by commas or spaces."""
     found = tuple(policy_arn(variable, item) for item in _items(text))
+    if text and not found:
+        raise SettingError(variable, f"{shown(text)} holds no policy", "give ARNs, or nothing at all for none")
     _no_twins(variable, found)
     if len(found) > POLICIES_AT_MOST:
         raise SettingError(variable, f"has {len(found)} policies", f"a role takes {POLICIES_AT_MOST} at most")
@@ -527,10 +542,20 @@ arguments = each(
     "give arguments as --name=value, separated by spaces",
     separator=" ",
 )
-no_proxy = each(
+_places = each(
     r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5}|/\d{1,2})?",
     "give names, addresses or ranges such as .example.com,10.0.0.0/8",
 )
+
+
+def no_proxy(variable: str, text: str) -> str:
+    """Names, addresses and ranges, separated by commas. What reads them passes over a range that is none in silence."""
+    found = _places(variable, text)
+    for item in (item for item in found.split(",") if "/" in item):
+        _network(variable, item)
+    return found
+
+
 _api_versions = each(
     r"[a-z0-9.-]+(/[a-z0-9]+(/[a-z0-9]+)?)?(=(true|false))?",
     "give API versions such as batch/v2alpha1=true",

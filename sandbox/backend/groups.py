@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from sandbox.backend import cloud, launching
+from sandbox.backend import cloud, launching, mixed
 from sandbox.backend.lifecycle import ENDED
 from sandbox.calls import Call, Refusal
-from sandbox.world import Activity, World
+from sandbox.world import Activity, Spec, World
 
 DELETING = "Delete in progress"
+_NO_ROOM = ("InsufficientInstanceCapacity", "VcpuLimitExceeded", "Unsupported")
 RETRY = 5.0  # seconds between attempts to launch what EC2 refused
 
 
@@ -127,8 +128,7 @@ def _run(world: World, region: str, group: Any, count: int) -> list[Any]:
     subnets = [name.strip() for name in (group.vpc_zone_identifier or "").split(",") if name.strip()]
     made = []
     for subnet, share in _shares(subnets, count):
-        launch = launching.in_subnet(spec, subnet)
-        launching.check(world, region, launch, share)
+        launch = _with_room(world, region, launching.in_subnet(spec, subnet), group.mixed_instances_policy, share)
         tags = group.get_propagated_tags() | {"aws:autoscaling:groupName": group.name}
         made += launching.run(world, region, launch, share, tags, version)
     for instance in made:
@@ -137,6 +137,21 @@ def _run(world: World, region: str, group: Any, count: int) -> list[Any]:
         state = InstanceState(instance, "Pending", protected_from_scale_in=group.new_instances_protected_from_scale_in)
         group.instance_states.append(state)
     return made
+
+
+def _with_room(world: World, region: str, spec: Spec, policy: Any, count: int) -> Spec:
+    """What is launched: by a policy its first type that EC2 has room for. Raises the last one's Refusal."""
+    choices = mixed.launches(spec, policy) if policy else [spec]
+    for launch in choices[:-1]:
+        try:
+            launching.check(world, region, launch, count)
+        except Refusal as refusal:
+            if refusal.code not in _NO_ROOM:
+                raise
+            continue
+        return launch
+    launching.check(world, region, choices[-1], count)
+    return choices[-1]
 
 
 def _shares(subnets: list[str], count: int) -> list[tuple[str, int]]:
@@ -181,7 +196,11 @@ def before_update(world: World, call: Call) -> None:
 
 
 def _try_template(world: World, call: Call) -> None:
-    wanted = call.params.get("LaunchTemplate")
+    policy = call.params.get("MixedInstancesPolicy")
+    if policy and call.params.get("LaunchTemplate"):
+        words = "Valid requests must contain either LaunchTemplate, LaunchConfigurationName or MixedInstancesPolicy"
+        raise Refusal("ValidationError", f"{words} parameter.")
+    wanted = mixed.template(policy) if policy else call.params.get("LaunchTemplate")
     if not wanted:
         return
     template = launching.find_template(call.region, wanted)
@@ -191,11 +210,14 @@ def _try_template(world: World, call: Call) -> None:
             "You must use a valid fully-formed launch template. The specified launch template, with template "
             f"{wanted.get('LaunchTemplateId') or wanted.get('LaunchTemplateName')}, does not exist.",
         )
+    if policy:
+        mixed.check(policy, template)
     subnets = [name for name in (call.params.get("VPCZoneIdentifier") or "").split(",") if name]
     try:
         version = template.get_version(wanted.get("Version") or "$Default")
         spec = launching.in_subnet(version.data, subnets[0].strip()) if subnets else dict(version.data)
-        launching.check(world, call.region, spec)
+        for launch in mixed.launches(spec, policy) if policy else [spec]:
+            launching.check(world, call.region, launch)
     except Refusal as refusal:
         raise Refusal(
             "ValidationError", f"You must use a valid fully-formed launch template. {refusal.message}"
@@ -208,6 +230,8 @@ def after_change(world: World, call: Call) -> None:
     group = cloud.autoscaling(call.region).autoscaling_groups.get(name)
     if group is None:
         return
+    if group.mixed_instances_policy:
+        group.mixed_instances_policy["InstancesDistribution"] = mixed.distribution(group.mixed_instances_policy)
     if "sandbox:desired" in call.params and call.params.get("DesiredCapacity") is None:
         kept = int(call.params["sandbox:desired"] or 0)
         group.desired_capacity = min(max(kept, int(group.min_size or 0)), int(group.max_size or 0))

@@ -284,6 +284,7 @@ def _group(group: Any) -> Entry:
         "template": [group.ec2_launch_template.id, group.launch_template_version]
         if group.ec2_launch_template
         else None,
+        **({"policy": group.mixed_instances_policy} if group.mixed_instances_policy else {}),
         "instances": len(group.instance_states),
         "tags": {tag["Key"]: [tag.get("Value"), bool(tag.get("PropagateAtLaunch"))] for tag in group.tags},
     }

@@ -320,7 +320,33 @@ def _groups() -> None:
         InstanceState, "launch_template", property(lambda state: getattr(state.instance, "sandbox_template", None))
     )
     _replace(FakeAutoScalingGroup, "set_desired_capacity", _set_desired)
+    _replace(FakeAutoScalingGroup, "update", _updater(_original(FakeAutoScalingGroup, "update")))
+    _replace(FakeAutoScalingGroup, "launch_template", property(_own_template))
     _replace(AutoScalingBackend, "notify_terminate_instances", lambda *_, **__: None)
+
+
+def _updater(update: Any) -> Any:
+    """What an update says nothing of stays, the policy too, which moto drops; a template takes its place.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html
+    """
+
+    def updated(group: Any, **asked: Any) -> None:
+        kept = group.mixed_instances_policy
+        update(group, **asked)
+        if not (asked.get("mixed_instances_policy") or asked.get("launch_template") or asked.get("launch_config_name")):
+            group.mixed_instances_policy = kept
+
+    return updated
+
+
+def _own_template(group: Any) -> dict[str, Any] | None:
+    """A group has a template or a policy around one, and is described with what it has; moto fails with a policy."""
+    template = group.ec2_launch_template
+    if template is None or group.mixed_instances_policy:
+        return None
+    version = group.provided_launch_template_version
+    return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": version}
 
 
 def _set_desired(group: Any, capacity: int | None) -> None:

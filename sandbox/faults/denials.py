@@ -85,7 +85,10 @@ class Deny:
 
 
 def _needed(call: Call) -> Iterator[str]:
-    yield from actions(call.service, call.operation)
+    if (call.service, call.operation) == ("s3", "GetObject") and call.params.get("VersionId"):
+        yield "s3:GetObjectVersion"
+    else:
+        yield from actions(call.service, call.operation)
     if call.service == "ec2" and call.params.get("TagSpecifications"):
         yield "ec2:CreateTags"
 

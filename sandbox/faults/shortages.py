@@ -117,12 +117,15 @@ class Limits:
 
 
 class NoCapacity:
-    """AWS has no machine free, of whatever type. EC2 says so with a server error's status."""
+    """AWS has no machine free, of these types or of whatever type. EC2 says so with a server error's status."""
+
+    def __init__(self, *kinds: str) -> None:
+        self._kinds = kinds
 
     def launches(self, region: str, spec: Spec, count: int) -> None:
-        """Refuse every launch."""
-        if count:
-            kind = spec.get("InstanceType") or "m1.small"
+        """Refuse every launch of them."""
+        kind = spec.get("InstanceType") or "m1.small"
+        if count and (not self._kinds or kind in self._kinds):
             raise Refusal(
                 "InsufficientInstanceCapacity",
                 f"We currently do not have sufficient {kind} capacity in the Availability Zone you requested "

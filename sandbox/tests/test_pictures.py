@@ -6,9 +6,13 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
-from sandbox import pictures
+import pytest
+
+from sandbox import pictures, transcripts
+from sandbox.transcripts import TRANSCRIPTS, Transcript, shape, shown
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +51,25 @@ def test_readme_shows_each_and_they_say_what_they_should() -> None:
     assert "ask for the permission to call ec2:CreateVpc (docs/permissions.md has the whole policy)" in said["failure"]
 
 
+def lines(svg: str) -> str:
+    """What a picture says, line by line."""
+    rows: dict[float, str] = {}
+    for y, text in re.findall(r'<text[^>]* y="([\d.]+)"[^>]*clip-path[^>]*>([^<]*)<', svg):
+        rows[float(y)] = f"{rows.get(float(y), '')}{unescape(text)} "
+    return "\n".join(rows[y] for y in sorted(rows)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(("picture", "transcript"), [*zip(pictures.PICTURES, TRANSCRIPTS, strict=False)])
+def test_a_picture_says_what_the_transcript_says(picture: pictures.Picture, transcript: Transcript) -> None:
+    """That is held against a run (test_transcripts.py). A picture has two minions, and a person's own files."""
+    said = lines((ROOT / "docs" / f"{picture.name}.svg").read_text(encoding="utf-8")).replace("python3 ", "python ")
+    if picture.name == "up":  # make try has none of a person's files
+        said = said.replace("~/.ssh/", "FOLDER/").replace("~/.kube/config", "FOLDER/kubeconfig")
+    page = " ".join(shape(shown(transcripts.PAGE.read_text(encoding="utf-8"), transcript)))
+    other = [line for line in shape(said) if line not in page and not re.match("set for this run: |KUBECONFIG=", line)]
+    assert other == [], "run: make pictures"
+
+
 def test_the_last_line_has_room_for_what_hangs_below_it() -> None:
     """A browser cuts off what is outside of the picture's clip: the underscores of kube_down.py."""
     for picture in pictures.PICTURES:
@@ -60,6 +83,7 @@ def test_the_last_line_has_room_for_what_hangs_below_it() -> None:
 def test_make_lists_its_commands() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [line for line in listed.splitlines() if len(line) >= 80] == []
     assert {f"make {target}" for target in targets} - {"make help"} <= set(
         re.findall(r"^make [a-z0-9-]+", listed, re.M)
     )

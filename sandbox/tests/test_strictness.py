@@ -294,6 +294,62 @@ def test_groups_sizes_stay_in_order(net: Net) -> None:
     assert refused(update, AutoScalingGroupName="nodes", DesiredCapacity=5) == "ValidationError"
 
 
+def mixed(template_id: str, **distribution: Any) -> dict[str, Any]:
+    """A group's policy of spot instances of two types."""
+    template = {"LaunchTemplateSpecification": {"LaunchTemplateId": template_id}}
+    shares = {"OnDemandPercentageAboveBaseCapacity": 0, "SpotAllocationStrategy": "price-capacity-optimized"}
+    return {
+        "LaunchTemplate": {**template, "Overrides": [{"InstanceType": "t3.medium"}, {"InstanceType": "t3a.medium"}]},
+        "InstancesDistribution": shares | distribution,
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "wrong", "code"),
+    [
+        ({"InstanceMarketOptions": {"MarketType": "spot"}}, {}, "InvalidQueryParameter"),
+        ({}, {"SpotAllocationStrategy": "cheapest"}, "ValidationError"),
+        ({}, {"SpotMaxPrice": "0.0001"}, "ValidationError"),
+    ],
+)
+def test_policy_of_several_types_is_refused(net: Net, data: dict[str, Any], wrong: dict[str, Any], code: str) -> None:
+    good = {"AutoScalingGroupName": "other", "MinSize": 0, "MaxSize": 1, "VPCZoneIdentifier": net.subnet}
+    policy = mixed(net.make_template(**data), **wrong)
+    assert refused(net.asg.create_auto_scaling_group, **good, MixedInstancesPolicy=policy) == code
+
+
+def test_policy_of_several_types_beside_a_template_with_a_wrong_type_or_too_many_is_refused(net: Net) -> None:
+    net.make_autoscaling(size=1)
+    update, policy = net.asg.update_auto_scaling_group, mixed(net.autoscaling()["LaunchTemplate"]["LaunchTemplateId"])
+    own = policy["LaunchTemplate"]["LaunchTemplateSpecification"]
+    both = {"AutoScalingGroupName": "nodes", "LaunchTemplate": own, "MixedInstancesPolicy": policy}
+    assert refused(update, **both) == "ValidationError"
+    for kinds in (["t3.small", "t4g.small"], ["t3.small"] * 41):
+        policy["LaunchTemplate"]["Overrides"] = [{"InstanceType": kind} for kind in kinds]
+        assert refused(update, AutoScalingGroupName="nodes", MixedInstancesPolicy=policy) == "ValidationError"
+
+
+def test_a_group_has_a_template_or_a_policy_and_keeps_it_when_its_size_changes(net: Net) -> None:
+    net.make_autoscaling(size=1)
+    net.box.clock.sleep(60)
+    update, policy = net.asg.update_auto_scaling_group, mixed(net.autoscaling()["LaunchTemplate"]["LaunchTemplateId"])
+    update(AutoScalingGroupName="nodes", MixedInstancesPolicy=policy)
+    update(AutoScalingGroupName="nodes", MaxSize=2, DesiredCapacity=2)
+    net.box.clock.sleep(60)
+    found = net.autoscaling()
+    assert ("LaunchTemplate" in found, sorted(each["InstanceType"] for each in found["Instances"])) == (
+        False,
+        ["t3.medium", "t3.small"],
+    )
+    assert found["MixedInstancesPolicy"]["InstancesDistribution"]["OnDemandAllocationStrategy"] == "prioritized"
+    own = policy["LaunchTemplate"]["LaunchTemplateSpecification"] | {"Version": "$Default"}
+    update(AutoScalingGroupName="nodes", LaunchTemplate=own)
+    assert ("MixedInstancesPolicy" in net.autoscaling(), net.autoscaling()["LaunchTemplate"]["Version"]) == (
+        False,
+        "$Default",
+    )
+
+
 @pytest.mark.parametrize(("group", "key"), [("other", "k"), ("nodes", "aws:k")])
 def test_groups_tags_are_refused(net: Net, group: str, key: str) -> None:
     net.make_autoscaling(size=1)

@@ -1,7 +1,8 @@
 """The master made anew, stopped before and after every call from the first change to the new master's launch.
 
-Because KUBE_REPLACE_MASTER names it, or because its disk is lost and KUBE_RESTORE_SNAPSHOT makes one from a snapshot.
-Both count for one run and are never remembered, so a rerun is told again, or not. What follows is as in any up.
+Because KUBE_REPLACE_MASTER names it, or because its disk is lost, or thrown away by KUBE_DISCARD_DISK, and
+KUBE_RESTORE_SNAPSHOT makes one from a snapshot. All count for one run and are never remembered, so a rerun is told
+again, or not. What follows is as in any up.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from helpers import bucket_of, master_of, must, part, refused_untouched
+from helpers import bucket_of, master_of, must, named, part, refused_untouched
 from test_snapshots import DISK, KEY, lose_disk, made_from, take_snapshot
 
 from sandbox.app import Record
@@ -34,7 +35,15 @@ def _lost(stage: Stage) -> Settings:
     return {"KUBE_RESTORE_SNAPSHOT": "latest"}
 
 
-_BEGIN: Mapping[str, Callable[[Stage], Settings]] = {"replace": _whole, "restore": _lost}
+def _gone_wrong(stage: Stage) -> Settings:
+    """A finished cluster that is to go back to the newest of its snapshots."""
+    stage.whole_cluster()
+    for content in (b"older", b"newest"):
+        take_snapshot(stage.box, content)
+    return {"KUBE_RESTORE_SNAPSHOT": "latest", "KUBE_DISCARD_DISK": named(stage.box, "volumes", DISK)}
+
+
+_BEGIN: Mapping[str, Callable[[Stage], Settings]] = {"replace": _whole, "restore": _lost, "discard": _gone_wrong}
 
 
 def numbers(name: str) -> Callable[[Stage], range]:
@@ -74,6 +83,28 @@ def restored(stage: Stage, number: int) -> None:
         must(stage.box.up(**wanted))
     assert made_from(stage.box) == newest["VersionId"]
     stage.check_whole("a restore, stopped and again", stage.changed["restore"][1], **wanted)
+
+
+def discarded(stage: Stage, number: int) -> None:
+    """The same command goes on, wherever it was stopped. By turns a plain run comes between, which takes no disk.
+
+    That one keeps the old disk, asks while there is none, or goes on with the new one.
+    """
+    wanted = _stopped(stage, "discard", number)
+    box, old = stage.box, wanted["KUBE_DISCARD_DISK"]
+    newest = box.client("s3").list_object_versions(Bucket=bucket_of(box), Prefix=KEY)["Versions"][0]
+    if number % 4 in (3, 0):
+        there = [each for each, it in part(box, "volumes").items() if it["tags"].get("Name") == DISK]
+        plain = box.up()
+        if there:
+            assert named(box, "volumes", DISK) == there[0]
+            must(plain)
+        else:
+            refused_untouched(box, plain, 2, "KUBE_RESTORE_SNAPSHOT: the master's disk is gone", "say latest")
+    must(box.up(**wanted))
+    assert old not in part(box, "volumes")
+    assert made_from(box) == newest["VersionId"]
+    stage.check_whole("a disk thrown away, stopped and again", stage.changed["discard"][1], **wanted)
 
 
 def _stopped(stage: Stage, name: str, number: int) -> Settings:

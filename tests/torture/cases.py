@@ -101,6 +101,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "replace": Fault("master made anew, stopped at call N", anew.numbers("replace"), anew.replaced),
     "restore": Fault("disk restored, stopped at call N", anew.numbers("restore"), anew.restored),
+    "discard": Fault("disk thrown away, stopped at call N", anew.numbers("discard"), anew.discarded),
     "halt": Fault("cluster stopped (--stop), stopped at call N", halted.numbers("halt"), halted.halted),
     "wake": Fault("stopped cluster started, stopped at call N", halted.numbers("wake"), halted.woken),
     "up-lost": Fault("answer to up's N-th change lost", _changes("up_calls"), lost.up_lost),
