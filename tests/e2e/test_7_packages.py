@@ -125,7 +125,7 @@ def test_a_spot_minion_leaves_in_order_when_it_has_notice(stage: Stage, pause: s
     stage.kubectl("run", "leaving", f"--image={pause}", "--restart=Never", f"--overrides={json.dumps(overrides)}")
     stage.kubectl("wait", "--for=condition=Ready", "pod/leaving", "--timeout=90s")
     tag = {"Key": "sandbox:spot-notice", "Value": "2026-11-28T08:22:00Z"}
-    # Watched from before: once its Node is gone, so is the pod. The reason is that of a kubelet which ends a pod because
+    # Watched from before: once its Node is gone, so is the pod. The reason is that of a kubelet which ends a pod since
     # its host shuts down (nodeshutdown_manager.go).
     with ThreadPoolExecutor() as aside:
         ends = "--for=jsonpath={.status.conditions[?(@.type=='DisruptionTarget')].reason}=TerminationByKubelet"
