@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,11 +67,16 @@ def _place(aws: Aws, config: Config) -> Bucket:
     return objects.Bucket(
         name=config.kube_oidc_bucket or buckets.issuer_name(aws, config),
         region=aws.region,
-        prefix="" if ours else f"{aws.region}/{config.cluster_id}/",
+        prefix="" if ours else _prefix(aws, config),
         owner=aws.account,
         ours=ours,
         computed=ours,
     )
+
+
+def _prefix(aws: Aws, config: Config) -> str:
+    """Below which a brought bucket holds this cluster's documents."""
+    return f"{aws.region}/{config.cluster_id}/"
 
 
 def _find_bucket(aws: Aws, config: Config) -> Bucket | None:
@@ -102,7 +108,7 @@ def refuse_to_forget(aws: Aws, config: Config, lost: str) -> None:
 
     Its run would write that there is none, and nothing would ever remove it. `lost` says what is lost.
     """
-    there = seen_issuers(aws, dataclasses.replace(config, kube_enable_pod_identity=True))
+    there = seen_issuers(aws, with_forgotten(aws, config))
     if there:
         problem = f"is not set, and {lost}, and there is the cluster's {getattr(there[0], 'words', there[0])}"
         raise SettingError(ENABLE, problem, "say true to keep it, false to have it removed")
@@ -327,6 +333,26 @@ def find_issuers(aws: Aws, config: Config) -> list[Issuer | Disputed]:
     return disputed or ([found] if found.bucket or found.provider else [])
 
 
+def with_forgotten(aws: Aws, config: Config) -> Config:
+    """The settings that an issuer is looked for with where the cluster's are lost: IAM's list says in which bucket.
+
+    Where that may not be asked for it is said, and it is looked for in a bucket of ours alone.
+    """
+    config = dataclasses.replace(config, kube_enable_pod_identity=True)
+    if config.kube_oidc_bucket:
+        return config
+    try:
+        known = aws.iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    except ClientError as error:
+        if classify(error) is not ErrorKind.DENIED:
+            raise
+        aws.console.warn(f"not looked for: an issuer in a {BUCKET}, for that needs {error.operation_name}")
+        return config
+    brought = re.compile(rf":oidc-provider/(.+)\.s3\.[a-z0-9-]+\.{re.escape(aws.dns_suffix)}/{_prefix(aws, config)}")
+    found = next((match for each in known if (match := brought.search(f"{each['Arn']}/"))), None)
+    return dataclasses.replace(config, kube_oidc_bucket=found[1]) if found else config
+
+
 def seen_issuers(aws: Aws, config: Config) -> list[Issuer | Disputed]:
     """The same; none where they may not be looked for, which is said."""
     try:
@@ -360,7 +386,7 @@ def delete_issuer(aws: Aws, issuer: Issuer) -> None:
 def remove_former(aws: Aws, cluster: Cluster) -> None:
     """Remove the issuer that the cluster had where it is to have another or none, before a run forgets it.
 
-    Where the settings are lost, it is looked for where it is by default, if this run is told what it is to have.
+    Where the settings are lost, it is looked for if this run is told what it is to have.
     """
     config, was = cluster.config, cluster.layers.remembered
     lost = "KUBE_AWS_ZONE" not in was and cluster.found.interface is not None
@@ -368,8 +394,10 @@ def remove_former(aws: Aws, cluster: Cluster) -> None:
     had, place = lost or was.get(ENABLE, "").lower() == "true", was.get(BUCKET, "")
     if not had or config.kube_use_existing_master:
         return
-    if not config.kube_enable_pod_identity or place != config.kube_oidc_bucket:
-        former = dataclasses.replace(config, kube_enable_pod_identity=True, kube_oidc_bucket=place)
+    former = dataclasses.replace(config, kube_enable_pod_identity=True, kube_oidc_bucket=place)
+    if lost:
+        former = with_forgotten(aws, former)
+    if not config.kube_enable_pod_identity or former.kube_oidc_bucket != config.kube_oidc_bucket:
         for issuer in (seen_issuers if lost else find_issuers)(aws, former):
             if isinstance(issuer, Issuer):
                 delete_issuer(aws, issuer)

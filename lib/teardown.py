@@ -266,7 +266,7 @@ def look(aws: Aws, layers: Layers) -> Doomed:
     )
     forgotten = not layers.remembered
     if forgotten:
-        config = dataclasses.replace(config, kube_enable_pod_identity=True)
+        config = podidentity.with_forgotten(aws, config)
     names = iam.find_names(aws, config) if forgotten or _is_other_vpc_name(layers) else iam.names(config)
     doomed = find_all(aws, config, staging, role_names=names, forgotten=forgotten)
     for words in doomed.disputed:

@@ -89,6 +89,8 @@ def _anything(_: Call) -> Iterator[str]:
 def _of_iam(call: Call) -> Iterator[str]:
     if call.operation == "SimulatePrincipalPolicy":
         yield call.params["PolicySourceArn"]
+    elif call.operation in ("ListRoles", "ListInstanceProfiles", "ListOpenIDConnectProviders"):
+        yield "*"  # of the whole account
     elif "OpenIDConnectProvider" in call.operation:
         named = call.params.get("Url", "").replace("https:/", "oidc-provider")
         yield call.params.get("OpenIDConnectProviderArn") or _iam(named)

@@ -372,6 +372,25 @@ def test_a_brought_bucket_is_used_and_left_as_it_was(sandbox: Box) -> None:
     assert sandbox.inventory() == before
 
 
+def test_down_finds_the_issuer_in_a_brought_bucket_where_the_settings_are_lost(sandbox: Box) -> None:
+    name = public_bucket(sandbox)
+    before = sandbox.inventory()
+    must(sandbox.up(**ON, KUBE_OIDC_BUCKET=name))
+    settings = {"Bucket": only(buckets(sandbox, "kubernetes-staging-")), "Key": f"{REGION}/kubernetes/settings.env"}
+    sandbox.client("s3").delete_object(**settings)
+    refused_untouched(sandbox, sandbox.up(), 2, "KUBE_ENABLE_POD_IDENTITY: is not set", f"{name}.s3.")
+    must(sandbox.down())
+    assert sandbox.inventory() == before
+
+
+def test_who_may_not_list_issuers_is_told_where_none_was_looked_for(sandbox: Box) -> None:
+    sandbox.cluster()
+    settings = {"Bucket": only(buckets(sandbox, "kubernetes-staging-")), "Key": f"{REGION}/kubernetes/settings.env"}
+    sandbox.client("s3").delete_object(**settings)
+    sandbox.aws.hooks.before.append(denials.Deny("iam:ListOpenIDConnectProviders").before)
+    assert "not looked for: an issuer in a KUBE_OIDC_BUCKET" in must(sandbox.down()).err
+
+
 def test_another_bucket_is_another_issuer(sandbox: Box) -> None:
     name = public_bucket(sandbox)
     must(sandbox.up(**ON))

@@ -31,6 +31,7 @@ FOR_AN_OPTION = {
     "NodePolicies": ("KUBE_NODE_POLICIES",),
     "LookAtPolicies": ("KUBE_IAM_PERMISSIONS_BOUNDARY", "KUBE_NODE_POLICIES"),
     "PodIdentity": ("KUBE_ENABLE_POD_IDENTITY",),
+    "IssuersOfTheAccount": ("KUBE_ENABLE_POD_IDENTITY",),
     "IssuersBucket": ("KUBE_ENABLE_POD_IDENTITY",),
     "AccountsPublicBuckets": ("KUBE_ENABLE_POD_IDENTITY",),
 }
