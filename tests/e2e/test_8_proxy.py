@@ -35,6 +35,13 @@ def network(stage: Stage) -> str:
     return next((str(file) for file in files if file.exists()), "")
 
 
+def running(stage: Stage) -> set[str]:
+    """The names of kube-system's pods that run, by what made them."""
+    pods = stage.get("pods", "--namespace=kube-system")["items"]
+    names = (pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running")
+    return {name.rsplit("-", 2)[0] for name in names}
+
+
 @pytest.fixture(scope="module")
 def asked(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cluster; the file with what its proxy was asked for."""
@@ -71,6 +78,11 @@ def asked(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 def test_nodes_are_ready_by_the_proxy_alone(stage: Stage, asked: Path) -> None:
     assert sorted(stage.nodes().values()) == [True, True]
+    # Nodes are Ready before all of their pods run, whose images are asked for one after another.
+    wait(
+        "the pods of CoreDNS and of the controller manager",
+        lambda: {"coredns", "cloud-controller-manager"} <= running(stage),
+    )
     lines = asked.read_text(encoding="utf-8").splitlines()
     assert any(line.startswith("GET http://") and line.endswith("/kubelet") for line in lines)
     assert any(line.startswith("CONNECT registry.k8s.io:443") for line in lines)
@@ -83,6 +95,3 @@ def test_nodes_are_ready_by_the_proxy_alone(stage: Stage, asked: Path) -> None:
 def test_the_addon_that_makes_the_pods_routes_works_by_it(stage: Stage, asked: Path) -> None:
     assert asked.exists()
     wait("a route to every node", lambda: set(stage.instances(ID)) <= set(stage.pod_routes().values()))
-    pods = stage.get("pods", "--namespace=kube-system")["items"]
-    running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
-    assert all(any(name.startswith(each) for name in running) for each in ("cloud-controller-manager", "coredns"))
