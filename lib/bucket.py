@@ -188,6 +188,21 @@ def make_bucket(aws: Aws, config: Config, wanted: Bucket) -> Bucket:
     return dataclasses.replace(wanted, planned=isinstance(made, Planned))
 
 
+def ensure_public_access(aws: Aws, bucket: Bucket, wanted: Any, words: str, *, fresh: bool) -> None:
+    """Have a bucket's block of public access as `wanted`; `words` say from what to what."""
+    s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
+    found = public_access_of_new(aws, bucket) if fresh else public_access(s3, bucket)
+    if found != wanted:
+        aws.change(
+            "set",
+            f"{name}: public access {words}",
+            lambda: s3.put_public_access_block(
+                Bucket=name, PublicAccessBlockConfiguration=wanted, ExpectedBucketOwner=owner
+            ),
+            retry_on=[LETTING_GO],
+        )
+
+
 def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
     """Keep our bucket private, encrypted and tagged.
 
@@ -198,17 +213,7 @@ def _repair(aws: Aws, config: Config, bucket: Bucket, *, fresh: bool) -> None:
     if bucket.planned:
         return
     s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
-    private: Any = PRIVATE
-    found = public_access_of_new(aws, bucket) if fresh else public_access(s3, bucket)
-    if found != PRIVATE:
-        aws.change(
-            "set",
-            f"{name}: public access not all blocked → blocked",
-            lambda: s3.put_public_access_block(
-                Bucket=name, PublicAccessBlockConfiguration=private, ExpectedBucketOwner=owner
-            ),
-            retry_on=[LETTING_GO],
-        )
+    ensure_public_access(aws, bucket, PRIVATE, "not all blocked → blocked", fresh=fresh)
     if fresh:
         return  # encrypted as all are, and tagged when it was made; S3 may not know it everywhere yet
     if not _encrypted(s3, bucket):

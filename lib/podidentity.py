@@ -229,17 +229,7 @@ def _ensure_bucket(aws: Aws, config: Config, found: Bucket | None) -> Bucket:
 def _open(aws: Aws, bucket: Bucket, *, fresh: bool) -> None:
     """Let everybody read the two documents, and nothing else."""
     s3, name, owner = aws.s3(bucket.region), bucket.name, bucket.owner
-    public: Any = _PUBLIC
-    block = buckets.public_access_of_new(aws, bucket) if fresh else buckets.public_access(s3, bucket)
-    if block != _PUBLIC:
-        aws.change(
-            "set",
-            f"{name}: public access blocked → by policies allowed",
-            lambda: s3.put_public_access_block(
-                Bucket=name, PublicAccessBlockConfiguration=public, ExpectedBucketOwner=owner
-            ),
-            retry_on=[buckets.LETTING_GO],
-        )
+    buckets.ensure_public_access(aws, bucket, _PUBLIC, "blocked → by policies allowed", fresh=fresh)
     wanted = iam.policy_document("issuer-policy", {"PARTITION": aws.partition, "BUCKET": bucket.name})
     policy = (
         None
