@@ -135,8 +135,9 @@ def test_spot_minions_alone_wait_for_the_notice_of_their_end(sandbox: Box) -> No
 
 def addons(box: Box) -> dict[str, list[dict[str, Any]]]:
     """The addons that the master is told to apply, in that order; the objects of each are in the bucket."""
-    found = dict(pair.split(":") for pair in master_settings(box)["ADDONS"].split())
-    texts = {name: read_object(box, f"{REGION}/{ID}/addons/{digest}") for name, digest in found.items()}
+    settings = master_settings(box)
+    found, bucket = dict(pair.split(":") for pair in settings["ADDONS"].split()), settings["KUBE_BUCKET"]
+    texts = {name: read_object(box, f"{REGION}/{ID}/addons/{digest}", bucket) for name, digest in found.items()}
     return {name: list(yaml.safe_load_all(text)) for name, text in texts.items()}
 
 
