@@ -10,20 +10,23 @@ READY := $(VENV)/ready
 CACHE = $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [ -w "$$HOME/.cache/pip" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help try test test-product torture bench bench-nodes e2e conformance release pin docs pictures transcripts clean
+.PHONY: help try test test-product torture bench bench-nodes bench-bearing e2e conformance release pin docs pictures transcripts clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make try           a cluster up, again, and down, in an AWS on this machine"
 	@echo "make test          the tests, ruff, mypy and shellcheck"
-	@echo "make test-product  without what a change of lib alone seldom breaks"
-	@echo "make torture       all of it: stopped at every call, answers lost, two at once"
+	@echo "make test-product  the stories, and all tests that need no simulated AWS"
+	@echo "make torture       all of it: stopped at every call, answers lost, two at once;"
+	@echo "                   and the rest of each loop that make test plays in part"
 	@echo "                   (TORTURE=up-after:7 repeats one)"
 	@echo "make bench         calls and seconds of up, rerun and down (BENCH=--help)"
 	@echo "make bench-nodes   real nodes: beside bare kubeadm, the dead replaced (root)"
+	@echo "make bench-bearing 100 pods a node on the default sizes (root; 5 minutes)"
 	@echo "make e2e           real clusters on this computer (root; 17 minutes or more)"
 	@echo "make conformance   Kubernetes' own suite on one (root; 40 minutes;"
-	@echo "                   CONFORMANCE=REGEX runs a part)"
+	@echo "                   CONFORMANCE=REGEX runs a part,"
+	@echo "                   KUBERNETES_VERSION=1.36.3 the suite of that version)"
 	@echo "make release       build what a node needs, where nothing can be downloaded"
 	@echo "                   (Go; 20 minutes)"
 	@echo "make pin           write the downloads' published sums into the templates"
@@ -42,7 +45,10 @@ test-product: $(READY)
 	@sh .ci/checks $(BIN) product
 
 torture: $(READY)
-	@PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)
+	@failed=0; \
+	[ -n "$(TORTURE)" ] || $(BIN)/python -m pytest -n 3 -m torture || failed=1; \
+	PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE) || failed=1; \
+	exit $$failed
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(BENCH)
@@ -50,13 +56,16 @@ bench: $(READY)
 bench-nodes: $(READY)
 	@$(BIN)/python -m sandbox --hosts machines -- $(BIN)/python -m benchmarks.nodes
 
+bench-bearing: $(READY)
+	@$(BIN)/python -m sandbox --hosts machines -- $(BIN)/python -m benchmarks.bearing
+
 e2e: $(READY)
 	@timeout 20m $(BIN)/python -m sandbox.conformance.build part || echo "make e2e: without the part of the conformance suite"
 	@$(BIN)/python -m pytest tests/e2e
 
 conformance: $(READY)
 	@$(BIN)/python -m sandbox.conformance.build
-	@$(BIN)/python -m sandbox --hosts machines --images "$$HOME/.cache/kube-up/conformance/images" -- \
+	@$(BIN)/python -m sandbox --hosts machines --images "$$($(BIN)/python -m sandbox.conformance.build where)" -- \
 		$(BIN)/python -m sandbox.conformance
 
 release:

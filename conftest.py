@@ -43,6 +43,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs no simulated AWS, which is cheap: `make test-product` runs all of it."""
+    for item in items:
+        if "_server" not in getattr(item, "fixturenames", ()):
+            item.add_marker("alone")
+
+
 @dataclass(frozen=True)
 class Result:
     """What a run of one of the two scripts gave: exit code, both outputs, and the API calls it made."""

@@ -33,6 +33,7 @@ from sandbox.show_nodes import read_client
 HERE = Path(__file__).parent
 ZONE = "us-west-2a"
 MINIONS = 2
+MINE = {"NUM_NODES": str(MINIONS)}
 PATIENCE = 300.0  # seconds for anything; a benchmark that hangs tells nothing
 MASTER = "172.21.0.9"
 
@@ -47,7 +48,7 @@ def run(script: str) -> float:
     return timed_lines(script)[-1][0]
 
 
-def timed_lines(script: str) -> list[tuple[float, str]]:
+def timed_lines(script: str, settings: Mapping[str, str] = MINE) -> list[tuple[float, str]]:
     """What it says, each line with the seconds since its start; the last is its end, and empty.
 
     Raises SystemExit with its output when it fails.
@@ -57,7 +58,7 @@ def timed_lines(script: str) -> list[tuple[float, str]]:
     with subprocess.Popen(
         [sys.executable, script],
         cwd=HERE.parent,
-        env={**os.environ, "KUBE_AWS_ZONE": ZONE, "NUM_NODES": str(MINIONS)},
+        env={**os.environ, "KUBE_AWS_ZONE": ZONE, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,11 +18,12 @@ from sandbox.show_nodes import read_client
 
 
 class Unanswered:
-    """Notes what the stand-in API is asked, and does the first of what it is to lose without answering."""
+    """Notes what the stand-in API is asked, and does the first requests of each that is `lost` without an answer."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.asked: dict[str, None] = {}
-        self.kept, self._lost, self._times = 0, "", 0
+        self.lost = Counter[str]()
+        self.kept = 0
         answer, change = apiserver.answer, apiserver.change
 
         def look(cluster: Any, target: str, *more: Any) -> apiserver.Reply:
@@ -36,14 +38,11 @@ class Unanswered:
     def _unless_lost(self, asked: str, reply: apiserver.Reply) -> apiserver.Reply:
         asked = re.sub(r"ip-[-\d]+[\w.]*", "NODE", asked)
         self.asked[asked] = None
-        if asked != self._lost or not self._times:
-            return reply
-        self._times, self.kept = self._times - 1, self.kept + 1
-        raise ConnectionError  # the connection's thread ends, and with it the connection
-
-    def lose(self, asked: str, *, times: int = 1) -> None:
-        """From now on, and none of those before."""
-        self.kept, self._lost, self._times = 0, asked, times
+        if self.lost[asked]:
+            self.lost[asked] -= 1
+            self.kept += 1
+            raise ConnectionError  # the connection's thread ends, and with it the connection
+        return reply
 
 
 def as_at_first(box: Box) -> None:
@@ -77,8 +76,9 @@ def pods(box: Box) -> list[dict[str, Any]]:
     ],
     ids=["rerun", "fewer minions"],
 )
+@pytest.mark.parametrize("alone", [False, pytest.param(True, marks=pytest.mark.torture)])
 def test_a_lost_answer_of_whatever_is_asked_fails_no_run(
-    sandbox: Box, monkeypatch: pytest.MonkeyPatch, more: Sequence[str], asks: Sequence[str]
+    sandbox: Box, monkeypatch: pytest.MonkeyPatch, more: Sequence[str], asks: Sequence[str], alone: bool
 ) -> None:
     api, settings = Unanswered(monkeypatch), dict.fromkeys(more, 1)
 
@@ -91,11 +91,12 @@ def test_a_lost_answer_of_whatever_is_asked_fails_no_run(
 
     run()
     asked = list(api.asked)
-    for each in asked:
-        times = 2 if each.startswith("GET") else 1  # what only reads is asked again over a new connection
-        api.lose(each, times=times)
+    for each in [[one] for one in asked] if alone else [asked]:
+        # What only reads is asked again over a new connection.
+        api.lost, api.kept = Counter({one: 2 if one.startswith("GET") else 1 for one in each}), 0
+        lost = api.lost.total()
         assert "Cluster kubernetes is up" in run(), each
-        assert api.kept == times, each
+        assert api.kept == lost, each
     assert [part for part in asks if not any(part in each for each in asked)] == []
 
 
@@ -161,6 +162,6 @@ def test_a_living_clusters_entry_in_kubeconfig_stays_though_its_first_answer_is_
 ) -> None:
     sandbox.cluster()
     api = Unanswered(monkeypatch)
-    api.lose("GET /healthz")
+    api.lost["GET /healthz"] = 1
     refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE="eu-central-1a"), 2, "KUBE_CONFIG_CONTEXT: ", "which answers")
     assert api.kept == 1

@@ -1,8 +1,9 @@
 """python -m sandbox.conformance: a cluster of a master and two minions, the conformance suite in it, and its end.
 
 Runs inside `python -m sandbox --hosts machines --images FOLDER`, as `make conformance` does. CONFORMANCE is a regular
-expression: tests whose name it finds are run. The exit status is 0 when all of them passed, 1 when not, 2 when the
-expression is none or finds nothing, 130 after Ctrl-C. The reports are in build/conformance.
+expression: tests whose name it finds are run. KUBERNETES_VERSION is one that build.py has made the suite of, and the
+cluster's. The exit status is 0 when all of them passed, 1 when not, 2 when the expression is none or finds nothing or
+there is no suite of the version, 130 after Ctrl-C. The reports are in build/conformance.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class CannotRun(Exception):
 
 def main(environ: Mapping[str, str]) -> int:
     """The whole run; returns the exit status."""
-    made = build.place()
     try:
+        made = build.place(environ.get("KUBERNETES_VERSION", ""))
         tests = chosen(made.lines("tests"), environ.get("CONFORMANCE", ""))
     except ValueError as error:
         print(f"conformance: {error}", file=sys.stderr)
@@ -55,7 +56,8 @@ def main(environ: Mapping[str, str]) -> int:
     finally:
         _script("kube_down.py", "--yes", stays=True)
     about = _about(made, parts, load, whole=len(tests) == len(made.lines("tests")))
-    (ROOT / REPORT).write_text(report.page(run, about), encoding="utf-8")
+    page = report.marked(report.page(run, about), made.lines("version")[0])
+    (ROOT / RESULTS / REPORT).write_text(page, encoding="utf-8")
     print(f"\n{report.table(run)}")
     for test in tests:
         if run.verdict(test) != "passed":

@@ -1,16 +1,20 @@
 """python -m sandbox.conformance.build [part]: what the conformance suite needs, of Go modules and Debian's packages.
 
-~/.cache/kube-up/conformance/
-    bin/e2e.test, bin/ginkgo  the suite, of the release's version of Kubernetes, and what runs it in several processes
+KUBERNETES_VERSION is one of the versions that `make release` builds; without it, it is the default one. Each has a
+module that says what its suite is made of, suite or suite-1.36 here, and a folder of its own:
+
+~/.cache/kube-up/conformance/, or conformance-1.36/
+    bin/e2e.test, bin/ginkgo  the suite, of that version of Kubernetes, and what runs it in several processes
     bin/...                   the programs of its images
     root.tar                  the Debian below its images
     images/*.tar              its images, as docker-archives, by the names and tags that the suite asks for
     version, tests, asked     the suite's version, its conformance tests and the images it knows, one a line
 
-"part" makes only the images that tests/e2e needs. What is there and of the same sources is kept, so a build that was
-cut short goes on. Needs what `make release` needs and has made, and make and bzip2 for busybox. The first time it takes
-some ten minutes on 2 cores, the part half of that. The exit status is 1 where something could not be made, and 3 where
-this computer lacks something that is needed for it.
+"part" makes only what tests/e2e needs, of the default version; "where" makes nothing and prints the images' folder.
+What is there and of the same sources is kept, so a build that was cut short goes on. Needs what `make release` needs
+and has made, and make and bzip2 for busybox. The first time it takes some ten minutes on 2 cores, the part half of
+that. The exit status is 1 where something could not be made, 2 where there is no suite of the version, and 3 where this
+computer lacks something that is needed for it.
 """
 
 from __future__ import annotations
@@ -32,10 +36,11 @@ from sandbox.machines import places
 
 HERE = Path(__file__).parent
 E2E = "k8s.io/kubernetes/test/e2e"
-PROGRAMS = {  # name -> module's folder here, package
-    "ginkgo": ("suite", "github.com/onsi/ginkgo/v2/ginkgo"),
-    "agnhost": ("suite", "k8s.io/kubernetes/test/images/agnhost"),
-    "nnp": ("suite", "k8s.io/kubernetes/test/images/nonewprivs"),
+SUITE = "suite"
+PROGRAMS = {  # name -> module's folder here (SUITE stands for that of the version), package
+    "ginkgo": (SUITE, "github.com/onsi/ginkgo/v2/ginkgo"),
+    "agnhost": (SUITE, "k8s.io/kubernetes/test/images/agnhost"),
+    "nnp": (SUITE, "k8s.io/kubernetes/test/images/nonewprivs"),
     "sample-apiserver": ("sample", "k8s.io/sample-apiserver"),
 }
 OF_IMAGES = {"nonewprivs": "nnp", "sample-apiserver": "sample-apiserver", "busybox": "busybox"}  # else agnhost
@@ -54,12 +59,17 @@ class Lacking(CannotBuild):
     """All that this computer lacks."""
 
 
+class NoSuite(ValueError):
+    """There is no suite of the version that was asked for; the words say of which there is one."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where it all is."""
 
     folder: Path
     coredns: Path  # the release's program
+    module: str = SUITE  # the folder here that says what the suite is made of
 
     @property
     def bin(self) -> Path:
@@ -77,19 +87,47 @@ class Place:
         return file.read_text().splitlines() if file.exists() else []
 
 
-def place() -> Place:
-    """Beside the release, in the cache of the person who runs this."""
+def place(version: str = "") -> Place:
+    """Beside the release, in the cache of the person who runs this; of the default version with an empty one.
+
+    Raises NoSuite.
+    """
+    module = module_of(version)
     cache = places.cache()
-    return Place(cache.folder / "conformance", cache.built / "bin/coredns/coredns")
+    folder = cache.folder / f"conformance{module.removeprefix(SUITE)}"
+    return Place(folder, cache.built / "bin/coredns/coredns", module)
 
 
-def main(arguments: Sequence[str]) -> int:
+def module_of(version: str) -> str:
+    """The folder here whose go.mod asks for that version of Kubernetes. Raises NoSuite."""
+    found = {_kubernetes(file): file.parent.name for file in HERE.glob(f"{SUITE}*/go.mod")}
+    module = found.get(version.removeprefix("v")) if version else SUITE
+    if module is None:
+        raise NoSuite(f"KUBERNETES_VERSION={version}: there is a suite of {' and of '.join(sorted(found))}")
+    return module
+
+
+def _kubernetes(file: Path) -> str:
+    return str(re.findall(r"^\t?(?:require )?k8s\.io/kubernetes v(\S+)", file.read_text(), re.MULTILINE)[0])
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Make it; returns the exit status."""
-    if arguments not in ([], ["part"]):
-        print("conformance: build takes nothing or the word part", file=sys.stderr)
+    if arguments not in ([], ["part"], ["where"]):
+        print("conformance: build takes nothing or the word part or where", file=sys.stderr)
         return 2
     try:
-        build(place(), part.IMAGES if arguments else sorted(images.RECIPES), ROOM_OF_PART if arguments else ROOM)
+        if arguments == ["part"]:
+            build(place(), part.IMAGES, ROOM_OF_PART)
+            return 0
+        to = place(environ.get("KUBERNETES_VERSION", ""))
+        if arguments == ["where"]:
+            print(to.images)
+        else:
+            build(to, sorted(images.RECIPES), ROOM)
+    except NoSuite as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2
     except CannotBuild as error:
         print(f"conformance: {error}", file=sys.stderr)
         return LACKING if isinstance(error, Lacking) else 1
@@ -131,9 +169,10 @@ Step = tuple[Path, str, Callable[[Path], None]]  # the file, what it is made fro
 
 def _steps(to: Place, names: Sequence[str]) -> dict[str, Step]:
     wanted = {"ginkgo", *(OF_IMAGES.get(name, "agnhost") for name in names)}
-    steps: dict[str, Step] = {"e2e.test": (to.bin / "e2e.test", _sources("suite", E2E), _compile_suite(to))}
-    for name, (module, package) in PROGRAMS.items():
+    steps: dict[str, Step] = {"e2e.test": (to.bin / "e2e.test", _sources(to.module, E2E), _compile_suite(to))}
+    for name, (folder, package) in PROGRAMS.items():
         if name in wanted:
+            module = to.module if folder == SUITE else folder
             steps[name] = (to.bin / name, _sources(module, package), _compile(module, package))
     if "busybox" in wanted:
         steps["busybox"] = (to.bin / "busybox", _digest(BUSYBOX.read_text(), images.DEBIAN), _compile_busybox)
@@ -176,11 +215,11 @@ def _compile_suite(to: Place) -> Callable[[Path], None]:
     """Tests choose their pods by the suite's own version, so that is stamped as upstream does it."""
 
     def make(file: Path) -> None:
-        version = _said(["go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"], cwd=HERE / "suite").strip()
+        version = _said(["go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"], cwd=HERE / to.module).strip()
         minor, stamp = version.split(".")[1], "k8s.io/component-base/version"
         stamps = {"gitVersion": version, "gitMajor": "1", "gitMinor": minor}
         values = " ".join(f"-X {stamp}.{name}={value}" for name, value in stamps.items())
-        _go("suite", "test", "-c", *_flags(values), "-o", str(file), E2E)
+        _go(to.module, "test", "-c", *_flags(values), "-o", str(file), E2E)
         (to.folder / "version").write_text(f"{version}\n")
         _list(to, file)
 
@@ -246,11 +285,11 @@ def _make_image(to: Place, name: str) -> None:
 
 
 def _write_image(to: Place, name: str, named: list[str], file: Path) -> None:
-    module = _said(["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"], cwd=HERE / "suite").strip()
+    module = _said(["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"], cwd=HERE / to.module).strip()
     sources = images.Sources(to.bin, to.folder / "root.tar", Path(module) / "test/images", to.coredns)
     architecture = _said(["go", "env", "GOARCH"]).strip()
     images.write(file, named, images.RECIPES[name].make(sources), architecture)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,6 +1,7 @@
 """The suite's images, by upstream's names, made of Go modules and Debian's packages.
 
-What upstream's are made of stands in test/images of the module k8s.io/kubernetes (1.37.2): Dockerfile, BASEIMAGE.
+What upstream's are made of stands in test/images of the module k8s.io/kubernetes: Dockerfile, BASEIMAGE. What is said
+of them here is so in 1.37.2 and in 1.36.3.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ RECIPES = {
     "glibc-dns-testing": Recipe(_dns, "Debian 13, not 12; the release's CoreDNS, not 1.5.0"),
     "kitten": Recipe(_pet("kitten"), "agnhost's, with upstream's files"),
     "nautilus": Recipe(_pet("nautilus"), "agnhost's, with upstream's files"),
-    "nginx": Recipe(_nginx, "Debian 13's nginx under both tags, not Alpine's 1.27 and 1.28"),
+    "nginx": Recipe(_nginx, "Debian 13's nginx under both tags, not those of their versions"),
     "nonewprivs": Recipe(_nonewprivs, "upstream's program alone, without Alpine 3.22 below it"),
     "nonroot": Recipe(_nonroot, "Debian 13, not 12"),
     "sample-apiserver": Recipe(_sample_apiserver, "the module of its tag's version alone, without Alpine below it"),

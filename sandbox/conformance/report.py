@@ -1,7 +1,8 @@
 """What a run of the conformance suite gave: a table by sig, what did not pass and why, and what was no upstream image.
 
-`python -m sandbox.conformance.report docs/conformance.md` puts the last run's into the page, and records how many
-seconds each test took that passed at once: part.py chooses by them.
+`python -m sandbox.conformance.report docs/conformance.md` puts the last run's into the page, where the marks of its
+version are, and records of the default version how many seconds each test took that passed at once: part.py chooses by
+them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.node import releases
 from sandbox.conformance import images, part
 from sandbox.conformance.suite import Outcome, area, outcomes
 
 RESULTS = Path("build") / "conformance"
-REPORT = RESULTS / "report.md"
-BEGIN, END = "<!-- make conformance: begin -->\n", "<!-- make conformance: end -->\n"
+REPORT = "report.md"
 WORDS = 3  # lines of a failure's message
 
 
@@ -100,9 +101,19 @@ def page(run: Run, about: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
+def marked(report: str, version: str) -> str:
+    """A report of a run of that version (v1.37.2) between the marks that its place in the page has."""
+    minor = version.removeprefix("v").rpartition(".")[0]
+    return f"<!-- make conformance {minor}: begin -->\n{report}<!-- make conformance {minor}: end -->\n"
+
+
 def with_report(text: str, report: str) -> str:
-    """The page's text with this report between its marks."""
-    return re.sub(f"(?s)(?<={BEGIN}).*(?={END})", lambda _: report, text)
+    """The page's text with this report, which has marks, in the place of the same marks. Raises ValueError."""
+    begin, *_, end = report.splitlines(keepends=True)
+    new, count = re.subn(f"(?s){re.escape(begin)}.*{re.escape(end)}", lambda _: report, text)
+    if count != 1:
+        raise ValueError(f"the page has {count} places for the report: {begin.strip()}")
+    return new
 
 
 def seconds_of(results: Path) -> dict[str, float]:
@@ -112,7 +123,13 @@ def seconds_of(results: Path) -> dict[str, float]:
     return {name: each.seconds for one in found for name, each in one.items() if each.passed}
 
 
+def keep(page: Path, seconds: Path, results: Path) -> None:
+    """Put the last run's report into the page, and the seconds of its tests into their file. Raises ValueError."""
+    last = (results / REPORT).read_text(encoding="utf-8")
+    page.write_text(with_report(page.read_text(encoding="utf-8"), last), encoding="utf-8")
+    if last.startswith(marked("", releases.default_kubernetes()).splitlines()[0]):
+        seconds.write_text(part.record(seconds_of(results)), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    file.write_text(with_report(file.read_text(encoding="utf-8"), REPORT.read_text(encoding="utf-8")), encoding="utf-8")
-    part.SECONDS.write_text(part.record(seconds_of(RESULTS)), encoding="utf-8")
+    keep(Path(sys.argv[1]), part.SECONDS, RESULTS)

@@ -49,7 +49,7 @@ class Prepared:
                 self._authority = Authority(cache.machine)
                 authority = self._authority.certificate_file
                 self._image = image.ensure(self._cache, preload=not pull, authority=authority, say=say)
-                self._programs = _programs(self._cache)
+                self._programs = programs(self._cache, wanted.version)
         except KeyboardInterrupt:
             raise CannotStart("stopped while it got ready; the next start goes on from here") from None
         if few := requirements.inotify_words(requirements.free_inotify()):
@@ -113,11 +113,11 @@ def pick(cache: places.Cache, wanted: Official, choice: Choice, say: Say) -> pla
     return cache
 
 
-def _programs(cache: places.Cache) -> str:
-    """A folder for the PATH, with the release's kubectl."""
-    folder = cache.machine / "bin"
+def programs(cache: places.Cache, version: str) -> str:
+    """A folder for the PATH, with the kubectl of that version, where the release has it."""
+    folder = cache.machine / "bin" / f"v{version}"
     folder.mkdir(parents=True, exist_ok=True)
-    for kubectl in (cache.mirror / "dl.k8s.io").glob("release/*/bin/linux/*/kubectl"):
+    for kubectl in (cache.mirror / "dl.k8s.io").glob(f"release/v{version}/bin/linux/*/kubectl"):
         shutil.copy2(kubectl, folder / "kubectl.new")
         (folder / "kubectl.new").chmod(0o755)
         (folder / "kubectl.new").rename(folder / "kubectl")

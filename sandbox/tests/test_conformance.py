@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lib.node import releases
 from sandbox.conformance import __main__ as conformance
 from sandbox.conformance import build, images, part, report
 from sandbox.conformance.report import Run
@@ -32,11 +34,76 @@ def required(module: Path) -> dict[str, str]:
     return dict(re.findall(r"^(?:require )?\t?(\S+/\S+) (v\S+)", module.read_text(), re.MULTILINE))
 
 
-def test_the_suite_is_of_the_releases_versions() -> None:
-    suite, release = required(build.HERE / "suite" / "go.mod"), required(RELEASE / "k8s" / "go.mod")
-    assert suite["k8s.io/kubernetes"] == release["k8s.io/kubernetes"]
+@pytest.mark.parametrize("name", sorted(each.name for each in RELEASE.glob("k8s*")))
+def test_the_suite_is_of_the_releases_versions(name: str) -> None:
+    module = build.SUITE + name.removeprefix("k8s")
+    suite, release = required(build.HERE / module / "go.mod"), required(RELEASE / name / "go.mod")
+    assert build.module_of(release["k8s.io/kubernetes"]) == module
     differ = {name: (suite.get(name), version) for name, version in release.items() if suite.get(name) != version}
     assert differ == {}
+
+
+# --- the version
+
+
+def test_the_suite_is_of_the_clusters_version_and_kept_beside_the_default_ones() -> None:
+    default, before = build.place(), build.place("v1.36.3")
+    assert default == build.place(releases.default_kubernetes())
+    assert (default.module, before.module) == ("suite", "suite-1.36")
+    assert before.folder == default.folder.with_name("conformance-1.36")
+
+
+def test_a_version_without_a_suite_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    environ = {"KUBERNETES_VERSION": "1.36.9"}
+    for run in (partial(build.main, []), partial(build.main, ["where"]), conformance.main):
+        assert run(environ) == 2
+        assert "KUBERNETES_VERSION=1.36.9: there is a suite of 1.36.3 and of 1.37.2" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_images_are_is_printed_for_the_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert build.main(["where"], {"KUBERNETES_VERSION": "1.36.3"}) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/.cache/kube-up/conformance-1.36/images\n"
+
+
+GO = """#!/bin/sh
+case $1 in
+list) grep -om1 'k8s.io/kubernetes v[^ ]*' go.mod | cut -d' ' -f2 ;;
+*) for each; do file=$last last=$each; done
+    printf '#!/bin/sh\necho "  x.go:1: [sig-a] x [Conformance]"' >"$file"
+    chmod +x "$file"; echo "$PWD $*" >"$file.said" ;;
+esac
+"""
+
+
+def test_a_suite_is_compiled_of_its_versions_module_and_says_that_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "go").write_text(GO)
+    (tmp_path / "go").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made_from = set()
+    for version in ("1.36.3", "1.37.2"):
+        to = build.place(version)
+        to.bin.mkdir(parents=True)
+        target, sources, make = build._steps(to, ["agnhost"])["e2e.test"]
+        make(target)
+        made_from.add(sources)
+        said = Path(f"{target}.said").read_text()
+        assert said.startswith(f"{build.HERE / to.module} test -c")
+        assert f"gitVersion=v{version} -X" in said
+        assert to.lines("version") == [f"v{version}"]
+        assert to.lines("tests") == ["[sig-a] x [Conformance]"]
+        build._steps(to, ["agnhost"])["agnhost"][2](to.bin / "agnhost")
+        assert (to.bin / "agnhost.said").read_text().startswith(f"{build.HERE / to.module} build")
+    assert len(made_from) == 2
 
 
 def spec(name: str, state: str, *, words: str = "", seconds: float = 1, output: str = "") -> dict[str, Any]:
@@ -144,9 +211,33 @@ def test_a_skipped_test_is_not_runnable_and_nothing_run_is_not_good() -> None:
     assert not Run([], {}, {}).is_good
 
 
-def test_the_page_keeps_its_own_words_around_the_report() -> None:
-    text = f"before\n{report.BEGIN}old\n{report.END}after\n"
-    assert report.with_report(text, "new \\1\n") == f"before\n{report.BEGIN}new \\1\n{report.END}after\n"
+def test_the_page_keeps_its_own_words_around_the_report_and_those_of_other_versions() -> None:
+    old, other, new = (
+        report.marked(*each) for each in (("old\n", "v1.36.3"), ("x\n", "v1.37.2"), ("new \\1\n", "v1.36.4"))
+    )
+    assert report.with_report(f"before\n{old}between\n{other}after\n", new) == (f"before\n{new}between\n{other}after\n")
+    with pytest.raises(ValueError, match=r"the page has 0 places for the report: <!-- make conformance 1\.36: begin"):
+        report.with_report(f"before\n{other}", new)
+
+
+@pytest.mark.parametrize("version", ["1.36.3", "1.37.2"])
+def test_the_seconds_that_the_part_is_chosen_by_are_the_default_versions(version: str, tmp_path: Path) -> None:
+    page, seconds = tmp_path / "page.md", tmp_path / "seconds"
+    seconds.write_text("before")
+    page.write_text(report.marked("", version))
+    (tmp_path / report.REPORT).write_text(report.marked("new\n", f"v{version}"))
+    (tmp_path / "parallel.json").write_text(ginkgo_report(spec(ONE, "passed", seconds=2.5)))
+    report.keep(page, seconds, tmp_path)
+    assert page.read_text() == report.marked("new\n", version)
+    is_default = version == releases.default_kubernetes()
+    assert seconds.read_text() == (f"2.5 {ONE}\n" if is_default else "before")
+
+
+def test_the_page_has_a_place_for_each_version_that_there_is_a_suite_of() -> None:
+    page = (Path(build.__file__).parents[2] / "docs/conformance.md").read_text(encoding="utf-8")
+    for module in RELEASE.glob("k8s*"):
+        version = required(module / "go.mod")["k8s.io/kubernetes"]
+        assert report.with_report(page, report.marked("x\n", version)) != page
 
 
 # --- what is chosen
@@ -194,7 +285,7 @@ def test_every_image_of_the_part_can_be_made() -> None:
 
 @pytest.mark.parametrize("arguments", [["whole"], ["part", "x"]])
 def test_a_build_of_anything_else_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert build.main(arguments) == 2
+    assert build.main(arguments, {}) == 2
     assert "takes nothing or the word part" in capsys.readouterr().err
 
 

@@ -223,6 +223,15 @@ def test_upstreams_is_preferred_to_what_was_built(wanted: Official, cache: Cache
     assert (used.mirror / "dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubelet").exists()
 
 
+def test_the_command_has_the_kubectl_of_the_version_that_is_asked_for(cache: Cache) -> None:
+    for version in ("1.36.3", "1.37.2"):
+        file = cache.mirror / f"dl.k8s.io/release/v{version}/bin/linux/amd64/kubectl"
+        file.parent.mkdir(parents=True)
+        file.write_text(version)
+    found = {version: Path(start.programs(cache, version)) / "kubectl" for version in ("1.36.3", "1.37.2")}
+    assert {version: file.read_text() for version, file in found.items()} == {each: each for each in found}
+
+
 def test_what_is_kept_is_used_where_the_sites_cannot_be_reached(wanted: Official, cache: Cache, site: Site) -> None:
     fetch(wanted)
     site.files.clear()
