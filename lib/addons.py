@@ -46,6 +46,7 @@ def chosen(config: Config) -> list[str]:
         "metrics-server": config.kube_enable_cluster_monitoring,
         "cluster-autoscaler": config.kube_enable_cluster_autoscaler,
         "nvidia-device-plugin": config.kube_enable_nvidia_device_plugin,
+        "pod-identity": config.kube_enable_pod_identity,
     }
     return [name for name, wish in wanted.items() if wish]
 

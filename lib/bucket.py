@@ -43,7 +43,8 @@ ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": 
 SHORT_LIVED = ("pki.tar", "join-token", "settings.env", "downloads.sha256", "addons/", "claims/")
 
 
-_STAGING, _ISSUER = "kubernetes-staging-", "kubernetes-oidc-"
+_STAGING, _ISSUER = _OURS = "kubernetes-staging-", "kubernetes-oidc-"
+_BOTH = "kubernetes-"
 
 
 def default_name(aws: Aws, config: Config) -> str:
@@ -53,13 +54,19 @@ def default_name(aws: Aws, config: Config) -> str:
 
 def name_for(account: str, region: str, cluster_id: str) -> str:
     """That name for any cluster."""
+    return names_for(account, region, cluster_id)[0]
+
+
+def names_for(account: str, region: str, cluster_id: str) -> tuple[str, ...]:
+    """The names of both buckets that up may make for a cluster: the staging bucket's, and the public one's."""
     seed = f"{account} {region} {cluster_id}"
-    return _STAGING + hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
+    return tuple(start + digest for start in _OURS)
 
 
 def issuer_name(aws: Aws, config: Config) -> str:
     """The same for the public bucket of lib/podidentity.py."""
-    return default_name(aws, config).replace(_STAGING, _ISSUER)
+    return names_for(aws.account, aws.region, config.cluster_id)[1]
 
 
 def find_bucket(aws: Aws, config: Config, *, tagged: str = "") -> Bucket | None:
@@ -368,7 +375,7 @@ def bucket_tags(aws: Aws, name: str, region: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Staging:
+class Made:
     """A bucket of the account that is named as those are that up makes, for whichever cluster."""
 
     name: str
@@ -376,14 +383,14 @@ class Staging:
     created: datetime.datetime
 
 
-def staging_buckets(aws: Aws) -> list[Staging]:
+def made_buckets(aws: Aws) -> list[Made]:
     """All such buckets, in all regions: one call."""
-    pages = aws.s3().get_paginator("list_buckets").paginate(Prefix=_STAGING)
+    pages = aws.s3().get_paginator("list_buckets").paginate(Prefix=_BOTH)
     found = [bucket for page in pages for bucket in page.get("Buckets", [])]
     return [
-        Staging(bucket["Name"], bucket["BucketRegion"], bucket["CreationDate"])
+        Made(bucket["Name"], bucket["BucketRegion"], bucket["CreationDate"])
         for bucket in found
-        if bucket["Name"].startswith(_STAGING)
+        if bucket["Name"].startswith(_OURS)
     ]
 
 

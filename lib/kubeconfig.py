@@ -24,7 +24,7 @@ from lib.cluster import Cluster, Pki
 from lib.kube.api import Client, healthz, server_url
 from lib.kube.kubetext import LOADER, SECTIONS, entry, is_entry, merge, without
 from lib.run.errors import KubeError, SettingError
-from lib.run.files import can_hold, make_private_directory
+from lib.run.files import can_hold, make_private_directory, read_file
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 RENEW_DAYS = 90
 _LOCK_SECONDS = 10.0  # kubectl holds its lock for milliseconds
+_LARGEST = 10_000_000  # bytes
 _TEMPORARY = ".kube-up."  # short, since the file's own name may be as long as a name can be
 
 
@@ -80,7 +81,10 @@ def _load(path: Path) -> tuple[str, dict[str, Any]]:
     if path.exists() and not path.is_file():  # it is replaced as a whole, and a device must not be
         raise SettingError("KUBECONFIG", f"{path} is no regular file", "name one, such as ~/.kube/config")
     try:
-        text = path.read_bytes().decode() if path.exists() else ""
+        content = read_file(path, most=_LARGEST) if path.exists() else b""
+        if len(content) > _LARGEST:
+            raise ValueError(f"it has more than {_LARGEST} bytes")
+        text = content.decode()
         data = yaml.load(text, Loader=LOADER) or {}  # noqa: S506 a safe loader
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, no such date
         problem = " ".join(str(error).split())
@@ -194,7 +198,7 @@ def _answers(aws: Aws, cluster: Mapping[str, Any]) -> bool:
     try:
         ca_cert = base64.b64decode(cluster.get("certificate-authority-data") or "")
         if authority and not ca_cert:
-            ca_cert = Path(authority).read_bytes()
+            ca_cert = read_file(authority, most=_LARGEST)
         return healthz(server, ca_cert, proxy=aws.proxy(server, str(cluster.get("proxy-url") or ""))) is not None
     except (OSError, ValueError, TypeError):
         return False

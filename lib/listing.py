@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.aws.errors import FAILURES, error_code
 from lib.aws.tags import BUCKET_TAG, CLUSTER, OWNED, PREFIX, is_ours, tags_of
-from lib.bucket import Staging, bucket_tags, name_for, staging_buckets
+from lib.bucket import Made, bucket_tags, made_buckets, names_for
 from lib.disk import VERSION_TAG, disk_name
 from lib.master import ALIVE
 from lib.run.words import counted
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from lib.settings.config import Config
 
 _INSTANCE, _VOLUME, _ADDRESS, _GROUP = _KINDS = ("instance", "volume", "elastic-ip", "group")  # but the last, EC2's
-_NOT_LOOKED_FOR = ("load balancers", "alarms", "roles")  # of each more calls in every region, or one a role
+_NOT_LOOKED_FOR = (
+    *("load balancers", "alarms", "schedules"),  # of each more calls in every region
+    *("roles", "identity providers", "DNS names"),  # as many calls as the account has of them
+)
 _MOST_KEYS = 200  # values that a filter of EC2's may have
 _MINION, _CLAIMED = _MANY = ("minion", "volume")
 _HEAD = ("cluster", "zone", "version", "nodes", "age", "master")
@@ -82,11 +85,11 @@ class _Things:
 
     kinds: set[str] = field(default_factory=set)  # EC2's names of them
     items: dict[str, list[Any]] = field(default_factory=lambda: {kind: [] for kind in _KINDS})
-    bucket: Staging | None = None
+    buckets: list[Made] = field(default_factory=list)
 
     def are_there(self) -> bool:
         """Whether any is: the tags of what has ended are listed for a while."""
-        return bool(self.bucket or any(self.items.values()) or self.kinds - {*_KINDS})
+        return bool(self.buckets or any(self.items.values()) or self.kinds - {*_KINDS})
 
 
 _Place = tuple[str, str]  # region and cluster id
@@ -187,15 +190,15 @@ def _owners(tags: Mapping[str, str]) -> set[str]:
 
 
 def _add_buckets(aws: Aws, found: dict[_Place, _Things], unseen: dict[str, str]) -> None:
-    """Put the staging buckets beside the rest of their clusters; the tags of those of no cluster seen name it."""
+    """Put the buckets beside the rest of their clusters; the tags of those of no cluster seen name it."""
     try:
-        buckets = {each.name: each for each in staging_buckets(aws)}
+        buckets = {each.name: each for each in made_buckets(aws)}
     except FAILURES as error:
         unseen["buckets"] = _why(error)
         return
     for (region, cluster_id), things in found.items():
-        name = name_for(aws.account, region, cluster_id)
-        things.bucket = buckets.pop(name, None)
+        names = names_for(aws.account, region, cluster_id)
+        things.buckets = [buckets.pop(name) for name in names if name in buckets]
     for bucket in buckets.values():
         try:
             tags = bucket_tags(aws, bucket.name, bucket.region)
@@ -203,7 +206,7 @@ def _add_buckets(aws: Aws, found: dict[_Place, _Things], unseen: dict[str, str])
             unseen[f"bucket {bucket.name}"] = _why(error)
             continue
         for cluster_id in _owners(tags):
-            found.setdefault((bucket.region, cluster_id), _Things()).bucket = bucket
+            found.setdefault((bucket.region, cluster_id), _Things()).buckets.append(bucket)
 
 
 def _seen(config: Config, region: str, things: _Things) -> Seen:
@@ -224,7 +227,7 @@ def _seen(config: Config, region: str, things: _Things) -> Seen:
         running=sum(i["LifecycleState"] == "InService" for group in things.items[_GROUP] for i in group["Instances"]),
         created=_oldest(things),
         left=tuple(_left(config, things)) if gone else (),
-        made_here=bool(things.bucket)
+        made_here=bool(things.buckets)
         or any(_is_as_made_here(config, tags_of(item)) for listed in things.items.values() for item in listed),
     )
 
@@ -251,7 +254,7 @@ def _oldest(things: _Things) -> datetime.datetime | None:
     dates = [each["LaunchTime"] for each in things.items[_INSTANCE]]
     dates += [each["CreateTime"] for each in things.items[_VOLUME]]
     dates += [each["CreatedTime"] for each in things.items[_GROUP]]
-    return min(dates, default=things.bucket.created if things.bucket else None)
+    return min(dates, default=min((each.created for each in things.buckets), default=None))
 
 
 def _left(config: Config, things: _Things) -> Iterator[Left]:
@@ -264,8 +267,8 @@ def _left(config: Config, things: _Things) -> Iterator[Left]:
             yield Left("disk" if is_disk(config, volume) else _CLAIMED, volume["VolumeId"], volume["Size"])
     for address in things.items[_ADDRESS]:
         yield Left("elastic IP", address["PublicIp"])
-    if things.bucket:
-        yield Left("bucket", things.bucket.name)
+    for bucket in things.buckets:
+        yield Left("bucket", bucket.name)
 
 
 # --- what is told

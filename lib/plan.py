@@ -19,9 +19,9 @@ from lib.node import ownscript, releases
 from lib.run.errors import CredentialsError, KubeError, SettingError
 from lib.run.words import counted
 from lib.settings import sizes
-from lib.settings.config import Config
+from lib.settings.config import OPTIONS, Config
 from lib.settings.layers import Layers
-from lib.settings.resolve import refuse_changes, resolve, set_before, sizes_before, with_sizes
+from lib.settings.resolve import idle, of_this_group, refuse_changes, resolve, set_before, sizes_before, with_sizes
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
@@ -156,12 +156,20 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
             f"KUBERNETES_VERSION: kube-proxy of {config.kubernetes_version} fails where a host's own nft, from 1.1.3 "
             "on, has made sets (kubernetes 136786, 140405): give 1.36.3 or later"
         )
-    remembered = set_before(layers)
+    useless = idle(layers, config)
+    remembered = [name for name in set_before(layers) if name not in useless]
     chosen = [name for name in layers.defaults if layers.source(name) in ("environment", "KUBE_CONFIG_FILE")]
     if remembered:
         aws.console.say(f"remembered from the last run: {_listed(remembered, config)}")
     if chosen:
         aws.console.say(f"set for this run: {_listed(chosen, config)}")
+    if config.kube_use_existing_master and (names := of_this_group(layers)):
+        aws.console.say(
+            f"not remembered, since they are of this group alone: {', '.join(names)}; give them again to change it. "
+            "What is the master's has no effect here"
+        )
+    for name in useless:
+        _tell_useless(aws, layers, name)
     for name, cidrs, what in (
         ("SSH_CIDR", config.ssh_cidr, "ssh"),
         ("HTTP_API_CIDR", config.http_api_cidr, "the API"),
@@ -169,6 +177,12 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
     ):
         if "0.0.0.0/0" in cidrs:
             aws.console.warn(f"{name}=0.0.0.0/0: the whole internet may try {what}")
+
+
+def _tell_useless(aws: Aws, layers: Layers, name: str) -> None:
+    needs = OPTIONS[name].needs
+    forget = "" if layers.asked(name) is not None else f"; {name}= python kube_up.py forgets it"
+    aws.console.warn(f"{name}={layers.value(name)} has no effect without {needs}{forget}")
 
 
 _HOW = {

@@ -112,8 +112,9 @@ def refuse_from_on_demand(config: Config, layers: Layers) -> None:
     if not config.node_spot_sizes or config.kube_use_existing_master or not layers.remembered:
         return
     if not layers.remembered.get("NODE_SPOT_PRICE"):
+        first = "alone" if layers.asked("NODE_SPOT_SIZES") else "with NODE_SPOT_SIZES="
         raise SettingError(
             "NODE_SPOT_SIZES",
             "the minions are on-demand, and AWS would replace them by itself, without draining them",
-            "give NODE_SPOT_PRICE alone first, which replaces them one by one, and the sizes in a second run",
+            f"give NODE_SPOT_PRICE {first} first, which replaces them one by one, and the sizes in a second run",
         )

@@ -17,13 +17,15 @@ from lib.aws.tags import cluster_tags, find_borne, refuse_others, tag_specificat
 from lib.cluster import Cluster
 from lib.kubeconfig import nearest_parent
 from lib.run.errors import KubeError, MissingProgram, SettingError
-from lib.run.files import can_hold, make_private_directory
+from lib.run.files import can_hold, make_private_directory, read_file
 from lib.run.programs import PACKAGES, find_program, run_program
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
 
     from lib.settings.config import Config
+
+_LARGEST_KEY = 100_000  # bytes; one of RSA with 16384 bits has 3 KB
 
 
 def check_key(config: Config) -> None:
@@ -43,7 +45,7 @@ def _check_files(config: Config, key: Path, public: Path) -> None:
             problem = f"{path} cannot be read or is no file"
             raise SettingError("AWS_SSH_KEY", problem, "give a private key file that you may read")
     if public.exists():
-        _check_public(config, public.read_text(encoding="utf-8", errors="replace"))
+        _check_public(config, _read_public(public))
     if not (key.exists() and public.exists()) and find_program("ssh-keygen") is None:
         raise MissingProgram("ssh-keygen", package=PACKAGES["ssh-keygen"])
     if not key.exists() and public.exists():
@@ -71,6 +73,11 @@ def public_path(config: Config) -> Path:
     return Path(config.aws_ssh_key + ".pub")
 
 
+def _read_public(public: Path) -> str:
+    """The text of a public key; of a file that is larger than any is, its beginning."""
+    return read_file(public, most=_LARGEST_KEY).decode(errors="replace")
+
+
 def ensure_key_files(aws: Aws, config: Config) -> str:
     """The public key's text; both files are made with ssh-keygen where there is none. Never replaces a file.
 
@@ -83,7 +90,7 @@ def ensure_key_files(aws: Aws, config: Config) -> str:
             return ""
     if not public.exists():
         return _derive(key)
-    return public.read_text(encoding="utf-8")
+    return _read_public(public)
 
 
 def _generate(config: Config, key: Path) -> None:
@@ -128,7 +135,7 @@ def key_name(config: Config, public: str) -> str:
 def local_key_name(config: Config) -> str:
     """The name of the key pair of this computer's key, '' where its public half cannot be read."""
     try:
-        return key_name(config, public_path(config).read_text(encoding="utf-8", errors="replace"))
+        return key_name(config, _read_public(public_path(config)))
     except (OSError, SettingError):
         return ""
 

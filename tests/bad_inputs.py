@@ -72,7 +72,7 @@ SETTINGS: list[Row] = [
     ({"NODE_SPOT_PRICE": "0,05"}, "NODE_SPOT_PRICE", "0.05"),
     ({"NODE_SPOT_PRICE": "0"}, "NODE_SPOT_PRICE", "not a price"),
     ({"NODE_SPOT_PRICE": "-1"}, "NODE_SPOT_PRICE", "not a price"),
-    ({"NODE_SPOT_SIZES": "t3a.small"}, "NODE_SPOT_SIZES", "there is no NODE_SPOT_PRICE"),
+    ({"NODE_SPOT_SIZES": "t3a.small"}, "NODE_SPOT_SIZES", "is about NODE_SPOT_PRICE, and there is none"),
     ({"NODE_SPOT_SIZES": "t3a small", **SPOT_PRICE}, "NODE_SPOT_SIZES", "m6i.large"),
     ({"NODE_SPOT_SIZES": "t3.nano", **SPOT_PRICE}, "NODE_SPOT_SIZES", "too little memory"),
     ({"NODE_SPOT_SIZES": "t3a.small,t3a.small", **SPOT_PRICE}, "NODE_SPOT_SIZES", "give it once"),

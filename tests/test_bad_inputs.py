@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from conftest import REGION, Box, Result
 from helpers import SharedBox, answer_with, must, shared_box
 
 from lib.run.errors import SettingError
+from lib.settings.config import OPTIONS
 from lib.settings.layers import read_layers
 from lib.settings.resolve import option_names, resolve
 from sandbox.backend import cloud
 from sandbox.backend.wire import result_answer
+
+pytestmark = pytest.mark.story
 
 # What the sandbox or the tests set of options, taken back to the defaults.
 DEFAULTS = {"NUM_NODES": "", "KUBE_DOWNLOAD_MIRROR": "", "KUBE_AWS_ZONE": "", "KUBE_API_PORT": ""}
@@ -118,6 +122,53 @@ def test_a_bad_file(sandbox: Box, row: FileRow) -> None:
         del sandbox.environ["NUM_NODES"]  # for the file to be heard
     refused_in_one_line(sandbox.up(**given), variable, words)
     assert _tree(sandbox.home) == before
+
+
+FILE_OPTIONS = [name for name, it in OPTIONS.items() if it.is_path]
+# What a file may be that an option names, and what a run says of it; a part of it is enough.
+NO_FILES: dict[str, bytes | str] = {
+    "a pipe that nobody writes to": PIPE,
+    "a directory": DIRECTORY,
+    "a link to itself": LOOP,
+    "without an end": "/dev/zero",
+    "nothing that says anything": "/dev/null",
+    "nothing": b"",
+    "huge": b"#!/bin/sh\n" + b"a: b\n" * 2_500_000,
+    "not UTF-8": b"#!/bin/sh\n\xff\xfe=1\n",
+}
+# Which of them are as good as any other: an empty file with options or kubeconfig, and a script is bytes.
+GOOD_FILES = {
+    ("KUBECONFIG", "nothing"),
+    ("KUBE_CONFIG_FILE", "nothing"),
+    ("KUBE_CONFIG_FILE", "nothing that says anything"),
+    ("KUBE_NODE_SCRIPT", "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("name", FILE_OPTIONS)
+def test_every_option_that_names_a_file_takes_no_other_thing(sandbox: Box, name: str, kind: str) -> None:
+    content, path = NO_FILES[kind], sandbox.home / "named"
+    if isinstance(content, str) and content.startswith("/dev/"):
+        path.symlink_to(content)
+    else:
+        _put(path, content)
+    began = time.monotonic()
+    result = sandbox.up("--dry-run", **{name: path})
+    assert time.monotonic() - began < 10
+    if (name, kind) in GOOD_FILES:
+        assert result.code == 3, result.err
+    else:
+        refused_in_one_line(result, name)
+
+
+def test_a_pipe_that_somebody_writes_to_is_a_file(sandbox: Box) -> None:
+    """As bash makes it for KUBE_NODE_SCRIPT=<(…)."""
+    reader, writer = os.pipe()
+    os.write(writer, b"#!/bin/sh\ntrue\n")
+    os.close(writer)
+    assert sandbox.up("--dry-run", KUBE_NODE_SCRIPT=f"/dev/fd/{reader}").code == 3
+    os.close(reader)
 
 
 def _put(path: Path, content: bytes | str) -> None:

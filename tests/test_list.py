@@ -16,14 +16,42 @@ from helpers import ID, bucket_of, kill_master, must, named, only, part, refused
 from test_terminal import on_terminal, plain
 from test_upstream_cluster import build
 
-from lib.bucket import name_for
+from lib.bucket import name_for, names_for
 from lib.checks import permissions
+from lib.teardown import kinds
 from sandbox.calls import Answer, Call, LoseAnswer, Refusal, refusal_answer
 from sandbox.faults import put
 from sandbox.faults.denials import Deny, actions
 
 FAR, DEV = "eu-west-1", {"KUBE_AWS_INSTANCE_PREFIX": "dev", "KUBE_AWS_ZONE": "eu-west-1b"}
 REGIONS = 17  # that a new account has
+NOT_LOOKED_FOR = ["load balancers", "alarms", "schedules", "roles", "identity providers", "DNS names"]
+# How --list sees each kind that kube_down.py knows: as something of EC2's with tags, of that type; by its own call; or
+# not, which it says in these words.
+SEEN = {
+    "vpcs": "vpc",
+    "instances": "instance",
+    "templates": "launch-template",
+    "addresses": "elastic-ip",
+    "interfaces": "network-interface",
+    "disks": "volume",
+    "volumes": "volume",
+    "security_groups": "security-group",
+    "subnets": "subnet",
+    "gateways": "internet-gateway",
+    "route_tables": "route-table",
+    "dhcp_options": "dhcp-options",
+    "key_pairs": "key-pair",
+    "groups": "its own call",
+    "identities": "roles",
+    "balancers": "load balancers",
+    "target_groups": "load balancers",
+    "alarms": "alarms",
+    "api_names": "DNS names",
+    "schedule_groups": "schedules",
+    "issuers": "identity providers",  # and buckets, which are looked for
+    "launch_configurations": "the original's",
+}
 
 
 @contextlib.contextmanager
@@ -90,8 +118,9 @@ def test_clusters_of_two_regions_and_one_call_where_there_is_none(sandbox: Box) 
 
 def test_an_empty_account_has_none(sandbox: Box) -> None:
     result = listed(sandbox)
-    nowhere = "not looked for: load balancers, alarms, roles; kube_down.py --dry-run looks for a cluster's\n"
-    assert result.out == f"no clusters in account 123456789012, {REGIONS} regions\n{nowhere}"
+    nowhere = ", ".join(NOT_LOOKED_FOR)
+    told = f"not looked for: {nowhere}; kube_down.py --dry-run looks for a cluster's\n"
+    assert result.out == f"no clusters in account 123456789012, {REGIONS} regions\n{told}"
     assert len(result.calls) == REGIONS + 3
 
 
@@ -132,9 +161,9 @@ def test_what_a_kept_disk_costs_is_listed_though_no_master_is_there(sandbox: Box
     assert f"    left: disk {disk} 20 GiB, elastic IP {address}, bucket {bucket}\n" in out
 
 
-def lone_bucket(box: Box) -> str:
+def lone_bucket(box: Box, name: str = name_for("123456789012", FAR, "dev")) -> str:
     """All that is left of cluster dev after a long while: its bucket."""
-    s3, name = box.client("s3", FAR), name_for("123456789012", FAR, "dev")
+    s3 = box.client("s3", FAR)
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": FAR})
     tags = [{"Key": "KubernetesCluster", "Value": "dev"}, {"Key": "kubernetes.io/cluster/dev", "Value": "owned"}]
     s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
@@ -212,6 +241,30 @@ def test_regions_that_refuse_or_do_not_answer_are_named_and_end_nothing(sandbox:
 def test_where_no_region_may_be_looked_at_the_refusal_is_said(sandbox: Box) -> None:
     put(sandbox.aws, Deny("ec2:DescribeTags"))
     refused(listed(sandbox, code=1), 1, "DescribeTags was refused: UnauthorizedOperation")
+
+
+def test_each_kind_is_seen_or_said_not_to_be_looked_for(sandbox: Box) -> None:
+    assert set(SEEN) == set(kinds())
+    sandbox.cluster()
+    tagged = {tag["ResourceType"] for tag in sandbox.client("ec2").describe_tags()["Tags"]}
+    shown = json.loads(listed(sandbox, "--output", "json").out)["not_looked_for"]
+    assert shown == NOT_LOOKED_FOR
+    assert set(SEEN.values()) == tagged | {*shown, "its own call", "the original's"}
+
+
+def test_an_issuers_bucket_alone_names_its_cluster(sandbox: Box) -> None:
+    sandbox.cluster(KUBE_ENABLE_POD_IDENTITY="true")
+    issuers = names_for("123456789012", REGION, ID)[1]
+    staging = name_for("123456789012", REGION, ID)
+    assert issuers not in listed(sandbox).out  # there is a master
+    kill_master(sandbox)
+    settle(sandbox)
+    assert f", bucket {staging}, bucket {issuers}\n" in listed(sandbox).out
+    sandbox.aws.reset()
+    name = lone_bucket(sandbox, names_for("123456789012", FAR, "dev")[1])
+    out = listed(sandbox).out
+    assert rows(out)[0] == ["dev", FAR, "?", "0 of 0", "… min", "no master"]
+    assert f"    left: bucket {name}\n" in out
 
 
 def test_who_may_not_list_regions_or_buckets_is_told_so(sandbox: Box) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import io
 import json
 import tarfile
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -17,8 +19,23 @@ import pytest
 from conftest import REGION, Box
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from helpers import TAGS, master_of, master_settings, must, only, part, read_object, refused, refused_untouched, watched
+from helpers import (
+    TAGS,
+    master_of,
+    master_settings,
+    must,
+    only,
+    part,
+    read_object,
+    refused,
+    refused_untouched,
+    user_data,
+    watched,
+)
+from test_options import addons
+from upstream_pod_identity import FACTS
 
+from lib.addons import TEMPLATES
 from lib.kube.certificates import key_set
 from sandbox.backend import cloud
 from sandbox.calls import Call, Refusal
@@ -68,7 +85,7 @@ def key_id(key: Any) -> str:
 def token(box: Box, account: str = "web:reader", *, key: Any = None, seconds: int = 3600, **claims: Any) -> str:
     """What a pod of a service account has in its volume."""
     key = key or signing_key(box)
-    subject, now = f"system:serviceaccount:{account}", int(box.aws.world.now)
+    subject, now = f"system:serviceaccount:{account}", int(time.time())
     known = {"iss": issuer(box), "sub": subject, "aud": ["sts.amazonaws.com"], "iat": now, "exp": now + seconds}
     return jwt.encode(known | claims, key, algorithm="ES256", headers={"kid": key_id(key)})
 
@@ -170,6 +187,9 @@ def test_the_role_is_for_the_service_account_that_it_trusts(sandbox: Box) -> Non
     answer = assume(sandbox, role, token(sandbox))
     assert answer["AssumedRoleUser"]["Arn"] == "arn:aws:sts::123456789012:assumed-role/reader/pod"
     assert answer["SubjectFromWebIdentityToken"] == "system:serviceaccount:web:reader"
+    # An SDK takes no credentials that have ended.
+    lasts = answer["Credentials"]["Expiration"] - datetime.datetime.now(datetime.UTC)
+    assert datetime.timedelta(minutes=30) < lasts <= datetime.timedelta(hours=1)
     assert refusal(sandbox, role, token(sandbox, "web:writer")) == "AccessDenied"
     assert refusal(sandbox, role, token(sandbox, "other:reader")) == "AccessDenied"
     assert refusal(sandbox, role, token(sandbox, aud=["https://kubernetes.default.svc"])) == "InvalidIdentityToken"
@@ -202,12 +222,38 @@ def test_the_api_signs_as_the_issuer_and_takes_tokens_of_the_old_one(sandbox: Bo
     assert must(sandbox.up()).changing == []
 
 
+def test_the_api_server_is_told_to_write_into_pods_what_sdks_read(sandbox: Box) -> None:
+    """What it then writes: tests/e2e/test_0_policy.py."""
+    sandbox.cluster(**ON)
+    (policy, binding) = addons(sandbox)["pod-identity"]
+    (mutation,) = policy["spec"]["mutations"]
+    assert f'["AWS_REGION", "{REGION}"]' in mutation["jsonPatch"]["expression"]
+    assert policy["spec"]["failurePolicy"] == "Ignore"
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    # A matter of the bucket alone: what boots is no longer with it.
+    assert "role-arn" not in user_data(sandbox, master_of(sandbox))
+
+
+def test_the_policy_knows_what_upstreams_webhook_writes() -> None:
+    """Each text of the webhook's own cases; that the policy does the same with them needs an API server."""
+    text = (TEMPLATES / "pod-identity.yaml").read_text(encoding="utf-8")
+    cases = json.loads(FACTS.read_text(encoding="utf-8"))["cases"].values()
+    containers = [each for case in cases for each in case["containers"].values()]
+    written = {name for each in containers for name in each["env"]}
+    written |= {str(mount[key]) for each in containers for mount in each["mounts"] for key in ("name", "mountPath")}
+    written |= {f"eks.amazonaws.com/{name}" for case in cases for name in case["account"]}
+    written |= {name for case in cases for name in case["annotations"]}
+    assert len(written) == 12
+    assert {each for each in written if f'"{each}"' not in text} == set()
+
+
 # --- rerun, change, dry run, down
 
 
 def test_by_default_nothing_of_it_is_asked_or_made(sandbox: Box) -> None:
     with watched(sandbox, reads=True) as calls:
         must(sandbox.up())
+        assert "pod-identity" not in addons(sandbox)
         must(sandbox.up())
         must(sandbox.down())
     assert not CALLS & {f"{call.service}:{call.operation}" for call in calls}
@@ -288,6 +334,16 @@ def test_turned_off_again_it_is_removed(sandbox: Box) -> None:
     assert buckets(sandbox, "kubernetes-oidc-") == []
     must(sandbox.up(KUBE_REPLACE_MASTER=master_of(sandbox)))
     assert master_settings(sandbox)["APISERVER_TEST_ARGS"] == ""
+    assert "pod-identity" not in addons(sandbox)
+    assert must(sandbox.up()).changing == []
+
+
+def test_turned_on_later_the_master_that_is_made_anew_has_the_policy(sandbox: Box) -> None:
+    sandbox.cluster()
+    assert f"made again: KUBE_REPLACE_MASTER={master_of(sandbox)}" in must(sandbox.up(**ON)).err
+    assert "pod-identity" not in addons(sandbox)
+    must(sandbox.up(KUBE_REPLACE_MASTER=master_of(sandbox)))
+    assert "pod-identity" in addons(sandbox)
     assert must(sandbox.up()).changing == []
 
 

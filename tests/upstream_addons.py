@@ -100,19 +100,28 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _read(at: Path, tag: str, path: str) -> list[dict[str, Any]]:
-    text = subprocess.run(["git", "-C", at, "show", f"{tag}:{path}"], capture_output=True, text=True, check=True)
-    return [each for each in yaml.safe_load_all(text.stdout) if each]
+def _git(at: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", at, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def read(at: Path, tag: str, path: str) -> list[dict[str, Any]]:
+    """The documents of a file of a tag's, in the checkout there."""
+    return [each for each in yaml.safe_load_all(_git(at, "show", f"{tag}:{path}")) if each]
+
+
+def listed(at: Path, tag: str, folder: str) -> list[str]:
+    """The files directly in a folder of a tag's."""
+    return _git(at, "ls-tree", "--name-only", tag, f"{folder}/").splitlines()
 
 
 def main(directory: str) -> None:
     known = json.loads(FACTS.read_text(encoding="utf-8"))
     for entry in known.values():
         at = Path(directory) / entry["repository"].replace("/", "+")
-        documents = [each for path in entry["files"] for each in _read(at, entry["tag"], path)]
+        documents = [each for path in entry["files"] for each in read(at, entry["tag"], path)]
         entry["facts"] = facts(documents)
         if entry.get("policy"):
-            (policy,) = _read(at, entry["tag"], entry["policy"])
+            (policy,) = read(at, entry["tag"], entry["policy"])
             entry["actions"] = sorted({action for each in policy["Statement"] for action in each["Action"]})
     FACTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lib.aws import objects
 from lib.run.errors import SettingError
+from lib.run.files import read_file
 
 if TYPE_CHECKING:
     from lib.aws.client import Aws
@@ -66,8 +67,7 @@ def remember_script(aws: Aws, bucket: Bucket, script: OwnScript) -> None:
 
 def _read_file(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            text = file.read(_MOST_BYTES + 1)
+        text = read_file(path, most=_MOST_BYTES)
     except OSError as error:
         raise SettingError(OPTION, f"{path} cannot be read: {error.strerror}", _SCRIPT) from None
     first = text.partition(b"\n")[0]

@@ -71,7 +71,7 @@ class Config:
     master_size: str = option(rules.instance_type, computed=lambda so_far: sizes.master_size(so_far["NUM_NODES"]))
     node_size: str = option(rules.instance_type, computed=lambda so_far: sizes.node_size(so_far["NUM_NODES"]))
     node_spot_price: str = option(rules.optional(rules.price))
-    node_spot_sizes: tuple[str, ...] = option(rules.further_sizes)
+    node_spot_sizes: tuple[str, ...] = option(rules.further_sizes, needs="NODE_SPOT_PRICE")
     kube_os_distribution: str = option(rules.distribution)
     aws_image: str = option(rules.optional(rules.identifier("ami")), remembered="as resolved")
     kube_node_image: str = option(
@@ -91,7 +91,7 @@ class Config:
         fixed=Fixed(_NEW_GROUP, from_the_start=True, but_in_another_group=True, but_in_another_zone=True),
         down=True,
     )
-    dhcp_option_set_id: str = option(rules.optional(rules.identifier("dopt")))
+    dhcp_option_set_id: str = option(rules.optional(rules.identifier("dopt")), of_all_groups=True)
     kube_vpc_cidr_base: str = option(rules.cidr_base, remembered="as resolved", fixed=_FROM_THE_START)
     kube_subnet_cidr: str = option(
         rules.optional(rules.cidr(16, 28)),
@@ -107,7 +107,7 @@ class Config:
         fixed=_WITH_A_MASTER,
         down=True,
     )
-    master_reserved_ip: str = option(rules.optional(rules.elastic_ip), down=True)
+    master_reserved_ip: str = option(rules.optional(rules.elastic_ip), down=True, needs="KUBE_ENABLE_MASTER_PUBLIC_IP")
     cluster_ip_range: str = option(
         rules.cidr(8, 24), read_by="both", remembered="as resolved", fixed=_WITH_A_MASTER, down=True
     )
@@ -128,8 +128,8 @@ class Config:
         fixed=_WITH_A_MASTER,
     )
     dns_domain: str = option(rules.domain, read_by="master", fixed=_WITH_A_MASTER)
-    ssh_cidr: tuple[str, ...] = option(rules.cidrs)
-    http_api_cidr: tuple[str, ...] = option(rules.cidrs)
+    ssh_cidr: tuple[str, ...] = option(rules.cidrs, of_all_groups=True)
+    http_api_cidr: tuple[str, ...] = option(rules.cidrs, of_all_groups=True)
     kube_load_balancer_cidr: tuple[str, ...] = option(rules.cidrs_or_none, of_all_groups=True)
     kube_api_dns_name: str = option(rules.optional(rules.host_name), down=True)
     kube_api_port: int = option(rules.whole(1, 65535), read_by="both", fixed=_WITH_A_MASTER, down=True)
@@ -171,9 +171,9 @@ class Config:
     kubelet_test_log_level: str = option(rules.optional(rules.log_level), read_by="both")
     kubeproxy_test_log_level: str = option(rules.optional(rules.log_level), read_by="master")
     docker_registry_mirror_url: str = option(rules.optional(rules.url), read_by="both")
-    kube_enable_insecure_registry: bool = option(rules.boolean, read_by="both")
+    kube_enable_insecure_registry: bool = option(rules.boolean, read_by="both", needs="DOCKER_REGISTRY_MIRROR_URL")
     kube_http_proxy: str = option(rules.optional(rules.proxy), read_by="both")
-    kube_no_proxy: str = option(rules.no_proxy, read_by="both")
+    kube_no_proxy: str = option(rules.no_proxy, read_by="both", needs="KUBE_HTTP_PROXY")
     kube_download_mirror: str = option(rules.optional(rules.url))
     kube_extra_packages: tuple[str, ...] = option(rules.packages, read_by="both")
     kube_node_script: str = option(rules.optional(rules.path), is_path=True)
@@ -183,21 +183,26 @@ class Config:
     node_iam_profile: str = option(rules.optional(rules.iam_name))
     kube_node_policies: tuple[str, ...] = option(rules.policies, of_all_groups=True)
     kube_enable_pod_identity: bool = option(rules.boolean, down=True)
-    kube_oidc_bucket: str = option(rules.optional(rules.public_bucket), down=True)
+    kube_oidc_bucket: str = option(rules.optional(rules.public_bucket), down=True, needs="KUBE_ENABLE_POD_IDENTITY")
 
     kube_enable_cluster_dns: bool = option(rules.boolean, read_by="master")
     kube_enable_cluster_monitoring: bool = option(rules.monitoring)
     kube_enable_ebs_csi_driver: bool = option(rules.boolean)
-    kube_enable_volume_snapshots: bool = option(rules.boolean)
+    kube_enable_volume_snapshots: bool = option(rules.boolean, needs="KUBE_ENABLE_EBS_CSI_DRIVER")
     kube_enable_cluster_autoscaler: bool = option(rules.boolean)
-    kube_autoscaler_min_nodes: int = option(rules.minions(1))
+    kube_autoscaler_min_nodes: int = option(rules.minions(1), needs="KUBE_ENABLE_CLUSTER_AUTOSCALER", may_idle=True)
     kube_autoscaler_max_nodes: int = option(
-        rules.minions(1), computed=lambda so_far: str(max(1, int(so_far["NUM_NODES"])))
+        rules.minions(1),
+        computed=lambda so_far: str(max(1, int(so_far["NUM_NODES"]))),
+        needs="KUBE_ENABLE_CLUSTER_AUTOSCALER",
+        may_idle=True,
     )
     kube_enable_nvidia_device_plugin: bool = option(rules.boolean)
 
     allowed_notready_nodes: int = option(rules.whole(0, rules.ROUTES_AT_MOST - 3, unit="nodes"))
-    cluster_ready_additional_time_seconds: int = option(rules.whole(0, 86400, unit="seconds"))
+    cluster_ready_additional_time_seconds: int = option(
+        rules.whole(0, 86400, unit="seconds"), needs="ALLOWED_NOTREADY_NODES", may_idle=True
+    )
     kube_wait_aws_seconds: int = option(_SECONDS, down=True)
     kube_wait_instance_seconds: int = option(_SECONDS)
     kube_wait_api_seconds: int = option(_SECONDS)

@@ -49,6 +49,8 @@ class Declared:
     may_hold: str
     down: bool
     of_all_groups: bool
+    needs: str
+    may_idle: bool
 
     def is_read_by(self, role: Role) -> bool:
         """Whether a node of that role reads it."""
@@ -67,6 +69,8 @@ def option(
     may_hold: str = "",
     down: bool = False,
     of_all_groups: bool = False,
+    needs: str = "",
+    may_idle: bool = False,
 ) -> T:
     """The field of an option; the rule makes its text into the field's type, or refuses it.
 
@@ -80,6 +84,8 @@ def option(
     may_hold    characters that a shell acts on and it cannot do without: quoted wherever a shell reads them
     down        whether kube_down.py acts on it too; its --help has those alone
     of_all_groups  whether a run about one more group of minions may give it no other value: it is put on what all share
+    needs       the option without which, empty, false or 0, it has no effect: it is refused then
+    may_idle    that it is not refused then, but said: bounds that may stand for later
     """
     declared = Declared(
         rule=rule,
@@ -92,6 +98,8 @@ def option(
         may_hold=may_hold,
         down=down,
         of_all_groups=of_all_groups,
+        needs=needs,
+        may_idle=may_idle,
     )
     made: T = field(metadata={_KEY: declared})
     return made

@@ -19,11 +19,12 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from lib.run.errors import SettingError, raise_all
+from lib.run.files import read_file
 from lib.settings import rules
 from lib.settings.config import OPTIONS
 from lib.settings.defaults import DEFAULTS
 
-_LONGEST_FILE = 1_000_000  # characters of KUBE_CONFIG_FILE
+_LONGEST_FILE = 1_000_000  # bytes of KUBE_CONFIG_FILE
 Source = Literal["environment", "KUBE_CONFIG_FILE", "remembered", "default"]
 
 
@@ -64,11 +65,14 @@ class Layers:
         return self._find(name)[1]
 
     def asked(self, name: str) -> str | None:
-        """What environment or file say of an option now, '' for the default; None if they are silent."""
-        for layer in (self.environment, self.file):
-            if name in layer:
-                return layer[name].strip()
-        return None
+        """What environment or file say of an option now, '' for the default; None if they are silent.
+
+        A run about one more group takes nothing back of what all groups share: '' is silence there.
+        """
+        text = next((layer[name].strip() for layer in (self.environment, self.file) if name in layer), None)
+        if text == "" and OPTIONS[name].of_all_groups and self.value("KUBE_USE_EXISTING_MASTER").lower() == "true":
+            return None
+        return text
 
     def user_set(self) -> dict[str, str]:
         """What environment, file and memory set to something, of all that may be remembered.
@@ -134,11 +138,11 @@ def _read_env(text: str) -> tuple[tuple[str, str], ...]:
 
 def _read_config_file(path: str) -> dict[str, str]:
     try:
-        with open(path, encoding="utf-8-sig") as file:  # a pipe will do, so it is read once and not without end
-            text = file.read(_LONGEST_FILE + 1)
-        if len(text) > _LONGEST_FILE:
-            problem = f"{rules.shown(path)} has more than {_LONGEST_FILE} characters"
+        content = read_file(path, most=_LONGEST_FILE)
+        if len(content) > _LONGEST_FILE:
+            problem = f"{rules.shown(path)} has more than {_LONGEST_FILE} bytes"
             raise SettingError("KUBE_CONFIG_FILE", problem, "name a file of NAME=value lines")
+        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()  # with the line ends of any system
     except OSError as error:
         problem = f"cannot read {rules.shown(path)}: {error.strerror}"
         raise SettingError("KUBE_CONFIG_FILE", problem, "name a file of NAME=value lines") from None

@@ -201,13 +201,9 @@ def _memory(config: Config) -> None:
 
 
 def _spot_sizes(config: Config) -> None:
-    if not config.node_spot_sizes:
-        return
-    if not config.node_spot_price:
-        problem = "is about spot minions, and there is no NODE_SPOT_PRICE"
-        raise SettingError("NODE_SPOT_SIZES", problem, "give the price, or leave the sizes empty too")
-    if float(config.node_spot_price) < _LEAST_PRICE_OF_A_GROUP:
-        problem = f"{config.node_spot_price} is less than a group with NODE_SPOT_SIZES takes"
+    price = config.node_spot_price
+    if config.node_spot_sizes and price and float(price) < _LEAST_PRICE_OF_A_GROUP:
+        problem = f"{price} is less than a group with NODE_SPOT_SIZES takes"
         raise SettingError("NODE_SPOT_PRICE", problem, f"give {_LEAST_PRICE_OF_A_GROUP} or more")
 
 
@@ -291,13 +287,6 @@ def _ways_out(config: Config) -> None:
             raise SettingError(name, problem, "set SUBNET_ID to a subnet with a NAT gateway, or KUBE_DOWNLOAD_MIRROR")
 
 
-def _no_proxy(config: Config) -> None:
-    if config.kube_no_proxy and not config.kube_http_proxy:
-        raise SettingError(
-            "KUBE_NO_PROXY", "is about KUBE_HTTP_PROXY, and there is none", "name the proxy, or leave it out"
-        )
-
-
 def _rules_of_group(config: Config) -> None:
     """A group has 60 rules each way unless its quota is raised, each range of an option one a protocol (L-0EA8095F)."""
     ssh, balancers = len(config.ssh_cidr), len(config.kube_load_balancer_cidr)
@@ -305,18 +294,6 @@ def _rules_of_group(config: Config) -> None:
     if balancers and rules > _RULES_A_GROUP:
         problem = f"{balancers} ranges for tcp and udp + {ssh} of SSH_CIDR + 2 within the cluster are {rules} rules"
         raise SettingError("KUBE_LOAD_BALANCER_CIDR", problem, f"give fewer: a security group has {_RULES_A_GROUP}")
-
-
-def _insecure_registry(config: Config) -> None:
-    if config.kube_enable_insecure_registry and not config.docker_registry_mirror_url:
-        problem = "true is about DOCKER_REGISTRY_MIRROR_URL, and there is none"
-        raise SettingError("KUBE_ENABLE_INSECURE_REGISTRY", problem, "name the mirror, or leave it false")
-
-
-def _reserved_address(config: Config) -> None:
-    if config.master_reserved_ip and not config.kube_enable_master_public_ip:
-        problem = f"{config.master_reserved_ip} is of no use with KUBE_ENABLE_MASTER_PUBLIC_IP=false"
-        raise SettingError("MASTER_RESERVED_IP", problem, "leave one of them out")
 
 
 def _files(config: Config) -> None:
@@ -336,12 +313,6 @@ def _autoscaler(config: Config) -> None:
     if not low <= nodes <= high:
         problem = f"{nodes} is not between KUBE_AUTOSCALER_MIN_NODES ({low}) and KUBE_AUTOSCALER_MAX_NODES ({high})"
         raise SettingError("NUM_NODES", problem, f"give one from {low} to {high}, or change these two")
-
-
-def _volume_snapshots(config: Config) -> None:
-    if config.kube_enable_volume_snapshots and not config.kube_enable_ebs_csi_driver:
-        problem = "true is of no use with KUBE_ENABLE_EBS_CSI_DRIVER=false: the EBS driver makes the snapshots"
-        raise SettingError("KUBE_ENABLE_VOLUME_SNAPSHOTS", problem, "leave one of them out")
 
 
 def _notready(config: Config) -> None:
@@ -368,13 +339,9 @@ _CHECKS = (
     _dns_address,
     _api_port,
     _autoscaler,
-    _volume_snapshots,
     _pods_and_addresses,
     _notready,
     _files,
-    _reserved_address,
-    _insecure_registry,
     _rules_of_group,
-    _no_proxy,
     _ways_out,
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
-from lib.run.errors import SettingError, raise_all
+from lib.run.errors import SettingError, gathered, raise_all
 from lib.settings import limits, rules, sizes
 from lib.settings.config import OPTIONS, Config
 from lib.settings.layers import Layers, expand
@@ -32,8 +33,36 @@ def resolve(layers: Layers, *, check: bool = True) -> Config:
             values[name] = ":".join(expand(path, environ=layers.environment) for path in values[name].split(":"))
     config = Config(**{name.lower(): value for name, value in values.items()})
     if check:
-        limits.check_limits(config)
+        useless, config = _without_idle(layers, config)
+        raise_all([*useless, *gathered(functools.partial(limits.check_limits, config))])
     return config
+
+
+def idle(layers: Layers, config: Config) -> list[str]:
+    """The options that are set and have no effect, since the one that each needs is not."""
+    needing = {name: it for name, it in OPTIONS.items() if it.needs and not getattr(config, it.needs.lower())}
+    set_now = {name: layers.value(name) for name in needing}
+    return [n for n, text in set_now.items() if text not in ("", layers.defaults[n])]
+
+
+def _without_idle(layers: Layers, config: Config) -> tuple[list[SettingError], Config]:
+    """What this run asks for without what it needs, to be refused; and the settings without what is remembered so.
+
+    Whoever turns an option off need not forget what goes with it.
+    """
+    names = [name for name in idle(layers, config) if not OPTIONS[name].may_idle]
+    wrong = [_useless(name, layers) for name in names if layers.asked(name) is not None]
+    kept = {n.lower(): _parse(n, layers.defaults[n]) for n in names if layers.asked(n) is None}
+    return wrong, replace(config, **kept)
+
+
+def _useless(name: str, layers: Layers) -> SettingError:
+    needs = OPTIONS[name].needs
+    is_switch = layers.defaults[needs] in ("true", "false")
+    problem = f"{rules.shown(layers.value(name))} is of no use with {needs}=false"
+    if not is_switch:
+        problem = f"{rules.shown(layers.value(name))} is about {needs}, and there is none"
+    return SettingError(name, problem, f"give {needs}{'=true' if is_switch else ''} too, or leave this out")
 
 
 def _said_of_memory(error: SettingError, layers: Layers) -> SettingError:
@@ -147,6 +176,12 @@ def _of_one_group_alone(layers: Layers) -> list[SettingError]:
             right = "leave it out, or set it in a run without KUBE_USE_EXISTING_MASTER first"
             wrong.append(SettingError(name, problem, right))
     return wrong
+
+
+def of_this_group(layers: Layers) -> list[str]:
+    """What a run about one more group is asked for and the cluster has not: it counts now and is not remembered."""
+    asked = {name: layers.asked(name) for name, it in OPTIONS.items() if it.remembered != "never"}
+    return [n for n, text in asked.items() if text and text != layers.remembered.get(n, layers.defaults[n])]
 
 
 def _grown_smaller(layers: Layers) -> list[SettingError]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import tarfile
 import time
+from pathlib import Path
 from typing import Any
 
 import documents
@@ -17,25 +22,36 @@ from e2e.stage import REGION, Stage
 
 PAGE = (documents.ROOT / "docs" / "pods.md").read_text(encoding="utf-8")
 ROLE = "arn:aws:iam::123456789012:role/reader"
-TOKEN = "/var/run/secrets/aws/token"
 # The image that every node has holds one program; the rest is the node's own, as in web.yaml.
 HOST = {"usr": "/usr", "lib": "/usr/lib", "lib64": "/usr/lib64", "ssl": "/etc/ssl"}
 MOUNTS = {"usr": "/usr", "lib": "/lib", "lib64": "/lib64", "ssl": "/etc/ssl"}
+WHAT = "import boto3; found = boto3.Session().get_credentials(); print(found.access_key, found.method)"
 
 
-def pod(account: str) -> str:
-    """The page's pod with an image that is here, for that service account."""
-    (text,) = re.findall(r"(?ms)^```yaml\n(.*?)^```$", PAGE)
-    found: list[Any] = list(yaml.safe_load_all(text))
-    for each in found:
-        each["metadata"]["name"] = account
-    spec = found[-1]["spec"]
-    spec["serviceAccountName"] = account
-    (container,) = spec["containers"]
+def runnable(pod: Any, name: str) -> Any:
+    """The pod by that name, with an image that is here."""
+    pod["metadata"]["name"] = name
+    (container,) = pod["spec"]["containers"]
     container |= {"image": "registry.k8s.io/pause:3.10.2", "command": ["/usr/bin/sleep", "600"]}
-    container["volumeMounts"] += [{"name": name, "mountPath": path, "readOnly": True} for name, path in MOUNTS.items()]
-    spec["volumes"] += [{"name": name, "hostPath": {"path": path}} for name, path in HOST.items()]
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": found})
+    container.setdefault("volumeMounts", []).extend(
+        {"name": volume, "mountPath": path, "readOnly": True} for volume, path in MOUNTS.items()
+    )
+    pod["spec"].setdefault("volumes", []).extend(
+        {"name": volume, "hostPath": {"path": path}} for volume, path in HOST.items()
+    )
+    return pod
+
+
+def pods() -> str:
+    """The page's two pods, one like the first whose account is another, and one whose account names no role."""
+    annotated, explicit = re.findall(r"(?ms)^```yaml\n(.*?)^```$", PAGE)
+    reader, pod = yaml.safe_load_all(annotated)
+    (other, others) = yaml.safe_load_all(annotated)
+    other["metadata"]["name"] = others["spec"]["serviceAccountName"] = "other"
+    plain = {**copy.deepcopy(pod), "spec": {**copy.deepcopy(pod["spec"]), "serviceAccountName": "default"}}
+    runs = {"reader": pod, "other": others, "explicit": yaml.safe_load(explicit), "plain": plain}
+    items = [reader, other, *(runnable(each, name) for name, each in runs.items())]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
 def make_role(stage: Stage, issuer: str) -> None:
@@ -50,41 +66,64 @@ def make_role(stage: Stage, issuer: str) -> None:
     stage.client("iam").create_role(RoleName="reader", AssumeRolePolicyDocument=text)
 
 
-def take_role(stage: Stage, name: str) -> str:
+def variables(stage: Stage, pod: str) -> dict[str, str]:
+    """What a program in the pod finds of AWS in its environment."""
+    lines = stage.kubectl("exec", pod, "--", "/usr/bin/env").splitlines()
+    return {name: text for name, _, text in (line.partition("=") for line in lines) if name.startswith("AWS_")}
+
+
+def take_role(stage: Stage, pod: str) -> str:
     """What STS answers to the pod, which signs nothing and shows its token."""
+    given = variables(stage, pod)
     action = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=pod"
-    url = f"https://sts.{REGION}.amazonaws.com/"
-    given = ("--data", action, "--data-urlencode", f"RoleArn={ROLE}", "--data-urlencode", f"WebIdentityToken@{TOKEN}")
-    curl = ("/usr/bin/curl", "--silent", "--show-error", "--max-time", "20", *given, url)
-    return stage.kubectl("exec", name, "--", *curl)
+    shown = ("--data-urlencode", f"WebIdentityToken@{given['AWS_WEB_IDENTITY_TOKEN_FILE']}")
+    curl = ("/usr/bin/curl", "--silent", "--show-error", "--max-time", "20", "--data", action)
+    url = f"https://sts.{given['AWS_REGION']}.amazonaws.com/"
+    return stage.kubectl("exec", pod, "--", *curl, "--data-urlencode", f"RoleArn={given['AWS_ROLE_ARN']}", *shown, url)
 
 
-def test_a_pod_takes_the_role_that_trusts_its_service_account(stage: Stage, tmp_path: Any) -> None:
+def found_by_an_sdk(stage: Stage, pod: str, folder: Path) -> str:
+    """Which credentials boto3 takes where it has the pod's variables and token, and nothing else."""
+    given, token = variables(stage, pod), folder / "token"
+    token.write_text(stage.kubectl("exec", pod, "--", "/usr/bin/cat", given["AWS_WEB_IDENTITY_TOKEN_FILE"]))
+    here = {"AWS_ENDPOINT_URL": stage.environ["AWS_ENDPOINT_URL"], "AWS_WEB_IDENTITY_TOKEN_FILE": str(token)}
+    environ = {**given, **here, "PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true"}
+    done = subprocess.run([sys.executable, "-c", WHAT], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_pod_takes_the_role_that_its_service_account_names(stage: Stage, tmp_path: Path) -> None:
     discovery = json.loads(stage.kubectl("get", "--raw", "/.well-known/openid-configuration"))
     issuer = discovery["issuer"]
     assert re.fullmatch(rf"https://kubernetes-oidc-[0-9a-f]{{32}}\.s3\.{REGION}\.amazonaws\.com", issuer)
     make_role(stage, issuer)
-    for account in ("reader", "other"):
-        file = tmp_path / f"{account}.json"
-        file.write_text(pod(account))
-        stage.kubectl("apply", f"--filename={file}")
-    for account in ("reader", "other"):
-        stage.kubectl("wait", "--for=condition=Ready", f"pod/{account}", "--timeout=90s")
+    file, names = tmp_path / "pods.json", ("reader", "other", "explicit", "plain")
+    file.write_text(pods())
+    stage.kubectl("apply", f"--filename={file}")
+    stage.kubectl("wait", "--for=condition=Ready", *(f"pod/{name}" for name in names), "--timeout=90s")
     try:
         published = json.loads(stage.fetch("reader", f"{issuer}/.well-known/openid-configuration"))
         assert published == discovery
         keys = json.loads(stage.fetch("reader", published["jwks_uri"]))
         assert keys == json.loads(stage.kubectl("get", "--raw", "/openid/v1/jwks"))
 
-        token = stage.kubectl("exec", "reader", "--", "/usr/bin/cat", TOKEN)
-        key = jwt.PyJWKSet.from_dict(keys)[jwt.get_unverified_header(token)["kid"]]
-        claims = jwt.decode(token, key, audience="sts.amazonaws.com", issuer=issuer)
-        assert claims["sub"] == "system:serviceaccount:default:reader"
+        given = variables(stage, "reader")
+        assert (given["AWS_ROLE_ARN"], given["AWS_REGION"], given["AWS_DEFAULT_REGION"]) == (ROLE, REGION, REGION)
+        for pod in ("reader", "explicit"):
+            token = stage.kubectl(
+                "exec", pod, "--", "/usr/bin/cat", variables(stage, pod)["AWS_WEB_IDENTITY_TOKEN_FILE"]
+            )
+            key = jwt.PyJWKSet.from_dict(keys)[jwt.get_unverified_header(token)["kid"]]
+            claims = jwt.decode(token, key, audience="sts.amazonaws.com", issuer=issuer)
+            assert claims["sub"] == "system:serviceaccount:default:reader"
+            assert "<AccessKeyId>ASIA" in take_role(stage, pod)
+        assert re.fullmatch(r"ASIA\w+ assume-role-with-web-identity", found_by_an_sdk(stage, "reader", tmp_path))
 
-        assert "<AccessKeyId>ASIA" in take_role(stage, "reader")
         assert "Not authorized to perform sts:AssumeRoleWithWebIdentity" in take_role(stage, "other")
+        assert variables(stage, "plain") == {}
     finally:
-        stage.kubectl("delete", "pod", "reader", "other", "--grace-period=1", "--wait=false")
+        stage.kubectl("delete", "pod", *names, "--grace-period=1", "--wait=false")
         stage.client("iam").delete_role(RoleName="reader")
 
 
