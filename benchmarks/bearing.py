@@ -34,6 +34,7 @@ PODS, SERVICES = 100, 50  # a node; in all
 OVERHEAD = 0.075
 EVICTION = 100  # MiB that the kubelet wants to see free, its own default (memory.available)
 ASKED = 30  # times, each question to the API
+PATIENCE = 900.0  # seconds for all pods
 CALM = 30.0  # seconds after the last pod is Ready
 # The driver's images cannot be made here.
 SETTINGS = {"KUBE_ENABLE_EBS_CSI_DRIVER": "false"}
@@ -102,25 +103,32 @@ def _machine(ec2: Any, instance: str, role: str) -> Machine:
     return Machine(role, size, int(kind["MemoryInfo"]["SizeInMiB"] * (1 - OVERHEAD)), group)
 
 
-def load(minions: int) -> list[dict[str, Any]]:
+def pause(api: Api) -> str:
+    """The image that every node has, of a program that only waits."""
+    images = [each for node in api.get_json("/api/v1/nodes")["items"] for each in node["status"]["images"]]
+    names = [str(name) for each in images for name in each["names"]]
+    return next(name for name in names if name.startswith("registry.k8s.io/pause:"))
+
+
+def load(minions: int, image: str) -> list[dict[str, Any]]:
     """Services, each with a deployment of pods spread evenly over the minions: PODS on each."""
     replicas = PODS * minions // SERVICES
-    return [each for number in range(SERVICES) for each in _service(f"bearing-{number}", replicas)]
+    return [each for number in range(SERVICES) for each in _service(f"bearing-{number}", replicas, image)]
 
 
-def _service(name: str, replicas: int) -> list[dict[str, Any]]:
+def _service(name: str, replicas: int, image: str) -> list[dict[str, Any]]:
     labels = {"app": name}
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "DoNotSchedule",
-        "nodeTaintsPolicy": "Honor",
+        "nodeTaintsPolicy": "Honor",  # the master's; a minion that is not Ready meanwhile has one, too, and fewer pods
         "labelSelector": {"matchLabels": labels},
     }
     pod = {
         "terminationGracePeriodSeconds": 1,
         "topologySpreadConstraints": [spread],
-        "containers": [{"name": "pause", "image": "registry.k8s.io/pause:3.10.2"}],
+        "containers": [{"name": "pause", "image": image}],
     }
     return [
         {
@@ -171,7 +179,7 @@ def ready(api: Api) -> int:
 
 def one_more(api: Api) -> float:
     """Seconds until another pod is Ready."""
-    (_, deployment) = _service("bearing-more", 1)
+    (_, deployment) = _service("bearing-more", 1, pause(api))
     apply([deployment])
     path = "/apis/apps/v1/namespaces/default/deployments/bearing-more"
     return until("one more pod", lambda: api.get_json(path)["status"].get("readyReplicas"))
@@ -201,8 +209,8 @@ def measure(ec2: Any) -> bool:
     watcher.start()
     try:
         started = time.monotonic()
-        apply(load(minions))
-        until(f"{PODS * minions} pods", lambda: ready(api) == PODS * minions)
+        apply(load(minions, pause(api)))
+        until(f"{PODS * minions} pods", lambda: ready(api) == PODS * minions, patience=PATIENCE)
         print(f"{SERVICES} services, {PODS * minions} pods Ready after {time.monotonic() - started:.0f} s", flush=True)
         time.sleep(CALM)
     finally:

@@ -80,12 +80,12 @@ def up() -> tuple[float, float]:
     return lines[-1][0], ready - begun
 
 
-def until(what: str, true: Callable[[], object]) -> float:
-    """Seconds until it is true. Raises SystemExit after PATIENCE."""
+def until(what: str, true: Callable[[], object], *, patience: float = PATIENCE) -> float:
+    """Seconds until it is true. Raises SystemExit after `patience`."""
     started = time.monotonic()
     while not true():
-        if time.monotonic() - started > PATIENCE:
-            raise SystemExit(f"waited {PATIENCE:.0f} s for {what}")
+        if time.monotonic() - started > patience:
+            raise SystemExit(f"waited {patience:.0f} s for {what}")
         time.sleep(0.2)
     return time.monotonic() - started
 
