@@ -122,7 +122,7 @@ def refuse_from_on_demand(aws: Aws, config: Config, layers: Layers) -> None:
         first = "alone" if layers.asked("NODE_SPOT_SIZES") else "with NODE_SPOT_SIZES="
         raise SettingError(
             "NODE_SPOT_SIZES",
-            f"minions, such as {on_demand[0]}, are on-demand, and AWS would replace them by itself, without draining them",
+            f"minion {on_demand[0]} is on-demand, and AWS would replace such by itself, without draining them",
             f"give NODE_SPOT_PRICE {first} first, which replaces them one by one, and the sizes in a second run",
         )
 

@@ -23,6 +23,7 @@ from helpers import (
     named,
     only,
     part,
+    refused,
     refused_untouched,
     settings,
     settle,
@@ -547,4 +548,30 @@ def test_back_to_a_snapshot_while_the_disk_is_there_and_no_schedule_brings_a_mas
     settle(healing)
     new = named(healing, "volumes", f"{ID}-master-pd")
     assert part(healing, "volumes")[new]["instance"] == master_of(healing)
+    assert must(healing.up()).changing == []
+
+
+def test_a_launch_that_was_under_way_while_the_disk_goes_takes_it_and_the_next_run_goes_on(healing: Box) -> None:
+    """No deletion of a schedule takes back what it asked EC2 for a moment before."""
+    settle(healing)
+    taken = take_snapshot(healing, b"before it went wrong")
+    disk = named(healing, "volumes", f"{ID}-master-pd")
+    given = {"KUBE_RESTORE_SNAPSHOT": "latest", "KUBE_DISCARD_DISK": disk}
+
+    def launch() -> None:
+        specification: Any = {"LaunchTemplateId": template(healing), "Version": "$Default"}
+        healing.client("ec2").run_instances(LaunchTemplate=specification, MinCount=1, MaxCount=1)
+        settle(healing)
+        assert part(healing, "volumes")[disk]["instance"] == only(masters(healing))
+
+    on_call(healing, "ec2:DeleteVolume", launch)
+    said = refused(healing.up(**given), 1, disk, "VolumeInUse")
+    healing.aws.hooks.before.pop()
+    assert "Traceback" not in said
+    assert disk in part(healing, "volumes")
+    must(healing.up(**given))
+    assert disk not in part(healing, "volumes")
+    assert made_from(healing) == taken
+    assert schedule(healing)["state"] == "ENABLED"
+    settle(healing)
     assert must(healing.up()).changing == []
