@@ -16,8 +16,9 @@ CACHE = $(shell [ -n "$$HOME" ] && mkdir -p "$$HOME/.cache/pip" 2>/dev/null && [
 help:
 	@echo "make try           a cluster up, again, and down, in an AWS on this machine"
 	@echo "make test          the tests, ruff, mypy and shellcheck"
-	@echo "make test-product  without what a change of lib alone seldom breaks"
-	@echo "make torture       all of it: stopped at every call, answers lost, two at once"
+	@echo "make test-product  the stories, and all tests that need no simulated AWS"
+	@echo "make torture       all of it: stopped at every call, answers lost, two at once;"
+	@echo "                   and the rest of each loop that make test plays in part"
 	@echo "                   (TORTURE=up-after:7 repeats one)"
 	@echo "make bench         calls and seconds of up, rerun and down (BENCH=--help)"
 	@echo "make bench-nodes   real nodes: beside bare kubeadm, the dead replaced (root)"
@@ -44,7 +45,10 @@ test-product: $(READY)
 	@sh .ci/checks $(BIN) product
 
 torture: $(READY)
-	@PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)
+	@failed=0; \
+	[ -n "$(TORTURE)" ] || $(BIN)/python -m pytest -n 3 -m torture || failed=1; \
+	PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE) || failed=1; \
+	exit $$failed
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -24,6 +24,8 @@ from lib.settings.resolve import option_names, resolve
 from sandbox.backend import cloud
 from sandbox.backend.wire import result_answer
 
+pytestmark = pytest.mark.story
+
 # What the sandbox or the tests set of options, taken back to the defaults.
 DEFAULTS = {"NUM_NODES": "", "KUBE_DOWNLOAD_MIRROR": "", "KUBE_AWS_ZONE": "", "KUBE_API_PORT": ""}
 

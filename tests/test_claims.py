@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import REGION, Box
 from helpers import ID, TAGS, bucket_of, drop_tags, must, only, part, refused, tagged
+from spread import spread
 
 from lib.aws.claims import ID_FORM
 
@@ -94,7 +95,7 @@ def test_what_is_claimed_and_tagged_for_another_cluster_is_refused_by_id(sandbox
     assert part(sandbox, CLAIMED[kind]) == before
 
 
-@pytest.mark.parametrize("kind", ["VPC", "DHCP-option-set", "internet-gateway"])
+@pytest.mark.parametrize("kind", spread(["VPC", "DHCP-option-set", "internet-gateway"], 1))
 def test_what_is_claimed_and_has_lost_both_tags_is_given_them_back(sandbox: Box, kind: str) -> None:
     sandbox.cluster()
     claimed = claims(sandbox)[kind]
@@ -114,7 +115,7 @@ def test_all_that_a_first_run_claims_is_read_as_claimed(sandbox: Box) -> None:
     assert [each for each in found.values() if not ID_FORM.fullmatch(each)] == []
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"vpc-1\n", b"an error page"])
+@pytest.mark.parametrize("content", spread([b"", b"an error page", b"\xff\xfe\x00", b"vpc-1\n"], 2))
 def test_what_is_no_id_claims_nothing(sandbox: Box, content: bytes) -> None:
     """Two of a kind are there, or one is made: neither ends in a traceback, and the new id takes the object's place."""
     sandbox.cluster()

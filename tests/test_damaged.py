@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from conftest import REGION, Box
 from helpers import GROUP, ID, bucket_of, drop_tags, kubeconfig, must, named, only, part, read_object, refused_untouched
+from spread import spread
 
 from lib import pki
 from lib.aws import tags
@@ -81,7 +82,7 @@ def test_settings_that_are_gone_are_missed(sandbox: Box) -> None:
     assert "settings.env, what is remembered of the cluster, is gone" in sandbox.up("--dry-run").err
 
 
-@pytest.mark.parametrize("how", [*HARMS, "lost"])
+@pytest.mark.parametrize("how", spread(["lost", *HARMS], 2))
 def test_down_needs_none_of_them(sandbox: Box, how: str) -> None:
     sandbox.cluster()
     for name in OBJECTS:

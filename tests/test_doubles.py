@@ -12,6 +12,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from conftest import REGION, Box
 from helpers import ID, bucket_of, must, part, refused
+from spread import spread
 from torture.wire import wire
 
 from sandbox.calls import Answer, Call
@@ -58,8 +59,12 @@ def _strings(thing: Any) -> list[str]:
     return [thing] if isinstance(thing, str) else []
 
 
-@pytest.mark.parametrize("when", ["", "CreateAutoScalingGroup"], ids=["at once", "before the run's end"])
-@pytest.mark.parametrize("kinds", [[kind for kind in MAKES if kind != "volumes"], ["volumes"]], ids=["most", "volumes"])
+MOST = [kind for kind in MAKES if kind != "volumes"]
+LATER = "CreateAutoScalingGroup"
+TWICE: list[tuple[list[str], str]] = [(MOST, ""), (["volumes"], ""), (["volumes"], LATER), (MOST, LATER)]
+
+
+@pytest.mark.parametrize(("kinds", "when"), spread(TWICE, 2))
 def test_two_of_a_kind_are_named_the_claimed_one_counts_and_one_down_removes_both(
     sandbox: Box, kinds: list[str], when: str
 ) -> None:
@@ -90,7 +95,7 @@ CLAIM = {
 }
 
 
-@pytest.mark.parametrize("kind", MAKES)
+@pytest.mark.parametrize("kind", spread(MAKES, 2))
 def test_a_claim_that_another_run_has_replaced_is_seen_before_the_run_ends(sandbox: Box, kind: str) -> None:
     """By one to which nothing of ours showed: two runs would go on with two, and both end well."""
 

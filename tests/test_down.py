@@ -33,10 +33,13 @@ from helpers import (
     stop_after,
     tagged,
 )
+from spread import spread
 
 from sandbox import faults
 from sandbox.calls import Answer, Call
 from sandbox.faults.denials import Deny
+
+pytestmark = pytest.mark.story
 
 TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 
@@ -300,7 +303,7 @@ DATA: dict[str, Callable[[Box, dict[str, str]], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", DATA)
+@pytest.mark.parametrize("kind", spread(DATA, 2))
 def test_data_that_no_claim_made_stays_also_with_the_clusters_tags_and_is_named(sandbox: Box, kind: str) -> None:
     sandbox.cluster()
     theirs = DATA[kind](sandbox, TAGS)
@@ -433,10 +436,10 @@ def test_interfaces_that_leave_by_themselves_are_waited_for(sandbox: Box) -> Non
     assert sandbox.inventory() == {}
 
 
-@pytest.mark.parametrize(
-    "operation",
-    ["ec2:DeleteInternetGateway", "ec2:DeleteKeyPair", "iam:DeleteRole", "ec2:DeleteLaunchTemplate", "s3:DeleteBucket"],
-)
+DELETES = ["ec2:DeleteInternetGateway", "ec2:DeleteKeyPair", "iam:DeleteRole", "ec2:DeleteLaunchTemplate"]
+
+
+@pytest.mark.parametrize("operation", spread([*DELETES, "s3:DeleteBucket"], 2))
 def test_one_refusal_does_not_keep_the_rest_and_is_said(sandbox: Box, operation: str) -> None:
     sandbox.cluster()
     answer_with(sandbox, operation, "UnauthorizedOperation", "You are not authorized to perform this operation.")
@@ -507,15 +510,15 @@ def test_a_master_that_is_terminated_leaves_its_disk_to_keep(sandbox: Box) -> No
 # --- leftovers
 
 
-@pytest.mark.parametrize(
-    "last",
-    [
-        *("s3:CreateBucket", "iam:CreateRole", "iam:AddRoleToInstanceProfile", "ec2:ImportKeyPair", "ec2:CreateVpc"),
-        *("ec2:CreateDhcpOptions", "ec2:CreateSubnet", "ec2:CreateInternetGateway", "ec2:CreateRouteTable"),
-        *("ec2:CreateNetworkInterface", "ec2:AllocateAddress", "ec2:CreateVolume", "ec2:RunInstances"),
-        *("ec2:CreateLaunchTemplate", "autoscaling:CreateAutoScalingGroup"),
-    ],
-)
+MADE = [
+    *("s3:CreateBucket", "iam:CreateRole", "iam:AddRoleToInstanceProfile", "ec2:ImportKeyPair", "ec2:CreateVpc"),
+    *("ec2:CreateDhcpOptions", "ec2:CreateSubnet", "ec2:CreateInternetGateway", "ec2:CreateRouteTable"),
+    *("ec2:CreateNetworkInterface", "ec2:AllocateAddress", "ec2:CreateVolume", "ec2:RunInstances"),
+    *("ec2:CreateLaunchTemplate", "autoscaling:CreateAutoScalingGroup"),
+]
+
+
+@pytest.mark.parametrize("last", spread(MADE, 3))
 def test_a_half_made_cluster_goes_without_a_trace(sandbox: Box, last: str) -> None:
     stop_after(sandbox, last)
     assert sandbox.up().code == 130
@@ -555,14 +558,14 @@ def lose_all_but_roles(box: Box) -> None:
 
 
 LOSSES: dict[str, list[Callable[[Box], None]]] = {
-    "the VPC's name": [rename_vpc],
-    "settings": [lose_settings],
     "settings and the VPC's name": [lose_settings, rename_vpc],
+    "the VPC's name": [rename_vpc],
     "all but the roles": [lose_all_but_roles],
+    "settings": [lose_settings],
 }
 
 
-@pytest.mark.parametrize("lost", LOSSES)
+@pytest.mark.parametrize("lost", spread(LOSSES, 2))
 def test_roles_go_whatever_vpc_name_is_in_their_names(sandbox: Box, lost: str) -> None:
     """It is the one that is remembered; where that was lost, the roles are found by their beginning, end and tags."""
     sandbox.cluster(VPC_NAME="mine", KUBE_MASTER_SELF_HEAL="true")

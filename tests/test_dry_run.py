@@ -6,8 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from conftest import Box
+
+pytestmark = pytest.mark.story
 
 
 def would(out: str) -> list[str]:

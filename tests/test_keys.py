@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import REGION, Box
 from helpers import GROUP, must, refused
+from spread import spread
 
 from sandbox import faults
 from sandbox.backend import cloud
@@ -59,7 +60,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("when", SETTINGS)
+@pytest.mark.parametrize("when", spread(SETTINGS, 2))
 def test_minions_that_end_for_want_of_their_disks_key_name_the_key_and_whose_rights(sandbox: Box, when: str) -> None:
     """Auto Scaling has no code for it: the words are those of its log, as users' reports have them."""
     settings = SETTINGS[when]

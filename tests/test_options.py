@@ -43,6 +43,7 @@ from helpers import (
     user_data,
 )
 from policies import may
+from spread import spread
 
 from lib.aws.changes import Waits
 from lib.aws.client import Aws
@@ -55,6 +56,8 @@ from lib.settings.resolve import resolve
 from sandbox.backend.wire import result_answer
 from sandbox.clock import FakeClock
 from sandbox.world import Delays
+
+pytestmark = pytest.mark.story
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_CHECK = {"KUBE_WAIT_API_SECONDS": 1}
@@ -793,7 +796,7 @@ def test_outside_partition_aws_an_image_is_needed(sandbox: Box, zone: str) -> No
     refused_untouched(sandbox, sandbox.up(KUBE_AWS_ZONE=zone), 2, "AWS_IMAGE", zone[:-1])
 
 
-@pytest.mark.parametrize("zone", ["cn-north-1a", "us-gov-west-1a"])
+@pytest.mark.parametrize("zone", spread(["cn-north-1a", "us-gov-west-1a"], 1))
 def test_a_whole_life_in_each_partition(sandbox: Box, zone: str) -> None:
     images = sandbox.client("ec2", zone[:-1]).describe_images()["Images"]
     image = next(i["ImageId"] for i in images if "debian" in i["Name"] and i["Architecture"] == "x86_64")

@@ -28,6 +28,7 @@ from helpers import (
     shape,
     stop_after,
 )
+from spread import spread
 from test_snapshots import KEY, made_from, take_snapshot, typed
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -220,10 +221,12 @@ def test_a_disk_stays_where_its_snapshot_cannot_be_read(sandbox: Box) -> None:
     refused_untouched(sandbox, sandbox.up(**asked), 1, words, "cannot be read (InvalidObjectState), and disk vol-")
 
 
-@pytest.mark.parametrize("told", [True, False])
+TAKEN = ["scheduler:DeleteSchedule", "ec2:TerminateInstances", "ec2:DeleteVolume", "ec2:CreateVolume"]
+
+
 @pytest.mark.parametrize(
-    "operation",
-    ["scheduler:DeleteSchedule", "ec2:TerminateInstances", "ec2:DeleteVolume", "ec2:CreateVolume", "ec2:RunInstances"],
+    ("operation", "told"),
+    spread([(each, told) for each in (*TAKEN, "ec2:RunInstances") for told in (True, False)], 4),
 )
 def test_a_disk_that_was_being_thrown_away_when_the_run_stopped(sandbox: Box, operation: str, told: bool) -> None:
     """The same command goes on. A plain run takes nothing: it keeps the disk, asks, or goes on with the new one."""

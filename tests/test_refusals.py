@@ -26,6 +26,8 @@ from helpers import (
 
 from sandbox.backend import images
 
+pytestmark = pytest.mark.story
+
 ROOT = Path(__file__).parent.parent
 
 

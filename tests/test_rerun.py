@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -43,8 +43,11 @@ from helpers import (
     template_data,
     user_data,
 )
+from spread import spread
 
 from sandbox.calls import Answer, Call, Refusal, refusal_answer
+
+pytestmark = pytest.mark.story
 
 SIZES = {"MASTER_SIZE": "t3.medium", "NODE_SIZE": "t3.small"}
 
@@ -334,7 +337,8 @@ def lifecycle_of_secrets_off(box: Box) -> None:
 
 
 # What somebody did, what mends it, and how a dry run names it: what it is, and what it would be.
-DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
+Drift = tuple[Callable[[Box], None], set[str], str]
+DRIFTS: list[Drift] = [
     (rule_removed, {"ec2:AuthorizeSecurityGroupIngress"}, r"would allow \S+ from \S+ to sg-\w+"),
     (all_rules_removed, {"ec2:AuthorizeSecurityGroupIngress"}, r"would allow .*tcp/22 from 0.0.0.0/0.* to sg-\w+"),
     (
@@ -371,6 +375,11 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
         r"would set \S+ to keep 28 snapshots of etcd beside the newest\n",
     ),
     (lifecycle_changed, {"s3:PutBucketLifecycleConfiguration"}, r"snapshots of etcd kept beside the newest 3 → 28\n"),
+    (
+        lifecycle_of_secrets_off,
+        {"s3:PutBucketLifecycleConfiguration"},
+        r"would set \S+: lifecycle of us-west-2/kubernetes/pki.tar as it was made\n",
+    ),
     (group_deleted, {"autoscaling:CreateAutoScalingGroup"}, rf"would create group {GROUP}"),
     (group_half_deleted, {"autoscaling:CreateAutoScalingGroup"}, rf"would create group {GROUP}"),
     (group_resized, {"autoscaling:UpdateAutoScalingGroup"}, rf"would set group {GROUP}: .*DesiredCapacity 1 → 2"),
@@ -389,7 +398,6 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
     ),
     (master_stopped, {"ec2:StartInstances"}, r"(?s)t3.medium \(stopped\).*would start master i-"),
     (master_stopping, {"ec2:StartInstances"}, r"(?s)t3.medium \(stopping\).*would start master i-"),
-    (minion_terminated, set(), r"Nothing to do"),
     (key_pair_removed, {"ec2:ImportKeyPair"}, r"would create key pair from "),
     (
         rule_follows_its_setting_no_more,
@@ -402,11 +410,6 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
         r"would set eni-\w+: description theirs → kubernetes-master: the master's fixed address\n",
     ),
     (root_disk_kept, {"ec2:ModifyInstanceAttribute"}, r"would set i-\w+: its root disk stays → goes with it\n"),
-    (
-        lifecycle_of_secrets_off,
-        {"s3:PutBucketLifecycleConfiguration"},
-        r"would set \S+: lifecycle of us-west-2/kubernetes/pki.tar as it was made\n",
-    ),
     (vpc_renamed, {"ec2:CreateTags"}, r"would tag vpc-\w+ with Name: theirs → kubernetes-vpc\n"),
     (
         alarm_slowed,
@@ -416,18 +419,36 @@ DRIFTS: list[tuple[Callable[[Box], None], set[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("drift", "repair", "said"), DRIFTS, ids=[drift.__name__ for drift, *_ in DRIFTS])
-def test_drift_is_said_by_a_dry_run_and_repaired(
-    finished: Finished, drift: Callable[[Box], None], repair: set[str], said: str
-) -> None:
-    drift(finished)
-    would = finished.up("--dry-run")
-    assert (would.code, would.changing) == (3 if repair else 0, []), would.out + would.err
-    assert re.search(said, would.out), would.out
-    result = must(finished.up())
-    assert set(result.changing) == repair
-    settle(finished, 2)
-    assert shape(finished) == finished.whole
+TOGETHER = 8  # so far apart that no two at once are about the same thing
+
+
+def drifts_said_and_repaired(box: Finished, drifts: Sequence[Drift]) -> None:
+    for drift, _, _ in drifts:
+        drift(box)
+    repairs = set().union(*(repair for _, repair, _ in drifts))
+    would = box.up("--dry-run")
+    assert (would.code, would.changing) == (3 if repairs else 0, []), would.out + would.err
+    for drift, _, said in drifts:
+        assert re.search(said, would.out), (drift.__name__, would.out)
+    result = must(box.up())
+    assert set(result.changing) == repairs
+    settle(box, 2)
+    assert shape(box) == box.whole
+
+
+@pytest.mark.parametrize("first", range(TOGETHER))
+def test_drifts_are_said_by_a_dry_run_and_repaired_together(finished: Finished, first: int) -> None:
+    drifts_said_and_repaired(finished, DRIFTS[first::TOGETHER])
+
+
+def test_a_minion_that_ended_is_its_groups_to_replace(finished: Finished) -> None:
+    drifts_said_and_repaired(finished, [(minion_terminated, set(), "Nothing to do")])
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("drift", DRIFTS, ids=[drift.__name__ for drift, *_ in DRIFTS])
+def test_drift_is_said_by_a_dry_run_and_repaired(finished: Finished, drift: Drift) -> None:
+    drifts_said_and_repaired(finished, [drift])
 
 
 # --- tags
@@ -746,7 +767,7 @@ CLAIMED: list[tuple[Callable[[Box], str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("second", "kind"), CLAIMED, ids=[second.__name__ for second, _ in CLAIMED])
+@pytest.mark.parametrize(("second", "kind"), spread(CLAIMED, 2, ids=[second.__name__ for second, _ in CLAIMED]))
 def test_of_two_the_one_that_this_cluster_claimed_counts_and_both_are_named(
     finished: Finished, second: Callable[[Box], str], kind: str
 ) -> None:
@@ -780,13 +801,13 @@ def _counts(box: Box, kind: str, key: str) -> bool:
 # --- going on after a stop
 
 
-@pytest.mark.parametrize(
-    "last",
-    [
-        *("s3:CreateBucket", "iam:CreateRole", "ec2:CreateVpc", "ec2:CreateRouteTable", "ec2:AllocateAddress"),
-        *("ec2:RunInstances", "ec2:CreateLaunchTemplate", "autoscaling:CreateAutoScalingGroup"),
-    ],
-)
+STOPS = [
+    *("s3:CreateBucket", "iam:CreateRole", "ec2:CreateVpc", "ec2:CreateRouteTable", "ec2:AllocateAddress"),
+    *("ec2:RunInstances", "ec2:CreateLaunchTemplate", "autoscaling:CreateAutoScalingGroup"),
+]
+
+
+@pytest.mark.parametrize("last", spread(STOPS, 2))
 def test_after_any_stop_the_same_command_goes_on(base: Finished, sandbox: Box, last: str) -> None:
     stop_after(sandbox, last)
     assert sandbox.up().code == 130

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from conftest import REGION, Box
 from helpers import GROUP, answer_with, master_of, must, part, refused, settle, stop_after
+from spread import spread
 
 from sandbox.backend import cloud, nodes
 from sandbox.calls import Answer, Call
 from sandbox.hosts import apiserver
 from sandbox.world import Delays, Kube
+
+pytestmark = pytest.mark.story
 
 
 @pytest.fixture
@@ -158,16 +161,15 @@ def test_another_size_replaces_all_one_by_one(cluster: Box) -> None:
     assert must(cluster.up()).changing == []
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"NODE_LABELS": "a=b"},
-        {"NODE_ROOT_DISK_SIZE": 40},
-        {"NODE_SPOT_PRICE": "0.05"},
-        {"KUBE_EXTRA_PACKAGES": "nfs-common"},
-    ],
-    ids=lambda setting: next(iter(setting)),
-)
+SETTINGS: list[dict[str, object]] = [
+    {"KUBE_EXTRA_PACKAGES": "nfs-common"},
+    {"NODE_ROOT_DISK_SIZE": 40},
+    {"NODE_LABELS": "a=b"},
+    {"NODE_SPOT_PRICE": "0.05"},
+]
+
+
+@pytest.mark.parametrize("setting", spread(SETTINGS, 2, ids=[next(iter(each)) for each in SETTINGS]))
 def test_whatever_a_minion_is_made_from(cluster: Box, setting: dict[str, object]) -> None:
     old = minions(cluster)
     said = must(cluster.up(**setting)).err
@@ -195,8 +197,12 @@ def test_a_dry_run_says_it_and_changes_nothing(cluster: Box) -> None:
     assert (cluster.inventory(), kube(cluster).log) == (before, [])
 
 
-@pytest.mark.parametrize("change", [{"NUM_NODES": 1}, {"NODE_SIZE": "t3.large"}], ids=["fewer", "replaced"])
-@pytest.mark.parametrize("number", [0, 1])
+FEWER: dict[str, object] = {"NUM_NODES": 1}
+OTHERS: dict[str, object] = {"NODE_SIZE": "t3.large"}
+BEGUN = [(FEWER, 0), (FEWER, 1), (OTHERS, 1), (OTHERS, 0)]
+
+
+@pytest.mark.parametrize(("change", "number"), spread(BEGUN, 2))
 def test_who_goes_first_is_foretold(cluster: Box, change: dict[str, object], number: int) -> None:
     """It is the same decision, of the same nodes: here that one which an earlier run began with."""
     begun = minions(cluster)[number]
@@ -285,15 +291,15 @@ def test_what_the_autoscaler_takes_away_is_not_waited_for(sandbox: Box, monkeypa
     assert (types(sandbox), size(sandbox)) == (["t3.large"] * 3, [1, 3, 6])
 
 
-@pytest.mark.parametrize(
-    "at",
-    [
-        "autoscaling:CreateOrUpdateTags",
-        "autoscaling:UpdateAutoScalingGroup",
-        "autoscaling:TerminateInstanceInAutoScalingGroup",
-        "autoscaling:DeleteTags",
-    ],
-)
+STEPS = [
+    "autoscaling:CreateOrUpdateTags",
+    "autoscaling:UpdateAutoScalingGroup",
+    "autoscaling:TerminateInstanceInAutoScalingGroup",
+    "autoscaling:DeleteTags",
+]
+
+
+@pytest.mark.parametrize("at", spread(STEPS, 2))
 def test_a_replacement_that_is_killed_leaves_no_more_minions_than_the_autoscaler_wants(sandbox: Box, at: str) -> None:
     sandbox.cluster(**SCALED, NUM_NODES=3)
     tags = group_tags(sandbox)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from conftest import Box, make_ssh_key
 from helpers import kubeconfig, master_of, must, part, refused_untouched, template_data
+from spread import spread
 
 OTHER = "eu-central-1"
 
@@ -156,7 +157,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("name", spread(PATHS, 3))
 def test_any_path_works_and_is_printed_so_that_it_can_be_typed(
     sandbox: Box, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

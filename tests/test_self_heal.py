@@ -30,6 +30,7 @@ from helpers import (
     user_data,
 )
 from policies import may
+from spread import spread
 from test_snapshots import made_from, said_first, take_snapshot, typed
 
 from sandbox.backend import cloud
@@ -221,7 +222,7 @@ def spoil(box: Box, what: str) -> None:
         box.client("ec2").delete_launch_template(LaunchTemplateId=template(box))
 
 
-@pytest.mark.parametrize("what", ["gone", "group gone", "disabled", "tags", "policy", "template"])
+@pytest.mark.parametrize("what", spread(["gone", "group gone", "disabled", "tags", "policy", "template"], 2))
 def test_drift_is_repaired(healing: Box, what: str) -> None:
     whole = shape(healing)
     spoil(healing, what)
@@ -523,7 +524,7 @@ def test_a_schedule_whose_turn_comes_within_a_restore_keeps_no_master_without_a_
     assert must(healing.up()).changing == []
 
 
-@pytest.mark.parametrize("turn", ["scheduler:DeleteSchedule", "ec2:DeleteVolume", "ec2:CreateVolume"])
+@pytest.mark.parametrize("turn", spread(["ec2:DeleteVolume", "scheduler:DeleteSchedule", "ec2:CreateVolume"], 1))
 def test_back_to_a_snapshot_while_the_disk_is_there_and_no_schedule_brings_a_master_back(
     healing: Box, turn: str
 ) -> None:

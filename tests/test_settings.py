@@ -28,6 +28,8 @@ from lib.settings.defaults import DEFAULTS
 from lib.settings.layers import read_layers
 from lib.settings.options import options_page, unread
 
+pytestmark = pytest.mark.story
+
 
 def size(box: Box) -> object:
     """The group's number of minions."""

@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 from conftest import Box
 from helpers import MASTER_ROLE, OWNED, TAGS, drop_tags, must, named, only, part, refused
+from spread import spread
 
 from lib.aws import filters, tags
 
@@ -143,10 +144,10 @@ def test_load_balancers_target_groups_and_schedules_in_dispute_are_named(sandbox
     assert list(part(sandbox, "schedule groups")) == ["kubernetes-master-heal"]
 
 
-@pytest.mark.parametrize("lost", TAGS)
-@pytest.mark.parametrize(
-    "kind", ["vpcs", "subnets", "launch templates", "addresses", "dhcp options", "internet gateways"]
-)
+KINDS = ["vpcs", "subnets", "launch templates", "addresses", "dhcp options", "internet gateways"]
+
+
+@pytest.mark.parametrize(("kind", "lost"), spread([(kind, lost) for kind in KINDS for lost in TAGS], 3))
 def test_a_tag_that_was_taken_off_is_put_back(sandbox: Box, kind: str, lost: str) -> None:
     sandbox.cluster()
     each = only(part(sandbox, kind))

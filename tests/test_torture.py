@@ -12,23 +12,25 @@ from torture import drift, hands
 from torture.cases import FAULTS
 from torture.stage import Stage, rehearsed
 
+# How many of each fault's cases. None of a change that only takes back or ends what another one here begins: it is the
+# same function with other settings.
 SPREAD = {
     "up-before": 1,
-    "up-after": 2,
+    "up-after": 1,
     "up-down": 1,
     "down-before": 1,
-    "down-after": 2,
+    "down-after": 1,
     "down-up": 1,
     "roll": 1,
     "shrink": 1,
     "resize": 1,
     "upgrade": 1,
     "heal": 1,
-    "unheal": 1,
+    "unheal": 0,
     "rights": 1,
-    "unrights": 1,
+    "unrights": 0,
     "heal-down": 1,
-    "halt": 1,
+    "halt": 0,
     "wake": 1,
     "replace": 1,
     "restore": 1,
@@ -47,7 +49,7 @@ SPREAD = {
     "tag-lost": 1,
     "tags-lost": 1,
     "tag-given": 1,
-    "drift": 3,
+    "drift": 1,
     "unfiltered": 1,
 }
 CASES = [(fault, place, count) for fault, count in SPREAD.items() for place in range(count)]

@@ -52,6 +52,8 @@ from sandbox.backend import cloud
 from sandbox.calls import Call
 from sandbox.world import Delays
 
+pytestmark = pytest.mark.story
+
 UPSTREAM = json.loads((Path(__file__).parent / "upstream_up.json").read_text())
 PORTING = (Path(__file__).parent.parent / "docs" / "porting.md").read_text()
 

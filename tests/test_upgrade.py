@@ -24,8 +24,11 @@ from helpers import (
     settle,
     stop_after,
 )
+from spread import spread
 from test_proxies import proxy, set_proxy_url
 from test_snapshots import brought, lose_disk, take_snapshot
+
+pytestmark = pytest.mark.story
 
 BEFORE, AFTER = "1.36.3", "1.37.2"
 SETTINGS = f"{REGION}/{ID}/settings.env"
@@ -119,38 +122,38 @@ def test_refused_before_anything(cluster: Box, asked: str, words: str) -> None:
 KEPT = "GracefulNodeShutdown=true"
 
 
-@pytest.mark.parametrize(
-    ("given", "words", "rest"),
-    [
-        (
-            {"FEATURE_GATES": f"RetryGenerateName=true,{KEPT}"},
-            "FEATURE_GATES: Kubernetes 1.37 has no feature gate RetryGenerateName; take it out before: ",
-            {"FEATURE_GATES": KEPT},
-        ),
-        (
-            {"FEATURE_GATES": f"{KEPT},NodeDeclaredFeatures=false"},
-            "FEATURE_GATES: Kubernetes 1.37 has NodeDeclaredFeatures=true for good; ",
-            {"FEATURE_GATES": KEPT},
-        ),
-        ({"FEATURE_GATES": f"{KEPT},NodeDeclaredFeatures=true"}, "", {}),
-        (
-            {"CONTROLLER_MANAGER_TEST_ARGS": "--concurrent-service-syncs=2 --concurrent-gc-syncs=9 --v=2"},
-            "CONTROLLER_MANAGER_TEST_ARGS: Kubernetes 1.37 has no --concurrent-service-syncs; ",
-            {"CONTROLLER_MANAGER_TEST_ARGS": "--concurrent-gc-syncs=9 --v=2"},
-        ),
-        (
-            {"APISERVER_TEST_ARGS": "--enable-admission-plugins=NodeRestriction,JobValidation"},
-            "APISERVER_TEST_ARGS: Kubernetes 1.37 has no admission plugin JobValidation; ",
-            {"APISERVER_TEST_ARGS": ""},
-        ),
-        (
-            {"KUBE_RUNTIME_CONFIG": "scheduling.k8s.io/v1alpha2=true"},
-            "KUBE_RUNTIME_CONFIG: Kubernetes 1.37 has no version of an API scheduling.k8s.io/v1alpha2; ",
-            {"KUBE_RUNTIME_CONFIG": ""},
-        ),
-    ],
-    ids=["gate", "locked gate", "locked as it is", "argument", "admission", "api"],
-)
+NO_MORE: list[tuple[dict[str, str], str, dict[str, str]]] = [
+    (
+        {"FEATURE_GATES": f"RetryGenerateName=true,{KEPT}"},
+        "FEATURE_GATES: Kubernetes 1.37 has no feature gate RetryGenerateName; take it out before: ",
+        {"FEATURE_GATES": KEPT},
+    ),
+    (
+        {"FEATURE_GATES": f"{KEPT},NodeDeclaredFeatures=false"},
+        "FEATURE_GATES: Kubernetes 1.37 has NodeDeclaredFeatures=true for good; ",
+        {"FEATURE_GATES": KEPT},
+    ),
+    ({"FEATURE_GATES": f"{KEPT},NodeDeclaredFeatures=true"}, "", {}),
+    (
+        {"CONTROLLER_MANAGER_TEST_ARGS": "--concurrent-service-syncs=2 --concurrent-gc-syncs=9 --v=2"},
+        "CONTROLLER_MANAGER_TEST_ARGS: Kubernetes 1.37 has no --concurrent-service-syncs; ",
+        {"CONTROLLER_MANAGER_TEST_ARGS": "--concurrent-gc-syncs=9 --v=2"},
+    ),
+    (
+        {"APISERVER_TEST_ARGS": "--enable-admission-plugins=NodeRestriction,JobValidation"},
+        "APISERVER_TEST_ARGS: Kubernetes 1.37 has no admission plugin JobValidation; ",
+        {"APISERVER_TEST_ARGS": ""},
+    ),
+    (
+        {"KUBE_RUNTIME_CONFIG": "scheduling.k8s.io/v1alpha2=true"},
+        "KUBE_RUNTIME_CONFIG: Kubernetes 1.37 has no version of an API scheduling.k8s.io/v1alpha2; ",
+        {"KUBE_RUNTIME_CONFIG": ""},
+    ),
+]
+KINDS = ["gate", "locked gate", "locked as it is", "argument", "admission", "api"]
+
+
+@pytest.mark.parametrize(("given", "words", "rest"), spread(NO_MORE, 2, ids=KINDS))
 def test_what_the_new_release_has_no_more_is_refused_before_anything(
     sandbox: Box, given: dict[str, str], words: str, rest: dict[str, str]
 ) -> None:
@@ -224,7 +227,7 @@ def test_the_disk_says_which_version_answered_last(cluster: Box) -> None:
     assert confirmed(cluster) == AFTER
 
 
-@pytest.mark.parametrize("stopped", ["s3:PutObject", "ec2:TerminateInstances", "ec2:RunInstances"])
+@pytest.mark.parametrize("stopped", spread(["ec2:TerminateInstances", "s3:PutObject", "ec2:RunInstances"], 1))
 def test_one_whose_api_has_not_answered_can_be_called_off(cluster: Box, stopped: str) -> None:
     old, things = minions(cluster), kept(cluster)
     stop_after(cluster, stopped, signal.SIGINT)

@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from conftest import REGION, Box
 from helpers import ID, bucket_of, must, part, put_alarm, refused, tagged
+from spread import spread
 
 from sandbox.faults import Errors, LoseAnswers, Stop, Throttle, keys, options, put, shortages
 from sandbox.faults.denials import Deny, Expire
@@ -220,7 +221,7 @@ def test_a_right_that_a_call_needs_beside_its_own_is_named(sandbox: Box) -> None
     refused(sandbox.up(), 1, "AddRoleToInstanceProfile", "ask for the permission to call iam:PassRole")
 
 
-@pytest.mark.parametrize("number", [1, 2, 5, 9, 15, 25, 40, 60])
+@pytest.mark.parametrize("number", spread([1, 2, 5, 9, 15, 25, 40, 60], 3))
 def test_a_token_that_expires_in_mid_run_is_one_line_and_a_new_one_goes_on(sandbox: Box, number: int) -> None:
     put(sandbox.aws, Expire(number))
     said = refused(sandbox.up(), 1, "expired")
@@ -233,24 +234,24 @@ def test_a_token_that_expires_in_mid_run_is_one_line_and_a_new_one_goes_on(sandb
 # --- what there is no more of
 
 
-@pytest.mark.parametrize(
-    ("what", "code"),
-    [
-        ("vpcs", "VpcLimitExceeded"),
-        ("subnets", "SubnetLimitExceeded"),
-        ("gateways", "InternetGatewayLimitExceeded"),
-        ("tables", "RouteTableLimitExceeded"),
-        ("groups", "SecurityGroupLimitExceeded"),
-        ("interfaces", "NetworkInterfaceLimitExceeded"),
-        ("addresses", "AddressLimitExceeded"),
-        ("volumes", "VolumeLimitExceeded"),
-        ("instances", "InstanceLimitExceeded"),
-        ("vcpus", "VcpuLimitExceeded"),
-        ("roles", "LimitExceeded: Cannot exceed quota for RolesPerAccount: 0"),
-        ("profiles", "LimitExceeded: Cannot exceed quota for InstanceProfilesPerAccount: 0"),
-        ("buckets", "TooManyBuckets"),
-    ],
-)
+LIMITS = [
+    ("vpcs", "VpcLimitExceeded"),
+    ("subnets", "SubnetLimitExceeded"),
+    ("gateways", "InternetGatewayLimitExceeded"),
+    ("tables", "RouteTableLimitExceeded"),
+    ("groups", "SecurityGroupLimitExceeded"),
+    ("interfaces", "NetworkInterfaceLimitExceeded"),
+    ("addresses", "AddressLimitExceeded"),
+    ("volumes", "VolumeLimitExceeded"),
+    ("instances", "InstanceLimitExceeded"),
+    ("vcpus", "VcpuLimitExceeded"),
+    ("roles", "LimitExceeded: Cannot exceed quota for RolesPerAccount: 0"),
+    ("profiles", "LimitExceeded: Cannot exceed quota for InstanceProfilesPerAccount: 0"),
+    ("buckets", "TooManyBuckets"),
+]
+
+
+@pytest.mark.parametrize(("what", "code"), spread(LIMITS, 4))
 def test_up_names_the_limit_and_what_to_do(sandbox: Box, what: str, code: str) -> None:
     put(sandbox.aws, Limits({what: 0}))
     said = refused(sandbox.up(), 1, code, "Service Quotas")
@@ -274,7 +275,7 @@ def test_a_limit_that_is_not_reached_stops_nothing(sandbox: Box) -> None:
 )
 def test_a_groups_own_launch_meets_the_limit_and_up_says_so(sandbox: Box, limits: dict[str, int], words: str) -> None:
     put(sandbox.aws, Limits(limits))
-    refused(sandbox.up(), 1, "minions", words)
+    refused(sandbox.up(KUBE_WAIT_NODES_SECONDS=60), 1, "minions", words)
     assert len(part(sandbox, "instances")) == 1
 
 
