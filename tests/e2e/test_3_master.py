@@ -27,7 +27,7 @@ def test_a_terminated_master_is_made_again_by_a_rerun(stage: Stage) -> None:
     assert (new != old, now) == (True, address)
     assert stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}") == server
     assert stage.get("configmap", "kept")["data"] == {"word": "kept"}
-    assert stage.kubectl(*asked) == ""  # an addon that is off by now
+    wait("the end of an addon that is off by now", lambda: stage.kubectl(*asked) == "")
     assert stage.get("deployment", "web")["status"]["readyReplicas"] == 2
     assert sum(stage.nodes().values()) == 3
     assert stage.instances(role="minion") == minions
