@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import gc
-import inspect
 import os
 import re
 import shutil
@@ -18,19 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.hooks
-import botocore.loaders
-import botocore.parsers
-import botocore.regions
-import botocore.session
-import botocore.useragent
 import prepared
 import pytest
-from botocore.client import ClientCreator
 from botocore.config import Config as BotoConfig
-from botocore.hooks import EventAliaser
-from botocore.model import ServiceModel
 from direct import direct
+from quickboto import models_read_once
 
 from sandbox import surroundings
 from sandbox.app import Record, Sandbox
@@ -38,6 +28,8 @@ from sandbox.backend.holdings import inventory
 from sandbox.clock import FakeClock
 from sandbox.inventory import masked, shows_in
 
+# The tests and the models of AWS's services are many objects, and looked through for nothing.
+gc.set_threshold(100_000, 20, 50)
 REGION = "us-west-2"
 # A list, a mapping or a value as Python writes it (JSON in a command is for the AWS command), unless it is quoted:
 # somebody gave it.
@@ -190,63 +182,6 @@ def _environ(endpoint: str, home: Path) -> dict[str, str]:
     return environ | ({"KUBE_API_PORT": str(port)} if port else {})
 
 
-@contextmanager
-def models_read_once() -> Iterator[None]:
-    """Each run makes its own botocore session, which would read and parse the models of every service anew.
-
-    And make a class of each client, with a method for each of EC2's 700 operations, and what is known of its shapes.
-    """
-    loader = botocore.loaders.create_loader()
-    make_class: Any = getattr(ClientCreator, "_create_client_class")  # noqa: B009  no stub knows it
-    classes: dict[str, type] = {}
-
-    def create_client_class(self: Any, service_name: str, service_model: Any) -> type:
-        if service_name not in classes:
-            classes[service_name] = make_class(self, service_name, service_model)
-        return classes[service_name]
-
-    find_alias: Any = getattr(EventAliaser, "_alias_event_name")  # noqa: B009  no stub knows it
-    aliases: dict[str, str] = {}
-
-    def alias(self: Any, event_name: str) -> str:
-        if event_name not in aliases:
-            aliases[event_name] = find_alias(self, event_name)
-        return aliases[event_name]
-
-    @functools.cache
-    def load_model(service_name: str, api_version: str | None = None) -> ServiceModel:
-        return ServiceModel(loader.load_service_model(service_name, "service-2", api_version), service_name)
-
-    providers: dict[int, Any] = {}
-    make_provider: Any = getattr(botocore.regions, "EndpointProvider")  # noqa: B009  no stub knows it
-
-    def provider(ruleset_data: Any, **others: Any) -> Any:  # the loader gives the same rules each time
-        if id(ruleset_data) not in providers:
-            providers[id(ruleset_data)] = make_provider(ruleset_data, **others)
-        return providers[id(ruleset_data)]
-
-    by_signature: Any = getattr(botocore.hooks, "accepts_kwargs")  # noqa: B009  no stub knows it
-
-    def accepts_kwargs(function: Any) -> Any:
-        code = getattr(function, "__code__", None)
-        return bool(code.co_flags & inspect.CO_VARKEYWORDS) if code else by_signature(function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.session, "create_loader", lambda *_: loader)
-        patch.setattr(ClientCreator, "_create_client_class", create_client_class)
-        patch.setattr(EventAliaser, "_alias_event_name", alias)
-        patch.setattr(ClientCreator, "_load_service_model", lambda _self, *args: load_model(*args))
-        for where, name in (
-            (botocore.useragent, "sanitize_user_agent_string_component"),
-            (botocore.useragent.UserAgentComponent, "to_string"),
-            (botocore.parsers, "DEFAULT_TIMESTAMP_PARSER"),
-        ):
-            patch.setattr(where, name, functools.cache(getattr(where, name)))
-        patch.setattr(botocore.regions, "EndpointProvider", provider)
-        patch.setattr(botocore.hooks, "accepts_kwargs", accepts_kwargs)
-        yield
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _models_read_once() -> Iterator[None]:
     with models_read_once():
@@ -294,7 +229,6 @@ def _clean_environment() -> Iterator[None]:
 @contextmanager
 def simulated_aws() -> Iterator[_Server]:
     """The one simulated AWS of a process."""
-    gc.set_threshold(100_000, 20, 50)  # the models of AWS's services are many objects, and looked through for nothing
     clock = FakeClock()
     aws = Sandbox(clock)
     clock.listeners.append(aws.tick)

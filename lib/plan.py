@@ -21,7 +21,7 @@ from lib.run.words import counted
 from lib.settings import sizes
 from lib.settings.config import OPTIONS, Config
 from lib.settings.layers import Layers
-from lib.settings.resolve import idle, refuse_changes, resolve, set_before, sizes_before, with_sizes
+from lib.settings.resolve import idle, of_this_group, refuse_changes, resolve, set_before, sizes_before, with_sizes
 from lib.vpc import find_vpc
 
 if TYPE_CHECKING:
@@ -163,6 +163,11 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
         aws.console.say(f"remembered from the last run: {_listed(remembered, config)}")
     if chosen:
         aws.console.say(f"set for this run: {_listed(chosen, config)}")
+    if config.kube_use_existing_master and (names := of_this_group(layers)):
+        aws.console.say(
+            f"not remembered, since they are of this group alone: {', '.join(names)}; give them again to change it. "
+            "What is the master's has no effect here"
+        )
     for name in useless:
         _tell_useless(aws, layers, name)
     for name, cidrs, what in (

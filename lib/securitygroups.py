@@ -207,14 +207,16 @@ def minion_rules(config: Config, *, master: str, minion: str) -> list[Rule]:
 def _follow_balancers(aws: Aws, config: Config, group: SecurityGroupTypeDef, *, own: Collection[str]) -> None:
     """Take out the controller's rules for each load balancer where one rule is for all; it puts none there any more.
 
-    Where that was so and is not any longer, say until when none reaches a minion.
+    Where that was so and is not any longer, say until when none reaches a minion. Whether the master was made with it
+    is not known: its user-data tells only whether it is today's.
     """
     group_id = group["GroupId"]
     if not config.kube_load_balancer_cidr:
         if any(rule.setting == BALANCER_RULE for rule in rules_of(group)):
             aws.console.warn(
                 f"{BALANCER_RULE} is set no longer: load balancers reach no minion until the cloud controller manager "
-                "of a master that was made without it lets each of them in (KUBE_REPLACE_MASTER)"
+                "lets each of them in again: soon, where the master was made without the option; one that was made "
+                "with it has to be made anew for that (KUBE_REPLACE_MASTER)"
             )
         return
     named = {pair["GroupId"] for each in group.get("IpPermissions", []) for pair in each.get("UserIdGroupPairs", [])}

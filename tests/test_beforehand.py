@@ -15,7 +15,8 @@ import pytest
 from conftest import REGION, Box, Result
 from helpers import answer_with, must, refused_untouched
 
-from lib.checks.quotas import is_standard
+from lib.checks.quotas import QUOTAS, quota_of
+from lib.checks.quotas import STANDARD as STANDARD_QUOTA
 from sandbox.backend import images
 from sandbox.backend.answers import simulated
 from sandbox.backend.wire import result_answer
@@ -160,7 +161,50 @@ def test_every_type_that_ec2_has_is_in_the_standard_quota_or_not() -> None:
     series = {size: re.match("[a-z]+", size)[0] for size in sizes}  # type: ignore[index]
     assert set(series.values()) == STANDARD | OTHERS  # decide for a new one
     assert len(sizes) > 1000
-    assert [size for size in sizes if is_standard(size) is not (series[size] in STANDARD)] == []
+    in_standard = {size for size in sizes if quota_of(size, spot=False) == STANDARD_QUOTA}
+    assert [size for size in sizes if (size in in_standard) is not (series[size] in STANDARD)] == []
+    counted = {letters for size, letters in series.items() if quota_of(size, spot=False)}
+    assert counted == {letters for each in QUOTAS for letters in each}
+
+
+# A type of each series that has a quota of its own, with its vCPUs, and a zone that has it; no zone has one of DL's.
+OF_SERIES = {
+    "f2.6xlarge": ("L-74FC7D96", "L-88CF9481", 24, "eu-west-2a"),
+    "g4dn.xlarge": ("L-DB2E81BA", "L-3819A6DF", 4, "us-west-2a"),
+    "vt1.3xlarge": ("L-DB2E81BA", "L-3819A6DF", 12, "us-west-2b"),
+    "hpc6a.48xlarge": ("L-F7808C92", "", 96, "us-east-2b"),
+    "inf1.xlarge": ("L-1945791B", "L-B5D1601B", 4, "us-west-2a"),
+    "m5.large": ("L-1216C47A", "L-34B43A08", 2, "us-west-2a"),
+    "p4d.24xlarge": ("L-417A185B", "L-7212CCBC", 96, "ap-south-1a"),
+    "trn1.2xlarge": ("L-2C3B7624", "L-6B0D517C", 8, "us-west-2b"),
+    "u-3tb1.56xlarge": ("L-43DA4232", "", 224, "us-west-2a"),
+    "x2gd.medium": ("L-7295265B", "L-E3A00192", 1, "us-west-2a"),
+}
+
+
+def test_each_series_has_its_own_quota() -> None:
+    codes_of_dl = quota_of("dl1.24xlarge", spot=False), quota_of("dl1.24xlarge", spot=True)
+    assert codes_of_dl == ("L-6E869C2A", "L-85EED4F7")
+    assert {each[:2] for each in OF_SERIES.values()} | {codes_of_dl} == set(QUOTAS.values())
+    assert {("ec2", code) for codes in QUOTAS.values() for code in codes if code} <= set(images.QUOTAS)
+
+
+@pytest.mark.parametrize("spot", [False, True], ids=["on demand", "spot"])
+@pytest.mark.parametrize("size", OF_SERIES)
+def test_minions_of_each_series_are_counted_in_its_quota(
+    sandbox: Box, monkeypatch: pytest.MonkeyPatch, size: str, spot: bool
+) -> None:
+    on_demand, as_spot, processors, zone = OF_SERIES[size]
+    code = as_spot if spot else on_demand
+    price = "99" if spot else ""
+    given: dict[str, object] = {"NODE_SIZE": size, "NODE_SPOT_PRICE": price, "KUBE_AWS_ZONE": zone}
+    others = 0 if spot or code != STANDARD_QUOTA else 2  # the master's
+    if code:
+        monkeypatch.setitem(images.QUOTAS, ("ec2", code), ("vCPUs", 2.0 * processors + others - 1))
+        needs = f"needs {2 * processors + others} {'spot ' if spot else ''}vCPUs"
+        refused_untouched(sandbox, sandbox.up("--dry-run", **given), 2, "NUM_NODES", needs, f"raise the quota ({code})")
+        monkeypatch.setitem(images.QUOTAS, ("ec2", code), ("vCPUs", 2.0 * processors + others))
+    assert sandbox.up("--dry-run", **given).code == 3
 
 
 # --- permissions

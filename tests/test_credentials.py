@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 import pty
+import re
 import string
 import subprocess
 import sys
@@ -186,12 +187,9 @@ def test_an_sso_token_that_has_expired(sandbox: Box) -> None:
 
 
 def _named_in(module: Any) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Name)} | {
-        alias.name
-        for node in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    nodes = list(ast.walk(ast.parse(inspect.getsource(module))))
+    imported = {each.name for node in nodes if isinstance(node, ast.ImportFrom) for each in node.names}
+    return imported | {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def _all_of_botocores() -> dict[str, type[Exception]]:
@@ -446,19 +444,9 @@ def _read_by_botocore() -> list[str]:
         for _, names, _, _ in botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES.values()
         for name in ([names] if isinstance(names, str) else names or ())
     }
-    folder = Path(botocore.session.__file__).parent
-    for module in sorted(folder.rglob("*.py")):
+    for module in sorted(Path(botocore.session.__file__).parent.rglob("*.py")):
         if "vendored" not in module.parts:
-            nodes = ast.walk(ast.parse(module.read_text()))
-            listed |= {
-                str(node.value)
-                for node in nodes
-                if isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and node.value.startswith("AWS_")
-                and node.value.replace("_", "").isalnum()
-                and node.value.isupper()
-            }
+            listed.update(re.findall(r"""["'](AWS_[A-Z0-9_]+)["'{]""", module.read_text()))
     return sorted({name for name in listed if name.startswith("AWS_")} | {"AWS_REGION"})
 
 

@@ -14,6 +14,7 @@ from helpers import (
     master_of,
     must,
     only,
+    part,
     refused,
     refused_untouched,
     remembered,
@@ -277,6 +278,7 @@ def test_a_run_of_one_more_group_takes_nothing_off(sandbox: Box) -> None:
 def test_a_run_of_one_more_group_puts_nothing_on_what_all_groups_share(sandbox: Box) -> None:
     """Such a run remembers nothing: what it had put on role, network and bucket was never taken off again."""
     has = {"KUBE_EXTRA_TAGS": "team=a", "KUBE_NODE_POLICIES": SSM, "KUBE_LOAD_BALANCER_CIDR": "172.20.0.0/16"}
+    has |= {"SSH_CIDR": "198.51.100.0/24", "HTTP_API_CIDR": "198.51.100.0/24,127.0.0.0/8"}
     sandbox.cluster(**has)
     more = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
     others = {
@@ -284,12 +286,19 @@ def test_a_run_of_one_more_group_puts_nothing_on_what_all_groups_share(sandbox: 
         "KUBE_NODE_POLICIES": READ,
         "KUBE_LOAD_BALANCER_CIDR": "10.0.0.0/8",
         "KUBE_IAM_PERMISSIONS_BOUNDARY": policy(sandbox),
+        "SSH_CIDR": "203.0.113.7/32",
+        "HTTP_API_CIDR": "203.0.113.8/32",
+        "DHCP_OPTION_SET_ID": "dopt-0123456789abcdef0",
     }
     assert set(others) == {name for name, declared in OPTIONS.items() if declared.of_all_groups}
     for name, value in others.items():
         said = refused_untouched(sandbox, sandbox.up(**more, **{name: value}), 2, f"error: {name}: is of the whole")
         assert f"has {has.get(name, 'none')}, " in said
+    groups = part(sandbox, "security groups")
     must(sandbox.up(**more, **has))
+    unchanged(sandbox.up())
+    must(sandbox.up(**more, **dict.fromkeys(has, "")))
+    assert part(sandbox, "security groups") == groups
     unchanged(sandbox.up())
 
 

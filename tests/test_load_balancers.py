@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import REGION, Box
-from helpers import ID, must, part, refused_untouched, tagged
+from helpers import ID, master_of, must, part, refused_untouched, tagged
 from test_options import Brought, addons
 
 from lib.checks import elbsubnets
@@ -64,7 +64,11 @@ def test_with_the_option_one_rule_is_for_all_and_the_controllers_go(sandbox: Box
     assert must(sandbox.up()).changing == []
 
     off = must(sandbox.up(**{OPTION: ""}))
-    assert "load balancers reach no minion until" in off.err
+    assert "load balancers reach no minion until the cloud controller manager lets each of them in again" in off.err
+    assert (
+        "soon, where the master was made without the option; one that was made with it has to be made anew" in off.err
+    )
+    assert "KUBE_REPLACE_MASTER=" not in off.err  # this one was: nothing of it is another than it was made with
     assert group_of(sandbox)[1] == before
     must(sandbox.down())
     assert sandbox.inventory() == {}
@@ -74,6 +78,9 @@ def test_a_master_that_is_made_with_it_has_a_controller_that_adds_none(sandbox: 
     must(sandbox.up(**{OPTION: "172.20.0.0/16,10.0.0.0/8"}))
     section = cloud_conf(sandbox).partition("[Global]\n")[2]
     assert "DisableSecurityGroupIngress = true\n" in section
+    off = must(sandbox.up(**{OPTION: ""}))
+    assert "one that was made with it has to be made anew for that (KUBE_REPLACE_MASTER)" in off.err
+    assert f"KUBE_REPLACE_MASTER={master_of(sandbox)} python kube_up.py" in off.err
 
 
 def test_ranges_that_would_fill_the_group_are_refused(sandbox: Box) -> None:

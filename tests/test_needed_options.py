@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import Box
 from helpers import must, part, refused_untouched, remembered
@@ -131,3 +133,43 @@ def test_any_other_option_does_something_alone_or_is_said(sandbox: Box, name: st
     result = sandbox.up("--dry-run", **{name: VALUES[name]})
     said = f"{name}: " in result.err or VALUES[name] in result.err
     assert said or (result.code, "would " in result.out) == (3, True), result.out + result.err
+
+
+# --- a run about one more group
+
+MORE: dict[str, object] = {"KUBE_USE_EXISTING_MASTER": "true", "NODE_SIZE": "t3.large", "NUM_NODES": 1}
+GROUPS = VALUES | {name: text for name, (text, _) in ALONE.items()}
+ITS_OWN = re.compile(
+    r"would (create|attach) ((launch template|group) kubernetes-minion-group-|subnet |rtb-\w+ to \(new subnet)"
+    r"|would write context |would make \d+ changes"
+)
+
+
+@pytest.mark.parametrize("name", [name for name in GROUPS if name not in MORE])
+def test_an_option_of_a_groups_run_is_refused_or_said_not_to_be_remembered_and_changes_no_other(
+    sandbox: Box, name: str
+) -> None:
+    sandbox.cluster()
+    result = sandbox.up("--dry-run", **{**MORE, **with_its_need(name), name: GROUPS[name]})
+    if OPTIONS[name].remembered == "never" or result.code in (1, 2):
+        assert OPTIONS[name].remembered == "never" or f"{name}: " in result.err or GROUPS[name] in result.err
+        return
+    told = next(line for line in result.out.splitlines() if line.strip().startswith("not remembered, since"))
+    assert name in told.replace(";", ",").replace(":", ",").replace(" ", "").split(",")
+    would = [line.strip() for line in result.out.splitlines() if line.strip().startswith("would ")]
+    assert [line for line in would if not ITS_OWN.match(line)] == []
+
+
+def with_its_need(name: str) -> dict[str, object]:
+    """What the option needs, set."""
+    return {OPTIONS[name].needs: ALONE[name][1]} if name in ALONE else {}
+
+
+def test_a_script_of_a_groups_run_is_that_groups_alone(sandbox: Box) -> None:
+    sandbox.cluster()
+    script = sandbox.home / "script"
+    script.write_text("#!/bin/sh\ntrue\n")
+    result = must(sandbox.up(**MORE, KUBE_NODE_SCRIPT=script))
+    assert "not remembered, since they are of this group alone: NUM_NODES, NODE_SIZE, KUBE_NODE_SCRIPT;" in result.out
+    assert "KUBE_NODE_SCRIPT" not in remembered(sandbox)
+    assert must(sandbox.up()).changing == []

@@ -165,6 +165,14 @@ def test_a_pipe_gets_plain_lines_however_long(sandbox: Box) -> None:
     assert f"set     {bucket_of(sandbox)} to keep 28 snapshots of etcd beside the newest … done\n" in result.out
 
 
+def test_a_name_between_colons_is_no_picture(sandbox: Box) -> None:
+    tags = "a:key:b=c:key:d"
+    shown = on_terminal(lambda: sandbox.up("--show-settings", KUBE_EXTRA_TAGS=tags, **TERMINAL))
+    piped = must(sandbox.up("--show-settings", KUBE_EXTRA_TAGS=tags)).out
+    for text in (plain(shown), piped):
+        assert f"\nKUBE_EXTRA_TAGS={tags}  (environment)\n" in text
+
+
 def test_a_pipe_may_be_coloured_and_the_cursor_stays(sandbox: Box) -> None:
     result = must(sandbox.up(**TERMINAL, FORCE_COLOR="1"))
     assert "\x1b[32mfound\x1b[0m" in result.out

@@ -12,7 +12,7 @@ from torture import drift, hands
 from torture.cases import FAULTS
 from torture.stage import Stage, rehearsed
 
-# How many of each fault's cases. None of a change that takes back or ends what another one here begins, which is the same
+# How many of each fault's cases. None of a change that takes back or ends what another one here begins: it is the same
 # function with other settings; nor of discard, which tests/test_recovery.py stops.
 SPREAD = {
     "up-before": 1,

@@ -18,11 +18,23 @@ if TYPE_CHECKING:
     from lib.aws.client import Aws
     from lib.settings.config import Config
 
-# Which series share "Standard (A, C, D, H, I, M, R, T, Z)": a family's letters before its generation, and no others
-# that begin with the same letter. mac is counted in Dedicated Hosts; inf, trn, dl, hpc and u have quotas of their own.
+# The quotas of vCPUs, on demand and as spot instances, by the series that share one: a family's letters before its
+# generation. mac is counted in Dedicated Hosts; hpc and u (High Memory) have no quota as spot instances. gr and those
+# that are no longer sold are left out, since nobody says which quota they count in.
 # https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
-_STANDARD = frozenset({"a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"})
-_ON_DEMAND, _SPOT = ("ec2", "L-1216C47A"), ("ec2", "L-34B43A08")
+STANDARD, SPOT_STANDARD = "L-1216C47A", "L-34B43A08"
+QUOTAS: Mapping[tuple[str, ...], tuple[str, str]] = {
+    ("a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"): (STANDARD, SPOT_STANDARD),
+    ("dl",): ("L-6E869C2A", "L-85EED4F7"),
+    ("f",): ("L-74FC7D96", "L-88CF9481"),
+    ("g", "vt"): ("L-DB2E81BA", "L-3819A6DF"),
+    ("hpc",): ("L-F7808C92", ""),
+    ("inf",): ("L-1945791B", "L-B5D1601B"),
+    ("p",): ("L-417A185B", "L-7212CCBC"),
+    ("trn",): ("L-2C3B7624", "L-6B0D517C"),
+    ("u",): ("L-43DA4232", ""),
+    ("x",): ("L-7295265B", "L-E3A00192"),
+}
 _ADDRESSES = ("ec2", "L-0263D0A3")
 _VPCS = ("vpc", "L-F678F1CE")
 
@@ -91,40 +103,43 @@ def _check_processors(aws: Aws, config: Config) -> None:
     if not missing:
         return
     processors = _processors(aws, {config.master_size, *config.node_sizes, *(i["InstanceType"] for i in running)})
-    for spot, code in ((False, _ON_DEMAND), (True, _SPOT)):
-        used = sum(
-            processors.get(i["InstanceType"], 0)
-            for i in running
-            if is_standard(i["InstanceType"]) and (i.get("InstanceLifecycle") == "spot") is spot
-        )
-        needed = sum(
-            min(processors.get(size, 0) for size in kinds) * n for kinds, n, is_spot in missing if is_spot is spot
-        )
-        quota = _quota(aws, code) if needed else None
+    alike = [(quota_of(i["InstanceType"], spot=i.get("InstanceLifecycle") == "spot"), i) for i in running]
+    for code, spot in dict.fromkeys((code, spot) for *_, spot, code in missing):
+        used = sum(processors.get(i["InstanceType"], 0) for its, i in alike if its == code)
+        needed = sum(min(processors.get(size, 0) for size in kinds) * n for kinds, n, _, its in missing if its == code)
+        quota = _quota(aws, ("ec2", code)) if needed else None
         if quota is not None and used + needed > quota:
-            kind = "spot vCPUs" if spot else "vCPUs"
+            kind = f"{'spot ' if spot else ''}vCPUs{_of_series(code)}"
             problem = (
                 f"what is missing needs {needed} {kind}, {used} are in use, and the account's quota in {aws.region} is "
                 f"{quota}"
             )
-            raise SettingError("NUM_NODES", problem, "have fewer or smaller machines, or raise the quota")
+            raise SettingError("NUM_NODES", problem, f"have fewer or smaller machines, or raise the quota ({code})")
 
 
-def _missing(config: Config, running: Iterable[Any]) -> list[tuple[tuple[str, ...], int, bool]]:
-    """(types, how many, as spot) of the machines that are not there yet and count in a quota that is asked here.
+def _of_series(code: str) -> str:
+    series = next(names for names, codes in QUOTAS.items() if code in codes)
+    return "" if code in (STANDARD, SPOT_STANDARD) else f" of {' and '.join(series).upper()} instances"
 
-    Where AWS chooses among several types, they need as many vCPUs as the smallest has, or more.
+
+def _missing(config: Config, running: Iterable[Any]) -> list[tuple[tuple[str, ...], int, bool, str]]:
+    """(types, how many, as spot, in which quota) of the machines that are not there yet and count in one.
+
+    Where AWS chooses among several types, they need as many vCPUs as the smallest has, or more; and where these count
+    in several quotas, nobody knows in which.
     """
     roles = [tags_of(i).get("Role") for i in running if _is_ours(config, i)]
     wanted = [(config.node_sizes, config.num_nodes - roles.count(config.node_name), bool(config.node_spot_price))]
     if not config.kube_use_existing_master:
         wanted.append(((config.master_size,), 1 - roles.count(config.master_name), False))
-    return [(kinds, n, spot) for kinds, n, spot in wanted if n > 0 and all(map(is_standard, kinds))]
+    found = [(kinds, n, spot, {quota_of(kind, spot=spot) for kind in kinds}) for kinds, n, spot in wanted if n > 0]
+    return [(kinds, n, spot, next(iter(codes))) for kinds, n, spot, codes in found if len(codes) == 1 and all(codes)]
 
 
-def is_standard(size: str) -> bool:
-    """Whether a type counts in the quota of the standard series. One that is not known yet is not counted."""
-    return re.split(r"[\d.-]", size, maxsplit=1)[0] in _STANDARD
+def quota_of(size: str, *, spot: bool) -> str:
+    """The code of the quota that a type counts in, '' for none, and for a series that is not known yet."""
+    series = re.split(r"[\d.-]", size, maxsplit=1)[0]
+    return next((codes[spot] for names, codes in QUOTAS.items() if series in names), "")
 
 
 def _processors(aws: Aws, sizes: set[str]) -> Mapping[str, int]:

@@ -11,6 +11,7 @@ import os
 import re
 import ssl
 import tempfile
+import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -93,27 +94,56 @@ class Api:
         self._host, self._port = url.hostname or "", url.port or 443
         self._context = _tls(client)
         self._proxy = client.proxy
+        self._kept = self._connection()  # http.client opens it when something is asked, and again once it was closed
+        weakref.finalize(self, self._kept.close)
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        return _connection(self._host, self._port, self._context, self._proxy)
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body. Raises Unreachable."""
-        return self.send("GET", path)
+        """Status and body. Raises Unreachable.
+
+        Asked over the connection of the last one: a new one is two round trips and a handshake more. Where that was
+        closed meanwhile, as a server does (kube-apiserver after 90 idle seconds), it is asked again over a new one.
+        """
+        kept = self._kept.sock is not None
+        try:
+            return self._ask(self._kept, "GET", path)
+        except Unreachable as error:
+            if not kept or isinstance(error.__cause__, TimeoutError):
+                raise
+        return self._ask(self._kept, "GET", path)
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, kind: str = "") -> tuple[int, str]:
-        """Status and body of any request; `kind` is the body's type. Raises Unreachable."""
-        headers = {"Accept": "application/json"} | ({"Content-Type": kind or "application/json"} if body else {})
-        content = json.dumps(body) if body else None
-        connection = _connection(self._host, self._port, self._context, self._proxy)
+        """Status and body of a request that changes something; `kind` is the body's type. Raises Unreachable.
+
+        Over a connection of its own: what breaks there was not asked twice.
+        """
+        connection = self._connection()
         try:
-            connection.request(method, path, body=content, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        except ssl.SSLCertVerificationError as error:
-            words = f"{self.server} shows a certificate that this cluster's CA did not make: {error.verify_message}"
-            raise WrongCertificate(words) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise _unreachable(error, self._proxy) from error
+            return self._ask(connection, method, path, body, kind)
         finally:
             connection.close()
+
+    def _ask(
+        self,
+        connection: http.client.HTTPSConnection,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        kind: str = "",
+    ) -> tuple[int, str]:
+        headers = {"Accept": "application/json"} | ({"Content-Type": kind or "application/json"} if body else {})
+        try:
+            connection.request(method, path, body=json.dumps(body) if body else None, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                words = f"{self.server} shows a certificate that this cluster's CA did not make: {error.verify_message}"
+                raise WrongCertificate(words) from error
+            raise _unreachable(error, self._proxy) from error
 
     def etcd_bytes(self) -> int | None:
         """How large etcd's file is, free space in it too, None where the server does not say.
@@ -129,8 +159,8 @@ class Api:
         return int(float(found[1])) if found else None
 
     def certificate(self) -> bytes:
-        """The certificate that the server shows, DER. Raises Unreachable."""
-        connection = _connection(self._host, self._port, self._context, self._proxy)
+        """The certificate that the server shows now, to a new connection, DER. Raises Unreachable."""
+        connection = self._connection()
         try:
             connection.connect()
             tls: Any = connection.sock

@@ -178,8 +178,13 @@ def _taken_apart(data: bytes) -> tuple[dict[str, str], str]:
 
 def _composed(name: str, comments: bool) -> str:
     text = (TEMPLATES / name).read_text(encoding="utf-8")
-    text = text if comments else _COMMENT.sub("", text)
+    text = text if comments else _without_comments(text)
     return _INCLUDE.sub(lambda found: _composed(found["file"], comments), text)
+
+
+@functools.lru_cache(maxsize=64)  # a run composes the same files a dozen times
+def _without_comments(text: str) -> str:
+    return _COMMENT.sub("", text)
 
 
 def _quoted(name: str, value: str) -> str:

@@ -20,9 +20,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from rich import markup
 from rich.console import Console as Rich
 from rich.live import Live
-from rich.markup import escape as no_markup
 from rich.spinner import Spinner
 from rich.text import Text
 
@@ -59,7 +59,7 @@ codecs.register_error(_PLAINER, _plainer)
 
 def escape(words: str) -> str:
     """The words without markup, and with what a terminal would act on (names and AWS's texts may hold it) spelt out."""
-    return no_markup(spelled_out(words))
+    return markup.escape(spelled_out(words))
 
 
 def spelled_out(words: str) -> str:
@@ -100,7 +100,16 @@ class _Stream(Rich):
     def __init__(self, file: TextIO) -> None:
         if isinstance(file, io.TextIOWrapper):
             file.reconfigure(errors=_PLAINER)  # a locale of former days has no "…"
-        super().__init__(file=file, highlight=False, soft_wrap=True)
+        super().__init__(file=file, highlight=False, soft_wrap=True, emoji=False)  # ":key:" in a name is no picture
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Write a line. In a pipe that is not to be coloured it is its words, for which rich would take long."""
+        if self.is_terminal or len(objects) != 1 or not isinstance(objects[0], str) or options.keys() - {"end"}:
+            super().print(*objects, **options)
+            return
+        words = markup.render(objects[0], emoji=False).plain
+        self.file.write(words.expandtabs() + options.get("end", "\n"))
+        self.file.flush()
 
     @property
     def moves(self) -> bool:

@@ -18,7 +18,10 @@ from lib.run.files import make_private_directory
 
 KEPT = 20  # runs whose files are kept
 _MOST_IDS = 8  # of one call
-_ID = re.compile(r"\b(?:[a-z]{1,8}(?:-[a-z]{1,8}){0,2}-(?:[0-9a-f]{17}|[0-9a-f]{8})|ami-[0-9a-f]+)\b")
+# An id is looked for from its end, which is found several times as fast: its beginning is like any word's.
+_END_OF_ID = re.compile(r"-(?:[0-9a-f]{17}|[0-9a-f]{8})\b")
+_ID = re.compile(r"\b[a-z]{1,8}(?:-[a-z]{1,8}){0,2}-[0-9a-f]+\Z")
+_LONGEST_BEGINNING = len("letters8-letters8-letters8")
 # Parameters that name what a call is about and are no ids; all others are left out.
 _NAMES = (
     *("GroupName", "RoleName", "InstanceProfileName", "KeyName", "LaunchTemplateName", "AutoScalingGroupName"),
@@ -68,8 +71,10 @@ def _first_ids(*texts: str) -> list[str]:
     """The first ids in these, each once, and "…" where there are more."""
     found: dict[str, None] = {}
     for text in texts:
-        for match in _ID.finditer(text):
-            found[match[0]] = None
+        for end in _END_OF_ID.finditer(text):
+            match = _ID.search(text, max(0, end.start() - _LONGEST_BEGINNING), end.end())
+            if match:
+                found[match[0]] = None
             if len(found) > _MOST_IDS:
                 return [*list(found)[:_MOST_IDS], "…"]
     return list(found)

@@ -91,7 +91,7 @@ class Config:
         fixed=Fixed(_NEW_GROUP, from_the_start=True, but_in_another_group=True, but_in_another_zone=True),
         down=True,
     )
-    dhcp_option_set_id: str = option(rules.optional(rules.identifier("dopt")))
+    dhcp_option_set_id: str = option(rules.optional(rules.identifier("dopt")), of_all_groups=True)
     kube_vpc_cidr_base: str = option(rules.cidr_base, remembered="as resolved", fixed=_FROM_THE_START)
     kube_subnet_cidr: str = option(
         rules.optional(rules.cidr(16, 28)),
@@ -128,8 +128,8 @@ class Config:
         fixed=_WITH_A_MASTER,
     )
     dns_domain: str = option(rules.domain, read_by="master", fixed=_WITH_A_MASTER)
-    ssh_cidr: tuple[str, ...] = option(rules.cidrs)
-    http_api_cidr: tuple[str, ...] = option(rules.cidrs)
+    ssh_cidr: tuple[str, ...] = option(rules.cidrs, of_all_groups=True)
+    http_api_cidr: tuple[str, ...] = option(rules.cidrs, of_all_groups=True)
     kube_load_balancer_cidr: tuple[str, ...] = option(rules.cidrs_or_none, of_all_groups=True)
     kube_api_dns_name: str = option(rules.optional(rules.host_name), down=True)
     kube_api_port: int = option(rules.whole(1, 65535), read_by="both", fixed=_WITH_A_MASTER, down=True)

@@ -65,11 +65,14 @@ class Layers:
         return self._find(name)[1]
 
     def asked(self, name: str) -> str | None:
-        """What environment or file say of an option now, '' for the default; None if they are silent."""
-        for layer in (self.environment, self.file):
-            if name in layer:
-                return layer[name].strip()
-        return None
+        """What environment or file say of an option now, '' for the default; None if they are silent.
+
+        A run about one more group takes nothing back of what all groups share: '' is silence there.
+        """
+        text = next((layer[name].strip() for layer in (self.environment, self.file) if name in layer), None)
+        if text == "" and OPTIONS[name].of_all_groups and self.value("KUBE_USE_EXISTING_MASTER").lower() == "true":
+            return None
+        return text
 
     def user_set(self) -> dict[str, str]:
         """What environment, file and memory set to something, of all that may be remembered.

@@ -178,6 +178,12 @@ def _of_one_group_alone(layers: Layers) -> list[SettingError]:
     return wrong
 
 
+def of_this_group(layers: Layers) -> list[str]:
+    """What a run about one more group is asked for and the cluster has not: it counts now and is not remembered."""
+    asked = {name: layers.asked(name) for name, it in OPTIONS.items() if it.remembered != "never"}
+    return [n for n, text in asked.items() if text and text != layers.remembered.get(n, layers.defaults[n])]
+
+
 def _grown_smaller(layers: Layers) -> list[SettingError]:
     wrong = list[SettingError]()
     for name, why in ((name, it.only_grows) for name, it in OPTIONS.items() if it.only_grows):

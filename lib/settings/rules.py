@@ -369,10 +369,12 @@ def _is_address(text: str) -> bool:
     return True
 
 
+_NO_HOSTS = tuple(map(ipaddress.IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
+
+
 def _for_hosts(network: ipaddress.IPv4Network) -> bool:
     first, last = network.network_address, network.broadcast_address
-    odd = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
-    return not any(network.overlaps(ipaddress.IPv4Network(each)) for each in odd) and first < last
+    return not any(network.overlaps(each) for each in _NO_HOSTS) and first < last
 
 
 def address(variable: str, text: str) -> str:

@@ -42,16 +42,15 @@ class _Moto(DomainDispatcherApplication):
         super().__init__(create_app)
         self._paths: dict[str, Any] = {}
         self._apps: dict[str, Any] = {}
+        self._asked: dict[tuple[str, str], Any] = {}
         self.get_backend_for_host = functools.cache(super().get_backend_for_host)  # type: ignore[method-assign]
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         form = environ.get(REQUEST)
         app: Any = self._of_form(environ) if form else self.get_application(environ)
         request = form or BackendRequest(environ)
-        paths = self._paths.get(app.service) or self._paths.setdefault(app.service, app.url_map.bind(""))
         try:
-            endpoint, _ = paths.match(request.path, request.method)
-            asked = app.view_functions[endpoint].callback
+            asked = self._function(app, request.path, request.method, is_form=form is not None)
         except (HTTPException, AttributeError):  # Flask has the answer where no path leads to a function of moto's
             return cast("Iterable[bytes]", app(environ, start_response))
         try:
@@ -67,6 +66,17 @@ class _Moto(DomainDispatcherApplication):
         sent.setdefault("Content-Length", str(len(body)))
         start_response(str(status), sent.to_wsgi_list())
         return [] if request.method == "HEAD" else [body]
+
+    def _function(self, app: Any, path: str, method: str, *, is_form: bool) -> Any:
+        """moto's function that a path leads to. A form's leads to the same one whatever is in it."""
+        if is_form and (app.service, path) in self._asked:
+            return self._asked[app.service, path]
+        paths = self._paths.get(app.service) or self._paths.setdefault(app.service, app.url_map.bind(""))
+        endpoint, _ = paths.match(path, method)
+        asked = app.view_functions[endpoint].callback
+        if is_form:
+            self._asked[app.service, path] = asked
+        return asked
 
     def _of_form(self, environ: dict[str, Any]) -> Any:
         """Of a form the signature's scope alone says which part of moto is asked."""

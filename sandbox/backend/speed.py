@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -22,6 +23,64 @@ def install() -> None:
     _lookups()
     _private_keys()
     _instance_types()
+    _backends()
+    _requests()
+
+
+def _backends() -> None:
+    """moto looks through all services for each look at one."""
+    from moto.core.base_backend import AccountSpecificBackend, BackendDict
+
+    for owner in (BackendDict, AccountSpecificBackend):
+        _quick(owner)
+
+
+def _quick(owner: Any) -> None:
+    """What is there already is found as in any dictionary."""
+    if hasattr(owner, "moto_original"):
+        return
+    owner.moto_original = find = owner.__getitem__
+
+    def get(self: Any, key: str) -> Any:
+        found = dict.get(self, key)
+        return find(self, key) if found is None else found
+
+    owner.__getitem__ = get
+
+
+def _requests() -> None:
+    """moto looks for the same few access keys and regions in the headers of each request, and takes its URL apart."""
+    from moto.core.request import Request
+    from moto.core.responses import BaseResponse
+
+    responses: Any = BaseResponse
+    if hasattr(responses, "moto_original"):
+        return
+    responses.moto_original = find_region = responses.get_region_from_url
+    responses.access_key_regex = _Searched(responses.access_key_regex)
+    known: dict[tuple[str, ...], str] = {}
+
+    def get_region_from_url(self: Any, request: Any, full_url: str) -> str:
+        host, headers = full_url.split("?")[0].split("/")[2], request.environ
+        told = (host, headers.get("HTTP_USER_AGENT", ""), headers.get("HTTP_AUTHORIZATION", "").partition(",")[0])
+        if told not in known:
+            known[told] = find_region(self, request, full_url)
+        return known[told]
+
+    def raw_url(self: Any) -> str:
+        environ = self.environ
+        asked = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
+        return f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}{self.raw_path}{asked}"
+
+    responses.get_region_from_url = get_region_from_url
+    Request.raw_url = property(raw_url)  # type: ignore[method-assign,assignment]
+
+
+class _Searched:
+    """A regular expression that is searched for in few texts, each many times."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.search = functools.lru_cache(maxsize=256)(pattern.search)
 
 
 def _instance_types() -> None:
@@ -32,13 +91,13 @@ def _instance_types() -> None:
         return
     types: Any = InstanceTypeBackend
     types.moto_original = describe = types.describe_instance_types
-    by_name = {each["InstanceType"]: each for each in types.instance_types}
-    order = {name: number for number, name in enumerate(by_name)}
+    known_types: dict[Any, list[Any]] = {}
 
     def describe_types(self: Any, instance_types: list[str] | None = None, filters: Any = None) -> Any:
-        if not instance_types or filters or any(name not in by_name for name in instance_types):
-            return describe(self, instance_types, filters)
-        return [by_name[name] for name in sorted(set(instance_types), key=lambda name: order[name])]
+        key = (tuple(instance_types or ()), tuple((name, tuple(values)) for name, values in (filters or {}).items()))
+        if key not in known_types:
+            known_types[key] = describe(self, instance_types, filters)
+        return list(known_types[key])
 
     offers: Any = InstanceTypeOfferingBackend
     all_offers = offers.describe_instance_type_offerings

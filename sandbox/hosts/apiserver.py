@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import socket
 import ssl
 import tempfile
 import threading
@@ -99,12 +100,24 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext, answer: Answer, change: Change) -> None:
         super().__init__(address, _Handler)
         self.context, self.answer, self.change = context, answer, change
+        self._open: set[ssl.SSLSocket] = set()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread: a client that never shakes hands keeps nobody else waiting."""
         request.settimeout(30)
         with contextlib.suppress(OSError), self.context.wrap_socket(request, server_side=True) as secured:
-            super().finish_request(secured, client_address)
+            self._open.add(secured)
+            try:
+                super().finish_request(secured, client_address)
+            finally:
+                self._open.discard(secured)
+
+    def server_close(self) -> None:
+        """Connections end too: a machine that is gone answers nobody."""
+        super().server_close()
+        for secured in list(self._open):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(secured, socket.SHUT_RDWR)  # not TLS's own, which its thread may be using
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass

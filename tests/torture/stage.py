@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import clean_environment, make_ssh_key, models_read_once, simulated_aws
+from conftest import clean_environment, make_ssh_key, simulated_aws
 from helpers import (
     ALL_IDS,
     SharedBox,
@@ -28,6 +28,7 @@ from helpers import (
     settle,
     shared_box,
 )
+from quickboto import models_read_once
 
 from sandbox.app import Record
 from sandbox.backend import saved

@@ -1,0 +1,112 @@
+"""What botocore works out anew for each run, client or call, worked out once in the tests' process.
+
+A run makes its own session and clients, so it would read and parse the models of every service, and make a class of
+each client, with a method for each of EC2's 700 operations. No stub knows what is replaced here: most names are
+botocore's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import botocore.hooks
+import botocore.httpsession
+import botocore.loaders
+import botocore.parsers
+import botocore.regions
+import botocore.session
+import botocore.useragent
+import pytest
+from botocore import client
+from botocore.model import ServiceModel
+
+
+@contextmanager
+def models_read_once() -> Iterator[None]:
+    """Have it so for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        _models(patch)
+        _clients(patch)
+        _calls(patch)
+        yield
+
+
+def _models(patch: pytest.MonkeyPatch) -> None:
+    loader = botocore.loaders.create_loader()
+
+    @functools.cache
+    def load_model(service_name: str, api_version: str | None = None) -> ServiceModel:
+        return ServiceModel(loader.load_service_model(service_name, "service-2", api_version), service_name)
+
+    patch.setattr(botocore.session, "create_loader", lambda *_: loader)
+    patch.setattr(client.ClientCreator, "_load_service_model", lambda _self, *args: load_model(*args))
+
+
+def _clients(patch: pytest.MonkeyPatch) -> None:
+    creator: Any = client.ClientCreator
+    session: Any = botocore.httpsession.URLLib3Session
+    patch.setattr(creator, "_create_client_class", _once(creator._create_client_class, lambda service, _model: service))
+    patch.setattr(session, "_get_ssl_context", _once(session._get_ssl_context, lambda: ""))  # what is asked is http://
+    patch.setattr(getattr(botocore.hooks, "_PrefixTrie"), "_recursive_copy", lambda _, trie: _copied(trie))  # noqa: B009
+    # The loader gives the same rules each time.
+    regions: Any = botocore.regions
+    providers: dict[int, Any] = {}
+    make_provider = regions.EndpointProvider
+
+    def provider(ruleset_data: Any, **others: Any) -> Any:
+        if id(ruleset_data) not in providers:
+            providers[id(ruleset_data)] = make_provider(ruleset_data, **others)
+        return providers[id(ruleset_data)]
+
+    patch.setattr(regions, "EndpointProvider", provider)
+
+
+def _calls(patch: pytest.MonkeyPatch) -> None:
+    aliaser: Any = botocore.hooks.EventAliaser
+    patch.setattr(aliaser, "_alias_event_name", _once(aliaser._alias_event_name, lambda event_name: event_name))
+    for where, name in (
+        (botocore.useragent, "sanitize_user_agent_string_component"),
+        (botocore.useragent.UserAgentComponent, "to_string"),
+        (botocore.parsers, "DEFAULT_TIMESTAMP_PARSER"),
+    ):
+        patch.setattr(where, name, functools.cache(getattr(where, name)))
+    # A call's own features are not added to what its client calls itself.
+    patch.setattr(botocore.useragent.UserAgentString, "rebuild_and_replace_user_agent_handler", lambda *_, **__: None)
+    by_signature: Any = getattr(botocore.hooks, "accepts_kwargs")  # noqa: B009
+
+    def accepts_kwargs(function: Any) -> Any:
+        code = getattr(function, "__code__", None)
+        return bool(code.co_flags & inspect.CO_VARKEYWORDS) if code else by_signature(function)
+
+    patch.setattr(botocore.hooks, "accepts_kwargs", accepts_kwargs)
+
+
+def _once(method: Callable[..., Any], key: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, whose result depends on `key` of its arguments alone, whichever object it is of."""
+    known: dict[Any, Any] = {}
+
+    def once(self: Any, *args: Any) -> Any:
+        asked = key(*args)
+        if asked not in known:
+            known[asked] = method(self, *args)
+        return known[asked]
+
+    return once
+
+
+def _copied(trie: dict[str, Any]) -> dict[str, Any]:
+    """The structure of a trie of handlers, without asking of each part what it is."""
+    return {"_root": _copied_node(trie["_root"])}
+
+
+def _copied_node(node: dict[str, Any]) -> dict[str, Any]:
+    values = node["values"]
+    return {
+        "chunk": node["chunk"],
+        "children": {name: _copied_node(child) for name, child in node["children"].items()},
+        "values": values and type(values)(*(list(part) for part in values)),
+    }
