@@ -28,6 +28,8 @@ from sandbox.backend.holdings import inventory
 from sandbox.clock import FakeClock
 from sandbox.inventory import masked, shows_in
 
+# The tests and the models of AWS's services are many objects, and looked through for nothing.
+gc.set_threshold(100_000, 20, 50)
 REGION = "us-west-2"
 # A list, a mapping or a value as Python writes it (JSON in a command is for the AWS command), unless it is quoted:
 # somebody gave it.
@@ -227,7 +229,6 @@ def _clean_environment() -> Iterator[None]:
 @contextmanager
 def simulated_aws() -> Iterator[_Server]:
     """The one simulated AWS of a process."""
-    gc.set_threshold(100_000, 20, 50)  # the models of AWS's services are many objects, and looked through for nothing
     clock = FakeClock()
     aws = Sandbox(clock)
     clock.listeners.append(aws.tick)

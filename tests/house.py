@@ -29,6 +29,16 @@ def _parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a module's syntax tree, which nobody may change either."""
+    return _nodes(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_parsed(text)))
+
+
 def modules(root: Path = ROOT) -> dict[str, set[str]]:
     """Each module of lib/ with what it imports of this tree, be it for its types alone or within a function."""
     return {_name(path, root): set(_imported(path, root)) for path in sorted((root / "lib").rglob("*.py"))}
@@ -46,7 +56,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _imported(path: Path, root: Path) -> Iterator[str]:
-    for node in ast.walk(parsed(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

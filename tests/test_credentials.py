@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 import pty
+import re
 import string
 import subprocess
 import sys
@@ -28,6 +29,7 @@ import botocore.tokens
 import pytest
 from conftest import Box, Result
 from helpers import answer_with, must, refused, refused_untouched
+from spread import spread
 
 from lib.settings.layers import read_layers
 from lib.settings.options import unread
@@ -185,12 +187,9 @@ def test_an_sso_token_that_has_expired(sandbox: Box) -> None:
 
 
 def _named_in(module: Any) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Name)} | {
-        alias.name
-        for node in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    nodes = list(ast.walk(ast.parse(inspect.getsource(module))))
+    imported = {each.name for node in nodes if isinstance(node, ast.ImportFrom) for each in node.names}
+    return imported | {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def _all_of_botocores() -> dict[str, type[Exception]]:
@@ -445,19 +444,9 @@ def _read_by_botocore() -> list[str]:
         for _, names, _, _ in botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES.values()
         for name in ([names] if isinstance(names, str) else names or ())
     }
-    folder = Path(botocore.session.__file__).parent
-    for module in sorted(folder.rglob("*.py")):
+    for module in sorted(Path(botocore.session.__file__).parent.rglob("*.py")):
         if "vendored" not in module.parts:
-            nodes = ast.walk(ast.parse(module.read_text()))
-            listed |= {
-                str(node.value)
-                for node in nodes
-                if isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and node.value.startswith("AWS_")
-                and node.value.replace("_", "").isalnum()
-                and node.value.isupper()
-            }
+            listed.update(re.findall(r"""["'](AWS_[A-Z0-9_]+)["'{]""", module.read_text()))
     return sorted({name for name in listed if name.startswith("AWS_")} | {"AWS_REGION"})
 
 
@@ -514,7 +503,7 @@ def test_the_files_profile_beside_other_credentials_is_refused_and_no_cluster_is
 ZONELESS = {"KUBE_AWS_ZONE": ""}
 
 
-@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION", "profile"])
+@pytest.mark.parametrize("name", spread(["AWS_REGION", "AWS_DEFAULT_REGION", "profile"], 1))
 def test_without_a_zone_the_cluster_is_in_the_region_of_environment_or_profile(sandbox: Box, name: str) -> None:
     where: dict[str, str] = {name: "eu-central-1", **ZONELESS}
     if where.pop("profile", ""):

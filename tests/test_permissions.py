@@ -43,8 +43,13 @@ def actions(service: str, operation: str) -> set[str]:
 @functools.cache
 def operations(service: str) -> dict[str, str]:
     """boto3's method names of a service, and the operation that each calls."""
-    model = botocore.session.get_session().get_service_model(service)
+    model = _botocore().get_service_model(service)
     return {xform_name(name): str(name) for name in model.operation_names}
+
+
+@functools.cache
+def _botocore() -> botocore.session.Session:
+    return botocore.session.get_session()
 
 
 def written_calls(root: Path = ROOT) -> set[tuple[str, str]]:
@@ -67,7 +72,7 @@ def paginated_names() -> set[str]:
 
 def nodes(root: Path = ROOT) -> Iterator[ast.AST]:
     for path in [root / "kube_up.py", root / "kube_down.py", *(root / "lib").rglob("*.py")]:
-        yield from ast.walk(house.parsed(path))
+        yield from house.nodes(path)
 
 
 def services(root: Path = ROOT) -> frozenset[str]:
