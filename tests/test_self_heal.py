@@ -439,7 +439,7 @@ def test_another_clusters_down_leaves_it(healing: Box) -> None:
     assert schedule(healing)["state"] == "ENABLED"
 
 
-@pytest.mark.parametrize("change", ["replaced", "upgraded"])
+@pytest.mark.parametrize("change", spread(["upgraded", "replaced"], 1))
 def test_a_master_that_is_replaced_is_the_new_one_whoever_makes_it(sandbox: Box, change: str) -> None:
     old_version = {"KUBERNETES_VERSION": "1.36.3"} if change == "upgraded" else {}
     sandbox.cluster(**HEAL, **old_version)
@@ -504,7 +504,9 @@ def turn_comes_after(box: Box, operation: str) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("waits", "operation"),
-    [(False, "ec2:CreateVolume"), (True, "ec2:CreateLaunchTemplateVersion"), (True, "ec2:TerminateInstances")],
+    spread(
+        [(False, "ec2:CreateVolume"), (True, "ec2:CreateLaunchTemplateVersion"), (True, "ec2:TerminateInstances")], 2
+    ),
 )
 def test_a_schedule_whose_turn_comes_within_a_restore_keeps_no_master_without_a_disk(
     healing: Box, waits: bool, operation: str

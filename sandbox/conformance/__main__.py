@@ -81,8 +81,7 @@ def chosen(tests: Sequence[str], expression: str) -> list[str]:
 
 def _run(made: build.Place, tests: Sequence[str], environ: Mapping[str, str]) -> tuple[Run, list[str]]:
     """Those that may run side by side, then the others, then again what failed, each alone."""
-    kubectl = shutil.which("kubectl") or "kubectl"
-    suite = Suite(made.bin, kubectl, environ["KUBECONFIG"], ROOT / RESULTS)
+    suite = Suite(made.bin, made.kubectl, environ["KUBECONFIG"], ROOT / RESULTS)
     first: dict[str, Outcome] = {}
     parts = []
     for part, processes in (("parallel", PROCESSES), ("serial", 1)):

@@ -69,6 +69,7 @@ class Place:
 
     folder: Path
     coredns: Path  # the release's program
+    kubectl: Path  # of the cluster's version, whichever the computer has
     module: str = SUITE  # the folder here that says what the suite is made of
 
     @property
@@ -95,7 +96,8 @@ def place(version: str = "") -> Place:
     module = module_of(version)
     cache = places.cache()
     folder = cache.folder / f"conformance{module.removeprefix(SUITE)}"
-    return Place(folder, cache.built / "bin/coredns/coredns", module)
+    kubectl = cache.programs(_kubernetes(HERE / module / "go.mod")) / "kubectl"
+    return Place(folder, cache.built / "bin/coredns/coredns", kubectl, module)
 
 
 def module_of(version: str) -> str:

@@ -41,7 +41,7 @@ class Suite:
     """The suite's programs, a cluster, and the folder for its reports."""
 
     programs: Path
-    kubectl: str
+    kubectl: Path
     kubeconfig: str
     results: Path
 

@@ -66,6 +66,10 @@ class Cache:
         """The machines' image, their certificate authority, their containers' images."""
         return self.folder / "machine"
 
+    def programs(self, version: str) -> Path:
+        """What a command finds on its PATH when it has none of its own: the kubectl of that version of Kubernetes."""
+        return self.machine / "bin" / f"v{version.removeprefix('v')}"
+
 
 def cache() -> Cache:
     """The cache of the person who runs the sandbox; with sudo, root's own, and what the person has built."""

@@ -115,7 +115,7 @@ def pick(cache: places.Cache, wanted: Official, choice: Choice, say: Say) -> pla
 
 def programs(cache: places.Cache, version: str) -> str:
     """A folder for the PATH, with the kubectl of that version, where the release has it."""
-    folder = cache.machine / "bin" / f"v{version}"
+    folder = cache.programs(version)
     folder.mkdir(parents=True, exist_ok=True)
     for kubectl in (cache.mirror / "dl.k8s.io").glob(f"release/v{version}/bin/linux/*/kubectl"):
         shutil.copy2(kubectl, folder / "kubectl.new")

@@ -17,6 +17,7 @@ from sandbox.conformance import __main__ as conformance
 from sandbox.conformance import build, images, part, report
 from sandbox.conformance.report import Run
 from sandbox.conformance.suite import NoReport, Outcome, Suite, area, is_alone, outcomes
+from sandbox.machines import places, start
 from sandbox.machines.registry import Part, Repositories
 
 RELEASE = Path(build.__file__).parents[1] / "release"
@@ -51,6 +52,18 @@ def test_the_suite_is_of_the_clusters_version_and_kept_beside_the_default_ones()
     assert default == build.place(releases.default_kubernetes())
     assert (default.module, before.module) == ("suite", "suite-1.36")
     assert before.folder == default.folder.with_name("conformance-1.36")
+
+
+@pytest.mark.parametrize("version", ["1.36.3", "1.37.2"])
+def test_the_suite_is_given_the_kubectl_of_its_version_and_not_the_computers(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = places.cache().mirror / f"dl.k8s.io/release/v{version}/bin/linux/amd64/kubectl"
+    file.parent.mkdir(parents=True)
+    file.write_text(version)
+    start.programs(places.cache(), version)
+    assert build.place(version).kubectl.read_text() == version
 
 
 def test_a_version_without_a_suite_is_refused_before_anything_is_made(
@@ -152,7 +165,7 @@ def suite(folder: Path, reports: str) -> Suite:
     (programs / "ginkgo").write_text(GINKGO.replace("REPORT", report_))
     (programs / "ginkgo").chmod(0o755)
     (folder / "results").mkdir()
-    return Suite(programs, "kubectl", "config", folder / "results")
+    return Suite(programs, Path("kubectl"), "config", folder / "results")
 
 
 def test_a_part_is_run_by_its_tests_names_and_progress_is_said(tmp_path: Path) -> None:
@@ -318,7 +331,7 @@ def test_an_image_can_be_pulled_by_every_name_that_the_suite_has_for_it(tmp_path
 
 
 def test_what_is_whole_and_of_the_same_sources_is_not_made_again(tmp_path: Path) -> None:
-    to, made = build.Place(tmp_path, tmp_path / "coredns"), []
+    to, made = build.Place(tmp_path, tmp_path / "coredns", tmp_path / "kubectl"), []
 
     def make(file: Path) -> None:
         made.append(file.name)
@@ -335,7 +348,7 @@ def test_what_is_whole_and_of_the_same_sources_is_not_made_again(tmp_path: Path)
 
 
 def test_what_is_cut_short_is_not_taken_for_whole(tmp_path: Path) -> None:
-    to = build.Place(tmp_path, tmp_path / "coredns")
+    to = build.Place(tmp_path, tmp_path / "coredns", tmp_path / "kubectl")
 
     def fail(file: Path) -> None:
         file.write_text("half")
@@ -352,7 +365,7 @@ def test_all_that_is_missing_is_said_at_once_and_before_anything_is_made(
     monkeypatch.setattr(shutil, "which", lambda program: None if program in ("go", "bzip2") else program)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 3 * 2**30))
     with pytest.raises(build.Lacking) as caught:
-        build.build(build.Place(tmp_path / "out", tmp_path / "coredns"), ["busybox"], build.ROOM)
+        build.build(build.Place(tmp_path / "out", tmp_path / "coredns", tmp_path / "kubectl"), ["busybox"], build.ROOM)
     for words in ("apt-get install bzip2 golang-go", "make release (there is no", "8 GiB of disk", "has 3.0 left"):
         assert words in str(caught.value)
     assert not (tmp_path / "out" / "bin").exists()

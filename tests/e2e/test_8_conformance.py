@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def test_a_part_of_the_suite_that_has_something_of_every_sig_passes(
 ) -> None:
     to = build.place()
     tests = part.chosen(to.lines("tests"), part.recorded(part.SECONDS.read_text(encoding="utf-8")))
-    suite = Suite(to.bin, str(shutil.which("kubectl", path=stage.environ["PATH"])), kubeconfig, tmp_path)
+    suite = Suite(to.bin, to.kubectl, kubeconfig, tmp_path)
     first = suite.run("parallel", tests, processes=PROCESSES, say=print, limit=LIMIT)
     bad = [name for name, outcome in first.items() if not outcome.passed]
     again = suite.run("again", bad, processes=1, say=print, limit=AGAIN)
