@@ -230,7 +230,7 @@ def test_the_api_server_is_told_to_write_into_pods_what_sdks_read(sandbox: Box) 
     assert f'["AWS_REGION", "{REGION}"]' in mutation["jsonPatch"]["expression"]
     assert policy["spec"]["failurePolicy"] == "Ignore"
     assert binding["spec"]["policyName"] == policy["metadata"]["name"]
-    # A matter of the bucket alone: what boots is no longer with it.
+    # The manifest travels in the bucket: user-data has little room.
     assert "role-arn" not in user_data(sandbox, master_of(sandbox))
 
 
