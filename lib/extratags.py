@@ -69,6 +69,11 @@ def follow_change(aws: Aws, cluster: Cluster) -> None:
         _retag(aws, f"alarm {alarm['AlarmName']}", tags, change, put, take)
     if change.gone:
         _untag_rest(aws, cluster, change)
+    if config.kube_enable_ebs_csi_driver:
+        aws.console.say(
+            "new volumes of claims get them from the EBS driver, which learns them when the master is made anew; the "
+            "command stands below"
+        )
 
 
 def _as_given(text: str) -> dict[str, str]:

@@ -57,7 +57,7 @@ def read_plan(aws: Aws, layers: Layers) -> Cluster:
         layers = with_sizes(layers)
     config = resolve(layers)
     if interface is not None:
-        spotsizes.refuse_from_on_demand(config, layers)
+        spotsizes.refuse_from_on_demand(aws, config, layers)
     if config.kube_use_existing_master:
         config = _for_existing_master(aws, config, layers, bucket=bucket, interface=interface)
     if bucket is None:  # a new cluster; a region's first zone is not in every account

@@ -15,6 +15,7 @@ from lib.aws.changes import became
 from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
+    from lib.aws.client import Aws
     from lib.settings.config import Config
     from lib.settings.layers import Layers
 
@@ -25,8 +26,10 @@ _PRICE = "SpotMaxPrice"
 def template_part(config: Config) -> dict[str, Any]:
     """What the launch template says of type and price; nothing where the policy does.
 
-    So another type or price in the policy outdates no minion. Where a run is stopped before the group has its policy,
-    what the group launches meanwhile from a template without a type is of none of the sizes: the next run replaces it.
+    So another type or price in the policy outdates no minion. A template need not say a type (EC2 API reference,
+    RequestLaunchTemplateData), and a policy's overrides say it in its place (Auto Scaling API reference,
+    LaunchTemplateOverrides). Where a run is stopped before the group has its policy, what the group launches meanwhile
+    from a template without a type is of none of the sizes, or refused: the next run replaces it.
     """
     if config.node_spot_sizes:
         return {}
@@ -103,18 +106,33 @@ def _leaves(policy: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def refuse_from_on_demand(config: Config, layers: Layers) -> None:
-    """Raises SettingError for a cluster of on-demand minions that is to get NODE_SPOT_SIZES at once.
+def refuse_from_on_demand(aws: Aws, config: Config, layers: Layers) -> None:
+    """Raises SettingError for a group with on-demand minions that is to get NODE_SPOT_SIZES.
 
     Auto Scaling would itself replace minions that are not as a group's new policy wants them bought, and drain none
-    (API reference, UpdateAutoScalingGroup). What a run with KUBE_USE_EXISTING_MASTER set before is not remembered.
+    (API reference, UpdateAutoScalingGroup). They are looked for where the sizes are new: a run before that was given
+    the price alone may have been stopped. What a run with KUBE_USE_EXISTING_MASTER set before is not remembered.
     """
     if not config.node_spot_sizes or config.kube_use_existing_master or not layers.remembered:
         return
-    if not layers.remembered.get("NODE_SPOT_PRICE"):
+    if layers.remembered.get("NODE_SPOT_SIZES") and layers.remembered.get("NODE_SPOT_PRICE"):
+        return
+    on_demand = _on_demand(aws, config)
+    if on_demand:
         first = "alone" if layers.asked("NODE_SPOT_SIZES") else "with NODE_SPOT_SIZES="
         raise SettingError(
             "NODE_SPOT_SIZES",
-            "the minions are on-demand, and AWS would replace them by itself, without draining them",
+            f"minion {on_demand[0]} is on-demand, and AWS would replace such by itself, without draining them",
             f"give NODE_SPOT_PRICE {first} first, which replaces them one by one, and the sizes in a second run",
         )
+
+
+def _on_demand(aws: Aws, config: Config) -> list[str]:
+    """The ids of the minions of the cluster's first group that are there and are no spot instances."""
+    asked: Any = [
+        {"Name": "tag:aws:autoscaling:groupName", "Values": [config.group_name]},
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+    ]
+    found = aws.every("describe_instances", "Reservations", Filters=asked)
+    there = [instance for reservation in found for instance in reservation["Instances"]]
+    return sorted(each["InstanceId"] for each in there if each.get("InstanceLifecycle") != "spot")

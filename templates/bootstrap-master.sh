@@ -482,8 +482,20 @@ addon() {
 	mv "$RUN/addon" "$2"
 }
 
+# unwanted_addons: deletes what an addon that is off by now was when it was last applied, as $DISK/addons has it.
+unwanted_addons() {
+	local file
+	for file in $DISK/addons/*; do
+		case " $ADDONS" in *" ${file##*/}:"*) continue ;; esac
+		[ -e "$file" ] || continue
+		try kubectl delete --ignore-not-found --wait=false --filename "$file"
+		rm "$file"
+	done
+}
+
 # ADDONS has NAME:SHA256 of each. Resources that are defined come before objects of them: kubectl refuses those of a kind
-# that it does not find.
+# that it does not find. With a resource all its objects would be deleted, and with the driver of volumes those who let go of
+# them: these two stay once they are there.
 addons() {
 	local each file
 	local -a files=()
@@ -498,9 +510,11 @@ addons() {
 			try kubectl wait --for=condition=Established --timeout=60s --filename "$file"
 		else
 			files+=(--filename "$file")
+			[[ $each = aws-ebs-csi-driver:* ]] || install -D -m 0600 "$file" "$DISK/addons/${each%:*}"
 		fi
 	done
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
+	unwanted_addons
 	# Last of all, what the disk has now: until then an upgrade is not done.
 	sync
 	echo "$KUBERNETES_VERSION" | put $DISK/version

@@ -342,6 +342,12 @@ def stop_after(box: Box, operation: str, number: signal.Signals = signal.SIGINT)
     box.aws.hooks.after.append(look)
 
 
+def lose_settings(box: Box) -> None:
+    """Delete what is remembered of the cluster."""
+    name = only(name for name in box.inventory()["s3"] if name.startswith("kubernetes-staging-"))
+    box.client("s3").delete_object(Bucket=name, Key=f"{REGION}/{ID}/settings.env")
+
+
 def empty_bucket(box: Box, *, delete: bool) -> None:
     """What somebody else's clean-up does."""
     s3, name = box.client("s3"), bucket_of(box)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,6 +77,7 @@ def _calls(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(where, name, functools.cache(getattr(where, name)))
     # A call's own features are not added to what its client calls itself.
     patch.setattr(botocore.useragent.UserAgentString, "rebuild_and_replace_user_agent_handler", lambda *_, **__: None)
+    _answers(patch)
     by_signature: Any = getattr(botocore.hooks, "accepts_kwargs")  # noqa: B009
 
     def accepts_kwargs(function: Any) -> Any:
@@ -83,6 +85,33 @@ def _calls(patch: pytest.MonkeyPatch) -> None:
         return bool(code.co_flags & inspect.CO_VARKEYWORDS) if code else by_signature(function)
 
     patch.setattr(botocore.hooks, "accepts_kwargs", accepts_kwargs)
+
+
+def _answers(patch: pytest.MonkeyPatch) -> None:
+    parser: Any = botocore.parsers.BaseXMLResponseParser
+    parse_structure = parser._handle_structure
+    bare = functools.cache(lambda tag: re.sub("{.*}", "", tag))  # as botocore has it, for each element
+
+    @functools.cache
+    def fields(shape: Any) -> list[tuple[str, str, Any]] | None:
+        """Each field's name, its element's and its shape; None where there is more to a structure than elements."""
+        each = shape.members.items()
+        if shape.is_tagged_union or shape.metadata.get("exception") or any(odd(member) for _, member in each):
+            return None
+        return [(name, parser._member_key_name(None, member, name), member) for name, member in each]
+
+    def odd(member: Any) -> bool:
+        return bool({"location", "eventheader", "xmlAttribute"} & member.serialization.keys())
+
+    def handle_structure(self: Any, shape: Any, node: Any) -> Any:
+        known = fields(shape)
+        if known is None:
+            return parse_structure(self, shape, node)
+        there = self._build_name_to_xml_node(node)
+        return {name: self._parse_shape(member, there[element]) for name, element, member in known if element in there}
+
+    patch.setattr(parser, "_node_tag", lambda _, node: bare(node.tag))
+    patch.setattr(parser, "_handle_structure", handle_structure)
 
 
 def _once(method: Callable[..., Any], key: Callable[..., Any]) -> Callable[..., Any]:

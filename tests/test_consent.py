@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from conftest import REGION, Box, Result
 from helpers import ID, bucket_of, must, named, part, tagged
+from spread import spread
 from test_terminal import TERMINAL, plain, readable
 
 from lib.aws.objects import SNAPSHOT
@@ -135,17 +136,17 @@ def test_what_is_a_persons_own_is_said_to_stay(sandbox: Box, typing: Typing) -> 
     assert about(shown)["stays"].startswith(f"what is yours: snapshot {snapshot} of vol-")
 
 
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        (b"kubernets\n", "'kubernets' was typed, and the cluster is kubernetes: nothing was removed"),
-        (b"yes\n", "'yes' was typed, and the cluster is kubernetes: nothing was removed"),
-        (b"Kubernetes\n", "'Kubernetes' was typed, and the cluster is kubernetes: nothing was removed"),
-        (b"k\xff\n", "was typed, and the cluster is kubernetes: nothing was removed"),
-        (b"\n", "no id was typed: nothing was removed"),
-        (CTRL_D, "the question was not answered, and nothing was removed"),
-    ],
-)
+ANSWERS = [
+    (b"kubernets\n", "'kubernets' was typed, and the cluster is kubernetes: nothing was removed"),
+    (b"yes\n", "'yes' was typed, and the cluster is kubernetes: nothing was removed"),
+    (b"Kubernetes\n", "'Kubernetes' was typed, and the cluster is kubernetes: nothing was removed"),
+    (b"k\xff\n", "was typed, and the cluster is kubernetes: nothing was removed"),
+    (b"\n", "no id was typed: nothing was removed"),
+    (CTRL_D, "the question was not answered, and nothing was removed"),
+]
+
+
+@pytest.mark.parametrize(("typed", "words"), spread(ANSWERS, 3))
 def test_another_answer_removes_nothing(sandbox: Box, typing: Typing, typed: bytes, words: str) -> None:
     sandbox.cluster()
     before = sandbox.inventory()

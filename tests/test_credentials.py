@@ -29,6 +29,7 @@ import botocore.tokens
 import pytest
 from conftest import Box, Result
 from helpers import answer_with, must, refused, refused_untouched
+from spread import spread
 
 from lib.settings.layers import read_layers
 from lib.settings.options import unread
@@ -502,7 +503,7 @@ def test_the_files_profile_beside_other_credentials_is_refused_and_no_cluster_is
 ZONELESS = {"KUBE_AWS_ZONE": ""}
 
 
-@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION", "profile"])
+@pytest.mark.parametrize("name", spread(["AWS_REGION", "AWS_DEFAULT_REGION", "profile"], 1))
 def test_without_a_zone_the_cluster_is_in_the_region_of_environment_or_profile(sandbox: Box, name: str) -> None:
     where: dict[str, str] = {name: "eu-central-1", **ZONELESS}
     if where.pop("profile", ""):

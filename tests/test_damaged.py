@@ -30,7 +30,7 @@ def harm(box: Box, name: str, change: Callable[[bytes], bytes]) -> None:
     box.client("s3").put_object(Bucket=bucket_of(box), Key=key, Body=change(read_object(box, key)))
 
 
-@pytest.mark.parametrize(("name", "how"), CASES)
+@pytest.mark.parametrize(("name", "how"), spread(CASES, 5))
 def test_up_names_the_damaged_object_and_changes_nothing(sandbox: Box, name: str, how: str) -> None:
     sandbox.cluster()
     harm(sandbox, name, HARMS[how])
@@ -42,7 +42,7 @@ def tagged_with_ca(box: Box) -> list[str]:
     return [named(box, "volumes", f"{ID}-master-pd"), named(box, "interfaces", f"{ID}-master")]
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["the disk", "the interface"])
+@pytest.mark.parametrize("number", spread([0, 1], 1, ids=["the disk", "the interface"]))
 def test_a_whole_ca_of_another_cluster_is_refused_by_what_was_made_with_ours(sandbox: Box, number: int) -> None:
     """It would replace kubeconfig and every minion's settings with what the master does not believe."""
     sandbox.cluster()
@@ -137,7 +137,10 @@ def test_settings_of_a_time_before_the_count_are_read_unless_they_lack_what_all_
         refused_untouched(sandbox, sandbox.up("--dry-run"), 1, "settings.env", "it lacks ", "SERVICE_CLUSTER_IP_RANGE")
 
 
-@pytest.mark.parametrize("garbage", [bytes(50), b"\xff\xfe\x00", b"an error page\n", b"0123  https://example.com/x\n"])
+GARBAGE = [bytes(50), b"\xff\xfe\x00", b"an error page\n", b"0123  https://example.com/x\n"]
+
+
+@pytest.mark.parametrize("garbage", spread(GARBAGE, 2))
 def test_sums_that_are_none_are_read_anew_and_do_not_stay(sandbox: Box, garbage: bytes) -> None:
     sandbox.cluster()
     whole = read_object(sandbox, f"{REGION}/{ID}/downloads.sha256")

@@ -18,6 +18,7 @@ from helpers import (
     answer_with,
     bucket_of,
     kubeconfig,
+    lose_settings,
     master_of,
     must,
     named,
@@ -536,10 +537,6 @@ def test_roles_that_alone_are_left_go(sandbox: Box) -> None:
     assert set(sandbox.inventory()) == {"iam"}
     must(sandbox.down())
     assert sandbox.inventory() == {}
-
-
-def lose_settings(box: Box) -> None:
-    box.client("s3").delete_object(Bucket=bucket_of(box), Key=f"{REGION}/{ID}/settings.env")
 
 
 def rename_vpc(box: Box) -> None:

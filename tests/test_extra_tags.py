@@ -181,7 +181,9 @@ def test_volumes_of_claims_have_them_from_the_ebs_driver(sandbox: Box) -> None:
 
 def test_new_minions_are_launched_with_those_of_now(sandbox: Box) -> None:
     sandbox.cluster(KUBE_EXTRA_TAGS="team=a")
-    must(sandbox.up(KUBE_EXTRA_TAGS="team=b"))
+    changed = must(sandbox.up(KUBE_EXTRA_TAGS="team=b"))
+    assert "which learns them when the master is made anew; the command stands below" in changed.out
+    assert f"KUBE_REPLACE_MASTER={master_of(sandbox)} python kube_up.py" in changed.err
     for specification in template_data(sandbox)["TagSpecifications"]:
         assert {"Key": "team", "Value": "b"} in specification["Tags"]
     must(sandbox.up(NUM_NODES=5))

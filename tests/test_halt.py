@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conftest import Box
 from helpers import GROUP, ID, master_of, must, part, refused, refused_untouched, settle, shape
+from spread import spread
 
 STOPPED = ["autoscaling:UpdateAutoScalingGroup", "ec2:StopInstances"]
 
@@ -57,7 +58,7 @@ def test_the_last_minions_are_drained_and_come_back(sandbox: Box) -> None:
 # --- stopped
 
 
-@pytest.mark.parametrize("heals", [False, True])
+@pytest.mark.parametrize("heals", spread([True, False], 1))
 def test_a_cluster_is_stopped_and_a_plain_run_starts_it_as_it_was(sandbox: Box, heals: bool) -> None:
     sandbox.cluster(KUBE_MASTER_SELF_HEAL=str(heals).lower())
     before, master = shape(sandbox), master_of(sandbox)

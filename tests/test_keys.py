@@ -85,7 +85,7 @@ def test_minions_that_end_for_want_of_their_disks_key_name_the_key_and_whose_rig
     assert sandbox.inventory() == {}
 
 
-@pytest.mark.parametrize("code", ["Client.InternalError", "Client.InvalidKMSKey.InvalidState"])
+@pytest.mark.parametrize("code", spread(["Client.InternalError", "Client.InvalidKMSKey.InvalidState"], 1))
 def test_a_master_that_ends_for_want_of_its_disks_key_names_the_key(customers: Box, code: str) -> None:
     customers.aws.world.starts.append(lambda _: (code, f"{code}: Client error on launch"))
     refused(customers.up(), 1, "the master was terminated as it started", code, KEY, "kms:CreateGrant")

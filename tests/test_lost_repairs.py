@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from conftest import Box
 from helpers import GROUP, OWNED, master_of, must, named, part, put_alarm, shape
+from spread import spread
 
 from sandbox.calls import Answer, Call, LoseAnswer
 
@@ -113,9 +114,10 @@ def test_a_change_of_the_disk_waits_for_the_one_before(cluster: Box) -> None:
     assert disk_size(cluster) == 40
 
 
-@pytest.mark.parametrize(
-    "operation", ["cloudwatch:DeleteAlarms", "elbv2:DeleteTargetGroup", "elbv2:DeleteLoadBalancer"]
-)
+REMOVALS = ["cloudwatch:DeleteAlarms", "elbv2:DeleteTargetGroup", "elbv2:DeleteLoadBalancer"]
+
+
+@pytest.mark.parametrize("operation", spread(REMOVALS, 1))
 def test_what_is_gone_by_a_lost_removal_is_gone(cluster: Box, operation: str) -> None:
     vpc, labels = next(iter(part(cluster, "vpcs"))), [{"Key": OWNED, "Value": "owned"}]
     cluster.client("elbv2").create_target_group(Name="web", Protocol="TCP", Port=80, VpcId=vpc, Tags=labels)

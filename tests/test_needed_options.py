@@ -173,3 +173,25 @@ def test_a_script_of_a_groups_run_is_that_groups_alone(sandbox: Box) -> None:
     assert "not remembered, since they are of this group alone: NUM_NODES, NODE_SIZE, KUBE_NODE_SCRIPT;" in result.out
     assert "KUBE_NODE_SCRIPT" not in remembered(sandbox)
     assert must(sandbox.up()).changing == []
+
+
+# --- what each option costs a rerun
+
+# Calls of a rerun of a finished cluster beyond the 42 of any, and what they ask; the other options ask nothing more.
+MORE_CALLS = {
+    "KUBE_ENABLE_POD_IDENTITY": (8, "true"),  # bucket, its tags, blocks, policy and documents; account; provider
+    "KUBE_NODE_SCRIPT": (1, "SCRIPT"),  # the script that is remembered
+    "KUBE_HTTP_PROXY": (1, "http://198.51.100.9:3128"),  # the VPC's endpoints
+    "KUBE_MASTER_SELF_HEAL": (4, "true"),  # role, its policy, schedule and group, the template's data
+    "KUBE_NODE_POLICIES": (2, VALUES["KUBE_NODE_POLICIES"]),  # each policy, and what is attached
+}
+
+
+@pytest.mark.parametrize("name", MORE_CALLS)
+def test_what_an_option_asks_more_at_a_rerun_is_bounded(sandbox: Box, name: str) -> None:
+    more, value = MORE_CALLS[name]
+    script = sandbox.home / "script"
+    script.write_text("#!/bin/sh\ntrue\n")
+    must(sandbox.up(**{name: script if value == "SCRIPT" else value}))
+    again = must(sandbox.up())
+    assert (again.changing, len(again.calls) <= 42 + more) == ([], True), len(again.calls)

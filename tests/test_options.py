@@ -432,7 +432,7 @@ def test_a_brought_subnets_own_table_gets_the_pods_routes_and_loses_them(sandbox
     assert sandbox.inventory() == before
 
 
-@pytest.mark.parametrize("lost", ["the settings", "the bucket"])
+@pytest.mark.parametrize("lost", spread(["the bucket", "the settings"], 1))
 def test_pods_routes_leave_a_brought_table_though_nobody_knows_the_settings(sandbox: Box, lost: str) -> None:
     """Neither SUBNET_ID nor CLUSTER_IP_RANGE: the machines say where they are, and every route to one is a pod's."""
     brought = Brought(sandbox)

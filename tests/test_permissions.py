@@ -15,8 +15,8 @@ import house
 import pytest
 from asked import Asked, Need
 from botocore import xform_name
-from conftest import REGION, Box, Result
-from helpers import MASTER_ROLE, SharedBox, drop_tags, master_of, must, only, part, shared_box
+from conftest import Box, Result
+from helpers import MASTER_ROLE, SharedBox, drop_tags, lose_settings, master_of, must, only, part, shared_box
 from policies import may
 from test_down import TAG_LIST, network_load_balancer
 
@@ -168,12 +168,6 @@ def life(_server: Any, ssh_key: Path, tmp_path_factory: pytest.TempPathFactory) 
         lose_settings(box)
         run(box.down)
     return asked.needs
-
-
-def lose_settings(box: Box) -> None:
-    """What somebody deleted of the bucket: down looks for more than it is told of."""
-    (name,) = [name for name in box.inventory()["s3"] if name.startswith("kubernetes-staging-")]
-    box.client("s3").delete_object(Bucket=name, Key=f"{REGION}/kubernetes/settings.env")
 
 
 def spoil(box: Box) -> None:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from helpers import (
     TAGS,
+    lose_settings,
     master_of,
     master_settings,
     must,
@@ -230,7 +231,7 @@ def test_the_api_server_is_told_to_write_into_pods_what_sdks_read(sandbox: Box) 
     assert f'["AWS_REGION", "{REGION}"]' in mutation["jsonPatch"]["expression"]
     assert policy["spec"]["failurePolicy"] == "Ignore"
     assert binding["spec"]["policyName"] == policy["metadata"]["name"]
-    # A matter of the bucket alone: what boots is no longer with it.
+    # The manifest travels in the bucket: user-data has little room.
     assert "role-arn" not in user_data(sandbox, master_of(sandbox))
 
 
@@ -358,8 +359,7 @@ def test_down_takes_it_away(sandbox: Box, settings: dict[str, str]) -> None:
 
 def test_down_finds_it_where_the_settings_are_lost(sandbox: Box) -> None:
     sandbox.cluster(**ON)
-    staging = only(buckets(sandbox, "kubernetes-staging-"))
-    sandbox.client("s3").delete_object(Bucket=staging, Key=f"{REGION}/kubernetes/settings.env")
+    lose_settings(sandbox)
     must(sandbox.down())
     assert providers(sandbox) == {}
     assert buckets(sandbox, "kubernetes-oidc-") == []
@@ -432,8 +432,7 @@ def test_down_finds_the_issuer_in_a_brought_bucket_where_the_settings_are_lost(s
     name = public_bucket(sandbox)
     before = sandbox.inventory()
     must(sandbox.up(**ON, KUBE_OIDC_BUCKET=name))
-    settings = {"Bucket": only(buckets(sandbox, "kubernetes-staging-")), "Key": f"{REGION}/kubernetes/settings.env"}
-    sandbox.client("s3").delete_object(**settings)
+    lose_settings(sandbox)
     refused_untouched(sandbox, sandbox.up(), 2, "KUBE_ENABLE_POD_IDENTITY: is not set", f"{name}.s3.")
     must(sandbox.down())
     assert sandbox.inventory() == before
@@ -441,8 +440,7 @@ def test_down_finds_the_issuer_in_a_brought_bucket_where_the_settings_are_lost(s
 
 def test_who_may_not_list_issuers_is_told_where_none_was_looked_for(sandbox: Box) -> None:
     sandbox.cluster()
-    settings = {"Bucket": only(buckets(sandbox, "kubernetes-staging-")), "Key": f"{REGION}/kubernetes/settings.env"}
-    sandbox.client("s3").delete_object(**settings)
+    lose_settings(sandbox)
     sandbox.aws.hooks.before.append(denials.Deny("iam:ListOpenIDConnectProviders").before)
     assert "not looked for: an issuer in a KUBE_OIDC_BUCKET" in must(sandbox.down()).err
 
@@ -476,16 +474,15 @@ def test_a_run_of_one_more_group_leaves_the_issuer_alone(sandbox: Box) -> None:
 def test_an_issuer_is_not_forgotten_where_the_settings_are_lost(sandbox: Box) -> None:
     """A run that was not told of it wrote that there is none, and down left it behind without a word."""
     sandbox.cluster(**ON)
-    before, staging = sandbox.inventory(), only(buckets(sandbox, "kubernetes-staging-"))
-    settings = {"Bucket": staging, "Key": f"{REGION}/kubernetes/settings.env"}
-    sandbox.client("s3").delete_object(**settings)
+    before = sandbox.inventory()
+    lose_settings(sandbox)
     said = refused_untouched(sandbox, sandbox.up(), 2, "KUBE_ENABLE_POD_IDENTITY: is not set", issuer(sandbox))
     assert "true to keep it, false to have it removed" in said
     must(sandbox.up(**ON))
     assert sandbox.inventory()["iam"] == before["iam"]
     assert must(sandbox.up()).changing == []
 
-    sandbox.client("s3").delete_object(**settings)
+    lose_settings(sandbox)
     must(sandbox.up(KUBE_ENABLE_POD_IDENTITY="false"))
     assert (providers(sandbox), buckets(sandbox, "kubernetes-oidc-")) == ({}, [])
     must(sandbox.down())
@@ -509,7 +506,6 @@ def test_a_run_that_finds_the_bucket_lost_removes_no_issuer(sandbox: Box) -> Non
 
 def test_who_may_not_look_for_an_issuer_goes_on_without_settings(sandbox: Box) -> None:
     sandbox.cluster()
-    staging = only(buckets(sandbox, "kubernetes-staging-"))
-    sandbox.client("s3").delete_object(Bucket=staging, Key=f"{REGION}/kubernetes/settings.env")
+    lose_settings(sandbox)
     sandbox.aws.hooks.before.append(denials.Deny("iam:GetOpenIDConnectProvider").before)
     assert "not looked for: the issuer" in must(sandbox.up()).err

@@ -23,6 +23,7 @@ from helpers import (
     named,
     only,
     part,
+    refused,
     refused_untouched,
     settings,
     settle,
@@ -439,7 +440,7 @@ def test_another_clusters_down_leaves_it(healing: Box) -> None:
     assert schedule(healing)["state"] == "ENABLED"
 
 
-@pytest.mark.parametrize("change", ["replaced", "upgraded"])
+@pytest.mark.parametrize("change", spread(["upgraded", "replaced"], 1))
 def test_a_master_that_is_replaced_is_the_new_one_whoever_makes_it(sandbox: Box, change: str) -> None:
     old_version = {"KUBERNETES_VERSION": "1.36.3"} if change == "upgraded" else {}
     sandbox.cluster(**HEAL, **old_version)
@@ -504,7 +505,9 @@ def turn_comes_after(box: Box, operation: str) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("waits", "operation"),
-    [(False, "ec2:CreateVolume"), (True, "ec2:CreateLaunchTemplateVersion"), (True, "ec2:TerminateInstances")],
+    spread(
+        [(False, "ec2:CreateVolume"), (True, "ec2:CreateLaunchTemplateVersion"), (True, "ec2:TerminateInstances")], 2
+    ),
 )
 def test_a_schedule_whose_turn_comes_within_a_restore_keeps_no_master_without_a_disk(
     healing: Box, waits: bool, operation: str
@@ -547,4 +550,30 @@ def test_back_to_a_snapshot_while_the_disk_is_there_and_no_schedule_brings_a_mas
     settle(healing)
     new = named(healing, "volumes", f"{ID}-master-pd")
     assert part(healing, "volumes")[new]["instance"] == master_of(healing)
+    assert must(healing.up()).changing == []
+
+
+def test_a_launch_that_was_under_way_while_the_disk_goes_takes_it_and_the_next_run_goes_on(healing: Box) -> None:
+    """No deletion of a schedule takes back what it asked EC2 for a moment before."""
+    settle(healing)
+    taken = take_snapshot(healing, b"before it went wrong")
+    disk = named(healing, "volumes", f"{ID}-master-pd")
+    given = {"KUBE_RESTORE_SNAPSHOT": "latest", "KUBE_DISCARD_DISK": disk}
+
+    def launch() -> None:
+        specification: Any = {"LaunchTemplateId": template(healing), "Version": "$Default"}
+        healing.client("ec2").run_instances(LaunchTemplate=specification, MinCount=1, MaxCount=1)
+        settle(healing)
+        assert part(healing, "volumes")[disk]["instance"] == only(masters(healing))
+
+    on_call(healing, "ec2:DeleteVolume", launch)
+    said = refused(healing.up(**given), 1, disk, "VolumeInUse")
+    healing.aws.hooks.before.pop()
+    assert "Traceback" not in said
+    assert disk in part(healing, "volumes")
+    must(healing.up(**given))
+    assert disk not in part(healing, "volumes")
+    assert made_from(healing) == taken
+    assert schedule(healing)["state"] == "ENABLED"
+    settle(healing)
     assert must(healing.up()).changing == []

@@ -24,6 +24,7 @@ from helpers import (
     settle,
     stop_after,
 )
+from spread import spread
 
 PREFIX = f"{REGION}/{ID}/"
 KEY = f"{PREFIX}etcd-snapshot.db.gz"
@@ -209,8 +210,15 @@ def test_none_begins_with_an_empty_cluster(sandbox: Box) -> None:
     assert must(sandbox.up()).changing == []
 
 
-@pytest.mark.parametrize("operation", ["ec2:CreateVolume", "ec2:RunInstances"])
-@pytest.mark.parametrize("again", ["", "latest"])
+STOPS = [
+    ("ec2:CreateVolume", ""),
+    ("ec2:CreateVolume", "latest"),
+    ("ec2:RunInstances", "latest"),
+    ("ec2:RunInstances", ""),
+]
+
+
+@pytest.mark.parametrize(("operation", "again"), spread(STOPS, 2))
 def test_a_restore_that_was_stopped_goes_on(sandbox: Box, operation: str, again: str) -> None:
     sandbox.cluster()
     newest = take_snapshot(sandbox, b"one")
@@ -368,7 +376,7 @@ def test_who_is_asked_which_snapshot_is_told_of_the_master_that_lives_too(sandbo
     assert master not in said
 
 
-@pytest.mark.parametrize("operation", ["ec2:CreateVolume", "ec2:TerminateInstances"])
+@pytest.mark.parametrize("operation", spread(["ec2:CreateVolume", "ec2:TerminateInstances"], 1))
 def test_a_restore_of_a_living_master_that_was_stopped_goes_on_by_itself(sandbox: Box, operation: str) -> None:
     sandbox.cluster()
     newest = take_snapshot(sandbox, b"one")

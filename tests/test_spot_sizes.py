@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import Box
-from helpers import GROUP, must, part, refused, settle, template_data
+from helpers import GROUP, must, part, refused, refused_untouched, remembered, settle, stop_after, template_data
 from test_roll import SCALED, minions, types, watch
 
 from sandbox.backend import images
@@ -119,9 +119,28 @@ def test_on_demand_minions_become_spot_ones_first(sandbox: Box) -> None:
     result = sandbox.up(**SPOT)
     refused(result, 2, "NODE_SPOT_SIZES", "without draining them", "give NODE_SPOT_PRICE alone first")
     assert result.changing == []
+    stop_after(sandbox, "ec2:CreateLaunchTemplateVersion")
+    stopped = sandbox.up(**PRICE)
+    sandbox.aws.hooks.after.pop()
+    assert (stopped.code, remembered(sandbox)["NODE_SPOT_PRICE"]) == (130, "0.05")
+    assert "spot" not in bought(sandbox)
+    refused_untouched(sandbox, sandbox.up(**SPOT), 2, "NODE_SPOT_SIZES", minions(sandbox)[0], "without draining them")
     must(sandbox.up(**PRICE))
     must(sandbox.up(**SPOT))
     assert bought(sandbox) == {"spot"}
+
+
+def test_a_stopped_run_that_made_spot_minions_on_demand_ones_is_no_way_around_it(sandbox: Box) -> None:
+    sandbox.cluster(**SPOT)
+    stop_after(sandbox, "autoscaling:TerminateInstanceInAutoScalingGroup")
+    assert sandbox.up(NODE_SPOT_PRICE="").code == 130
+    sandbox.aws.hooks.after.pop()
+    said = refused_untouched(sandbox, sandbox.up(**PRICE), 2, "NODE_SPOT_SIZES", "without draining them")
+    assert "give NODE_SPOT_PRICE with NODE_SPOT_SIZES= first" in said
+    must(sandbox.up(**PRICE, NODE_SPOT_SIZES=""))
+    assert bought(sandbox) == {"spot"}
+    must(sandbox.up(**SPOT))
+    assert must(sandbox.up()).changing == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import REGION, Box, Result
 from helpers import GROUP, ID, answer_with, drop_tags, kill_master, master_of, must, named, only, part, refused, settle
+from spread import spread
 from test_dry_run import would
 from test_roll import kube
 from test_snapshots import take_snapshot
@@ -161,7 +162,7 @@ def test_a_dead_master_is_told_and_its_status_is_1(sandbox: Box) -> None:
     assert said["certificates"].startswith("end: CA ")
 
 
-@pytest.mark.parametrize("broken", ["master", "group", "network"])
+@pytest.mark.parametrize("broken", spread(["master", "group", "network"], 1))
 def test_nothing_is_waited_for(sandbox: Box, broken: str) -> None:
     """A run waits for a master on its way out, and for a group that is being deleted; a dry one too for the first."""
     sandbox.cluster()

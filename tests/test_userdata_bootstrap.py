@@ -833,3 +833,37 @@ def test_resources_are_there_before_the_addons_that_have_objects_of_them(tmp_pat
         f"kubectl wait --for=condition=Established --timeout=60s --filename {at}/snapshot-crds-1.yaml",
         f"{apply} --filename {at}/aws-ebs-csi-driver-0.yaml --filename {at}/snapshot-controller-2.yaml",
     ]
+
+
+def test_an_addon_that_is_off_by_now_is_deleted_as_it_was_applied(tmp_path: Path) -> None:
+    """Not a resource, with which all its objects would go, nor the driver without which volumes are not let go of."""
+
+    def shell_of(*names: str) -> Shell:
+        listed = " ".join(f"{name}:{len(names)}" for name in names)
+        return Shell("master", {**MASTER, "ADDONS": listed}, tmp_path, {"/mnt/master-pd": str(tmp_path)})
+
+    stubs = """addon() { echo "$1" >"$2"; }
+        kubectl() { echo "kubectl $*"; }
+    """
+    kept = ("cloud-controller-manager", "snapshot-crds", "aws-ebs-csi-driver")
+    first = shell_of(*kept, "metrics-server", "pod-identity").run(stubs, "eval_settings; addons")
+    assert "delete" not in first.output
+    delete, at = "kubectl delete --ignore-not-found --wait=false --filename", tmp_path / "addons"
+    assert (at / "metrics-server").read_text() == "5\n"
+    later = shell_of("cloud-controller-manager", "metrics-server").run(stubs, "eval_settings; addons")
+    assert [line for line in later.output.splitlines() if "delete" in line] == [f"{delete} {at}/pod-identity"]
+    assert sorted(file.name for file in at.iterdir()) == ["cloud-controller-manager", "metrics-server"]
+    assert (at / "metrics-server").read_text() == "2\n"
+    again = shell_of("cloud-controller-manager", "metrics-server").run(stubs, "eval_settings; addons")
+    assert "delete" not in again.output
+
+
+def test_a_deletion_that_fails_is_tried_again_at_the_next_boot(tmp_path: Path) -> None:
+    file = tmp_path / "addons" / "pod-identity"
+    file.parent.mkdir()
+    file.touch()
+    shell = Shell("master", {**MASTER, "ADDONS": ""}, tmp_path, {"/mnt/master-pd": str(tmp_path)})
+    ran = shell.run("kubectl() { return 1; }", "eval_settings; addons")
+    assert ran.status != 0
+    assert file.exists()
+    assert not (tmp_path / "version").exists()

@@ -175,6 +175,16 @@ def has_encrypted_disk(instance: Any) -> bool:
     return any(volumes[attached.volume_id].encrypted for attached in instance.block_device_mapping.values())
 
 
+def is_of_group(instance: Any) -> bool:
+    """Whether Auto Scaling launched the instance."""
+    return getattr(instance, "autoscaling_group", None) is not None
+
+
+def forget_newest_volume(region: str) -> None:
+    """Take away the volume that was made last, as if it had never been there."""
+    ec2(region).volumes.popitem()
+
+
 def interfaces_of_subnet(region: str, subnet_id: str) -> list[Any]:
     """Every interface in the subnet."""
     return [eni for eni in ec2(region).enis.values() if eni.subnet.id == subnet_id]

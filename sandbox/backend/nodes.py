@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -141,11 +142,16 @@ def make_routes(region: str, master: Any, minions: Sequence[HasInstance], settin
         return
     members = {host.instance.nics[0].id: host.instance for host in minions if host.instance.nics}
     members[master.nics[0].id] = master
-    network = ipaddress.ip_network(pods)
+    network = _network(pods)
     taken = _drop_stale_routes(table, members, network)
     missing = [nic_id for nic_id in members if nic_id not in taken]
     if missing:
         _add_routes(region, table, network, {nic_id: members[nic_id] for nic_id in missing})
+
+
+@functools.cache
+def _network(cidr: str) -> Any:
+    return ipaddress.ip_network(cidr)
 
 
 def _drop_stale_routes(table: Any, members: dict[str, Any], network: Any) -> set[str]:
@@ -154,7 +160,7 @@ def _drop_stale_routes(table: Any, members: dict[str, Any], network: Any) -> set
     for route_id, route in list(table._routes.items()):
         if not route.destination_cidr_block or route.gateway or route.local:
             continue
-        if not ipaddress.ip_network(route.destination_cidr_block).subnet_of(network):
+        if not _network(route.destination_cidr_block).subnet_of(network):
             continue
         target = route.interface
         if target is not None and target.id in members:

@@ -72,6 +72,14 @@ def _requests() -> None:
         asked = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
         return f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}{self.raw_path}{asked}"
 
+    enrich = responses._enrich_response
+
+    def enrich_response(headers: Any, body: Any) -> Any:
+        if isinstance(body, str) and "<RequestId>" not in body:  # which it is searched for
+            return enrich(headers, "")[0], body
+        return enrich(headers, body)
+
+    responses._enrich_response = staticmethod(enrich_response)
     responses.get_region_from_url = get_region_from_url
     Request.raw_url = property(raw_url)  # type: ignore[method-assign,assignment]
 
@@ -241,8 +249,9 @@ def _first(value: Any, names: Iterable[str]) -> Any:
         for name in names:
             if name in value:
                 return value[name]
+    has_items = hasattr(value, "__getitem__")
     for name in names:
-        found = value_of(value, name, MISSING)
+        found = value_of(value, name, MISSING) if has_items or "." in name else getattr(value, name, MISSING)
         if found is not MISSING:
             return found
     return None
@@ -257,6 +266,7 @@ def _lookups() -> None:
         modules = backends.list_of_moto_modules
         backends.list_of_moto_modules = functools.cache(lambda: tuple(modules()))
         responses.method_names_from_class = functools.cache(utils.method_names_from_class)  # type: ignore[attr-defined]
+        backends._import_backend = functools.cache(backends._import_backend)
 
 
 def _xml() -> None:

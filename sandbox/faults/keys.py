@@ -45,13 +45,12 @@ class NoKey:
             and self._hits("user")
         ):
             note(call, "key denied")
-            volumes = cloud.ec2(call.region).volumes
-            del volumes[list(volumes)[-1]]
+            cloud.forget_newest_volume(call.region)
         return answer
 
     def starts(self, instance: Any) -> tuple[str, str] | None:
         """End an instance instead of starting it, where whoever launched it may not use the key of its disks."""
-        if not self._hits("autoscaling" if getattr(instance, "autoscaling_group", None) else "user"):
+        if not self._hits("autoscaling" if cloud.is_of_group(instance) else "user"):
             return None
         if not cloud.has_encrypted_disk(instance):
             return None

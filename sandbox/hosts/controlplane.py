@@ -25,6 +25,7 @@ from sandbox.hosts import apiserver
 from sandbox.world import World
 
 SETTING = re.compile(r"^([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
+_QUOTES = re.compile(r"[\s'\"\\]")
 MASTER_STEPS = ("settings", "host", "downloads", "containerd", "disk", "secrets", "control plane", "addons")
 MINION_STEPS = ("settings", "host", "downloads", "containerd", "master", "join")
 
@@ -206,6 +207,8 @@ def settings_of(instance: Any) -> dict[str, str]:
 
 
 def _unquoted(value: str) -> str:
+    if not _QUOTES.search(value):
+        return value
     try:
         return " ".join(shlex.split(value))
     except ValueError:

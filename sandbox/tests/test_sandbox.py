@@ -27,6 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from spread import spread
 
 from sandbox import surroundings
 from sandbox.clock import FakeClock
@@ -69,10 +70,7 @@ def is_gone(process: int) -> bool:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("command", "status"),
-    [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)],
-)
+@pytest.mark.parametrize(("command", "status"), spread([("exit 3", 3), ("exit 0", 0), ("kill -9 $$", 137)], 1))
 def test_ends_with_the_commands_status(command: str, status: int) -> None:
     assert run("--", "sh", "-c", command).returncode == status
 
@@ -237,7 +235,7 @@ def test_without_command_it_prints_exports_and_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", spread([signal.SIGINT, signal.SIGTERM], 1))
 def test_signal_goes_to_the_command_and_nothing_is_left(number: signal.Signals, tmp_path: Path) -> None:
     waiting = "trap 'echo told; exit 7' INT TERM; echo $$; while :; do sleep 0.1; done"
     process = subprocess.Popen(

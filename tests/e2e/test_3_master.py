@@ -14,17 +14,20 @@ def test_a_terminated_master_is_made_again_by_a_rerun(stage: Stage) -> None:
     server = stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
     boots = {name: stage.console(name).count("kube-bootstrap: done") for name in minions}
     stage.client("ec2").modify_instance_attribute(InstanceId=old, DisableApiTermination={"Value": False})
+    asked = ("get", "mutatingadmissionpolicies,mutatingadmissionpolicybindings", "--output=name")
+    assert len(stage.kubectl(*asked).splitlines()) == 2
     stage.client("ec2").terminate_instances(InstanceIds=[old])
     wait("the master's end", lambda: old not in stage.instances(role="master"))
 
     started = time.monotonic()
-    stage.up()
+    stage.up(KUBE_ENABLE_POD_IDENTITY="false")
     stage.times["master back"] = time.monotonic() - started
 
     ((new, now),) = stage.instances(role="master").items()
     assert (new != old, now) == (True, address)
     assert stage.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}") == server
     assert stage.get("configmap", "kept")["data"] == {"word": "kept"}
+    wait("the end of an addon that is off by now", lambda: stage.kubectl(*asked) == "")
     assert stage.get("deployment", "web")["status"]["readyReplicas"] == 2
     assert sum(stage.nodes().values()) == 3
     assert stage.instances(role="minion") == minions

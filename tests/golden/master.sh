@@ -1007,6 +1007,16 @@ addon() {
 	mv "$RUN/addon" "$2"
 }
 
+unwanted_addons() {
+	local file
+	for file in $DISK/addons/*; do
+		case " $ADDONS" in *" ${file##*/}:"*) continue ;; esac
+		[ -e "$file" ] || continue
+		try kubectl delete --ignore-not-found --wait=false --filename "$file"
+		rm "$file"
+	done
+}
+
 addons() {
 	local each file
 	local -a files=()
@@ -1018,9 +1028,11 @@ addons() {
 			try kubectl wait --for=condition=Established --timeout=60s --filename "$file"
 		else
 			files+=(--filename "$file")
+			[[ $each = aws-ebs-csi-driver:* ]] || install -D -m 0600 "$file" "$DISK/addons/${each%:*}"
 		fi
 	done
 	[ ${#files[@]} = 0 ] || try kubectl apply --server-side --force-conflicts "${files[@]}"
+	unwanted_addons
 	sync
 	echo "$KUBERNETES_VERSION" | put $DISK/version
 }
