@@ -70,6 +70,7 @@ conformance: $(READY)
 
 release:
 	@sandbox/release/build
+	@sandbox/kernel/build || test $$? = 3
 
 pin: $(READY)
 	@$(BIN)/python -m sandbox.pin

@@ -78,6 +78,9 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         type=Path,
         help="let machines pull the images of this folder's docker-archives (*.tar) from registry.k8s.io, too",
     )
+    parser.add_argument(
+        "--kernel", action="store_true", help="let machines have a kernel of their own, as a process (User Mode Linux)"
+    )
     faults.add(parser)
     options = parser.parse_args(own)
     options.images = _archives(parser, options.images)
@@ -182,6 +185,7 @@ def _machines(options: argparse.Namespace) -> Iterator[Prepared | None]:
         prepared = Prepared(
             pull=options.pull,
             images=options.images,
+            kernel=options.kernel,
             say=lambda words: print(f"sandbox: {words}", file=sys.stderr, flush=True),
         )
     except CannotStart as error:

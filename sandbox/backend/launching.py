@@ -121,6 +121,13 @@ def processors(kind: str | None) -> int:
     return int(INSTANCE_TYPES[kind or "m1.small"]["VCpuInfo"]["DefaultVCpus"])
 
 
+def mebibytes(kind: str | None) -> int:
+    """How much memory an instance of this type has."""
+    from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+    return int(INSTANCE_TYPES[kind or "m1.small"]["MemoryInfo"]["SizeInMiB"])
+
+
 def offered(region: str, zone: str) -> set[str]:
     """The instance types offered in a zone."""
     from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS

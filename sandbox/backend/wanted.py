@@ -45,6 +45,7 @@ def _instance(world: World, region: str, instance: Any) -> Instance:
         root=next(iter(_attached(backend, instance, root=True)), None),
         disks=tuple(_attached(backend, instance, root=False)),
         kind=str(instance.instance_type),
+        mebibytes=launching.mebibytes(instance.instance_type),
         image=str(instance.image_id),
         user=_user(backend, str(instance.image_id)),
         role=_role(backend, instance),

@@ -54,6 +54,15 @@ def translation(address: tuple[str, int], to: str) -> str:
 """
 
 
+def iptables_translation(address: tuple[str, int], to: str) -> str:
+    """The same for a machine with a netfilter of its own: what iptables-restore reads there."""
+    return f"""*nat
+-A OUTPUT -d {address[0]} -p tcp --dport {address[1]} -j DNAT --to-destination {to}
+-A POSTROUTING -s 127.0.0.0/8 -o ens5 -j MASQUERADE
+COMMIT
+"""
+
+
 def _chain(name: str, rules: list[Rule], members: Mapping[str, list[str]], line: str, address: str) -> list[str]:
     """A chain that returns for what the rules permit, and drops the rest."""
     permitted = [

@@ -16,8 +16,8 @@ from sandbox.machines.places import Cache, CannotStart
 
 FILES = Path(__file__).parent / "files"
 # First what Debian's recipe does after its packages (debian/packages names it: scripts/SYSTEM_BOOT, DEBIAN/11-misc,
-# LAST/10-cleanup), then what only a machine in a container needs: files/README.md has the reasons.
-SETUP = """
+# LAST/10-cleanup), then what only a machine on this computer needs: files/README.md has the reasons.
+DEBIANS = """
 set -e
 systemctl --root="$1" --quiet enable systemd-networkd systemd-resolved
 sed -i -e 's/^#PasswordAuthentication yes/PasswordAuthentication no/' "$1/etc/ssh/sshd_config"
@@ -27,8 +27,17 @@ rm -f "$1/etc/machine-id" "$1/etc/hostname" "$1"/etc/ssh/ssh_host_*
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"
 
 systemctl --root="$1" --quiet enable sandbox-prepare
+"""
+CONTAINERS = """\
 systemctl --root="$1" --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer \\
 	sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount
+"""
+KERNELS = """\
+systemctl --root="$1" --quiet mask apt-daily.timer apt-daily-upgrade.timer getty@tty1.service
+cp -r "$2/modules/lib/modules" "$1/usr/lib/"
+for modules in "$1"/usr/lib/modules/*; do chroot "$1" depmod "${modules##*/}"; done
+"""
+LAST = """\
 chroot "$1" update-ca-certificates >/dev/null
 touch "$1/etc/.updated" "$1/var/.updated"
 """
@@ -45,13 +54,40 @@ class Image:
     store: Path | None
 
 
-def ensure(cache: Cache, *, preload: bool, authority: Path, say: Say) -> Image:
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What goes over Debian's packages: these folders, then what a script does; and a kernel where it has one."""
+
+    prefix: str  # of the images' names
+    folders: tuple[Path, ...]
+    setup: str
+    kernel: Path | None = None
+
+    def digest(self, authority: Path) -> str:
+        """Changes whenever the image would come out differently."""
+        parts = [debian.digest(), self.setup, authority.read_text()]
+        for folder in self.folders:
+            for file in sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file()):
+                parts += [str(file.relative_to(folder)), os.readlink(file) if file.is_symlink() else file.read_text()]
+        if self.kernel is not None:
+            parts.append((self.kernel / "inputs").read_text())
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _recipe(kernel: Path | None) -> _Recipe:
+    if kernel is not None:
+        return _Recipe("kernel-", (debian.FILES, FILES / "kernel"), DEBIANS + KERNELS + LAST, kernel)
+    own = (FILES / "all", FILES / "v1") if is_v1() else (FILES / "all",)
+    return _Recipe("debian-", (debian.FILES, *own), DEBIANS + CONTAINERS + LAST)
+
+
+def ensure(cache: Cache, *, preload: bool, authority: Path, say: Say, kernel: Path | None = None) -> Image:
     """The image, made now where it is not there yet (a minute), with the cache locked. Without `preload`, machines pull
-    their images.
+    their images. With `kernel`, the folder that it was built in, it is one for machines with that kernel.
 
     Raises CannotStart when it cannot be made.
     """
-    root = _root(cache, authority, say)
+    root = _root(cache, _recipe(kernel), authority, say)
     return Image(root, _store(cache, say) if preload else None)
 
 
@@ -63,34 +99,19 @@ def is_v1() -> bool:
 # --- Debian ----------------------------------------------------------------------------------------------------------
 
 
-def _root(cache: Cache, authority: Path, say: Say) -> Path:
-    root = cache.machine / f"debian-{_recipe(authority)}"
+def _root(cache: Cache, recipe: _Recipe, authority: Path, say: Say) -> Path:
+    root = cache.machine / f"{recipe.prefix}{recipe.digest(authority)}"
     if not root.exists():
         started = time.monotonic()
         count = len(debian.packages())
         say(f"making the machines' image once: Debian {debian.SUITE}, {count} packages and what they need")
         new = _fresh(root)
         _debootstrap(new, say)
-        _set_up(new, authority)
+        _set_up(new, recipe, authority)
         new.rename(root)
         say(f"the machines' image is in {root} ({time.monotonic() - started:.0f} s)")
-    _drop_others(cache.machine, "debian-", root)
+    _drop_others(cache.machine, recipe.prefix, root)
     return root
-
-
-def _recipe(authority: Path) -> str:
-    """Changes whenever the image would come out differently."""
-    parts = [debian.digest(), SETUP, authority.read_text()]
-    for folder in _folders():
-        for file in sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file()):
-            parts += [str(file.relative_to(folder)), os.readlink(file) if file.is_symlink() else file.read_text()]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
-
-
-def _folders() -> list[Path]:
-    """What goes over Debian's packages: its own recipe's settings, then what a machine on this computer needs."""
-    own = [FILES / "all", FILES / "v1"] if is_v1() else [FILES / "all"]
-    return [debian.FILES, *own]
 
 
 def _fresh(path: Path) -> Path:
@@ -129,13 +150,14 @@ def _failure(words: list[str]) -> str:
     return "mmdebstrap could not make the machines' image:\n" + "\n".join(words[-8:])
 
 
-def _set_up(root: Path, authority: Path) -> None:
-    for folder in _folders():
+def _set_up(root: Path, recipe: _Recipe, authority: Path) -> None:
+    for folder in recipe.folders:
         subprocess.run(["cp", "--recursive", "--no-dereference", f"{folder}/.", str(root)], check=True)
     trusted = root / "usr/local/share/ca-certificates/sandbox.crt"
     trusted.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(authority, trusted)
-    done = subprocess.run(["sh", "-c", SETUP, "sh", str(root)], capture_output=True, text=True, check=False)
+    command = ["sh", "-c", recipe.setup, "sh", str(root), str(recipe.kernel or "")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotStart(f"the machines' image could not be set up: {done.stderr.strip()}")
 

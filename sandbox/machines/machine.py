@@ -1,190 +1,87 @@
-"""One instance as a systemd-nspawn machine: its root disk, what it boots from, its process, its volumes.
-
-The root disk is a file system of the size that the root volume has. What an instance writes is on it; Debian and the
-containers' images, which all machines share, are read where they lie.
-"""
+"""One instance as a machine: what a machine of either kind has. container.py and uml.py are the two."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Protocol
 
-from sandbox.machines import image, keeper
-from sandbox.machines.image import Image
 from sandbox.machines.keeper import Keeper
 from sandbox.machines.wanted import Instance
 
-# Everything but the computer's clock and its kernel's modules.
-WITHOUT = "CAP_SYS_TIME,CAP_SYS_MODULE"
 CONSOLE_BYTES = 65536  # what GetConsoleOutput keeps
-LINK = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
-# The disk ends with the machine's run, so nothing has to outlive a crash of the computer; and tables that are written
-# in the background would fill a file that is sparse.
-MAKE_DISK = ("mkfs.ext4", "-q", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard")
-MOUNT_DISK = ("mount", "-t", "ext4", "-o", "nobarrier,noinit_itable")
-STORE = "/usr/lib/sandbox/containers"  # where a machine sees the store of the containers' images
-SHARED = (  # what of a store of containerd's never changes but by removal, as a link may be removed
-    "io.containerd.content.v1.content/blobs/sha256",
-    "io.containerd.snapshotter.v1.overlayfs/snapshots",
-)
-START = """
-for group; do
-	[ "$group" != -- ] || break
-	echo 0 >"$group/cgroup.procs"
-	shift
-done
-shift
-exec "$@"
-"""
+BY_ID = "nvme-Amazon_Elastic_Block_Store_"  # begins a volume's link in /dev/disk/by-id, as Nitro's volumes have it
+REBOOTED = 133  # how a machine's process ends that wants to be started again, by systemd-nspawn's choice
 
 
-class Machine:
+class Machine(ABC):
     """A machine of one instance, from its first boot to its end."""
 
-    def __init__(
-        self, keeper: Keeper, image: Image, folder: Path, group: str, instance: Instance, device: Path
-    ) -> None:
-        """`device` is its root disk's, empty at the first boot."""
+    def __init__(self, keeper: Keeper, folder: Path, instance: Instance) -> None:
         self.instance = instance
         self.folder = folder
-        self.began = time.monotonic()
         self.kill_at = float("inf")
-        self.leader = 0
-        self.booted = False  # whether it has ever had a process 1
-        self._keeper, self._image, self._group, self._device = keeper, image, group, device
+        self._keeper = keeper
         self._process: subprocess.Popen[bytes] | None = None
-        self._devices: dict[str, str] = {}  # volume -> device in the machine, since its last boot
-        self._make_root()
 
-    @property
-    def console_file(self) -> Path:
-        """What it says on its console, all of it."""
-        return self.folder / "console"
-
-    @property
-    def _disk(self) -> Path:
-        """Where its root disk is mounted, in the keeper."""
-        return self.folder / "disk"
-
-    @property
-    def runs(self) -> bool:
-        """Whether its process is there."""
-        return self._process is not None and self._process.poll() is None
-
-    # --- its root disk ---
-
-    def _make_root(self) -> None:
-        (self.folder / "root").mkdir(parents=True, exist_ok=True)
-        if not self._disk.exists():
-            self._keeper.run([*MAKE_DISK, str(self._device)])
-            self._disk.mkdir()
-        self._mount(self._disk, [*MOUNT_DISK, str(self._device)])
-        upper = self._keeper.path(self._disk / "upper")
-        for name in ("upper", "work", "containerd"):
-            upper.with_name(name).mkdir(exist_ok=True)
-        _seed(upper / "var/lib/cloud/seed/nocloud", self.instance)
-        if (upper / "etc/machine-id").exists():  # a stopped instance's disk, started again
-            return
-        if self._image.store is not None:
-            _link_store(self._image.store, upper.with_name("containerd"))
-        upper.chmod(0o755)
-        (upper / "etc").mkdir()
-        (upper / "etc/machine-id").write_text(self.instance.id.removeprefix("i-").rjust(32, "0") + "\n")
-        user = {"system_info": {"default_user": {"name": self.instance.user}}}
-        file = upper / "etc/cloud/cloud.cfg.d/95-user.cfg"
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(user) + "\n")
-
-    def _mount_root(self) -> None:
-        options = f"lowerdir={self._image.root},upperdir={self._disk}/upper,workdir={self._disk}/work"
-        self._mount(self.folder / "root", ["mount", "-t", "overlay", "overlay", "-o", options])
-
-    def _mount(self, place: Path, command: list[str]) -> None:
-        """Unless it is there, from an earlier boot."""
-        if subprocess.run(self._keeper.inside(["mountpoint", "-q", str(place)]), check=False).returncode:
-            self._keeper.run([*command, str(place)])
-
-    # --- its process ---
-
+    @abstractmethod
     def boot(self) -> None:
         """Start it; its network namespace, of its instance's name, has to be there."""
-        self._mount_root()
-        keeper.drop_groups(self._group)  # of an earlier boot: the kubelet would take them for its pods'
-        groups = [str(group) for group in keeper.make_groups(self._group)]
-        command = [*groups, "--", "env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network", *self._nspawn()]
-        self.leader, self._devices, self.kill_at = 0, {}, float("inf")
-        with open(self.console_file, "ab") as console:
-            self._process = self._keeper.start(["sh", "-c", START, "sh", *command], console)
 
-    def _nspawn(self) -> list[str]:
-        before = ["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0", "unshare", "--cgroup"] if image.is_v1() else []
-        shared = [f"--bind-ro={self._image.store}:{STORE}"] if self._image.store is not None else []
-        return [
-            *before,
-            *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no"),
-            *(f"--directory={self.folder}/root", f"--machine={self.instance.id}", "--console=read-only"),
-            f"--network-namespace-path=/run/netns/{self.instance.id}",
-            *("--resolv-conf=off", "--timezone=off", "--capability=all", f"--drop-capability={WITHOUT}"),
-            *("--system-call-filter=@keyring bpf @privileged @known", "--bind=/dev/kmsg"),
-            f"--bind={self._disk}/containerd:/var/lib/containerd",
-            *shared,
-        ]
+    @abstractmethod
+    def kill(self) -> None:
+        """End all of its processes at once."""
 
-    def find_leader(self) -> int:
-        """The machine's process 1 as the computer numbers it; 0 while there is none, another one after a reboot."""
-        if self.leader and not Path(f"/proc/{self.leader}").exists():
-            self.leader, self._devices = 0, {}
-        if not self.leader and self._process is not None and self.runs:
-            self.leader = _first_of(self._process.pid)
-            self.booted = self.booted or self.leader > 0
-        return self.leader
+    @abstractmethod
+    def show_volumes(self, loops: dict[str, Path]) -> None:
+        """Let exactly these volumes (id -> loop device) be devices of the running machine, named as Nitro does."""
+
+    @property
+    @abstractmethod
+    def booted(self) -> bool:
+        """Whether it has ever had a process 1."""
+
+    @abstractmethod
+    def _press(self) -> None:
+        """The power button."""
+
+    def remove(self, *, disk: bool) -> None:
+        """What is left once its process has ended, and its root disk if `disk`."""
+        if self._process is not None:
+            self._process.wait()
+        if disk:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def shut_down(self, seconds: float) -> None:
         """Ask for a clean end, as a power button does; after this many seconds, pull the plug."""
         if self.kill_at == float("inf"):
             self.kill_at = time.monotonic() + seconds
-            self._signal(signal.SIGTERM)
+            self._press()
 
     def kill_when_due(self) -> None:
         """The plug, for a machine that did not end in time."""
         if time.monotonic() >= self.kill_at and self.runs:
             self.kill()
 
-    def kill(self) -> None:
-        """End all of its processes at once."""
-        if leader := self.find_leader():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(leader, signal.SIGKILL)
-        else:
-            self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self.runs:
-            for child in keeper.children(self._process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, number)
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def status(self) -> int:
-        """How its process has ended."""
+        """How its process has ended: REBOOTED if it wants to be started again."""
         return (self._process.poll() if self._process else None) or 0
 
-    def remove(self, *, disk: bool) -> None:
-        """What is left in the kernel once its process has ended, and its root disk if `disk`."""
-        if self._process is not None:
-            self._process.wait()
-        keeper.drop_groups(self._group)
-        for place in (self.folder / "root", self._disk):
-            with contextlib.suppress(keeper.Failed):
-                self._keeper.run(["umount", "--lazy", str(place)])
-        if disk:
-            shutil.rmtree(self.folder, ignore_errors=True)
+    @property
+    def console_file(self) -> Path:
+        """What it says on its console, all of it."""
+        return self.folder / "console"
 
     def console(self) -> str:
         """The end of what it has said on its console."""
@@ -195,83 +92,42 @@ class Machine:
         except FileNotFoundError:
             return ""
 
-    # --- its volumes ---
 
-    def show_volumes(self, loops: dict[str, Path]) -> None:
-        """Let exactly these volumes (id -> loop device) be devices of the running machine, named as Nitro does."""
-        if not self.find_leader():
-            return
-        for volume in [volume for volume in self._devices if volume not in loops]:
-            self._in_machine(f"rm -f {self._devices[volume]} {LINK}{volume.replace('-', '')}")
-            del self._devices[volume]
-        for volume, loop in loops.items():
-            if volume not in self._devices:
-                self._devices[volume] = self._add_device(volume, os.stat(loop).st_rdev)
+class Kind(Protocol):
+    """What all machines of a sandbox are made from."""
 
-    def _add_device(self, volume: str, number: int) -> str:
-        taken = set(self._devices.values())
-        device = next(name for i in range(1, 128) if (name := f"/dev/nvme{i}n1") not in taken)
-        link = LINK + volume.replace("-", "")
-        self._in_machine(
-            f"rm -f {device} && mknod -m 0660 {device} b {os.major(number)} {os.minor(number)} && "
-            f"mkdir -p {os.path.dirname(link)} && ln -sf {device} {link}"
-        )
-        return device
+    def machine(self, keeper: Keeper, folder: Path, group: str, instance: Instance, device: Path) -> Machine:
+        """A machine that has not booted; `device` is its root disk's, empty at the first boot.
 
-    def _in_machine(self, script: str) -> None:
-        command = ["nsenter", "--target", str(self.leader), "--mount", "sh", "-c", script]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise keeper.Failed(f"{self.instance.id}: {done.stderr.strip()}")
+        `group` is the name for its control groups, where it needs such.
+        """
 
 
-def _first_of(nsenter: int) -> int:
-    """Of the processes below nsenter's one, systemd-nspawn, the one that is process 1 of its own namespace."""
-    for nspawn in keeper.children(nsenter):
-        for child in keeper.children(nspawn):
-            with contextlib.suppress(OSError):
-                numbers = _status(child, "NSpid").split()
-                if numbers[-1:] == ["1"] and _status(child, "Name") == "systemd":
-                    return child
-    return 0
+def write_seed(root: Path, instance: Instance, network: dict[str, object]) -> None:
+    """What cloud-init reads: the user-data as it is, and the little metadata that it acts on; `root` is the machine's.
 
-
-def _status(pid: int, name: str) -> str:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:")), "")
-
-
-def _link_store(source: Path, target: Path) -> None:
-    """A containerd store with the image's content: links to where a machine sees that, copies of its books."""
-    shared = [source / place for place in SHARED]
-
-    def linked(folder: str, names: list[str]) -> list[str]:
-        return names if Path(folder) in shared else []
-
-    shutil.copytree(source, target, dirs_exist_ok=True, ignore=linked)
-    for folder in shared:
-        for each in folder.iterdir():
-            place = each.relative_to(source)
-            (target / place).symlink_to(f"{STORE}/{place}")
-
-
-def _seed(folder: Path, instance: Instance) -> None:
-    """What cloud-init reads: the user-data as it is, and the little metadata that it acts on."""
+    `network` is what it would make of EC2's metadata for the interface.
+    """
+    folder = root / "var/lib/cloud/seed/nocloud"
     folder.mkdir(parents=True, exist_ok=True)
     name = instance.interface.name if instance.interface else instance.id
     metadata = {"instance-id": instance.id, "local-hostname": name}
     if instance.key:
         metadata |= {"public-keys": [instance.key]}  # type: ignore[dict-item]
     (folder / "meta-data").write_text(json.dumps(metadata))
-    (folder / "network-config").write_text(json.dumps(_network()))
+    (folder / "network-config").write_text(json.dumps({"version": 2, "ethernets": {"ens5": network}}))
     (folder / "user-data").write_bytes(instance.user_data)
     (folder / "user-data").chmod(0o600)
 
 
-def _network() -> dict[str, object]:
-    """What cloud-init gives netplan on EC2 for an only interface (its convert_ec2_metadata_network_config).
+def write_user(root: Path, instance: Instance) -> None:
+    """Whom cloud-init makes for ssh."""
+    user = {"system_info": {"default_user": {"name": instance.user}}}
+    file = root / "etc/cloud/cloud.cfg.d/95-user.cfg"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(user) + "\n")
 
-    Without the match by the permanent hardware address that EC2's has: a veth has no such address.
-    """
-    only = {"dhcp4": True, "dhcp4-overrides": {"route-metric": 100}, "dhcp6": False}
-    return {"version": 2, "ethernets": {"ens5": only}}
+
+# What cloud-init gives netplan on EC2 for an only interface (its convert_ec2_metadata_network_config), but for the
+# match by hardware address.
+NETWORK: dict[str, object] = {"dhcp4": True, "dhcp4-overrides": {"route-metric": 100}, "dhcp6": False}

@@ -19,9 +19,9 @@ from sandbox.backend import cloud, lifecycle, wanted
 from sandbox.machines import imds, places, sites
 from sandbox.machines.authority import Authority
 from sandbox.machines.ecr import Ecr
-from sandbox.machines.image import Image, archives
+from sandbox.machines.image import archives
 from sandbox.machines.keeper import Failed, Keeper, drop_groups
-from sandbox.machines.machine import Machine
+from sandbox.machines.machine import REBOOTED, Kind, Machine
 from sandbox.machines.network import METADATA, OUTSIDE, SITES, Network
 from sandbox.machines.places import Cache
 from sandbox.machines.public import Doors
@@ -34,7 +34,6 @@ from sandbox.world import World
 SOON = 0.1  # seconds between looks
 POWER_BUTTON = 20.0  # seconds that a stopping machine has for its end; a terminated one has less
 LAST_WORDS = 4.0
-REBOOTED = 133  # how systemd-nspawn ends when its machine wants to be started again
 
 
 class Machines:
@@ -50,13 +49,13 @@ class Machines:
         *,
         aws: tuple[str, int],
         cache: Cache,
-        image: Image,
+        kind: Kind,
         authority: Authority,
         mirror: tuple[str, int],
         more: tuple[Path, ...],
         say: Callable[[str], None],
     ) -> None:
-        self._world, self._lock, self._aws, self._cache, self._image = world, lock, aws, cache, image
+        self._world, self._lock, self._aws, self._cache, self._kind = world, lock, aws, cache, kind
         self._tls, self._mirror_address, self._say = authority.context(), mirror, say
         self._run = _Run(cache)
         self._keeper = Keeper()
@@ -133,9 +132,8 @@ class Machines:
         network = self._network(now, instance.vpc_id)
         network.connect(instance)
         self._update_networks(now)
-        machine = Machine(
+        machine = self._kind.machine(
             self._keeper,
-            self._image,
             self._run.folder / "machines" / instance.id,
             self._run.group(instance.id),
             instance,

@@ -43,6 +43,12 @@ class Cache:
         own = self.folder / "release"
         return self.built_by / "release" if self.built_by and not own.exists() else own
 
+    @property
+    def kernel(self) -> Path:
+        """The kernel that `make release` builds, for machines with one of their own."""
+        own = self.folder / "kernel"
+        return self.built_by / "kernel" if self.built_by and not own.exists() else own
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """One sandbox at a time makes what is kept, and runs."""

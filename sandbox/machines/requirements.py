@@ -15,7 +15,6 @@ from sandbox.machines.official import Official
 from sandbox.machines.places import Cache, CannotStart
 
 PROGRAMS = {  # -> Debian's package
-    "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
     "dnsmasq": "dnsmasq-base",
     "nft": "nftables",
@@ -23,14 +22,16 @@ PROGRAMS = {  # -> Debian's package
     "nsenter": "util-linux",
     "unshare": "util-linux",
     "losetup": "mount",
-    "mkfs.ext4": "e2fsprogs",
     "sysctl": "procps",
 }
+FOR_KERNELS = {"mke2fs": "e2fsprogs", "bash": "bash", "mountpoint": "util-linux"}
+FOR_CONTAINERS = {"systemd-nspawn": "systemd-container", "mkfs.ext4": "e2fsprogs"}
 PULLS = "skopeo"  # needed only when upstream's images are to be downloaded
 # What a machine's systemd, containerd, kubelet and pods take of the inotify instances that all of root's have together.
 INOTIFY_A_MACHINE = 20
 _FEWEST, _USUAL = 2, 5  # machines: a master with one minion, and what a cluster has by default
-KERNEL = {"overlay": "/sys/module/overlay", "br_netfilter": "/proc/sys/net/bridge", "loop": "/dev/loop-control"}
+MODULES = {"overlay": "/sys/module/overlay", "loop": "/dev/loop-control"}
+MODULES_FOR_CONTAINERS = {"br_netfilter": "/proc/sys/net/bridge"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,23 @@ class Choice:
     why: tuple[str, ...] = ()
 
 
-def check(cache: Cache, wanted: Official) -> Choice:
-    """Which release there is or will be. Raises CannotStart with everything that is missing."""
+def check(cache: Cache, wanted: Official, *, kernel: bool = False) -> Choice:
+    """Which release there is or will be. Raises CannotStart with everything that is missing.
+
+    With `kernel` machines have one of their own, and with it their own inotify instances and modules.
+    """
     if sys.platform != "linux":
         raise CannotStart("machines need Linux; --hosts simulated works everywhere")
     if os.geteuid() != 0:
         raise CannotStart("machines need root: sudo python -m sandbox --hosts machines ... (or --hosts simulated)")
     choice = choose(cache, wanted)
     free = free_inotify()
-    inotify = [inotify_words(free)] if free < INOTIFY_A_MACHINE * _FEWEST else []
-    missing = [*_programs(choice), *_kernel(), *inotify, *_release(cache, choice)]
+    inotify = [inotify_words(free)] if free < INOTIFY_A_MACHINE * _FEWEST and not kernel else []
+    programs = PROGRAMS | (FOR_KERNELS if kernel else FOR_CONTAINERS)
+    modules = MODULES | ({} if kernel else MODULES_FOR_CONTAINERS)
+    missing = [*_programs(programs, choice), *_kernel(modules), *inotify, *_release(cache, choice)]
+    if kernel and not (cache.kernel / "inputs").exists():
+        missing.append(f"make release (builds machines' own kernel into {cache.kernel}), or without --kernel")
     if missing:
         raise CannotStart("machines need more than this computer has:\n  " + "\n  ".join(missing))
     return choice
@@ -98,15 +106,15 @@ def is_built(cache: Cache) -> bool:
     return any((cache.built / "mirror").glob("*")) and any((cache.built / "images").glob("*.tar"))
 
 
-def _programs(choice: Choice) -> list[str]:
-    wanted = PROGRAMS | ({PULLS: PULLS} if choice.use == "download" else {})
+def _programs(programs: dict[str, str], choice: Choice) -> list[str]:
+    wanted = programs | ({PULLS: PULLS} if choice.use == "download" else {})
     packages = sorted({package for program, package in wanted.items() if shutil.which(program) is None})
     return [f"apt-get install {' '.join(packages)}"] if packages else []
 
 
-def _kernel() -> list[str]:
+def _kernel(modules: dict[str, str]) -> list[str]:
     """The kernel's modules are not loaded from here: nothing of the computer's own settings is touched."""
-    missing = [name for name, place in KERNEL.items() if not Path(place).exists()]
+    missing = [name for name, place in modules.items() if not Path(place).exists()]
     return [f"modprobe {' '.join(['-a', *missing])}"] if missing else []
 
 

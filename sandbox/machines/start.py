@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 
 from sandbox.machines import image, official, places, requirements, sites
 from sandbox.machines.authority import Authority
+from sandbox.machines.container import Containers
+from sandbox.machines.disks import Disks
+from sandbox.machines.image import Image
+from sandbox.machines.machine import Kind
 from sandbox.machines.official import Official
 from sandbox.machines.places import CannotStart
 from sandbox.machines.requirements import Choice
 from sandbox.machines.servers import Server, listen
+from sandbox.machines.uml import MOST_MEMORY, Kernels
 
 if TYPE_CHECKING:
     from sandbox.app import Sandbox
@@ -29,6 +34,10 @@ V1 = (
     "this computer has control groups of version 1, so machines use the cgroupfs driver: "
     "what EC2's images have is version 2 and the systemd driver"
 )
+OWN_KERNEL = (
+    f"machines have a kernel of their own, and of their type's memory at most {MOST_MEMORY} MiB each: "
+    "what they have once used of it stays with them until they end"
+)
 MIRROR = "127.80.255.1"  # beside the elastic IPs
 Say = Callable[[str], None]
 
@@ -37,29 +46,42 @@ class Prepared:
     """Everything that can be had before there is a simulated account. Raises CannotStart.
 
     With `pull` machines have no image of a container's beforehand; `images` are archives of more than the release's.
+    With `kernel` machines have one of their own.
     """
 
-    def __init__(self, *, pull: bool, images: tuple[Path, ...], say: Say) -> None:
+    def __init__(self, *, pull: bool, images: tuple[Path, ...], kernel: bool, say: Say) -> None:
         cache, self._say, self._more = places.cache(), say, images
         wanted = official.wanted(cache, os.environ)
-        choice = requirements.check(cache, wanted)
+        choice = requirements.check(cache, wanted, kernel=kernel)
         try:
             with cache.locked():
                 self._cache = pick(cache, wanted, choice, say)
                 self._authority = Authority(cache.machine)
                 authority = self._authority.certificate_file
-                self._image = image.ensure(self._cache, preload=not pull, authority=authority, say=say)
+                built = cache.kernel if kernel else None
+                made = image.ensure(self._cache, preload=not pull, authority=authority, say=say, kernel=built)
                 self._programs = programs(self._cache, wanted.version)
         except KeyboardInterrupt:
             raise CannotStart("stopped while it got ready; the next start goes on from here") from None
-        if few := requirements.inotify_words(requirements.free_inotify()):
-            say(few)
-        if image.is_v1():
-            say(V1)
         if self._cache.upstream is None:
             say(NOT_HERE)
         self._listener: socket.socket = listen((MIRROR, 0))
         self._mirror = Server(self._listener, sites.handler(self._cache.mirror, aws=("", 0), who=str))
+        self._kind = self._kernels(cache.kernel, made) if kernel else self._containers(made)
+
+    def _containers(self, made: Image) -> Kind:
+        if few := requirements.inotify_words(requirements.free_inotify()):
+            self._say(few)
+        if image.is_v1():
+            self._say(V1)
+        return Containers(made)
+
+    def _kernels(self, kernel: Path, made: Image) -> Kind:
+        self._say(OWN_KERNEL)
+        disks = Disks(self._cache, made, self._say)
+        with self._cache.locked():
+            disks.drop_others()
+        return Kernels(kernel, disks, self._address)
 
     def additions(self, environ: Mapping[str, str]) -> dict[str, str]:
         """What the command gets: the release's mirror, unless it has its own, and the release's kubectl."""
@@ -82,7 +104,7 @@ class Prepared:
             box.lock,
             aws=aws,
             cache=self._cache,
-            image=self._image,
+            kind=self._kind,
             authority=self._authority,
             mirror=self._address,
             more=self._more,

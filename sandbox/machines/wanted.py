@@ -42,6 +42,7 @@ class Instance:
     root: Disk | None
     disks: tuple[Disk, ...]  # beside the root disk
     kind: str
+    mebibytes: int  # of memory
     image: str
     user: str  # whom ssh lets in
     role: str

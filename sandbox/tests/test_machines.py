@@ -33,6 +33,7 @@ INSTANCE = Instance(
     root=None,
     disks=(),
     kind="t3.medium",
+    mebibytes=4096,
     user="admin",
     image="ami-1",
     role="kubernetes-master",

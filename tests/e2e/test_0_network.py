@@ -54,6 +54,7 @@ INSTANCE = Instance(
     root=None,
     disks=(),
     kind="t3.medium",
+    mebibytes=4096,
     image="ami-1",
     user="admin",
     role="",

@@ -37,10 +37,11 @@ def test_every_node_rebooted_comes_back(stage: Stage) -> None:
     wait("the machines to boot again", rebooted)
     wait("three nodes to be Ready", lambda: sum(stage.nodes().values()) == 3)
     stage.times["all rebooted"] = time.monotonic() - began
-    wait("both pods to serve", lambda: _all_serve(stage))
+    wait("both pods to serve", lambda: all_serve(stage))
 
 
-def _all_serve(stage: Stage) -> bool:
+def all_serve(stage: Stage) -> bool:
+    """Whether there are two pods of the web server's, and one reaches the other."""
     pods = stage.web()
     if len(pods) != 2:
         return False
@@ -66,7 +67,7 @@ def test_a_dead_minion_is_replaced_and_its_route_goes(stage: Stage) -> None:
     wait("the route of the dead one to go", lambda: dead not in stage.pod_routes().values())
     wait("a route to every node", lambda: set(stage.pod_routes().values()) == set(stage.instances()))
     stage.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
-    wait("both pods to serve", lambda: _all_serve(stage))
+    wait("both pods to serve", lambda: all_serve(stage))
 
 
 def test_three_then_one_then_two_minions(stage: Stage) -> None:
@@ -84,7 +85,7 @@ def test_three_then_one_then_two_minions(stage: Stage) -> None:
     wait("a pod on what is left to serve", lambda: any(pod[2] for pod in stage.web()))
     stage.up()
     assert list(stage.nodes().values()) == [True, True, True]
-    wait("both pods to serve", lambda: _all_serve(stage))
+    wait("both pods to serve", lambda: all_serve(stage))
 
 
 def _nodes(stage: Stage) -> list[dict[str, dict[str, str]]]:
