@@ -14,6 +14,7 @@ import direct
 import pytest
 from conftest import REGION, Box, Result
 from helpers import answer_with, must, refused_untouched
+from spread import spread
 
 from lib.checks.quotas import QUOTAS, quota_of
 from lib.checks.quotas import STANDARD as STANDARD_QUOTA
@@ -190,7 +191,7 @@ def test_each_series_has_its_own_quota() -> None:
 
 
 @pytest.mark.parametrize("spot", [False, True], ids=["on demand", "spot"])
-@pytest.mark.parametrize("size", OF_SERIES)
+@pytest.mark.parametrize("size", spread(OF_SERIES, 4))
 def test_minions_of_each_series_are_counted_in_its_quota(
     sandbox: Box, monkeypatch: pytest.MonkeyPatch, size: str, spot: bool
 ) -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 from conftest import Box
 from helpers import must, part, refused_untouched, remembered
+from spread import spread
 
 from lib.settings.config import OPTIONS
 
@@ -126,7 +127,7 @@ OF_THE_RUN |= {name for name in OPTIONS if name.startswith("KUBE_WAIT_") or name
 NOT_READ_BY_NODES = [name for name, it in OPTIONS.items() if it.read_by == "no node" and not it.needs]
 
 
-@pytest.mark.parametrize("name", [name for name in NOT_READ_BY_NODES if name not in OF_THE_RUN])
+@pytest.mark.parametrize("name", spread((name for name in NOT_READ_BY_NODES if name not in OF_THE_RUN), 12))
 def test_any_other_option_does_something_alone_or_is_said(sandbox: Box, name: str) -> None:
     """One that does not must say which one it needs, in lib/settings/config.py."""
     sandbox.cluster()
@@ -145,7 +146,7 @@ ITS_OWN = re.compile(
 )
 
 
-@pytest.mark.parametrize("name", [name for name in GROUPS if name not in MORE])
+@pytest.mark.parametrize("name", spread((name for name in GROUPS if name not in MORE), 14))
 def test_an_option_of_a_groups_run_is_refused_or_said_not_to_be_remembered_and_changes_no_other(
     sandbox: Box, name: str
 ) -> None:

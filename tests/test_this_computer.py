@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import pty
 import resource
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from conftest import Box
 from helpers import kubeconfig, must, part, refused, stop_after
+from spread import spread
 
 from sandbox.calls import Answer, Call
 
@@ -240,11 +242,10 @@ def test_a_signal_while_modules_load(number: signal.Signals, nth: int, sandbox: 
     assert ran.stdout == ""
 
 
-@pytest.mark.parametrize("number", list(STATUS))
-@pytest.mark.parametrize(
-    "operation",
-    ["sts:GetCallerIdentity", "ec2:DescribeImages", "s3:CreateBucket", "iam:CreateRole", "ec2:CreateVpc"],
-)
+AT = ("sts:GetCallerIdentity", "ec2:DescribeImages", "s3:CreateBucket", "iam:CreateRole", "ec2:CreateVpc")
+
+
+@pytest.mark.parametrize(("operation", "number"), spread(itertools.product(AT, STATUS), 7))
 def test_a_signal_at_a_call(sandbox: Box, operation: str, number: signal.Signals) -> None:
     at(sandbox, operation, lambda: os.kill(run.pid, number))
     run = start(sandbox, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
