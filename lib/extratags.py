@@ -69,7 +69,7 @@ def follow_change(aws: Aws, cluster: Cluster) -> None:
         _retag(aws, f"alarm {alarm['AlarmName']}", tags, change, put, take)
     if change.gone:
         _untag_rest(aws, cluster, change)
-    if config.kube_enable_ebs_csi_driver:
+    if config.kube_enable_ebs_csi_driver and not config.kube_replace_master:
         aws.console.say(
             "new volumes of claims get them from the EBS driver, which learns them when the master is made anew; the "
             "command stands below"

@@ -168,7 +168,8 @@ def _tell_settings(aws: Aws, layers: Layers, config: Config) -> None:
             f"not remembered, since they are of this group alone: {', '.join(names)}; give them again to change it. "
             "What is the master's has no effect here"
         )
-    for name in useless:
+    # What is remembered may be of use to another group than the one that such a run is about.
+    for name in (n for n in useless if not config.kube_use_existing_master or layers.asked(n) is not None):
         _tell_useless(aws, layers, name)
     for name, cidrs, what in (
         ("SSH_CIDR", config.ssh_cidr, "ssh"),

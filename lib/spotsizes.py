@@ -111,11 +111,13 @@ def refuse_from_on_demand(aws: Aws, config: Config, layers: Layers) -> None:
 
     Auto Scaling would itself replace minions that are not as a group's new policy wants them bought, and drain none
     (API reference, UpdateAutoScalingGroup). They are looked for where the sizes are new: a run before that was given
-    the price alone may have been stopped. What a run with KUBE_USE_EXISTING_MASTER set before is not remembered.
+    the price alone may have been stopped. What a run with KUBE_USE_EXISTING_MASTER set before is not remembered, so its
+    group is always looked at.
     """
-    if not config.node_spot_sizes or config.kube_use_existing_master or not layers.remembered:
+    if not config.node_spot_sizes or not layers.remembered:
         return
-    if layers.remembered.get("NODE_SPOT_SIZES") and layers.remembered.get("NODE_SPOT_PRICE"):
+    known = layers.remembered.get("NODE_SPOT_SIZES") and layers.remembered.get("NODE_SPOT_PRICE")
+    if known and not config.kube_use_existing_master:
         return
     on_demand = _on_demand(aws, config)
     if on_demand:
@@ -128,7 +130,7 @@ def refuse_from_on_demand(aws: Aws, config: Config, layers: Layers) -> None:
 
 
 def _on_demand(aws: Aws, config: Config) -> list[str]:
-    """The ids of the minions of the cluster's first group that are there and are no spot instances."""
+    """The ids of the minions of the run's group that are there and are no spot instances."""
     asked: Any = [
         {"Name": "tag:aws:autoscaling:groupName", "Values": [config.group_name]},
         {"Name": "instance-state-name", "Values": ["pending", "running"]},

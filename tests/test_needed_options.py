@@ -68,6 +68,40 @@ def test_what_is_only_remembered_goes_with_what_it_needs(sandbox: Box) -> None:
     assert "has no effect" not in must(sandbox.up()).err
 
 
+def test_a_default_in_other_letters_is_the_default(sandbox: Box) -> None:
+    sandbox.cluster()
+    assert sandbox.up("--dry-run", KUBE_ENABLE_INSECURE_REGISTRY="FALSE").code == 3  # it would be remembered
+
+
+def test_the_driver_stays_on_while_snapshots_that_need_it_are_remembered(sandbox: Box) -> None:
+    sandbox.cluster(KUBE_ENABLE_VOLUME_SNAPSHOTS="true")
+    refused_untouched(
+        sandbox, sandbox.up(KUBE_ENABLE_EBS_CSI_DRIVER="false"), 2, "give KUBE_ENABLE_VOLUME_SNAPSHOTS=false beside"
+    )
+    must(sandbox.up(KUBE_ENABLE_EBS_CSI_DRIVER="false", KUBE_ENABLE_VOLUME_SNAPSHOTS="false"))
+
+
+def test_one_that_the_file_has_is_said_with_a_way_out_that_a_run_can_go(sandbox: Box) -> None:
+    sandbox.cluster()
+    file = sandbox.home / "prod.env"
+    file.write_text("NODE_SPOT_PRICE=0.05\nNODE_SPOT_SIZES=t3a.small\n")
+    result = sandbox.up("--dry-run", KUBE_CONFIG_FILE=str(file), NODE_SPOT_PRICE="")
+    refused_untouched(sandbox, result, 2, "it stands in KUBE_CONFIG_FILE: give NODE_SPOT_SIZES= beside NODE_SPOT_PRICE")
+
+
+def test_a_group_that_was_set_to_on_demand_is_not_bought_as_spot_by_a_run_that_leaves_that_out(sandbox: Box) -> None:
+    must(sandbox.up(NUM_NODES=1, NODE_SIZE="t3.small", NODE_SPOT_PRICE="0.05", NODE_SPOT_SIZES="t3a.small"))
+    group: dict[str, object] = {
+        "KUBE_USE_EXISTING_MASTER": "true",
+        "KUBE_AWS_ZONE": "us-west-2b",
+        "KUBE_SUBNET_CIDR": "172.20.1.0/24",
+    }
+    made = must(sandbox.up(**group, NODE_SPOT_PRICE=""))
+    assert "of this group alone: KUBE_AWS_ZONE, NUM_NODES, NODE_SPOT_PRICE, KUBE_SUBNET_CIDR;" in made.out
+    assert "has no effect" not in made.err
+    refused_untouched(sandbox, sandbox.up("--dry-run", **group), 2, "NODE_SPOT_SIZES: minion i-", "is on-demand")
+
+
 # --- there are no more of them
 
 # A value of each option that no node reads and that needs no other one, as a finished cluster could get it.

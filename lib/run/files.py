@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-_PATIENCE = 10  # seconds for the next word of a program that a pipe comes from
+_PATIENCE = 600  # seconds for the next word of a program that a pipe comes from: it may ask for a passphrase first
 _CHUNK = 1 << 16
 
 
@@ -30,7 +30,7 @@ def read_file(path: str | Path, *, most: int) -> bytes:
         while len(found) <= most and (some := _next_bytes(handle, most + 1 - len(found))):
             found += some
         if not found and stat.S_ISFIFO(os.fstat(handle).st_mode):
-            raise OSError(errno.EPIPE, "it is a pipe, and nobody writes to it")
+            raise OSError(errno.EPIPE, "it is a pipe with nothing in it, and nobody writes to it")
         return bytes(found)
     finally:
         os.close(handle)

@@ -188,7 +188,7 @@ class Config:
     kube_enable_cluster_dns: bool = option(rules.boolean, read_by="master")
     kube_enable_cluster_monitoring: bool = option(rules.monitoring)
     kube_enable_ebs_csi_driver: bool = option(rules.boolean)
-    kube_enable_volume_snapshots: bool = option(rules.boolean, needs="KUBE_ENABLE_EBS_CSI_DRIVER")
+    kube_enable_volume_snapshots: bool = option(rules.boolean, needs="KUBE_ENABLE_EBS_CSI_DRIVER", never_idle=True)
     kube_enable_cluster_autoscaler: bool = option(rules.boolean)
     kube_autoscaler_min_nodes: int = option(rules.minions(1), needs="KUBE_ENABLE_CLUSTER_AUTOSCALER", may_idle=True)
     kube_autoscaler_max_nodes: int = option(

@@ -51,6 +51,7 @@ class Declared:
     of_all_groups: bool
     needs: str
     may_idle: bool
+    never_idle: bool
 
     def is_read_by(self, role: Role) -> bool:
         """Whether a node of that role reads it."""
@@ -71,6 +72,7 @@ def option(
     of_all_groups: bool = False,
     needs: str = "",
     may_idle: bool = False,
+    never_idle: bool = False,
 ) -> T:
     """The field of an option; the rule makes its text into the field's type, or refuses it.
 
@@ -86,6 +88,7 @@ def option(
     of_all_groups  whether a run about one more group of minions may give it no other value: it is put on what all share
     needs       the option without which, empty, false or 0, it has no effect: it is refused then
     may_idle    that it is not refused then, but said: bounds that may stand for later
+    never_idle  that it is refused then also where it is only remembered: what it has made depends on the other one
     """
     declared = Declared(
         rule=rule,
@@ -100,6 +103,7 @@ def option(
         of_all_groups=of_all_groups,
         needs=needs,
         may_idle=may_idle,
+        never_idle=never_idle,
     )
     made: T = field(metadata={_KEY: declared})
     return made

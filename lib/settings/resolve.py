@@ -42,27 +42,36 @@ def idle(layers: Layers, config: Config) -> list[str]:
     """The options that are set and have no effect, since the one that each needs is not."""
     needing = {name: it for name, it in OPTIONS.items() if it.needs and not getattr(config, it.needs.lower())}
     set_now = {name: layers.value(name) for name in needing}
-    return [n for n, text in set_now.items() if text not in ("", layers.defaults[n])]
+    return [n for n, text in set_now.items() if text and not _means_the_same(n, text, layers.defaults[n])]
+
+
+def _means_the_same(name: str, text: str, default: str) -> bool:
+    return text == default or (default != "" and _parse(name, text) == _parse(name, default))
 
 
 def _without_idle(layers: Layers, config: Config) -> tuple[list[SettingError], Config]:
     """What this run asks for without what it needs, to be refused; and the settings without what is remembered so.
 
-    Whoever turns an option off need not forget what goes with it.
+    Whoever turns an option off need not forget what goes with it, but for what has made things that depend on both.
     """
     names = [name for name in idle(layers, config) if not OPTIONS[name].may_idle]
-    wrong = [_useless(name, layers) for name in names if layers.asked(name) is not None]
-    kept = {n.lower(): _parse(n, layers.defaults[n]) for n in names if layers.asked(n) is None}
-    return wrong, replace(config, **kept)
+    refused = [name for name in names if layers.asked(name) is not None or OPTIONS[name].never_idle]
+    kept = {name.lower(): _parse(name, layers.defaults[name]) for name in names if name not in refused}
+    return [_useless(name, layers) for name in refused], replace(config, **kept)
 
 
 def _useless(name: str, layers: Layers) -> SettingError:
-    needs = OPTIONS[name].needs
+    needs, source = OPTIONS[name].needs, layers.source(name)
     is_switch = layers.defaults[needs] in ("true", "false")
     problem = f"{rules.shown(layers.value(name))} is of no use with {needs}=false"
     if not is_switch:
         problem = f"{rules.shown(layers.value(name))} is about {needs}, and there is none"
-    return SettingError(name, problem, f"give {needs}{'=true' if is_switch else ''} too, or leave this out")
+    right = f"give {needs}{'=true' if is_switch else ''} too, or leave this out"
+    if source in ("KUBE_CONFIG_FILE", "remembered"):  # which cannot be left out, and a run can say otherwise
+        where = source if source == "KUBE_CONFIG_FILE" else layers.remembered_in or "settings.env"
+        off = "false" if layers.defaults[name] == "false" else ""
+        right = f"it stands in {where}: give {name}={off} beside {needs}"
+    return SettingError(name, problem, right)
 
 
 def _said_of_memory(error: SettingError, layers: Layers) -> SettingError:
@@ -181,7 +190,7 @@ def _of_one_group_alone(layers: Layers) -> list[SettingError]:
 def of_this_group(layers: Layers) -> list[str]:
     """What a run about one more group is asked for and the cluster has not: it counts now and is not remembered."""
     asked = {name: layers.asked(name) for name, it in OPTIONS.items() if it.remembered != "never"}
-    return [n for n, text in asked.items() if text and text != layers.remembered.get(n, layers.defaults[n])]
+    return [n for n, text in asked.items() if text is not None and text != layers.remembered.get(n, layers.defaults[n])]
 
 
 def _grown_smaller(layers: Layers) -> list[SettingError]:
