@@ -485,7 +485,7 @@ addon() {
 # unwanted_addons: deletes what an addon that is off by now was when it was last applied, as $DISK/addons has it.
 unwanted_addons() {
 	local file
-	for file in $DISK/addons/*; do
+	for file in "$DISK"/addons/*; do
 		case " $ADDONS" in *" ${file##*/}:"*) continue ;; esac
 		[ -e "$file" ] || continue
 		try kubectl delete --ignore-not-found --wait=false --filename "$file"

@@ -1009,7 +1009,7 @@ addon() {
 
 unwanted_addons() {
 	local file
-	for file in $DISK/addons/*; do
+	for file in "$DISK"/addons/*; do
 		case " $ADDONS" in *" ${file##*/}:"*) continue ;; esac
 		[ -e "$file" ] || continue
 		try kubectl delete --ignore-not-found --wait=false --filename "$file"
