@@ -58,7 +58,7 @@ def api_port(environ: Mapping[str, str]) -> int | None:
     """The port to give to KUBE_API_PORT where 443 cannot be bound; None where 443 can, or the user chose one."""
     if environ.get("KUBE_API_PORT") or _can_bind(443):
         return None
-    return 6443 if _can_bind(6443) else _free_port()
+    return 6443 if _can_bind(6443) else free_port()
 
 
 def _can_bind(port: int) -> bool:
@@ -71,9 +71,10 @@ def _can_bind(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port(address: str = PROBE) -> int:
+    """A port of this address of loopback that nobody has now."""
     with socket.socket() as probe:
-        probe.bind((PROBE, 0))
+        probe.bind((address, 0))
         return int(probe.getsockname()[1])
 
 

@@ -38,7 +38,7 @@ def without(name: str) -> dict[str, object]:
 def test_an_option_without_the_one_that_it_needs_is_refused_or_said(sandbox: Box, name: str) -> None:
     sandbox.cluster()
     needs, result = OPTIONS[name].needs, sandbox.up("--dry-run", **without(name))
-    if not OPTIONS[name].may_idle:
+    if OPTIONS[name].idle != "always":
         refused_untouched(sandbox, result, 2, f"{name}: ", needs, "too, or leave this out")
         return
     assert f"{name}={ALONE[name][0]} has no effect without {needs}\n" in result.err

@@ -104,26 +104,27 @@ def _check_processors(aws: Aws, config: Config) -> None:
         return
     processors = _processors(aws, {config.master_size, *config.node_sizes, *(i["InstanceType"] for i in running)})
     alike = [(quota_of(i["InstanceType"], spot=i.get("InstanceLifecycle") == "spot"), i) for i in running]
-    for code, spot in dict.fromkeys((code, spot) for *_, spot, code in missing):
+    for code in dict.fromkeys(code for *_, code in missing):
         used = sum(processors.get(i["InstanceType"], 0) for its, i in alike if its == code)
-        needed = sum(min(processors.get(size, 0) for size in kinds) * n for kinds, n, _, its in missing if its == code)
+        needed = sum(min(processors.get(size, 0) for size in kinds) * n for kinds, n, its in missing if its == code)
         quota = _quota(aws, ("ec2", code)) if needed else None
         if quota is not None and used + needed > quota:
-            kind = f"{'spot ' if spot else ''}vCPUs{_of_series(code)}"
             problem = (
-                f"what is missing needs {needed} {kind}, {used} are in use, and the account's quota in {aws.region} is "
-                f"{quota}"
+                f"what is missing needs {needed} {_counted_in(code)}, {used} are in use, and the account's quota in "
+                f"{aws.region} is {quota}"
             )
             raise SettingError("NUM_NODES", problem, f"have fewer or smaller machines, or raise the quota ({code})")
 
 
-def _of_series(code: str) -> str:
-    series = next(names for names, codes in QUOTAS.items() if code in codes)
-    return "" if code in (STANDARD, SPOT_STANDARD) else f" of {' and '.join(series).upper()} instances"
+def _counted_in(code: str) -> str:
+    """What the quota counts."""
+    series, (_, spot) = next(each for each in QUOTAS.items() if code in each[1])
+    of = "" if STANDARD in QUOTAS[series] else f" of {' and '.join(series).upper()} instances"
+    return f"{'spot ' if code == spot else ''}vCPUs{of}"
 
 
-def _missing(config: Config, running: Iterable[Any]) -> list[tuple[tuple[str, ...], int, bool, str]]:
-    """(types, how many, as spot, in which quota) of the machines that are not there yet and count in one.
+def _missing(config: Config, running: Iterable[Any]) -> list[tuple[tuple[str, ...], int, str]]:
+    """(types, how many, in which quota) of the machines that are not there yet and count in one.
 
     Where AWS chooses among several types, they need as many vCPUs as the smallest has, or more; and where these count
     in several quotas, nobody knows in which.
@@ -132,8 +133,8 @@ def _missing(config: Config, running: Iterable[Any]) -> list[tuple[tuple[str, ..
     wanted = [(config.node_sizes, config.num_nodes - roles.count(config.node_name), bool(config.node_spot_price))]
     if not config.kube_use_existing_master:
         wanted.append(((config.master_size,), 1 - roles.count(config.master_name), False))
-    found = [(kinds, n, spot, {quota_of(kind, spot=spot) for kind in kinds}) for kinds, n, spot in wanted if n > 0]
-    return [(kinds, n, spot, next(iter(codes))) for kinds, n, spot, codes in found if len(codes) == 1 and all(codes)]
+    found = [(kinds, n, {quota_of(kind, spot=spot) for kind in kinds}) for kinds, n, spot in wanted if n > 0]
+    return [(kinds, n, next(iter(codes))) for kinds, n, codes in found if len(codes) == 1 and all(codes)]
 
 
 def quota_of(size: str, *, spot: bool) -> str:

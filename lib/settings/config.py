@@ -188,20 +188,20 @@ class Config:
     kube_enable_cluster_dns: bool = option(rules.boolean, read_by="master")
     kube_enable_cluster_monitoring: bool = option(rules.monitoring)
     kube_enable_ebs_csi_driver: bool = option(rules.boolean)
-    kube_enable_volume_snapshots: bool = option(rules.boolean, needs="KUBE_ENABLE_EBS_CSI_DRIVER", never_idle=True)
+    kube_enable_volume_snapshots: bool = option(rules.boolean, needs="KUBE_ENABLE_EBS_CSI_DRIVER", idle="never")
     kube_enable_cluster_autoscaler: bool = option(rules.boolean)
-    kube_autoscaler_min_nodes: int = option(rules.minions(1), needs="KUBE_ENABLE_CLUSTER_AUTOSCALER", may_idle=True)
+    kube_autoscaler_min_nodes: int = option(rules.minions(1), needs="KUBE_ENABLE_CLUSTER_AUTOSCALER", idle="always")
     kube_autoscaler_max_nodes: int = option(
         rules.minions(1),
         computed=lambda so_far: str(max(1, int(so_far["NUM_NODES"]))),
         needs="KUBE_ENABLE_CLUSTER_AUTOSCALER",
-        may_idle=True,
+        idle="always",
     )
     kube_enable_nvidia_device_plugin: bool = option(rules.boolean)
 
     allowed_notready_nodes: int = option(rules.whole(0, rules.ROUTES_AT_MOST - 3, unit="nodes"))
     cluster_ready_additional_time_seconds: int = option(
-        rules.whole(0, 86400, unit="seconds"), needs="ALLOWED_NOTREADY_NODES", may_idle=True
+        rules.whole(0, 86400, unit="seconds"), needs="ALLOWED_NOTREADY_NODES", idle="always"
     )
     kube_wait_aws_seconds: int = option(_SECONDS, down=True)
     kube_wait_instance_seconds: int = option(_SECONDS)

@@ -16,6 +16,7 @@ T = TypeVar("T")
 Role = Literal["master", "minion"]
 Readers = Literal["no node", "master", "minion", "both"]
 Remembered = Literal["if set", "as resolved", "never"]
+Idle = Literal["if remembered", "always", "never"]
 Computed = Callable[[Mapping[str, Any]], str]
 
 _KEY = "option"
@@ -50,8 +51,7 @@ class Declared:
     down: bool
     of_all_groups: bool
     needs: str
-    may_idle: bool
-    never_idle: bool
+    idle: Idle
 
     def is_read_by(self, role: Role) -> bool:
         """Whether a node of that role reads it."""
@@ -71,8 +71,7 @@ def option(
     down: bool = False,
     of_all_groups: bool = False,
     needs: str = "",
-    may_idle: bool = False,
-    never_idle: bool = False,
+    idle: Idle = "if remembered",
 ) -> T:
     """The field of an option; the rule makes its text into the field's type, or refuses it.
 
@@ -86,9 +85,9 @@ def option(
     may_hold    characters that a shell acts on and it cannot do without: quoted wherever a shell reads them
     down        whether kube_down.py acts on it too; its --help has those alone
     of_all_groups  whether a run about one more group of minions may give it no other value: it is put on what all share
-    needs       the option without which, empty, false or 0, it has no effect: it is refused then
-    may_idle    that it is not refused then, but said: bounds that may stand for later
-    never_idle  that it is refused then also where it is only remembered: what it has made depends on the other one
+    needs       the option without which, empty, false or 0, it has no effect
+    idle        whether it may be set then, which is said: if it is only remembered; always, for bounds that may stand
+                for later; or never, where what it has made depends on the other one
     """
     declared = Declared(
         rule=rule,
@@ -102,8 +101,7 @@ def option(
         down=down,
         of_all_groups=of_all_groups,
         needs=needs,
-        may_idle=may_idle,
-        never_idle=never_idle,
+        idle=idle,
     )
     made: T = field(metadata={_KEY: declared})
     return made

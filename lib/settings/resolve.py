@@ -54,8 +54,8 @@ def _without_idle(layers: Layers, config: Config) -> tuple[list[SettingError], C
 
     Whoever turns an option off need not forget what goes with it, but for what has made things that depend on both.
     """
-    names = [name for name in idle(layers, config) if not OPTIONS[name].may_idle]
-    refused = [name for name in names if layers.asked(name) is not None or OPTIONS[name].never_idle]
+    names = [name for name in idle(layers, config) if OPTIONS[name].idle != "always"]
+    refused = [name for name in names if layers.asked(name) is not None or OPTIONS[name].idle == "never"]
     kept = {name.lower(): _parse(name, layers.defaults[name]) for name in names if name not in refused}
     return [_useless(name, layers) for name in refused], replace(config, **kept)
 
@@ -63,21 +63,23 @@ def _without_idle(layers: Layers, config: Config) -> tuple[list[SettingError], C
 def _useless(name: str, layers: Layers) -> SettingError:
     needs, source = OPTIONS[name].needs, layers.source(name)
     is_switch = layers.defaults[needs] in ("true", "false")
-    problem = f"{rules.shown(layers.value(name))} is of no use with {needs}=false"
-    if not is_switch:
-        problem = f"{rules.shown(layers.value(name))} is about {needs}, and there is none"
+    why = f"of no use with {needs}=false" if is_switch else f"about {needs}, and there is none"
     right = f"give {needs}{'=true' if is_switch else ''} too, or leave this out"
     if source in ("KUBE_CONFIG_FILE", "remembered"):  # which cannot be left out, and a run can say otherwise
-        where = source if source == "KUBE_CONFIG_FILE" else layers.remembered_in or "settings.env"
+        where = source if source == "KUBE_CONFIG_FILE" else _memory(layers)
         off = "false" if layers.defaults[name] == "false" else ""
         right = f"it stands in {where}: give {name}={off} beside {needs}"
-    return SettingError(name, problem, right)
+    return SettingError(name, f"{rules.shown(layers.value(name))} is {why}", right)
+
+
+def _memory(layers: Layers) -> str:
+    return layers.remembered_in or "settings.env"
 
 
 def _said_of_memory(error: SettingError, layers: Layers) -> SettingError:
     """The same of a value that this run was not told, but remembers."""
     name = error.variable
-    problem = f"{error.problem}, and that is remembered in {layers.remembered_in or 'settings.env'}"
+    problem = f"{error.problem}, and that is remembered in {_memory(layers)}"
     return SettingError(name, problem, f"{error.right}, or run {name}= python kube_up.py, which forgets it")
 
 

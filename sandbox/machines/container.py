@@ -161,15 +161,11 @@ class Container(Machine):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, number)
 
-    def remove(self, *, disk: bool) -> None:
-        """What is left in the kernel once its process has ended, and its root disk if `disk`."""
-        if self._process is not None:
-            self._process.wait()
+    def _let_go(self) -> None:
         keeper.drop_groups(self._group)
         for place in (self.folder / "root", self._disk):
             with contextlib.suppress(keeper.Failed):
                 self._keeper.run(["umount", "--lazy", str(place)])
-        super().remove(disk=disk)
 
     # --- its volumes ---
 

@@ -54,8 +54,12 @@ class Machine(ABC):
         """What is left once its process has ended, and its root disk if `disk`."""
         if self._process is not None:
             self._process.wait()
+        self._let_go()
         if disk:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _let_go(self) -> None:  # noqa: B027  not every kind has something
+        """What a machine of this kind leaves in the computer's kernel."""
 
     def shut_down(self, seconds: float) -> None:
         """Ask for a clean end, as a power button does; after this many seconds, pull the plug."""

@@ -40,14 +40,16 @@ class Cache:
     @property
     def built(self) -> Path:
         """The release that `make release` builds."""
-        own = self.folder / "release"
-        return self.built_by / "release" if self.built_by and not own.exists() else own
+        return self._of_make_release("release")
 
     @property
     def kernel(self) -> Path:
         """The kernel that `make release` builds, for machines with one of their own."""
-        own = self.folder / "kernel"
-        return self.built_by / "kernel" if self.built_by and not own.exists() else own
+        return self._of_make_release("kernel")
+
+    def _of_make_release(self, name: str) -> Path:
+        own = self.folder / name
+        return self.built_by / name if self.built_by and not own.exists() else own
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -121,7 +121,7 @@ class Uml(Machine):
     def boot(self) -> None:
         """Start it in the namespace that has its end of the line to the VPC."""
         self._shown, self._pid, self.kill_at = {}, 0, float("inf")
-        shutil.rmtree(self._keeper.path(CONSOLES / self._name), ignore_errors=True)  # of one that was killed
+        shutil.rmtree(self._console_folder, ignore_errors=True)  # of one that was killed
         command = ["sh", "-c", START, "sh", str(MEMORY), str(CONSOLES), self.instance.id]
         command += [str(self.folder / "again"), str(self._kind.kernel / "linux"), *self._arguments()]
         with open(self.console_file, "ab") as console:
@@ -136,15 +136,11 @@ class Uml(Machine):
                 f"ncpus={PROCESSORS}",
                 f"mem={memory(self.instance)}M",
                 f"uml_dir={CONSOLES}",
-                f"umid={self._name}",
+                f"umid={self.instance.id}",
             ),
             *(f"ubd0={self.folder}/disk,{self._base}", f"ubd{SEED_DISK}r={self.folder}/seed.ext4"),
             *("root=/dev/ubda", "rw", "con0=null,fd:1", "con=null", f"vec0:{line}"),
         ]
-
-    @property
-    def _name(self) -> str:
-        return self.instance.id
 
     def _main(self) -> int:
         """The kernel's own process, as the computer numbers it; 0 while there is none."""
@@ -167,9 +163,14 @@ class Uml(Machine):
             self._say("cad")
 
     @property
+    def _console_folder(self) -> Path:
+        """Where its management console is, as seen from outside."""
+        return self._keeper.path(CONSOLES / self.instance.id)
+
+    @property
     def _listens(self) -> bool:
         """Whether its management console is there: from the end of the kernel's start to the machine's."""
-        return self._keeper.path(CONSOLES / self._name / "mconsole").exists()
+        return (self._console_folder / "mconsole").exists()
 
     def _tick(self) -> None:
         """An interrupt of the clock, at each look.
@@ -193,7 +194,7 @@ class Uml(Machine):
         """A command of the management console, and what it answers. Raises Failed with its words, OSError without."""
         with contextlib.closing(self._keeper.in_network(self.instance.id, _unnamed)) as asking:
             asking.settimeout(PATIENCE)
-            to = self._keeper.path(CONSOLES / self._name / "mconsole")
+            to = self._console_folder / "mconsole"
             asking.sendto(REQUEST.pack(MAGIC, VERSION, len(words), words.encode()), str(to))
             answer, more = "", 1
             while more:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from e2e.stage import wait
 from sandbox.machines import places
+from sandbox.surroundings import free_port
 
 RELEASES = {"1.36": ("k8s-1.36", "etcd-3.6"), "1.37": ("k8s", "etcd")}  # as sandbox/release/build names their folders
 PROGRAMS = places.cache().built / "bin"
@@ -44,12 +44,6 @@ class ApiServer:
         return json.loads(done.stdout)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def _running(command: Sequence[str | Path], log: Path) -> Iterator[None]:
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
@@ -63,7 +57,7 @@ def _running(command: Sequence[str | Path], log: Path) -> Iterator[None]:
 def started(release: str, folder: Path) -> Iterator[ApiServer]:
     """One of that minor release, which answers, with its files in the folder; it ends with the block."""
     kubernetes, etcd = (PROGRAMS / name for name in RELEASES[release])
-    store, peers, api = (f"127.0.0.1:{_free_port()}" for _ in range(3))
+    store, peers, api = (f"127.0.0.1:{free_port('127.0.0.1')}" for _ in range(3))
     key, tokens = folder / "sa.key", folder / "tokens.csv"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
     tokens.write_text("token,admin,1,system:masters\n")
