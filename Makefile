@@ -26,7 +26,8 @@ help:
 	@echo "make e2e           real clusters on this computer (root; 17 minutes or more)"
 	@echo "make conformance   Kubernetes' own suite on one (root; 40 minutes;"
 	@echo "                   CONFORMANCE=REGEX runs a part,"
-	@echo "                   KUBERNETES_VERSION=1.36.3 the suite of that version)"
+	@echo "                   KUBERNETES_VERSION=1.36.3 the suite of that version,"
+	@echo "                   KERNEL=own on machines with a kernel of their own)"
 	@echo "make release       build what a node needs, where nothing can be downloaded"
 	@echo "                   (Go; 20 minutes)"
 	@echo "make pin           write the downloads' published sums into the templates"
@@ -65,7 +66,7 @@ e2e: $(READY)
 
 conformance: $(READY)
 	@$(BIN)/python -m sandbox.conformance.build
-	@$(BIN)/python -m sandbox --hosts machines --images "$$($(BIN)/python -m sandbox.conformance.build where)" -- \
+	@$(BIN)/python -m sandbox --hosts machines $(if $(KERNEL),--kernel) --images "$$($(BIN)/python -m sandbox.conformance.build where)" -- \
 		$(BIN)/python -m sandbox.conformance
 
 release:

@@ -1,9 +1,10 @@
 """python -m sandbox.conformance: a cluster of a master and two minions, the conformance suite in it, and its end.
 
-Runs inside `python -m sandbox --hosts machines --images FOLDER`, as `make conformance` does. CONFORMANCE is a regular
-expression: tests whose name it finds are run. KUBERNETES_VERSION is one that build.py has made the suite of, and the
-cluster's. The exit status is 0 when all of them passed, 1 when not, 2 when the expression is none or finds nothing or
-there is no suite of the version, 130 after Ctrl-C. The reports are in build/conformance.
+Runs inside `python -m sandbox --hosts machines [--kernel] --images FOLDER`, as `make conformance` does. CONFORMANCE is
+a regular expression: tests whose name it finds are run; the word part alone stands for those that `make e2e` runs.
+KUBERNETES_VERSION is one that build.py has made the suite of, and the cluster's. The exit status is 0 when all of them
+passed, 1 when not, 2 when the expression is none or finds nothing or there is no suite of the version, 130 after
+Ctrl-C. The reports are in build/conformance.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sandbox.conformance import build, report
+from sandbox.conformance import build, part, report
 from sandbox.conformance.report import REPORT, RESULTS, Run
-from sandbox.conformance.suite import PROCESSES, NoReport, Outcome, Suite, is_alone
+from sandbox.conformance.suite import FEWER_PROCESSES, PROCESSES, NoReport, Outcome, Suite, is_alone
 from sandbox.machines import image
 
 ROOT = Path(__file__).parents[2]
 # The driver's images cannot be made here, and the suite begins when all pods of kube-system are Ready.
 CLUSTER = {"KUBE_AWS_ZONE": "us-west-2a", "NUM_NODES": "2", "KUBE_ENABLE_EBS_CSI_DRIVER": "false"}
 READY = 180  # seconds for the pods of kube-system
+PART = "part"  # CONFORMANCE's word for what `make e2e` runs
 
 
 class CannotRun(Exception):
@@ -46,7 +48,8 @@ def main(environ: Mapping[str, str]) -> int:
     try:
         _script("kube_up.py")
         _wait_for_pods()
-        run, parts = _run(made, tests, environ)
+        kernel = _kernel()
+        run, parts = _run(made, tests, environ, FEWER_PROCESSES if kernel else PROCESSES)
     except (CannotRun, NoReport) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 1
@@ -55,8 +58,8 @@ def main(environ: Mapping[str, str]) -> int:
         return 130
     finally:
         _script("kube_down.py", "--yes", stays=True)
-    about = _about(made, parts, load, whole=len(tests) == len(made.lines("tests")))
-    page = report.marked(report.page(run, about), made.lines("version")[0])
+    about = _about(made, parts, load, kernel, whole=len(tests) == len(made.lines("tests")))
+    page = report.marked(report.page(run, about), made.lines("version")[0], own_kernel=bool(kernel))
     (ROOT / RESULTS / REPORT).write_text(page, encoding="utf-8")
     print(f"\n{report.table(run)}")
     for test in tests:
@@ -68,7 +71,9 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 def chosen(tests: Sequence[str], expression: str) -> list[str]:
-    """The tests whose name the expression finds; all with an empty one. Raises ValueError."""
+    """Those whose name the expression finds, all with an empty one, `make e2e`'s with its word. Raises ValueError."""
+    if expression == PART:
+        return part.chosen(tests, part.recorded(part.SECONDS.read_text(encoding="utf-8")))
     try:
         pattern = re.compile(expression)
     except re.error as error:
@@ -79,18 +84,18 @@ def chosen(tests: Sequence[str], expression: str) -> list[str]:
     return found
 
 
-def _run(made: build.Place, tests: Sequence[str], environ: Mapping[str, str]) -> tuple[Run, list[str]]:
+def _run(made: build.Place, tests: Sequence[str], environ: Mapping[str, str], most: int) -> tuple[Run, list[str]]:
     """Those that may run side by side, then the others, then again what failed, each alone."""
     suite = Suite(made.bin, made.kubectl, environ["KUBECONFIG"], ROOT / RESULTS)
     first: dict[str, Outcome] = {}
     parts = []
-    for part, processes in (("parallel", PROCESSES), ("serial", 1)):
-        of_part = [test for test in tests if is_alone(test) == (part == "serial")]
+    for name, processes in (("parallel", most), ("serial", 1)):
+        of_part = [test for test in tests if is_alone(test) == (name == "serial")]
         began = time.monotonic()
         if of_part:
-            print(f"conformance: {part}, {len(of_part)} tests in {processes} processes", flush=True)
-        first |= suite.run(part, of_part, processes=processes, say=_say)
-        parts += [f"{len(of_part)} {part} in {(time.monotonic() - began) / 60:.0f} minutes"] if of_part else []
+            print(f"conformance: {name}, {len(of_part)} tests in {processes} processes", flush=True)
+        first |= suite.run(name, of_part, processes=processes, say=_say)
+        parts += [f"{len(of_part)} {name} in {(time.monotonic() - began) / 60:.0f} minutes"] if of_part else []
     bad = [name for name, outcome in first.items() if not outcome.passed and outcome.state != "skipped"]
     if bad:
         print(f"conformance: {len(bad)} that failed, alone", flush=True)
@@ -130,11 +135,21 @@ def _wait_for_pods() -> None:
         raise CannotRun(f"not all pods of kube-system are Ready after {READY} s: {done.stderr.strip()}")
 
 
-def _about(made: build.Place, parts: Sequence[str], load: float, *, whole: bool) -> list[str]:
+def _kernel() -> str:
+    """The release of the nodes' own kernel, as the cluster has it; empty where it is the computer's."""
+    command = ["kubectl", "get", "nodes", "--output=jsonpath={.items[0].status.nodeInfo.kernelVersion}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout:
+        raise CannotRun(f"the nodes cannot be read: {done.stderr.strip()}")
+    return "" if done.stdout == os.uname().release else done.stdout
+
+
+def _about(made: build.Place, parts: Sequence[str], load: float, kernel: str, *, whole: bool) -> list[str]:
     today = time.strftime("%d %B %Y").lstrip("0")
-    groups = "1, cgroupfs driver" if image.is_v1() else "2, systemd driver"
+    groups = "1, cgroupfs driver" if image.is_v1() and not kernel else "2, systemd driver"
     version = made.lines("version")[0]
-    where = f"a master and two minions of `--hosts machines`, {os.cpu_count()} processors, load {load:.1f} before"
+    hosts = f"`--hosts machines --kernel`, Linux {kernel}" if kernel else "`--hosts machines`"
+    where = f"a master and two minions of {hosts}, {os.cpu_count()} processors, load {load:.1f} before"
     what = "the whole suite" if whole else "a part of the suite"
     return [
         f"{today}, Kubernetes {version}, {what}: {', '.join(parts)}; {where}, control groups of version {groups}. "

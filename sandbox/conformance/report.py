@@ -101,10 +101,13 @@ def page(run: Run, about: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def marked(report: str, version: str) -> str:
-    """A report of a run of that version (v1.37.2) between the marks that its place in the page has."""
-    minor = version.removeprefix("v").rpartition(".")[0]
-    return f"<!-- make conformance {minor}: begin -->\n{report}<!-- make conformance {minor}: end -->\n"
+def marked(report: str, version: str, *, own_kernel: bool = False) -> str:
+    """A report of a run of that version (v1.37.2) between the marks that its place in the page has.
+
+    A run on machines with a kernel of their own has a place of its own.
+    """
+    what = version.removeprefix("v").rpartition(".")[0] + (" --kernel" if own_kernel else "")
+    return f"<!-- make conformance {what}: begin -->\n{report}<!-- make conformance {what}: end -->\n"
 
 
 def with_report(text: str, report: str) -> str:
@@ -128,7 +131,8 @@ def keep(page: Path, seconds: Path, results: Path) -> None:
     last = (results / REPORT).read_text(encoding="utf-8")
     page.write_text(with_report(page.read_text(encoding="utf-8"), last), encoding="utf-8")
     if last.startswith(marked("", releases.default_kubernetes()).splitlines()[0]):
-        seconds.write_text(part.record(seconds_of(results)), encoding="utf-8")
+        before = part.recorded(seconds.read_text(encoding="utf-8"))
+        seconds.write_text(part.record(before | seconds_of(results)), encoding="utf-8")
 
 
 if __name__ == "__main__":

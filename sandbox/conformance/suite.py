@@ -13,6 +13,7 @@ from typing import Any
 
 ALONE = ("[Serial]", "[Disruptive]")  # marks of tests that may not run beside others
 PROCESSES = 8
+FEWER_PROCESSES = 4  # where machines have a kernel of their own: system calls and page faults cost several times more
 LIMIT = "3h"  # of a part; each test has limits of its own
 EVERY = 30.0  # seconds between lines of progress
 

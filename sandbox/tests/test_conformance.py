@@ -228,6 +228,7 @@ def test_the_page_keeps_its_own_words_around_the_report_and_those_of_other_versi
     old, other, new = (
         report.marked(*each) for each in (("old\n", "v1.36.3"), ("x\n", "v1.37.2"), ("new \\1\n", "v1.36.4"))
     )
+    other += report.marked("on kernels of their own\n", "v1.36.3", own_kernel=True)
     assert report.with_report(f"before\n{old}between\n{other}after\n", new) == (f"before\n{new}between\n{other}after\n")
     with pytest.raises(ValueError, match=r"the page has 0 places for the report: <!-- make conformance 1\.36: begin"):
         report.with_report(f"before\n{other}", new)
@@ -236,14 +237,14 @@ def test_the_page_keeps_its_own_words_around_the_report_and_those_of_other_versi
 @pytest.mark.parametrize("version", ["1.36.3", "1.37.2"])
 def test_the_seconds_that_the_part_is_chosen_by_are_the_default_versions(version: str, tmp_path: Path) -> None:
     page, seconds = tmp_path / "page.md", tmp_path / "seconds"
-    seconds.write_text("before")
+    seconds.write_text(f"9.0 {TWO}\n")
     page.write_text(report.marked("", version))
     (tmp_path / report.REPORT).write_text(report.marked("new\n", f"v{version}"))
     (tmp_path / "parallel.json").write_text(ginkgo_report(spec(ONE, "passed", seconds=2.5)))
     report.keep(page, seconds, tmp_path)
     assert page.read_text() == report.marked("new\n", version)
     is_default = version == releases.default_kubernetes()
-    assert seconds.read_text() == (f"2.5 {ONE}\n" if is_default else "before")
+    assert seconds.read_text() == (f"2.5 {ONE}\n" if is_default else "") + f"9.0 {TWO}\n"
 
 
 def test_the_page_has_a_place_for_each_version_that_there_is_a_suite_of() -> None:
@@ -251,6 +252,8 @@ def test_the_page_has_a_place_for_each_version_that_there_is_a_suite_of() -> Non
     for module in RELEASE.glob("k8s*"):
         version = required(module / "go.mod")["k8s.io/kubernetes"]
         assert report.with_report(page, report.marked("x\n", version)) != page
+    on_own_kernels = report.marked("x\n", releases.default_kubernetes(), own_kernel=True)
+    assert report.with_report(page, on_own_kernels) != page
 
 
 # --- what is chosen
@@ -259,6 +262,8 @@ def test_the_page_has_a_place_for_each_version_that_there_is_a_suite_of() -> Non
 def test_an_expression_chooses_a_part() -> None:
     assert conformance.chosen(TESTS, "") == TESTS
     assert conformance.chosen(TESTS, r"sig-node.*start|Job") == [ONE, TWO]
+    recorded = part.recorded(part.SECONDS.read_text())
+    assert conformance.chosen(list(recorded), "part") == part.chosen(recorded, recorded)
     assert [is_alone(test) for test in TESTS] == [False, False, True, False]
 
 
@@ -281,6 +286,7 @@ def test_the_part_has_of_every_sig_the_first_by_name_that_are_short_and_need_not
     }
     tests = [*reversed(short), "[sig-b] x [Serial]", "[sig-b] y", "[sig-b] a", "[sig-b] never recorded"]
     assert part.chosen(tests, seconds) == [*short[: part.MOST], "[sig-b] y"]
+    assert part.chosen(tests, seconds, 2) == [*short[:2], "[sig-b] y"]
 
 
 def test_the_part_touches_every_sig_of_the_recorded_run() -> None:
