@@ -158,6 +158,13 @@ def backend(service: str, region: str) -> Any:
     return get_backend(service)[ACCOUNT][region]  # type: ignore[call-overload]
 
 
+def backends_in_use(service: str) -> list[tuple[str, Any]]:
+    """A service's backends in the regions where a call has touched it, in order of the regions' names."""
+    from moto.backends import get_backend
+
+    return sorted(get_backend(service)[ACCOUNT].items())  # type: ignore[call-overload]
+
+
 def all_regions() -> list[str]:
     """The regions of all partitions."""
     from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
