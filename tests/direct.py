@@ -74,6 +74,13 @@ def direct(aws: Sandbox, endpoint: str) -> Iterator[None]:
         yield
 
 
+@functools.cache
+def _variable(header: str) -> str:
+    """What WSGI calls a header."""
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+
+
 def _environ(request: Any) -> dict[str, Any]:
     """The request as a WSGI server passes it on."""
     url, body = urlsplit(request.url), request.body or b""
@@ -96,10 +103,8 @@ def _environ(request: Any) -> dict[str, Any]:
         "wsgi.input": io.BytesIO(content),
         "wsgi.errors": io.StringIO(),
     }
-    for name, value in request.headers.items():
-        key = name.upper().replace("-", "_")
-        text = value.decode() if isinstance(value, bytes) else str(value)
-        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = text
+    for key, value in request.headers._dict.items():  # without a search for each name
+        environ[_variable(key._key)] = value.decode() if isinstance(value, bytes) else str(value)
     environ["CONTENT_LENGTH"] = str(len(content))
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     return environ

@@ -51,6 +51,7 @@ def _clients(patch: pytest.MonkeyPatch) -> None:
     creator: Any = client.ClientCreator
     session: Any = botocore.httpsession.URLLib3Session
     patch.setattr(creator, "_create_client_class", _once(creator._create_client_class, lambda service, _model: service))
+    patch.setattr(client.BaseClient, "get_paginator", _paginators(client.BaseClient.get_paginator))
     patch.setattr(session, "_get_ssl_context", _once(session._get_ssl_context, lambda: ""))  # what is asked is http://
     patch.setattr(getattr(botocore.hooks, "_PrefixTrie"), "_recursive_copy", lambda _, trie: _copied(trie))  # noqa: B009
     # The loader gives the same rules each time.
@@ -64,6 +65,18 @@ def _clients(patch: pytest.MonkeyPatch) -> None:
         return providers[id(ruleset_data)]
 
     patch.setattr(regions, "EndpointProvider", provider)
+
+
+def _paginators(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A client's paginators, each of a class of its own, made once."""
+
+    def get_paginator(self: Any, operation_name: str) -> Any:
+        known = self.__dict__.setdefault("tests_paginators", {})
+        if operation_name not in known:
+            known[operation_name] = make(self, operation_name)
+        return known[operation_name]
+
+    return get_paginator
 
 
 def _calls(patch: pytest.MonkeyPatch) -> None:
@@ -137,5 +150,5 @@ def _copied_node(node: dict[str, Any]) -> dict[str, Any]:
     return {
         "chunk": node["chunk"],
         "children": {name: _copied_node(child) for name, child in node["children"].items()},
-        "values": values and type(values)(*(list(part) for part in values)),
+        "values": values and type(values)(values.first[:], values.middle[:], values.last[:]),
     }

@@ -150,7 +150,7 @@ ASKED: dict[str, Callable[[str], str]] = {
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the tree."""
-    left_out = shutil.ignore_patterns("__pycache__", "golden", "e2e", "torture", "release")
+    left_out = shutil.ignore_patterns("golden", "e2e", "torture", "release")
     for name in ("lib", "tests", "templates", "docs", "sandbox"):
         shutil.copytree(house.ROOT / name, tmp_path / name, ignore=left_out)
     for name in ("kube_up.py", "kube_down.py", "config-default.env", "conftest.py", "pyproject.toml"):

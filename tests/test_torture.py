@@ -12,8 +12,9 @@ from torture import drift, hands
 from torture.cases import FAULTS
 from torture.stage import Stage, rehearsed
 
-# How many of each fault's cases. None of a change that takes back or ends what another one here begins: it is the same
-# function with other settings; nor of discard, which tests/test_recovery.py stops.
+# How many of each fault's cases. None of a change that takes back or ends what another one here begins, nor of one that
+# is a part of another: it is the same function with other settings (an upgrade replaces master and minions, and what is
+# restored is on a master that is made anew); nor of discard, which tests/test_recovery.py stops.
 SPREAD = {
     "up-before": 1,
     "up-after": 1,
@@ -21,9 +22,9 @@ SPREAD = {
     "down-before": 1,
     "down-after": 1,
     "down-up": 1,
-    "roll": 1,
+    "roll": 0,
     "shrink": 0,
-    "resize": 1,
+    "resize": 0,
     "upgrade": 1,
     "heal": 1,
     "unheal": 0,
@@ -32,7 +33,7 @@ SPREAD = {
     "heal-down": 1,
     "halt": 0,
     "wake": 1,
-    "replace": 1,
+    "replace": 0,
     "restore": 1,
     "discard": 0,
     "up-lost": 1,
@@ -69,11 +70,8 @@ def test_at_its_worst(stage: Stage, fault: str, place: int, count: int) -> None:
 
 
 def test_every_property_that_up_sets_has_a_change_by_hand_or_a_reason_why_not(stage: Stage) -> None:
-    drift.drift(stage, 0)
-
-
-def test_a_property_without_either_does_not_pass(stage: Stage) -> None:
     made = drift.made_properties(stage)
+    drift.check_tables(made)
     with pytest.raises(AssertionError, match="ec2:CreateVpc InstanceTenancy"):
         drift.check_tables(made | {"ec2:CreateVpc InstanceTenancy"})
     with pytest.raises(AssertionError, match="any more:\nec2:CreateVpc CidrBlock"):

@@ -96,6 +96,7 @@ def script(role: Role, settings: Mapping[str, str]) -> str:
     return _SETTINGS.sub(lambda _: kube_env(role, settings, reader=text), text)
 
 
+@functools.lru_cache(maxsize=8)
 def bootstrap(role: Role, *, comments: bool = False) -> str:
     """The templates of a `role` put together, all parts of them, with the line `#@settings` where its settings will be.
 
@@ -104,6 +105,7 @@ def bootstrap(role: Role, *, comments: bool = False) -> str:
     return _PART.sub(r"\g<text>\g<gap>", _composed(f"bootstrap-{role}.sh", comments))
 
 
+@functools.lru_cache(maxsize=8)
 def _conditions(role: Role) -> frozenset[str]:
     """The settings by which it is decided which parts of a role's templates are there."""
     found = _PART.finditer(_composed(f"bootstrap-{role}.sh", comments=False))
@@ -176,15 +178,11 @@ def _taken_apart(data: bytes) -> tuple[dict[str, str], str]:
     return {name: " ".join(shlex.split(value)) for name, _, value in lines}, before + after
 
 
+@functools.lru_cache(maxsize=64)  # a run composes the same files a dozen times
 def _composed(name: str, comments: bool) -> str:
     text = (TEMPLATES / name).read_text(encoding="utf-8")
-    text = text if comments else _without_comments(text)
+    text = text if comments else _COMMENT.sub("", text)
     return _INCLUDE.sub(lambda found: _composed(found["file"], comments), text)
-
-
-@functools.lru_cache(maxsize=64)  # a run composes the same files a dozen times
-def _without_comments(text: str) -> str:
-    return _COMMENT.sub("", text)
 
 
 def _quoted(name: str, value: str) -> str:

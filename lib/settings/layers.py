@@ -69,7 +69,8 @@ class Layers:
 
         A run about one more group takes nothing back of what all groups share: '' is silence there.
         """
-        text = next((layer[name].strip() for layer in (self.environment, self.file) if name in layer), None)
+        layer = self.environment if name in self.environment else self.file
+        text = layer[name].strip() if name in layer else None
         if text == "" and OPTIONS[name].of_all_groups and self.value("KUBE_USE_EXISTING_MASTER").lower() == "true":
             return None
         return text

@@ -19,9 +19,10 @@ def resolve(layers: Layers, *, check: bool = True) -> Config:
     be what one of them needs.
     """
     values, wrong = dict[str, Any](), list[SettingError]()
-    for name in (each for each, declared in OPTIONS.items() if layers.value(each) or not declared.computed):
+    texts = {name: layers.value(name) for name in OPTIONS}
+    for name, text in ((each, text) for each, text in texts.items() if text or not OPTIONS[each].computed):
         try:
-            values[name] = _parse(name, layers.value(name))
+            values[name] = _parse(name, text)
         except SettingError as error:
             wrong.append(_said_of_memory(error, layers) if layers.source(name) == "remembered" else error)
     raise_all(wrong)
@@ -129,10 +130,11 @@ def set_before(layers: Layers) -> list[str]:
         for name, text in layers.remembered.items()
         if OPTIONS[name].remembered == "if set" and name not in sizes.LADDERS
     }
+    by_itself = resolve(replace(layers, remembered=kept), check=False)
     for name in (name for name in OPTIONS if name in layers.remembered and name not in kept):
-        by_itself = resolve(replace(layers, remembered=kept), check=False).text(name)
-        if by_itself not in ("", layers.remembered[name]):  # '' is what AWS is asked for, such as an image
+        if by_itself.text(name) not in ("", layers.remembered[name]):  # '' is what AWS is asked for, such as an image
             kept[name] = layers.remembered[name]
+            by_itself = resolve(replace(layers, remembered=kept), check=False)
     return [name for name in layers.defaults if name in kept and layers.source(name) == "remembered"]
 
 

@@ -18,7 +18,7 @@ def _load_moto() -> None:
     """Import moto's EC2 without its own 1,300 images, its tables of offerings read only when they are asked for.
 
     Both together take seconds at every start, and nothing here needs the images. Nor is a session made anew for each
-    list of regions.
+    list of regions, or EC2's model read for it.
     """
     from moto.utilities import utils
 
@@ -30,12 +30,25 @@ def _load_moto() -> None:
         return _Lazy(resource, original) if "offerings" in resource else original(resource)
 
     utils.load_resource = load
-    sessions, boto3.Session = boto3.Session, functools.cache(boto3.Session)  # type: ignore[misc,assignment]
+    sessions, boto3.Session = boto3.Session, functools.cache(_Regions)  # type: ignore[misc,assignment]
     try:
         from moto.ec2.models.amis import AmiBackend
     finally:
         utils.load_resource, boto3.Session = original, sessions  # type: ignore[misc]
     setattr(AmiBackend, "_load_amis", lambda _: None)  # noqa: B010  (mypy rightly minds an assignment)
+
+
+class _Regions(boto3.Session):
+    """A session that finds EC2's regions where botocore does, by the service's name, without its model of 4 MB."""
+
+    def get_available_regions(
+        self, service_name: str, partition_name: str = "aws", allow_non_regional: bool = False
+    ) -> list[str]:
+        """The names of the regions of a partition."""
+        session: Any = self._session
+        resolver = session._get_internal_component("endpoint_resolver")
+        found = resolver.get_available_endpoints(service_name, partition_name, allow_non_regional)
+        return [str(name) for name in found]
 
 
 class _Lazy(list[dict[str, Any]]):
@@ -143,6 +156,13 @@ def backend(service: str, region: str) -> Any:
     from moto.backends import get_backend
 
     return get_backend(service)[ACCOUNT][region]  # type: ignore[call-overload]
+
+
+def backends_in_use(service: str) -> list[tuple[str, Any]]:
+    """A service's backends in the regions where a call has touched it, in order of the regions' names."""
+    from moto.backends import get_backend
+
+    return sorted(get_backend(service)[ACCOUNT].items())  # type: ignore[call-overload]
 
 
 def all_regions() -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from sandbox.backend import cloud, lifecycle
@@ -44,16 +45,31 @@ def _offers() -> None:
     from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
     zones: Any = RegionsAndZonesBackend.zones
-    like = [o["InstanceType"] for o in INSTANCE_TYPE_OFFERINGS["region"]["us-west-2"]]
     for region in [name for name in zones if name not in INSTANCE_TYPE_OFFERINGS["region"]]:
         for kind, places in (
             ("region", [region]),
             ("availability-zone", [zone.name for zone in zones[region]]),
             ("availability-zone-id", [zone.zone_id for zone in zones[region]]),
         ):
-            INSTANCE_TYPE_OFFERINGS[kind][region] = [
-                {"InstanceType": name, "Location": place, "LocationType": kind} for place in places for name in like
-            ]
+            INSTANCE_TYPE_OFFERINGS[kind][region] = _Offers(kind, places, INSTANCE_TYPE_OFFERINGS["region"])
+
+
+class _Offers(list[dict[str, str]]):
+    """The types of us-west-2 in other places, made when somebody iterates over them: no start waits for them."""
+
+    def __init__(self, kind: str, places: list[str], by_region: Mapping[str, list[dict[str, str]]]) -> None:
+        super().__init__()
+        self._kind, self._places, self._by_region = kind, places, by_region
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        if not len(self):
+            names = [offer["InstanceType"] for offer in self._by_region["us-west-2"]]
+            self.extend(
+                {"InstanceType": name, "Location": place, "LocationType": self._kind}
+                for place in self._places
+                for name in names
+            )
+        return super().__iter__()
 
 
 def _original(owner: type, name: str) -> Any:

@@ -155,8 +155,8 @@ def tick(world: World, ask: Ask) -> None:
 
 
 def _enabled() -> Iterator[tuple[tuple[str, str, str], Any]]:
-    for region in cloud.regions_in_use():
-        for group in _backend(region).schedule_groups.values():
+    for region, backend in cloud.backends_in_use("scheduler"):
+        for group in backend.schedule_groups.values():
             for schedule in group.schedules.values():
                 if schedule.state == "ENABLED" and _seconds(schedule.schedule_expression):
                     yield (region, group.name, schedule.name), schedule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import string
 from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -25,6 +26,7 @@ def install() -> None:
     _instance_types()
     _backends()
     _requests()
+    _random()
 
 
 def _backends() -> None:
@@ -82,6 +84,17 @@ def _requests() -> None:
     responses._enrich_response = staticmethod(enrich_response)
     responses.get_region_from_url = get_region_from_url
     Request.raw_url = property(raw_url)  # type: ignore[method-assign,assignment]
+
+
+def _random() -> None:
+    """moto draws each letter of each answer's id by itself."""
+    from moto.moto_api._internal.moto_random import MotoRandom
+
+    def get_random_string(self: Any, length: int = 20, include_digits: bool = True, lower_case: bool = False) -> str:
+        drawn = "".join(self.choices(string.ascii_letters + string.digits * include_digits, k=length))
+        return drawn.lower() if lower_case else drawn
+
+    MotoRandom.get_random_string = get_random_string  # type: ignore[method-assign]
 
 
 class _Searched:
@@ -249,6 +262,7 @@ def _first(value: Any, names: Iterable[str]) -> Any:
         for name in names:
             if name in value:
                 return value[name]
+        names = [name for name in names if "." in name]  # a way through what is in it
     has_items = hasattr(value, "__getitem__")
     for name in names:
         found = value_of(value, name, MISSING) if has_items or "." in name else getattr(value, name, MISSING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping
 from typing import Any, cast
@@ -55,7 +56,8 @@ def parse(environ: Environ, body: bytes) -> Call:
     if service == "elb" and b"Version=2015-12-01" in body:
         service = "elbv2"
     operation, uri_params = _operation(service, request, environ)
-    call = Call(service, operation, region, {}, _protocol(service, request), method=environ["REQUEST_METHOD"])
+    protocol = _protocol(service, request.content_type)
+    call = Call(service, operation, region, {}, protocol, method=environ["REQUEST_METHOD"])
     call.anonymous = "HTTP_AUTHORIZATION" not in environ and "X-Amz-Credential" not in environ.get("QUERY_STRING", "")
     if call.anonymous and service == "s3":  # of some paths moto would think that they are other services'
         environ["HTTP_AUTHORIZATION"] = f"AWS4-HMAC-SHA256 Credential=nobody/20260101/{region}/s3/aws4_request"
@@ -116,9 +118,10 @@ def _operation(service: str, request: Any, environ: Environ) -> tuple[str, dict[
         return "", {}
 
 
-def _protocol(service: str, request: Any) -> str:
+@functools.lru_cache(maxsize=256)
+def _protocol(service: str, content_type: str | None) -> str:
     try:
-        return determine_request_protocol(get_service_model(service), request.content_type)
+        return determine_request_protocol(get_service_model(service), content_type)
     except Exception:  # noqa: BLE001  a service that botocore does not know
         return "query"
 

@@ -275,7 +275,7 @@ def test_a_limit_that_is_not_reached_stops_nothing(sandbox: Box) -> None:
 )
 def test_a_groups_own_launch_meets_the_limit_and_up_says_so(sandbox: Box, limits: dict[str, int], words: str) -> None:
     put(sandbox.aws, Limits(limits))
-    refused(sandbox.up(KUBE_WAIT_NODES_SECONDS=60), 1, "minions", words)
+    refused(sandbox.up(KUBE_WAIT_INSTANCE_SECONDS=60), 1, "minions", words)
     assert len(part(sandbox, "instances")) == 1
 
 
