@@ -247,7 +247,7 @@ def own_pod_routes(
 ) -> list[str]:
     """The ranges of a brought table that lead to the cluster's instances or interfaces, or to ones that are gone.
 
-    `any_range`: CLUSTER_IP_RANGE is not known. Up takes no table with other routes to instances (check_brought).
+    `any_range`: CLUSTER_IP_RANGE is not known. Up takes no table with other routes to instances (check_brought_table).
     """
 
     def is_ours(route: RouteTypeDef) -> bool:
