@@ -44,7 +44,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if arguments == ["check"]:
         return check(environ)
     if arguments or not surroundings.is_inside(environ):
-        print(f"conformance: {surroundings.OUTSIDE}, or with the word check: make conformance does both", file=sys.stderr)
+        print(f"conformance: {surroundings.OUTSIDE}, or with the word check: make does both", file=sys.stderr)
         return 2
     return whole_run(environ)
 
