@@ -61,10 +61,11 @@ bench-bearing: $(READY)
 	@$(BIN)/python -m sandbox --hosts machines -- $(BIN)/python -m benchmarks.bearing
 
 e2e: $(READY)
-	@timeout 20m $(BIN)/python -m sandbox.conformance.build part || echo "make e2e: without the part of the conformance suite"
+	@timeout --foreground --signal=INT --kill-after=10s 20m $(BIN)/python -m sandbox.conformance.build part || echo "make e2e: without the part of the conformance suite"
 	@$(BIN)/python -m pytest tests/e2e
 
 conformance: $(READY)
+	@$(BIN)/python -m sandbox.conformance check
 	@$(BIN)/python -m sandbox.conformance.build
 	@$(BIN)/python -m sandbox --hosts machines $(if $(KERNEL),--kernel) --images "$$($(BIN)/python -m sandbox.conformance.build where)" -- \
 		$(BIN)/python -m sandbox.conformance

@@ -22,7 +22,7 @@ from typing import Any
 
 import boto3
 
-from benchmarks.nodes import ZONE, instances, timed_lines, until
+from benchmarks.nodes import ZONE, inside, instances, timed_lines, until
 from lib.kube.api import Api, Unreachable
 from sandbox.machines import places
 from sandbox.machines.keeper import GROUPS
@@ -187,6 +187,7 @@ def one_more(api: Api) -> float:
 
 def main() -> None:
     """Print what was measured; status 1 where a pod is not Ready in time or a process was ended for want of memory."""
+    inside()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before", flush=True)
     timed_lines("kube_up.py", SETTINGS)
     try:

@@ -28,6 +28,7 @@ from lib.kube.api import Api, Unreachable
 from lib.node import releases
 from lib.settings.layers import read_layers
 from lib.settings.resolve import resolve
+from sandbox import surroundings
 from sandbox.show_nodes import read_client
 
 HERE = Path(__file__).parent
@@ -41,6 +42,12 @@ MASTER = "172.21.0.9"
 UP_FACTOR = 1.1  # all of kube_up.py, of what bare kubeadm takes from RunInstances until all nodes are Ready
 MINION_REPLACED = 60.0  # seconds from its end until its successor is Ready
 MASTER_BACK = 90.0  # seconds of the rerun
+
+
+def inside() -> None:
+    """Raises SystemExit outside the sandbox: a cluster that is taken down here is nobody's."""
+    if not surroundings.is_inside(os.environ):
+        raise SystemExit(f"benchmarks: {surroundings.OUTSIDE}")
 
 
 def run(script: str) -> float:
@@ -238,6 +245,7 @@ def said(ec2: Any, instance: str) -> dict[str, float]:
 
 def main() -> None:
     """Print what was measured, then the targets. A missed target is printed and is no failure; a failed run is."""
+    inside()
     ec2 = boto3.client("ec2", region_name=ZONE[:-1])
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before", flush=True)
     whole, launch = up()

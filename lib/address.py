@@ -86,6 +86,7 @@ def _brought_or_own(aws: Aws, config: Config, *, tags: dict[str, str]) -> Addres
 
 
 def _make_address(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressTypeDef:
+    # A change answers one id: the address that a person sees. What is called with the other one looks it up here.
     made: dict[str, AddressTypeDef] = {}
 
     def create() -> str:
@@ -120,7 +121,7 @@ def _make_address(aws: Aws, config: Config, *, tags: dict[str, str]) -> AddressT
 def _border_group(aws: Aws, config: Config) -> dict[str, Any]:
     """A local zone's own addresses; those of the region cannot be used there."""
     zone = config.kube_aws_zone
-    if zone[:-1] == aws.region:
+    if zone[:-1] == aws.region:  # a region's own zones bear its name and a letter
         return {}
     found = aws.ec2.describe_availability_zones(ZoneNames=[zone])["AvailabilityZones"]
     return {"NetworkBorderGroup": found[0]["NetworkBorderGroup"]}

@@ -456,6 +456,7 @@ def delete_role(aws: Aws, config: Config, name: str) -> None:
     """Remove a role with its policies, if it is there and ours by its tags."""
     found = find_role(aws, name)
     if found and is_ours(config.cluster_id, tags_of(found)):
+        # IAM deletes no role that has policies, its own or attached ones.
         _delete_policies(aws, name)
         call = functools.partial(aws.iam.delete_role, RoleName=name)
         aws.remove("delete", f"role {name}", call, retry_on=["DeleteConflict"])

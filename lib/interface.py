@@ -138,6 +138,7 @@ def _make(aws: Aws, config: Config, subnet_id: str, group_id: str, tags: dict[st
         )
         return answer["NetworkInterface"]["NetworkInterfaceId"]
 
+    # No claim in the bucket: a subnet has one interface of an address, so EC2 itself refuses a second run's.
     def look() -> str | None:
         again = find_interface(aws, config)
         return again["NetworkInterfaceId"] if again else None

@@ -189,6 +189,7 @@ def _fitting(
     """
     wanted, tagged = fingerprint(data), _tags_given(data)
     alike = [v for v in versions if _impersonal(v.get("VersionDescription", "")) == _impersonal(wanted)]
+    # Tags beside the fingerprint: KUBE_EXTRA_TAGS are not in it, and yet a new instance is to have them.
     alike = [v for v in alike if tagged == _tags_given(v.get("LaunchTemplateData", {}), *tagged)]
     for version in sorted(alike, key=lambda v: (v["VersionNumber"] == default, v["VersionNumber"]), reverse=True):
         key = version.get("LaunchTemplateData", {}).get(_PERSONAL, "")

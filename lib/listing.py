@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lib.aws.errors import FAILURES, error_code
-from lib.aws.tags import BUCKET_TAG, CLUSTER, OWNED, PREFIX, is_ours, tags_of
+from lib.aws.instances import ALIVE, describe_instances
+from lib.aws.tags import BUCKET_TAG, CLUSTER, PREFIX, is_ours, owners, tags_of
 from lib.bucket import Made, bucket_tags, made_buckets, names_for
 from lib.disk import VERSION_TAG, disk_name
-from lib.master import ALIVE
 from lib.run.words import counted
 from lib.volumes import goes_along, is_disk
 
@@ -152,7 +152,7 @@ def _in_region(aws: Aws) -> dict[str, _Things]:
     keys = [CLUSTER, *(PREFIX + each for each in sorted(found))][:_MOST_KEYS]
     for kind, item in _described(aws, kinds, [{"Name": "tag-key", "Values": keys}]):
         tags = tags_of(item)
-        for cluster_id in _owners(tags):
+        for cluster_id in owners(tags):
             if is_ours(cluster_id, tags):  # what two clusters' tags claim is neither's
                 found.setdefault(cluster_id, _Things()).items[kind].append(item)
     return found
@@ -163,7 +163,7 @@ def _tagged(aws: Aws) -> dict[str, _Things]:
     found: dict[str, _Things] = {}
     asked: Any = [{"Name": "key", "Values": [CLUSTER, f"{PREFIX}*"]}]
     for tag in aws.every("describe_tags", "Tags", Filters=asked, PaginationConfig={"PageSize": 1000}):
-        for cluster_id in _owners({tag["Key"]: tag["Value"]}):
+        for cluster_id in owners({tag["Key"]: tag["Value"]}):
             found.setdefault(cluster_id, _Things()).kinds.add(tag["ResourceType"])
     return found
 
@@ -171,9 +171,7 @@ def _tagged(aws: Aws) -> dict[str, _Things]:
 def _described(aws: Aws, kinds: set[str], keys: list[Any]) -> Iterator[tuple[str, Any]]:
     """What costs money among what has one of the tags, by its kind; groups where there is anything at all."""
     if _INSTANCE in kinds:
-        alive: Any = {"Name": "instance-state-name", "Values": ALIVE}
-        for reservation in aws.every("describe_instances", "Reservations", Filters=[*keys, alive]):
-            yield from ((_INSTANCE, each) for each in reservation["Instances"])
+        yield from ((_INSTANCE, each) for each in describe_instances(aws, keys, states=ALIVE))
     if _VOLUME in kinds:
         yield from ((_VOLUME, each) for each in aws.every("describe_volumes", "Volumes", Filters=keys))
     if _ADDRESS in kinds:
@@ -181,12 +179,6 @@ def _described(aws: Aws, kinds: set[str], keys: list[Any]) -> Iterator[tuple[str
     if kinds:
         for page in aws.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(Filters=keys):
             yield from ((_GROUP, each) for each in page["AutoScalingGroups"])
-
-
-def _owners(tags: Mapping[str, str]) -> set[str]:
-    """The clusters that tags name as an owner."""
-    owners = {key.removeprefix(PREFIX) for key, value in tags.items() if key.startswith(PREFIX) and value == OWNED}
-    return {each for each in (*owners, tags.get(CLUSTER, "")) if each}
 
 
 def _add_buckets(aws: Aws, found: dict[_Place, _Things], unseen: dict[str, str]) -> None:
@@ -205,7 +197,7 @@ def _add_buckets(aws: Aws, found: dict[_Place, _Things], unseen: dict[str, str])
         except FAILURES as error:
             unseen[f"bucket {bucket.name}"] = _why(error)
             continue
-        for cluster_id in _owners(tags):
+        for cluster_id in owners(tags):
             found.setdefault((bucket.region, cluster_id), _Things()).buckets.append(bucket)
 
 

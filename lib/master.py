@@ -15,6 +15,7 @@ from lib.aws import keys, objects
 from lib.aws.changes import Planned, became, one
 from lib.aws.client import Aws
 from lib.aws.errors import ErrorKind, classify, error_code
+from lib.aws.instances import ALIVE, RUNNING, describe_instances
 from lib.aws.tags import API_NAME_TAG, cluster_tags, find_borne, find_ours, is_ours, tag_specification, tags_of
 from lib.checks import fate
 from lib.checks.situation import Fate, Instance, Refuse, Situation, tell
@@ -36,7 +37,6 @@ METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoin
 # What RunInstances answers while a profile made a moment ago is not yet seen everywhere. AWS has no code for it.
 _PROFILE_LATE = "iaminstanceprofile"
 _IN_USE = ("InvalidNetworkInterface.InUse", "InvalidInterface.InUse")
-ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
 def find_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
@@ -48,9 +48,7 @@ def find_master(aws: Aws, config: Config) -> InstanceTypeDef | None:
 
 
 def _describe(aws: Aws, filters: list[Any]) -> list[InstanceTypeDef]:
-    alive: Any = {"Name": "instance-state-name", "Values": ALIVE}
-    reservations = aws.every("describe_instances", "Reservations", Filters=[*filters, alive])
-    return [i for r in reservations for i in r["Instances"]]
+    return describe_instances(aws, filters, states=ALIVE)
 
 
 def _id(instance: InstanceTypeDef) -> str:
@@ -164,7 +162,7 @@ def _ensure(aws: Aws, config: Config, known: Situation, *, data: Mapping[str, An
     if isinstance(decided, Refuse):
         raise decided.error
     tell(aws.console, decided.said)
-    if found and decided.away and found["State"]["Name"] in ("pending", "running"):
+    if found and decided.away and found["State"]["Name"] in RUNNING:
         aws.away = f"away for minutes, while master {found['InstanceId']} {decided.away}; pods run on"
     if decided.ends:
         with aws.as_one("replace"):

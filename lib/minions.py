@@ -160,7 +160,7 @@ def _make_group(aws: Aws, config: Config, name: str, *, template_id: str, subnet
                 AutoScalingGroupName=name, Tags=_group_tags(name, instance_tags(config)), **settings
             )
         except ClientError as error:
-            if error_code(error) != "AlreadyExists":
+            if error_code(error) != "AlreadyExists":  # by a call whose answer was lost, or by another run
                 raise
         return name
 

@@ -106,9 +106,7 @@ class Removal:
     def _attempt(self, call: Callable[[], object], item: object, *, part: bool) -> None:
         try:
             call()
-        except OutputLost:
-            raise
-        except CredentialsError:
+        except (OutputLost, CredentialsError):  # nothing that follows would be seen, or allowed
             raise
         except AwsRefusal as refused:
             if classify(refused) is ErrorKind.UNHEARD:
@@ -133,6 +131,7 @@ class Removal:
             if error_code(error) not in BLOCKED:
                 return False
             found[:] = look(self._aws, item, leaving)
+            # Waited for is what goes by itself; what stays is named at once, and where nothing is seen, a few tries do.
             if any(blocker.stays for blocker in found):
                 return False
             left[0] -= 0 if any(blocker.leaves for blocker in found) else 1

@@ -77,6 +77,7 @@ def _settle(aws: Aws, api: Api, group: AutoScalingGroupTypeDef, wanted: Size, no
     """What is left to do once all minions are as they should be."""
     minions.unmark_surge(aws, group)
     minions.set_size(aws, group, wanted)
+    # What an earlier run began to drain, and nobody replaces any more, gets pods again.
     for instance in minions.living(group):
         node = nodes.get(instance["InstanceId"])
         if node and drain.is_cordoned_by_us(node):
@@ -195,6 +196,7 @@ def _remove(
         enough = wanted.desired - config.allowed_notready_nodes
         if not _wait_ready(aws, config, api, others, enough=enough, group=group):
             return
+    # Auto Scaling ends no instance by name where the group would fall below its least.
     if group["MinSize"] > wanted.least:
         minions.set_size(aws, group, Size(wanted.least, group["MaxSize"], group["DesiredCapacity"]))
     if node is not None:

@@ -53,6 +53,7 @@ def all_tables(aws: Aws, *, vpc_id: str) -> list[RouteTableTypeDef]:
 
 def table_of_subnet(aws: Aws, *, subnet_id: str, vpc_id: str) -> RouteTableTypeDef:
     """The table that a brought subnet uses: its own, else the VPC's main one."""
+    # No filter finds the main table by a subnet: one that uses it has no association of its own.
     for filters in (
         [{"Name": "association.subnet-id", "Values": [subnet_id]}],
         [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "association.main", "Values": ["true"]}],
@@ -132,6 +133,7 @@ def check_brought_table(config: Config, table: RouteTableTypeDef) -> None:
 
 
 def _to_instance(route: RouteTypeDef) -> bool:
+    # What a blackhole led to is gone, and may have been an instance: it is taken for one.
     return bool(route.get("InstanceId") or route.get("NetworkInterfaceId")) or route.get("State") == "blackhole"
 
 
@@ -179,6 +181,7 @@ def _named(name: str, value: str) -> Any:
 def _associate(aws: Aws, table_id: str, table: RouteTableTypeDef | None, *, subnet_id: str) -> None:
     if table and any(a.get("SubnetId") == subnet_id for a in table["Associations"]):
         return
+    # A subnet has one table: where it has another, associating ours would be refused, and a move is one call.
     there = _association(aws, subnet_id)
     if there:
         aws.change("set", f"{subnet_id}: route table {there[0]} → {table_id}", lambda: _move(aws, table_id, subnet_id))
@@ -247,7 +250,7 @@ def own_pod_routes(
 ) -> list[str]:
     """The ranges of a brought table that lead to the cluster's instances or interfaces, or to ones that are gone.
 
-    `any_range`: CLUSTER_IP_RANGE is not known. Up takes no table with other routes to instances (check_brought).
+    `any_range`: CLUSTER_IP_RANGE is not known. Up takes no table with other routes to instances (check_brought_table).
     """
 
     def is_ours(route: RouteTypeDef) -> bool:

@@ -184,6 +184,7 @@ def _ensure_group(
         again = find_security_groups(aws, config, vpc_id=vpc_id).get(name)
         return again["GroupId"] if again else None
 
+    # No claim in the bucket: a VPC has one group of a name, so EC2 itself refuses a second run's.
     return aws.make(f"security group {name}", create, look=look)
 
 
@@ -252,6 +253,7 @@ def _ensure_rules(aws: Aws, group_id: str, group: SecurityGroupTypeDef | None, w
     known = {dataclasses.replace(rule, setting=""): rule.setting for rule in present}
     missing = [rule for rule in wanted if dataclasses.replace(rule, setting="") not in known]
     stale = [rule for rule in present if rule.setting in _FOLLOW_SETTINGS and rule not in wanted]
+    # First what is let in, then what is not any more: whoever both ranges have in them is never shut out.
     if missing:
         words = f"{', '.join(map(str, missing))} to {group_id}"
         aws.change("allow", words, lambda: _authorize(aws, group_id, missing))

@@ -211,6 +211,7 @@ def _wanted(aws: Aws, config: Config, template_id: str) -> dict[str, Any]:
         "LaunchTemplate": {"LaunchTemplateId": template_id, "Version": "$Default"},
         "MinCount": 1,
         "MaxCount": 1,
+        # Another one each time: of one that was used before EC2 answers the instance of then, and makes none.
         "ClientToken": "<aws.scheduler.execution-id>",
     }
     return {

@@ -12,6 +12,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from lib.aws.changes import became
+from lib.aws.instances import RUNNING, describe_instances
+from lib.aws.tags import tag_filters
 from lib.run.errors import SettingError
 
 if TYPE_CHECKING:
@@ -131,10 +133,5 @@ def refuse_from_on_demand(aws: Aws, config: Config, layers: Layers) -> None:
 
 def _on_demand(aws: Aws, config: Config) -> list[str]:
     """The ids of the minions of the run's group that are there and are no spot instances."""
-    asked: Any = [
-        {"Name": "tag:aws:autoscaling:groupName", "Values": [config.group_name]},
-        {"Name": "instance-state-name", "Values": ["pending", "running"]},
-    ]
-    found = aws.every("describe_instances", "Reservations", Filters=asked)
-    there = [instance for reservation in found for instance in reservation["Instances"]]
+    there = describe_instances(aws, tag_filters({"aws:autoscaling:groupName": config.group_name}), states=RUNNING)
     return sorted(each["InstanceId"] for each in there if each.get("InstanceLifecycle") != "spot")

@@ -133,6 +133,7 @@ def _make_subnet(aws: Aws, config: Config, *, vpc_id: str) -> SubnetTypeDef:
         )
         return answer["Subnet"]["SubnetId"]
 
+    # No claim in the bucket: two subnets of a VPC cannot share addresses, so EC2 itself refuses a second run's.
     def look() -> str | None:
         again = find_subnet(aws, config, vpc_id=vpc_id)
         return again["SubnetId"] if again else None

@@ -86,6 +86,9 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     options.images = _archives(parser, options.images)
     if options.latency < 0:
         parser.error("--latency is a number of milliseconds, 0 or more")
+    for name in ("pull", "images", "kernel"):
+        if getattr(options, name) and options.hosts != "machines":
+            parser.error(f"--{name} is for --hosts machines")
     if why := faults.problem(options):
         raise OwnError(why)
     if separator and not command:

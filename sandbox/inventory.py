@@ -14,6 +14,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from sandbox import surroundings
+
 ID = re.compile(r"\b(?:[a-z]{1,9}|eni-attach|vpc-cidr-assoc)-[0-9a-f]{17}\b|\b(?:AROA|AIPA)[A-Z0-9]{16,17}\b")
 
 
@@ -182,11 +184,10 @@ def _blank(text: str) -> str:
 
 def main() -> int:
     """Print the inventory of the sandbox that this environment points to."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    if not endpoint.startswith("http://127.0.0.1:"):
-        print("inventory: run it within python -m sandbox -- ...", file=sys.stderr)
+    if not surroundings.is_inside(os.environ):
+        print(f"inventory: {surroundings.OUTSIDE}", file=sys.stderr)
         return 125
-    with urllib.request.urlopen(f"{endpoint}/_sandbox/inventory") as answer:
+    with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/inventory") as answer:
         inventory = answer.read().decode()
     try:
         print(inventory, flush=True)

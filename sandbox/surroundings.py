@@ -15,6 +15,8 @@ OPTIONS = {"AWS_SSH_KEY", "AWS_S3_BUCKET", "AWS_S3_REGION", "AWS_IMAGE"}
 REGION = {"AWS_REGION", "AWS_DEFAULT_REGION"}
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy"}
 PROBE = "127.80.255.254"
+KEY = "sandbox"  # of no account
+OUTSIDE = "run it within python -m sandbox -- ..."
 
 
 def is_hostile(name: str) -> bool:
@@ -30,6 +32,12 @@ def inside(environ: Mapping[str, str], endpoint: str, folder: Path) -> dict[str,
     return kept | additions(environ, endpoint, folder)
 
 
+def is_inside(environ: Mapping[str, str]) -> bool:
+    """Whether this environment is one that the sandbox gives: what makes and removes a cluster unasked looks first."""
+    here = environ.get("AWS_ENDPOINT_URL", "").startswith("http://127.0.0.1:")
+    return here and environ.get("AWS_ACCESS_KEY_ID") == KEY
+
+
 def additions(environ: Mapping[str, str], endpoint: str, folder: Path) -> dict[str, str]:
     """What the sandbox sets."""
     added = {
@@ -37,8 +45,8 @@ def additions(environ: Mapping[str, str], endpoint: str, folder: Path) -> dict[s
         # botocore puts the account's number before this service's host, and there is no host of that name here; before
         # "account@" the number is a part of the user's name.
         "AWS_ENDPOINT_URL_S3_CONTROL": endpoint.replace("://", "://account@"),
-        "AWS_ACCESS_KEY_ID": "sandbox",
-        "AWS_SECRET_ACCESS_KEY": "sandbox",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": KEY,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import io
 import re
+import tokenize
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -204,6 +206,44 @@ def doubled_names(root: Path = ROOT) -> dict[str, list[str]]:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 found.setdefault(node.name, []).append(str(path.relative_to(root)))
     return {name: places for name, places in found.items() if len(places) > 1 and name != "main"}
+
+
+# What prose names and is not of this tree: functions of the original, files of other programs, an example.
+_OTHERS = {"get_vpc_id", "get_subnet_id", "ssh_config", "kube_time_server"}
+_SNAKE = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
+_FILE = re.compile(r"\b(?:lib|templates|tests|sandbox|docs)/[\w./-]+\.\w+\b")
+_URL = re.compile(r"https?://\S+")
+
+
+def stale_names(root: Path = ROOT) -> list[str]:
+    """The names and files that comments and docstrings of lib/ and the two scripts speak of, and nothing is called."""
+    files = [*sorted((root / "lib").rglob("*.py")), *(root / name for name in STORIES)]
+    read = {path: _code_and_prose(path) for path in files if path.exists()}
+    known = {word for code, _ in read.values() for word in re.findall(r"\w+", code)} | _OTHERS
+    known |= {path.stem for path in (root / "tests").rglob("*.py")}
+    return [
+        f"{path.relative_to(root)} speaks of {name}"
+        for path, (_, prose) in read.items()
+        for name in dict.fromkeys(_SNAKE.findall(prose) + _FILE.findall(prose))
+        if name not in known and not (root / name).exists()
+    ]
+
+
+def _code_and_prose(path: Path) -> tuple[str, str]:
+    """A module's text without comments and docstrings, and these without addresses of pages."""
+    text = path.read_text(encoding="utf-8")
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    prose = [ast.get_docstring(node) or "" for node in nodes(path) if isinstance(node, documented)]
+    starts = {
+        node.value.lineno for node in nodes(path) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    code = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            prose.append(token.string)
+        elif token.type != tokenize.STRING or token.start[0] not in starts:
+            code.append(token.string)
+    return " ".join(code), _URL.sub("", "\n".join(prose))
 
 
 def picture(graph: Mapping[str, set[str]]) -> str:

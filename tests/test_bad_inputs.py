@@ -99,7 +99,8 @@ def test_a_very_long_value_is_refused_without_being_repeated(account: SharedBox)
 
 def test_every_option_has_a_row_of_its_own() -> None:
     named = {variable for table in (SETTINGS, FILES) for *_, variable, _ in table}
-    assert set(option_names()) - named == set()  # there is none of which no value is wrong
+    lacking = set(option_names()) - named  # there is none of which no value is wrong
+    assert lacking == set(), "write a value that is refused, and words of the refusal, into tests/bad_inputs.py"
 
 
 def test_there_are_no_two_rows_alike_and_more_than_a_hundred() -> None:

@@ -56,6 +56,17 @@ def wrong_links(page: Path) -> list[str]:
     return wrong
 
 
+def not_there(text: str) -> list[str]:
+    """The files that a text names by their folder and that are not there, and the names that it says are in one."""
+    folders = "lib|templates|tests|sandbox|benchmarks|docs"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    placed = re.findall(rf"`([A-Za-z_]\w+)`\s+(?:in|of)\s+`((?:{folders})/[\w./-]+\.\w+)`", text)
+    named = [(name, ROOT / path) for name, path in placed if path not in missing]
+    lacking = [(name, path) for name, path in named if not re.search(rf"\b{name}\b", path.read_text(encoding="utf-8"))]
+    return missing + [f"{name} in {path.relative_to(ROOT)}" for name, path in lacking]
+
+
 def is_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
@@ -121,6 +132,23 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_what_is_to_be_typed_names_what_is_there(page: Path, flags: dict[str, set[str]], targets: set[str]) -> None:
     wrong = {line: found for line in typed(page) if (found := unknown(line, flags=flags, targets=targets))}
     assert wrong == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_said_to_be_in_a_file_is_there(page: Path) -> None:
+    assert not_there(without_fences(page)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("`lib/upgrade.py` and `tests/golden/` and `lib/plan.py`", ["lib/upgrade.py"]),
+        ("`_FOR_AN_OPTION` in\n   `lib/checks/rights.py`", ["_FOR_AN_OPTION in lib/checks/rights.py"]),
+        ("`FOR_AN_OPTION` in `lib/checks/rights.py`", []),
+    ],
+)
+def test_what_is_in_no_file_is_found(line: str, wrong: list[str]) -> None:
+    assert not_there(line) == wrong
 
 
 def test_every_page_is_linked_from_readme() -> None:

@@ -78,6 +78,19 @@ def test_a_doubled_name_is_found(tmp_path: Path) -> None:
     assert house.doubled_names(tmp_path) == {"tell": ["lib/aws/keys.py", "lib/images.py"]}
 
 
+def test_what_comments_and_docstrings_speak_of_is_there() -> None:
+    assert house.stale_names() == [], "say what it is called now; what is another program's goes into house._OTHERS"
+
+
+def test_a_name_that_nothing_has_any_more_is_found(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    text = (
+        '"""See find_vpc, lib/vpc.py and lib/gone.py; https://host/old_page."""\ndef find_vpc(): ...  # not find_net\n'
+    )
+    (tmp_path / "lib" / "vpc.py").write_text(text)
+    assert house.stale_names(tmp_path) == ["lib/vpc.py speaks of find_net", "lib/vpc.py speaks of lib/gone.py"]
+
+
 def test_the_stories_are_short() -> None:
     lines = {name: len((house.ROOT / name).read_text(encoding="utf-8").splitlines()) for name in house.STORIES}
     too_long = "a story is a line a step: what a step decides, and whether it has anything to do, is in its module"

@@ -101,7 +101,7 @@ def interface_id(box: Box) -> str:
 # --- nothing to do
 
 
-def test_on_abase_cluster_nothing_is_changed_and_that_is_said(finished: Finished) -> None:
+def test_on_a_finished_cluster_nothing_is_changed_and_that_is_said(finished: Finished) -> None:
     before, written = finished.inventory(), kubeconfig(finished).stat()
     result = must(finished.up())
     assert [call.operation for call in result.calls if call.changes] == []

@@ -70,11 +70,15 @@ def bears_one(cluster_id: str, tags: Mapping[str, str]) -> bool:
     return bool(of(cluster_id).items() & tags.items())
 
 
+def owners(tags: Mapping[str, str]) -> list[str]:
+    """The clusters that the tags name as the owner, each once; more than one where they are in dispute."""
+    owned = [key.removeprefix(PREFIX) for key, value in tags.items() if key.startswith(PREFIX) and value == OWNED]
+    return [owner for owner in dict.fromkeys([tags.get(CLUSTER, ""), *owned]) if owner]
+
+
 def other_owner(cluster_id: str, tags: Mapping[str, str]) -> str:
     """The other cluster that the tags name as the owner, '' for none."""
-    named = [tags.get(CLUSTER, "")]
-    named += [key.removeprefix(PREFIX) for key, value in tags.items() if key.startswith(PREFIX) and value == OWNED]
-    return next((owner for owner in named if owner not in ("", cluster_id)), "")
+    return next((owner for owner in owners(tags) if owner != cluster_id), "")
 
 
 def is_ours(cluster_id: str, tags: Mapping[str, str]) -> bool:

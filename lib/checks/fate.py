@@ -22,6 +22,7 @@ import dataclasses
 import re
 from typing import TypeVar
 
+from lib.aws.tags import CLUSTER
 from lib.checks.situation import (
     Asked,
     Begin,
@@ -334,7 +335,7 @@ def _refuse_lost_tags(known: Situation) -> None:
     """Raises SettingError where the master's disk is there after all, without the tags that it is found by."""
     lost = _seen(known.untagged, "untagged")
     if lost:
-        tags = f"Key=KubernetesCluster,Value={known.asked.cluster_id} Key=Name,Value={known.asked.disk_name}"
+        tags = f"Key={CLUSTER},Value={known.asked.cluster_id} Key=Name,Value={known.asked.disk_name}"
         of = lost[0] if len(lost) == 1 else "<the one that it is>"
         raise SettingError(
             RESTORE,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lib.aws.errors import FAILURES
+from lib.aws.instances import RUNNING, describe_instances
 from lib.aws.tags import is_ours, tags_of
 from lib.run.errors import SettingError
 
@@ -96,9 +97,7 @@ def _check_room(
 
 
 def _check_processors(aws: Aws, config: Config) -> None:
-    alive = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-    reservations = aws.every("describe_instances", "Reservations", Filters=alive)
-    running = [instance for reservation in reservations for instance in reservation["Instances"]]
+    running = describe_instances(aws, states=RUNNING)
     missing = _missing(config, running)
     if not missing:
         return

@@ -3,8 +3,11 @@
 Runs inside `python -m sandbox --hosts machines [--kernel] --images FOLDER`, as `make conformance` does. CONFORMANCE is
 a regular expression: tests whose name it finds are run; the word part alone stands for those that `make e2e` runs.
 KUBERNETES_VERSION is one that build.py has made the suite of, and the cluster's. The exit status is 0 when all of them
-passed, 1 when not, 2 when the expression is none or finds nothing or there is no suite of the version, 130 after
-Ctrl-C. The reports are in build/conformance.
+passed, 1 when not, 2 when the expression is none or finds nothing, there is no suite of the version, or this is not in
+the sandbox, 130 after Ctrl-C. The reports are in build/conformance.
+
+"check" runs nothing: it ends with 2 where a run would be refused, KERNEL among the reasons, and with 3 where this
+computer lacks something for machines. So nothing is built first that then helps nobody.
 """
 
 from __future__ import annotations
@@ -18,24 +21,59 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sandbox import surroundings
 from sandbox.conformance import build, part, report
 from sandbox.conformance.report import REPORT, RESULTS, Run
 from sandbox.conformance.suite import FEWER_PROCESSES, PROCESSES, NoReport, Outcome, Suite, is_alone
-from sandbox.machines import image
+from sandbox.machines import image, official, places, requirements
 
 ROOT = Path(__file__).parents[2]
 # The driver's images cannot be made here, and the suite begins when all pods of kube-system are Ready.
 CLUSTER = {"KUBE_AWS_ZONE": "us-west-2a", "NUM_NODES": "2", "KUBE_ENABLE_EBS_CSI_DRIVER": "false"}
 READY = 180  # seconds for the pods of kube-system
 PART = "part"  # CONFORMANCE's word for what `make e2e` runs
+OWN = "own"  # KERNEL's for machines with a kernel of their own
 
 
 class CannotRun(Exception):
     """The cluster or the suite did not come up; what it said."""
 
 
-def main(environ: Mapping[str, str]) -> int:
-    """The whole run; returns the exit status."""
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Runs it, or with "check" looks whether it can be run; returns the exit status."""
+    if arguments == ["check"]:
+        return check(environ)
+    if arguments or not surroundings.is_inside(environ):
+        print(f"conformance: {surroundings.OUTSIDE}, or with the word check: make does both", file=sys.stderr)
+        return 2
+    return whole_run(environ)
+
+
+def check(environ: Mapping[str, str]) -> int:
+    """Whether a run would be refused, before anything is built; returns the exit status."""
+    kernel = environ.get("KERNEL", "")
+    try:
+        if kernel not in ("", OWN):
+            raise ValueError(f"KERNEL={kernel}: {OWN}, or nothing for the computer's")
+        listed = build.place(environ.get("KUBERNETES_VERSION", "")).lines("tests")
+        expression = environ.get("CONFORMANCE", "")
+        if listed:
+            chosen(listed, expression)
+        else:  # not built yet
+            pattern(expression)
+        cache = places.cache()
+        requirements.check(cache, official.wanted(cache, environ), kernel=kernel == OWN)
+    except ValueError as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2
+    except places.CannotStart as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return build.LACKING
+    return 0
+
+
+def whole_run(environ: Mapping[str, str]) -> int:
+    """A cluster, the tests in it, and its end; returns the exit status."""
     try:
         made = build.place(environ.get("KUBERNETES_VERSION", ""))
         tests = chosen(made.lines("tests"), environ.get("CONFORMANCE", ""))
@@ -74,14 +112,19 @@ def chosen(tests: Sequence[str], expression: str) -> list[str]:
     """Those whose name the expression finds, all with an empty one, `make e2e`'s with its word. Raises ValueError."""
     if expression == PART:
         return part.chosen(tests, part.recorded(part.SECONDS.read_text(encoding="utf-8")))
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise ValueError(f"CONFORMANCE={expression} is no regular expression: {error}") from None
-    found = [test for test in tests if pattern.search(test)]
+    wanted = pattern(expression)
+    found = [test for test in tests if wanted.search(test)]
     if not found:
         raise ValueError(f"CONFORMANCE={expression} finds none of {len(tests)} tests")
     return found
+
+
+def pattern(expression: str) -> re.Pattern[str]:
+    """Of CONFORMANCE. Raises ValueError."""
+    try:
+        return re.compile(expression)
+    except re.error as error:
+        raise ValueError(f"CONFORMANCE={expression} is no regular expression: {error}") from None
 
 
 def _run(made: build.Place, tests: Sequence[str], environ: Mapping[str, str], most: int) -> tuple[Run, list[str]]:
@@ -158,4 +201,4 @@ def _about(made: build.Place, parts: Sequence[str], load: float, kernel: str, *,
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    sys.exit(main(sys.argv[1:], os.environ))

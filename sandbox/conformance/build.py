@@ -13,8 +13,8 @@ module that says what its suite is made of, suite or suite-1.36 here, and a fold
 "part" makes only what tests/e2e needs, of the default version; "where" makes nothing and prints the images' folder.
 What is there and of the same sources is kept, so a build that was cut short goes on. Needs what `make release` needs
 and has made, and make and bzip2 for busybox. The first time it takes some ten minutes on 2 cores, the part half of
-that. The exit status is 1 where something could not be made, 2 where there is no suite of the version, and 3 where this
-computer lacks something that is needed for it.
+that. The exit status is 1 where something could not be made, 2 where there is no suite of the version, 3 where this
+computer lacks something that is needed for it, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -133,6 +133,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except CannotBuild as error:
         print(f"conformance: {error}", file=sys.stderr)
         return LACKING if isinstance(error, Lacking) else 1
+    except KeyboardInterrupt:
+        print("conformance: stopped; the next build goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -140,7 +143,7 @@ def build(to: Place, names: Sequence[str], room: int) -> None:
     """The suite, and the images of these names, where there are so many GiB of disk. Raises CannotBuild."""
     steps = _steps(to, names)
     missing = [name for name, (target, made_from, _) in steps.items() if not _is_made(to, name, target, made_from)]
-    if missing or not to.coredns.exists():
+    if missing or not to.coredns.exists() or not all(_is_image_made(to, name) for name in names):
         _look(to, room)
     for name in missing:
         target, made_from, make = steps[name]
@@ -156,10 +159,13 @@ def _look(to: Place, room: int) -> None:
     problems = [f"apt-get install {' '.join(absent)}"] if absent else []
     if not to.coredns.exists():
         problems.append(f"make release (there is no {to.coredns})")
-    to.folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(to.folder).free
-    if free < room * GIB:
-        problems.append(f"{room} GiB of disk ({to.folder} has {free / GIB:.1f} left)")
+    try:
+        to.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(to.folder).free
+        if free < room * GIB:
+            problems.append(f"{room} GiB of disk ({to.folder} has {free / GIB:.1f} left)")
+    except OSError as error:
+        problems.append(f"a folder that can be made ({to.folder}: {error.strerror})")
     if problems:
         raise Lacking("the suite needs what is not here: " + "; ".join(problems))
 
@@ -278,15 +284,27 @@ def tags(asked: Sequence[str], name: str) -> list[str]:
 
 
 def _make_image(to: Place, name: str) -> None:
-    program, file = OF_IMAGES.get(name, "agnhost"), to.images / f"{name}.tar"
+    if not _is_image_made(to, name):
+        step = f"image-{name}"
+        _make(to, step, _archive(to, name), _image_sources(to, name), lambda new: _write_image(to, name, new))
+
+
+def _is_image_made(to: Place, name: str) -> bool:
+    return _is_made(to, f"image-{name}", _archive(to, name), _image_sources(to, name))
+
+
+def _archive(to: Place, name: str) -> Path:
+    return to.images / f"{name}.tar"
+
+
+def _image_sources(to: Place, name: str) -> str:
+    parts = [*to.lines(f"made/{OF_IMAGES.get(name, 'agnhost')}"), *to.lines("made/root")]
+    parts += [str(to.coredns.stat().st_mtime_ns), *tags(to.lines("asked"), name)]
+    return _digest(Path(images.__file__).read_text(), *parts)
+
+
+def _write_image(to: Place, name: str, file: Path) -> None:
     named = tags(to.lines("asked"), name)
-    parts = [*to.lines(f"made/{program}"), *to.lines("made/root"), str(to.coredns.stat().st_mtime_ns)]
-    made_from = _digest(Path(images.__file__).read_text(), *parts, *named)
-    if not _is_made(to, f"image-{name}", file, made_from):
-        _make(to, f"image-{name}", file, made_from, lambda new: _write_image(to, name, named, new))
-
-
-def _write_image(to: Place, name: str, named: list[str], file: Path) -> None:
     module = _said(["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"], cwd=HERE / to.module).strip()
     sources = images.Sources(to.bin, to.folder / "root.tar", Path(module) / "test/images", to.coredns)
     architecture = _said(["go", "env", "GOARCH"]).strip()

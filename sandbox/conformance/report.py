@@ -135,5 +135,18 @@ def keep(page: Path, seconds: Path, results: Path) -> None:
         seconds.write_text(part.record(before | seconds_of(results)), encoding="utf-8")
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Keep the last run's report in the page that is named; returns the exit status."""
+    if len(arguments) != 1:
+        print("conformance: report takes the page, docs/conformance.md", file=sys.stderr)
+        return 2
+    try:
+        keep(Path(arguments[0]), part.SECONDS, RESULTS)
+    except (OSError, ValueError) as error:
+        print(f"conformance: nothing is kept: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]), part.SECONDS, RESULTS)
+    sys.exit(main(sys.argv[1:]))

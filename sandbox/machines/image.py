@@ -70,8 +70,14 @@ class _Recipe:
             for file in sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file()):
                 parts += [str(file.relative_to(folder)), os.readlink(file) if file.is_symlink() else file.read_text()]
         if self.kernel is not None:
-            parts.append((self.kernel / "inputs").read_text())
+            # The same configuration, built again, may be of a newer source package, and modules go with one kernel.
+            parts += [(self.kernel / "inputs").read_text(), *(each.name for each in _modules(self.kernel))]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _modules(kernel: Path) -> list[Path]:
+    """The folder of its modules, which has its version for a name."""
+    return sorted((kernel / "modules/lib/modules").iterdir())
 
 
 def _recipe(kernel: Path | None) -> _Recipe:

@@ -49,13 +49,18 @@ class Cache:
 
     def _of_make_release(self, name: str) -> Path:
         own = self.folder / name
-        return self.built_by / name if self.built_by and not own.exists() else own
+        is_whole = (own / "inputs").exists()  # written last
+        return self.built_by / name if self.built_by and not is_whole else own
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One sandbox at a time makes what is kept, and runs."""
-        self.machine.mkdir(parents=True, exist_ok=True)
-        with open(self.machine / "lock", "w") as lock:
+        """One sandbox at a time makes what is kept, and runs. Raises CannotStart where nothing can be kept."""
+        try:
+            self.machine.mkdir(parents=True, exist_ok=True)
+            lock = open(self.machine / "lock", "w")  # noqa: SIM115  (closed below)
+        except OSError as error:
+            raise CannotStart(f"{self.machine} cannot be written to: {error.strerror}") from None
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

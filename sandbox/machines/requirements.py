@@ -102,8 +102,8 @@ def choose(cache: Cache, wanted: Official) -> Choice:
 
 
 def is_built(cache: Cache) -> bool:
-    """Whether `make release` was here."""
-    return any((cache.built / "mirror").glob("*")) and any((cache.built / "images").glob("*.tar"))
+    """Whether `make release` was here, and came to its end."""
+    return (cache.built / "inputs").exists()
 
 
 def _programs(programs: dict[str, str], choice: Choice) -> list[str]:

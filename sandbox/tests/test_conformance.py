@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -17,7 +18,7 @@ from sandbox.conformance import __main__ as conformance
 from sandbox.conformance import build, images, part, report
 from sandbox.conformance.report import Run
 from sandbox.conformance.suite import NoReport, Outcome, Suite, area, is_alone, outcomes
-from sandbox.machines import places, start
+from sandbox.machines import official, places, start
 from sandbox.machines.registry import Part, Repositories
 
 RELEASE = Path(build.__file__).parents[1] / "release"
@@ -71,7 +72,7 @@ def test_a_version_without_a_suite_is_refused_before_anything_is_made(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     environ = {"KUBERNETES_VERSION": "1.36.9"}
-    for run in (partial(build.main, []), partial(build.main, ["where"]), conformance.main):
+    for run in (partial(build.main, []), partial(build.main, ["where"]), conformance.check, conformance.whole_run):
         assert run(environ) == 2
         assert "KUBERNETES_VERSION=1.36.9: there is a suite of 1.36.3 and of 1.37.2" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -247,6 +248,16 @@ def test_the_seconds_that_the_part_is_chosen_by_are_the_default_versions(version
     assert seconds.read_text() == (f"2.5 {ONE}\n" if is_default else "") + f"9.0 {TWO}\n"
 
 
+def test_a_report_that_cannot_be_kept_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert report.main([]) == 2
+    assert capsys.readouterr().err == "conformance: report takes the page, docs/conformance.md\n"
+    assert report.main(["page.md"]) == 1
+    assert "nothing is kept: " in capsys.readouterr().err
+
+
 def test_the_page_has_a_place_for_each_version_that_there_is_a_suite_of() -> None:
     page = (Path(build.__file__).parents[2] / "docs/conformance.md").read_text(encoding="utf-8")
     for module in RELEASE.glob("k8s*"):
@@ -272,8 +283,56 @@ def test_an_expression_that_chooses_nothing_ends_with_2_before_there_is_a_cluste
     expression: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert conformance.main({"CONFORMANCE": expression}) == 2
+    assert conformance.whole_run({"CONFORMANCE": expression}) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"CONFORMANCE": "("}, "CONFORMANCE=( is no regular expression"),
+        ({"CONFORMANCE": "sig-moon"}, "CONFORMANCE=sig-moon finds none of 4 tests"),
+        ({"KERNEL": "yes"}, "KERNEL=yes: own, or nothing for the computer's"),
+        ({"KUBERNETES_VERSION": "1.36"}, "KUBERNETES_VERSION=1.36: there is a suite of 1.36.3"),
+    ],
+)
+def test_what_a_run_would_refuse_is_refused_before_the_suite_is_built(
+    asked: dict[str, str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    to = build.place()
+    to.folder.mkdir(parents=True)
+    (to.folder / "tests").write_text("".join(f"{test}\n" for test in TESTS))
+    assert conformance.main(["check"], asked) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_computer_without_what_machines_need_is_refused_before_the_suite_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert conformance.main(["check"], {"CONFORMANCE": "Job"}) == build.LACKING
+    assert "machines need root" in capsys.readouterr().err
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(official, "unreachable", lambda _: ["a site: no answer"])
+    assert conformance.main(["check"], {"KERNEL": "own"}) == build.LACKING
+    said = capsys.readouterr().err
+    assert "make release (builds Kubernetes into" in said
+    assert "make release (builds machines' own kernel into" in said
+
+
+def test_make_looks_before_it_builds() -> None:
+    makefile = (Path(build.__file__).parents[2] / "Makefile").read_text()
+    (recipe,) = re.findall(r"^conformance: .*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert re.findall(r"sandbox\.conformance\S*(?: check| build| where)?", recipe)[:2] == [
+        "sandbox.conformance check",
+        "sandbox.conformance.build",
+    ]
 
 
 # --- the part of make e2e
@@ -363,6 +422,28 @@ def test_what_is_cut_short_is_not_taken_for_whole(tmp_path: Path) -> None:
     with pytest.raises(build.CannotBuild):
         build._make(to, "program", to.bin / "program", "sources", fail)
     assert not (to.bin / "program").exists()
+
+
+def test_an_image_that_is_made_anew_wants_its_programs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a new `make release`: all programs are there, and go need not be."""
+    to = build.Place(tmp_path, tmp_path / "coredns", tmp_path / "kubectl")
+    to.coredns.write_text("x")
+
+    def make(file: Path) -> None:
+        file.write_text("x")
+
+    for name, (target, made_from, _) in build._steps(to, ["busybox"]).items():
+        build._make(to, name, target, made_from, make)
+    monkeypatch.setattr(shutil, "which", lambda program: None if program == "go" else program)
+    with pytest.raises(build.Lacking, match="golang-go"):
+        build.build(to, ["busybox"], 0)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    to = build.Place(tmp_path / "file/out", tmp_path / "coredns", tmp_path / "kubectl")
+    with pytest.raises(build.Lacking, match=rf"a folder that can be made \({to.folder}: Not a directory\)"):
+        build.build(to, ["busybox"], 0)
 
 
 def test_all_that_is_missing_is_said_at_once_and_before_anything_is_made(

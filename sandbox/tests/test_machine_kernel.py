@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.machines import debian, firewall, machine, uml
+from sandbox.machines import debian, firewall, image, machine, places, requirements, uml
 from sandbox.machines.image import FILES
 from sandbox.tests.test_machines import INSTANCE
 
@@ -59,6 +59,42 @@ def test_the_mirrors_address_leads_where_it_leads_in_a_container() -> None:
     rules = firewall.iptables_translation(there, to)
     assert "-d 127.80.255.1 -p tcp --dport 18080 -j DNAT --to-destination 198.51.100.10:80" in rules
     assert "ip daddr 127.80.255.1 tcp dport 18080 dnat to 198.51.100.10:80" in firewall.translation(there, to)
+
+
+def test_a_machine_that_has_said_much_since_its_boot_has_booted(tmp_path: Path) -> None:
+    console = tmp_path / "console"
+    console.write_text("Linux version 7.2\n")
+    assert not uml.has_booted(console)
+    with open(console, "a") as said:
+        said.write("systemd[1]: Detected architecture x86-64.\n" + "a word of the bootstrap\n" * machine.CONSOLE_BYTES)
+    assert uml.has_booted(console)
+
+
+def test_an_image_is_made_anew_for_another_kernel_of_the_same_configuration(tmp_path: Path) -> None:
+    """Its modules are of one kernel; the source package may have had a new version since."""
+    modules, authority = tmp_path / "modules/lib/modules", tmp_path / "ca"
+    (modules / "7.2.12").mkdir(parents=True)
+    (tmp_path / "inputs").write_text("same")
+    authority.write_text("authority")
+    recipe = image._recipe(tmp_path)
+    before = recipe.digest(authority)
+    assert recipe.digest(authority) == before
+    (modules / "7.2.12").rename(modules / "7.2.13")
+    assert recipe.digest(authority) != before
+
+
+def test_what_make_release_did_not_finish_does_not_hide_what_another_has_built(tmp_path: Path) -> None:
+    cache = places.Cache(tmp_path / "root", built_by=tmp_path / "person")
+    for name in ("release", "kernel"):
+        for folder in (cache.folder, tmp_path / "person"):
+            (folder / name).mkdir(parents=True)
+    (tmp_path / "person/kernel/inputs").write_text("")
+    assert (cache.built, cache.kernel) == (tmp_path / "person/release", tmp_path / "person/kernel")
+    assert not requirements.is_built(cache)
+    for name in ("release", "kernel"):
+        (cache.folder / name / "inputs").write_text("")
+    assert (cache.built, cache.kernel) == (cache.folder / "release", cache.folder / "kernel")
+    assert requirements.is_built(cache)
 
 
 @pytest.mark.parametrize(("asked", "given"), [(1024, 1024), (2048, 2048), (8192, uml.MOST_MEMORY)])

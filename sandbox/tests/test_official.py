@@ -63,7 +63,7 @@ def fetch(wanted: Official) -> str:
 
 def build(cache: Cache) -> None:
     """Something that `make release` could have left."""
-    for place in ("mirror/dl.k8s.io/kubelet", "images/pause.tar"):
+    for place in ("mirror/dl.k8s.io/kubelet", "images/pause.tar", "inputs"):
         (cache.built / place).parent.mkdir(parents=True, exist_ok=True)
         (cache.built / place).touch()
 

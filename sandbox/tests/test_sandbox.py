@@ -87,6 +87,8 @@ def test_ends_with_the_commands_status(command: str, status: int) -> None:
         (["--hosts", "real", "--", "true"], "invalid choice: 'real'"),
         (["--calls", "/no/such/folder/calls", "--", "true"], "No such file or directory"),
         (["--images", "/no/such/folder", "--", "true"], "there are none in /no/such/folder"),
+        (["--kernel", "--", "true"], "--kernel is for --hosts machines"),
+        (["--pull", "--", "true"], "--pull is for --hosts machines"),
         (["true"], "unrecognized arguments: true"),
     ],
 )
@@ -292,6 +294,36 @@ def test_port_is_chosen_where_443_is_not_to_be_had(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(surroundings, "_can_bind", lambda port: port != 443)
     assert surroundings.api_port({}) == 6443
     assert surroundings.api_port({"KUBE_API_PORT": "8443"}) is None
+
+
+TAKE_DOWN = sorted(
+    file
+    for folder in ("sandbox", "benchmarks")
+    for file in (ROOT / folder).rglob("*.py")
+    if '"kube_down.py"' in file.read_text() and "tests" not in file.parts
+)
+
+
+@pytest.mark.parametrize("file", TAKE_DOWN, ids=lambda file: str(file.relative_to(ROOT)))
+def test_what_takes_a_cluster_down_unasked_does_so_in_the_sandbox_alone(file: Path, tmp_path: Path) -> None:
+    """Else it would be the person's own, of the same name."""
+    module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+    mine = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "AKIAREAL", "HOME": str(tmp_path)}
+    result = subprocess.run(
+        [sys.executable, "-m", module, *(["calls", "out"] if file.name == "cycle.py" else [])],
+        cwd=ROOT,
+        env=os.environ | mine | {"XDG_STATE_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "run it within python -m sandbox -- ..." in result.stderr
+    assert list(tmp_path.iterdir()) == []  # no run has left a log
+
+
+def test_what_takes_a_cluster_down_was_found() -> None:
+    assert {file.name for file in TAKE_DOWN} >= {"__main__.py", "nodes.py", "bearing.py", "cycle.py"}
 
 
 def test_inventory_outside_a_sandbox_says_so() -> None:
