@@ -222,7 +222,7 @@ MORE_CALLS = {
 }
 
 
-@pytest.mark.parametrize("name", MORE_CALLS)
+@pytest.mark.parametrize("name", spread(MORE_CALLS, 3))
 def test_what_an_option_asks_more_at_a_rerun_is_bounded(sandbox: Box, name: str) -> None:
     more, value = MORE_CALLS[name]
     script = sandbox.home / "script"

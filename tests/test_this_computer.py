@@ -245,7 +245,7 @@ def test_a_signal_while_modules_load(number: signal.Signals, nth: int, sandbox: 
 AT = ("sts:GetCallerIdentity", "ec2:DescribeImages", "s3:CreateBucket", "iam:CreateRole", "ec2:CreateVpc")
 
 
-@pytest.mark.parametrize(("operation", "number"), spread(itertools.product(AT, STATUS), 7))
+@pytest.mark.parametrize(("operation", "number"), spread(itertools.product(AT, STATUS), 4))
 def test_a_signal_at_a_call(sandbox: Box, operation: str, number: signal.Signals) -> None:
     at(sandbox, operation, lambda: os.kill(run.pid, number))
     run = start(sandbox, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
@@ -267,8 +267,7 @@ def test_a_signal_that_comes_twice_counts_once(sandbox: Box) -> None:
     one_line(said, "stopped by ")
 
 
-@pytest.mark.parametrize("number", list(STATUS))
-@pytest.mark.parametrize("seam", ["fsync", "replace"])
+@pytest.mark.parametrize(("seam", "number"), spread(itertools.product(["fsync", "replace"], STATUS), 3))
 def test_a_signal_while_kubeconfig_is_written(
     sandbox: Box, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, seam: str
 ) -> None:

@@ -2,8 +2,8 @@
 
 On machines with a kernel of their own, which are slower, it runs fewer of each.
 
-The seconds of each test are those of a whole run, which `python -m sandbox.conformance.report` records: a run more changes
-the part by some tests.
+The seconds of each test are those of a whole run, which `python -m sandbox.conformance.report` records: another run
+changes the part by some tests.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+from spread import spread
 
 from sandbox import transcripts
 from sandbox.transcripts import TRANSCRIPTS, Transcript, shape, shown
@@ -21,7 +22,7 @@ def without_nodes(lines: list[str]) -> list[str]:
     return lines[:first] + lines[last:]
 
 
-@pytest.mark.parametrize("transcript", [TRY, FAILURE], ids=lambda transcript: transcript.name)
+@pytest.mark.parametrize("transcript", spread([FAILURE, TRY], 1, ids=[FAILURE.name, TRY.name]))
 def test_the_page_shows_what_is_printed_now(transcript: Transcript) -> None:
     page, now = shape(shown(PAGE, transcript)), shape(transcripts.run(transcript))
     if transcript is TRY and not shutil.which("kubectl"):
