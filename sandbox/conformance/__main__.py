@@ -193,7 +193,7 @@ def _about(made: build.Place, parts: Sequence[str], load: float, kernel: str, *,
     version = made.lines("version")[0]
     hosts = f"`--hosts machines --kernel`, Linux {kernel}" if kernel else "`--hosts machines`"
     where = f"a master and two minions of {hosts}, {os.cpu_count()} processors, load {load:.1f} before"
-    what = "the whole suite" if whole else "a part of the suite"
+    what = "the whole suite" if whole else report.A_PART
     return [
         f"{today}, Kubernetes {version}, {what}: {', '.join(parts)}; {where}, control groups of version {groups}. "
         "Without the EBS CSI driver, whose images cannot be built here."

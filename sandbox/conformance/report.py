@@ -20,6 +20,8 @@ from sandbox.conformance.suite import Outcome, area, outcomes
 RESULTS = Path("build") / "conformance"
 REPORT = "report.md"
 WORDS = 3  # lines of a failure's message
+A_PART = "a part of the suite"  # what a report says of a run of chosen tests
+KERNEL = " --kernel"  # in the marks of a run on machines with a kernel of their own
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def marked(report: str, version: str, *, own_kernel: bool = False) -> str:
 
     A run on machines with a kernel of their own has a place of its own.
     """
-    what = version.removeprefix("v").rpartition(".")[0] + (" --kernel" if own_kernel else "")
+    what = version.removeprefix("v").rpartition(".")[0] + (KERNEL if own_kernel else "")
     return f"<!-- make conformance {what}: begin -->\n{report}<!-- make conformance {what}: end -->\n"
 
 
@@ -127,8 +129,13 @@ def seconds_of(results: Path) -> dict[str, float]:
 
 
 def keep(page: Path, seconds: Path, results: Path) -> None:
-    """Put the last run's report into the page, and the seconds of its tests into their file. Raises ValueError."""
+    """Put the last run's report into the page, and the seconds of its tests into their file.
+
+    Raises ValueError, also for a part of the suite where the page has a whole run.
+    """
     last = (results / REPORT).read_text(encoding="utf-8")
+    if A_PART in last and KERNEL not in last.splitlines()[0]:
+        raise ValueError(f"the last run was of {A_PART}, and the page has whole runs")
     page.write_text(with_report(page.read_text(encoding="utf-8"), last), encoding="utf-8")
     if last.startswith(marked("", releases.default_kubernetes()).splitlines()[0]):
         before = part.recorded(seconds.read_text(encoding="utf-8"))

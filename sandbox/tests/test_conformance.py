@@ -258,6 +258,23 @@ def test_a_report_that_cannot_be_kept_is_a_line(
     assert "nothing is kept: " in capsys.readouterr().err
 
 
+def test_a_part_is_not_put_in_the_place_of_a_whole_run_but_on_kernels_of_the_machines_own(tmp_path: Path) -> None:
+    page, seconds = tmp_path / "page.md", tmp_path / "seconds"
+    seconds.write_text("")
+    for own_kernel in (False, True):
+        page.write_text(report.marked("", "v1.36.3", own_kernel=own_kernel))
+        last = report.marked(f"{report.A_PART}\n", "v1.36.3", own_kernel=own_kernel)
+        (tmp_path / report.REPORT).write_text(last)
+        if own_kernel:
+            report.keep(page, seconds, tmp_path)
+            assert page.read_text() == last
+        else:
+            with pytest.raises(
+                ValueError, match="the last run was of a part of the suite, and the page has whole runs"
+            ):
+                report.keep(page, seconds, tmp_path)
+
+
 def test_the_page_has_a_place_for_each_version_that_there_is_a_suite_of() -> None:
     page = (Path(build.__file__).parents[2] / "docs/conformance.md").read_text(encoding="utf-8")
     for module in RELEASE.glob("k8s*"):
