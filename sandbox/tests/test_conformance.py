@@ -360,7 +360,6 @@ def test_the_part_has_of_every_sig_the_first_by_name_that_are_short_and_need_not
     }
     tests = [*reversed(short), "[sig-b] x [Serial]", "[sig-b] y", "[sig-b] a", "[sig-b] never recorded"]
     assert part.chosen(tests, seconds) == [*short[: part.MOST], "[sig-b] y"]
-    assert part.chosen(tests, seconds, 2) == [*short[:2], "[sig-b] y"]
 
 
 def test_the_part_touches_every_sig_of_the_recorded_run() -> None:

@@ -29,18 +29,18 @@ built = pytest.mark.skipif(
 )
 
 
-def passes(stage: Stage, results: Path, *, most: int, processes: int, limit: str, where: str = "") -> None:
-    """Run of each sig as many tests as `most`, and once more, alone, what fails; after `limit` they are cut short.
+def passes(stage: Stage, results: Path, *, processes: int, limit: str) -> None:
+    """Run the part, and once more, alone, what fails; after `limit` it is cut short.
 
     Raises AssertionError unless all have passed in the end.
     """
     to = build.place()
-    tests = part.chosen(to.lines("tests"), part.recorded(part.SECONDS.read_text(encoding="utf-8")), most)
+    tests = part.chosen(to.lines("tests"), part.recorded(part.SECONDS.read_text(encoding="utf-8")))
     suite = Suite(to.bin, to.kubectl, stage.environ["KUBECONFIG"], results)
     first = suite.run("parallel", tests, processes=processes, say=print, limit=limit)
     bad = [name for name, outcome in first.items() if not outcome.passed]
     again = suite.run("again", bad, processes=1, say=print, limit=AGAIN)
     run = report.Run(tests, first, again)
-    stage.counts[f"conformance tests passed{where}"] = run.count("passed")
-    stage.counts[f"conformance tests that passed when they were repeated alone{where}"] = run.count("alone")
+    stage.counts["conformance tests passed"] = run.count("passed")
+    stage.counts["conformance tests that passed when they were repeated alone"] = run.count("alone")
     assert run.is_good, report.page(run, [])
