@@ -62,7 +62,7 @@ bench-bearing: $(READY)
 
 e2e: $(READY)
 	@timeout --foreground --signal=INT --kill-after=10s 20m $(BIN)/python -m sandbox.conformance.build part || echo "make e2e: without the part of the conformance suite"
-	@$(BIN)/python -m pytest tests/e2e
+	@$(BIN)/python -m pytest -rs tests/e2e
 
 conformance: $(READY)
 	@$(BIN)/python -m sandbox.conformance check

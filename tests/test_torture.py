@@ -53,9 +53,13 @@ SPREAD = {
     "drift": 1,
     "unfiltered": 1,
 }
-CASES = [(fault, place, count) for fault, count in SPREAD.items() for place in range(count)]
 # One each of what `make test` plays no case of, with -m torture. Processes that are killed take longest.
-RARER = [("roll", 0, 1), ("resize", 0, 1), ("replace", 0, 1), ("killed", 0, 1)]
+RARER = ("roll", "resize", "replace", "killed")
+CASES = [
+    pytest.param(fault, place, count, id=f"{fault}-{place}")
+    for fault, count in SPREAD.items()
+    for place in range(count)
+] + [pytest.param(fault, 0, 1, id=f"{fault}-0", marks=pytest.mark.torture) for fault in RARER]
 
 
 @pytest.fixture(scope="session")
@@ -65,11 +69,7 @@ def stage(_server: Any, tmp_path_factory: pytest.TempPathFactory, ssh_key: Path)
         yield rehearsed(box)
 
 
-@pytest.mark.parametrize(
-    ("fault", "place", "count"),
-    CASES + [pytest.param(*case, marks=pytest.mark.torture) for case in RARER],
-    ids=[f"{fault}-{place}" for fault, place, _ in CASES + RARER],
-)
+@pytest.mark.parametrize(("fault", "place", "count"), CASES)
 def test_at_its_worst(stage: Stage, fault: str, place: int, count: int) -> None:
     numbers = FAULTS[fault].numbers(stage)
     FAULTS[fault].play(stage, numbers[(2 * place + 1) * len(numbers) // (2 * count)])

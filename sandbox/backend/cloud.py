@@ -174,9 +174,7 @@ def all_regions() -> list[str]:
 
 def regions_in_use() -> list[str]:
     """The regions that a call has touched, in order of name."""
-    from moto.ec2.models import ec2_backends
-
-    return sorted(str(region) for region in ec2_backends[ACCOUNT])
+    return [region for region, _ in backends_in_use("ec2")]
 
 
 def instances(region: str) -> list[Any]:

@@ -31,6 +31,11 @@ def chosen(tests: Iterable[str], seconds: Mapping[str, float]) -> list[str]:
     return found
 
 
+def of(tests: Iterable[str]) -> list[str]:
+    """Those of the suite's tests that are chosen, by the recorded seconds."""
+    return chosen(tests, recorded(SECONDS.read_text(encoding="utf-8")))
+
+
 def recorded(text: str) -> dict[str, float]:
     """Each test's seconds, of lines of seconds and name."""
     return {name: float(seconds) for seconds, _, name in (line.partition(" ") for line in text.splitlines())}
