@@ -257,7 +257,7 @@ def test_another_api_port_is_open_served_and_in_kubeconfig(sandbox: Box) -> None
     assert "tcp 443-443 0.0.0.0/0" not in group["in"]
     assert master_settings(sandbox)["KUBE_API_PORT"] == minion_settings(sandbox)["KUBE_API_PORT"] == "8443"
     must(sandbox.down())
-    assert "8443" not in kubeconfig(sandbox).read_text()
+    assert ":8443" not in kubeconfig(sandbox).read_text()
 
 
 def test_a_private_master_ends_well_and_says_that_it_was_not_checked(sandbox: Box) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from e2e import conformance
 from e2e.stage import Stage
-from sandbox.conformance import build, part
 
 HERE = Path(__file__).parent
 TIMES = pytest.StashKey[dict[str, float]]()
@@ -29,23 +29,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{what}: {count}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The part of the conformance suite is run where that was built."""
-    if not _is_built():
-        mark = pytest.mark.skip(reason="the conformance suite is not built: python -m sandbox.conformance.build part")
-        for item in items:
-            if item.path.name == "test_8_conformance.py":
-                item.add_marker(mark)
-
-
-def _is_built() -> bool:
-    images = build.place().images
-    return bool(build.place().lines("tests")) and all((images / f"{name}.tar").exists() for name in part.IMAGES)
-
-
 @pytest.fixture(scope="session")
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A sandbox with machines, for all tests: they build on each other, in the order of their files."""
-    with Stage.opened(*(("--images", str(build.place().images)) if _is_built() else ())) as opened:
+    with Stage.opened(*conformance.options()) as opened:
         request.config.stash[TIMES], request.config.stash[COUNTS] = opened.times, opened.counts
         yield opened

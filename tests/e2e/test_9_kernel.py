@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from e2e import conformance
 from e2e import test_2_nodes as nodes
 from e2e.stage import ROOT, Stage, wait
 from e2e.test_1_up import WEB
+from sandbox.conformance import part
+from sandbox.conformance.suite import FEWER_PROCESSES
 from sandbox.machines import debian, places
 
 KERNEL = places.cache().kernel
@@ -29,7 +32,7 @@ pytestmark = pytest.mark.skipif(not (KERNEL / "inputs").exists(), reason="there 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Stage]:
     """A sandbox whose machines have a kernel of their own."""
-    with Stage.opened("--kernel") as opened:
+    with Stage.opened("--kernel", *conformance.options()) as opened:
         yield opened
 
 
@@ -112,6 +115,21 @@ def test_pods_reach_each_other_across_machines_and_through_a_service(own: Stage)
     for address in own.instances().values():
         assert own.fetch(one, f"http://{address}:30080")
     assert own.fetch(one, "http://outside.example.com/")
+
+
+@conformance.built
+def test_something_of_every_sig_of_the_conformance_suite_passes(own: Stage, stage: Stage, tmp_path: Path) -> None:
+    try:
+        conformance.passes(
+            own,
+            tmp_path,
+            most=part.FEWER,
+            processes=FEWER_PROCESSES,
+            limit="10m",
+            where=" on own kernels",
+        )
+    finally:
+        stage.counts.update(own.counts)  # those of `stage` are what the end of the run says
 
 
 def test_a_reboot_is_one(own: Stage, stage: Stage) -> None:
