@@ -71,6 +71,7 @@ conformance: $(READY)
 		$(BIN)/python -m sandbox.conformance
 
 release:
+	@command -v go >/dev/null || { echo "make release: there is no go; .ci/machines names the packages that it wants" >&2; exit 1; }
 	@sandbox/release/build
 	@sandbox/kernel/build || test $$? = 3
 
