@@ -109,7 +109,7 @@ def whole_run(environ: Mapping[str, str]) -> int:
 
 
 def chosen(tests: Sequence[str], expression: str) -> list[str]:
-    """Those whose name the expression finds, all with an empty one, `make e2e`'s with its word. Raises ValueError."""
+    """Those whose name the expression finds; all with an empty one, part.py's with its word. Raises ValueError."""
     if expression == PART:
         return part.of(tests)
     wanted = pattern(expression)
@@ -128,23 +128,39 @@ def pattern(expression: str) -> re.Pattern[str]:
 
 
 def _run(made: build.Place, tests: Sequence[str], environ: Mapping[str, str], most: int) -> tuple[Run, list[str]]:
-    """Those that may run side by side, then the others, then again what failed, each alone."""
+    """In two parts, then again what failed, each alone."""
     suite = Suite(made.bin, made.kubectl, environ["KUBECONFIG"], ROOT / RESULTS)
-    first: dict[str, Outcome] = {}
-    parts = []
-    for name, processes in (("parallel", most), ("serial", 1)):
-        of_part = [test for test in tests if is_alone(test) == (name == "serial")]
-        began = time.monotonic()
-        if of_part:
-            print(f"conformance: {name}, {len(of_part)} tests in {processes} processes", flush=True)
-        first |= suite.run(name, of_part, processes=processes, say=_say)
-        parts += [f"{len(of_part)} {name} in {(time.monotonic() - began) / 60:.0f} minutes"] if of_part else []
+    first, parts = in_parts(suite, tests, most)
     bad = [name for name, outcome in first.items() if not outcome.passed and outcome.state != "skipped"]
     if bad:
         print(f"conformance: {len(bad)} that failed, alone", flush=True)
     again = suite.run("again", bad, processes=1, say=_say)
     made_tags = [tag for file in made.images.glob("*.tar") for tag in build.tags(made.lines("asked"), file.stem)]
     return Run(tests, first, again, [each for each in made.lines("asked") if each not in made_tags]), parts
+
+
+def in_parts(suite: Suite, tests: Sequence[str], most: int) -> tuple[dict[str, Outcome], list[str]]:
+    """Those that may run side by side, in so many processes, then the others; and for each part, in words, how long.
+
+    Tests of a second part that ends without a report count as not run. Raises NoReport where the first one does.
+    """
+    found: dict[str, Outcome] = {}
+    said = []
+    for name, processes in (("parallel", most), ("serial", 1)):
+        if not (of_part := [test for test in tests if is_alone(test) == (name == "serial")]):
+            continue
+        began = time.monotonic()
+        print(f"conformance: {name}, {len(of_part)} tests in {processes} processes", flush=True)
+        try:
+            found |= suite.run(name, of_part, processes=processes, say=_say)
+        except NoReport as error:
+            if not found:
+                raise
+            print(f"conformance: {error}", file=sys.stderr)
+            said.append(f"{len(of_part)} {name} without a report")
+        else:
+            said.append(f"{len(of_part)} {name} in {(time.monotonic() - began) / 60:.0f} minutes")
+    return found, said
 
 
 def _say(words: str) -> None:

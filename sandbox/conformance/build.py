@@ -19,6 +19,8 @@ computer lacks something that is needed for it, and 130 after Ctrl-C.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import inspect
 import os
@@ -27,7 +29,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,7 @@ NEEDED = {"go": "golang-go", "gcc": "gcc", "make": "make", "bzip2": "bzip2", "mm
 GIB = 1 << 30
 ROOM, ROOM_OF_PART = 8, 4  # GiB, what is added to Go's cache among them
 LACKING = 3  # exit status
+LACKS = "the suite needs what is not here: "
 
 
 class CannotBuild(Exception):
@@ -141,17 +144,45 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def build(to: Place, names: Sequence[str], room: int) -> None:
     """The suite, and the images of these names, where there are so many GiB of disk. Raises CannotBuild."""
-    steps = _steps(to, names)
-    missing = [name for name, (target, made_from, _) in steps.items() if not _is_made(to, name, target, made_from)]
-    if missing or not to.coredns.exists() or not all(_is_image_made(to, name) for name in names):
-        _look(to, room)
-    for name in missing:
-        target, made_from, make = steps[name]
-        _make(to, name, target, made_from, make)
-    for name in names:
-        _make_image(to, name)
+    if not _is_all_made(to, names):
+        with _alone(to):
+            _make_all(to, names, room)
     version, count = to.lines("version")[0], len(to.lines("tests"))
     print(f"conformance: Kubernetes {version}, {count} tests, {len(names)} images in {to.folder}")
+
+
+def _make_all(to: Place, names: Sequence[str], room: int) -> None:
+    if _is_all_made(to, names):  # by the build that this one has waited for
+        return
+    _look(to, room)
+    for name, (target, made_from, make) in _steps(to, names).items():
+        if not _is_made(to, name, target, made_from):
+            _make(to, name, target, made_from, make)
+    for name in names:
+        _make_image(to, name)
+
+
+def _is_all_made(to: Place, names: Sequence[str]) -> bool:
+    steps = _steps(to, names)
+    programs = all(_is_made(to, name, target, made_from) for name, (target, made_from, _) in steps.items())
+    return programs and to.coredns.exists() and all(_is_image_made(to, name) for name in names)
+
+
+@contextlib.contextmanager
+def _alone(to: Place) -> Iterator[None]:
+    """While no other build has this folder, which is made. Raises Lacking where it or its lock cannot be."""
+    try:
+        to.folder.mkdir(parents=True, exist_ok=True)
+        lock = open(f"{to.folder}.lock", "w")  # noqa: SIM115  below
+    except OSError as error:
+        raise Lacking(f"{LACKS}a folder that can be made ({to.folder}: {error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"conformance: another build is making {to.folder}, this one waits for it", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _look(to: Place, room: int) -> None:
@@ -159,15 +190,11 @@ def _look(to: Place, room: int) -> None:
     problems = [f"apt-get install {' '.join(absent)}"] if absent else []
     if not to.coredns.exists():
         problems.append(f"make release (there is no {to.coredns})")
-    try:
-        to.folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(to.folder).free
-        if free < room * GIB:
-            problems.append(f"{room} GiB of disk ({to.folder} has {free / GIB:.1f} left)")
-    except OSError as error:
-        problems.append(f"a folder that can be made ({to.folder}: {error.strerror})")
+    free = shutil.disk_usage(to.folder).free
+    if free < room * GIB:
+        problems.append(f"{room} GiB of disk ({to.folder} has {free / GIB:.1f} left)")
     if problems:
-        raise Lacking("the suite needs what is not here: " + "; ".join(problems))
+        raise Lacking(LACKS + "; ".join(problems))
 
 
 # --- what is made once -----------------------------------------------------------------------------------------------

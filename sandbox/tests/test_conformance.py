@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import tarfile
+import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,6 +194,19 @@ def test_a_suite_that_ends_without_a_report_is_no_pass(tmp_path: Path) -> None:
         suite(tmp_path, "").run("serial", [THREE], processes=1, say=print)
 
 
+def test_a_second_part_without_a_report_takes_nothing_from_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = suite(tmp_path, ginkgo_report(spec(ONE, "passed"), spec(TWO, "failed", words="no")))
+    program = tmp_path / "bin/ginkgo"
+    program.write_text(program.read_text().replace("cp ", '[ "$file" = serial.json ] || cp '))
+    found, said = conformance.in_parts(ran, TESTS, 8)
+    assert {name: each.state for name, each in found.items()} == {ONE: "passed", TWO: "failed"}
+    assert said == ["3 parallel in 0 minutes", "1 serial without a report"]
+    assert "no report: see" in capsys.readouterr().err
+    assert Run(TESTS, found, {}).why(THREE) == "it was not run"
+
+
 # --- the report
 
 PASSED, FAILED = Outcome(ONE, "passed", 1), Outcome(TWO, "failed", 9, "first\nsecond", "e2e/x.go:7")
@@ -360,6 +376,7 @@ def test_the_part_has_of_every_sig_the_first_by_name_that_are_short_and_need_not
     }
     tests = [*reversed(short), "[sig-b] x [Serial]", "[sig-b] y", "[sig-b] a", "[sig-b] never recorded"]
     assert part.chosen(tests, seconds) == [*short[: part.MOST], "[sig-b] y"]
+    assert part.chosen(tests, seconds, 2) == [*short[:2], "[sig-b] y"]
 
 
 def test_the_part_touches_every_sig_of_the_recorded_run() -> None:
@@ -451,6 +468,28 @@ def test_an_image_that_is_made_anew_wants_its_programs_too(tmp_path: Path, monke
     monkeypatch.setattr(shutil, "which", lambda program: None if program == "go" else program)
     with pytest.raises(build.Lacking, match="golang-go"):
         build.build(to, ["busybox"], 0)
+
+
+def test_a_build_waits_for_another_one_of_the_same_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    to = build.Place(tmp_path / "out", tmp_path / "coredns", tmp_path / "kubectl")
+    ended: list[Exception] = []
+
+    def second() -> None:
+        try:
+            build.build(to, ["busybox"], 0)
+        except build.Lacking as error:  # of what there is not
+            ended.append(error)
+
+    waiting, said, end = threading.Thread(target=second, daemon=True), "", time.monotonic() + 60
+    with open(f"{to.folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting.start()
+        while not said and time.monotonic() < end:
+            said = capsys.readouterr().out
+        assert f"another build is making {to.folder}" in said
+        assert not ended
+    waiting.join(60)
+    assert "there is no" in str(ended[0])
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
