@@ -58,6 +58,9 @@ class Machine(ABC):
         if disk:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def tend(self) -> None:  # noqa: B027  not every kind needs something
+        """What a machine of this kind needs at each look while it runs. Raises Failed."""
+
     def _let_go(self) -> None:  # noqa: B027  not every kind has something
         """What a machine of this kind leaves in the computer's kernel."""
 
@@ -134,4 +137,5 @@ def write_user(root: Path, instance: Instance) -> None:
 
 # What cloud-init gives netplan on EC2 for an only interface (its convert_ec2_metadata_network_config), but for the
 # match by hardware address.
-NETWORK: dict[str, object] = {"dhcp4": True, "dhcp4-overrides": {"route-metric": 100}, "dhcp6": False}
+OVERRIDES = {"route-metric": 100}
+NETWORK: dict[str, object] = {"dhcp4": True, "dhcp4-overrides": OVERRIDES, "dhcp6": False}

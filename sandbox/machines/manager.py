@@ -113,6 +113,7 @@ class Machines:
                 self._tried(functools.partial(self._make, now, instance))
         for machine in list(self._machines.values()):
             self._tried(functools.partial(self._attend, now, machine))
+            self._tried(machine.tend)
         running = {name for name, machine in self._machines.items() if machine.runs}
         self._tried(functools.partial(self._update_networks, now))
         self._tried(functools.partial(self._doors.update, now, running))

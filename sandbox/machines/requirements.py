@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sandbox.machines import official
+from sandbox.machines import official, packets
 from sandbox.machines.official import Official
 from sandbox.machines.places import Cache, CannotStart
 
@@ -59,6 +59,8 @@ def check(cache: Cache, wanted: Official, *, kernel: bool = False) -> Choice:
     missing = [*_programs(programs, choice), *_kernel(modules), *inotify, *_release(cache, choice)]
     if kernel and not (cache.kernel / "inputs").exists():
         missing.append(f"make release (builds machines' own kernel into {cache.kernel}), or without --kernel")
+    if kernel and not packets.is_possible():
+        missing.append("Linux 5.6, with pidfd_getfd(2) allowed, or without --kernel")
     if missing:
         raise CannotStart("machines need more than this computer has:\n  " + "\n  ".join(missing))
     return choice

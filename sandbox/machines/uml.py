@@ -1,7 +1,7 @@
 """An instance as User Mode Linux: a machine with a kernel of its own, which is a process of the computer's.
 
 Its root disk is a copy-on-write over a file system that all machines of its size share. Its memory is a file in a tmpfs
-of the keeper's, its interface a packet socket on its end of the line to the VPC, and its volumes come and go by the
+of the keeper's, its interface two packet sockets on its end of the line to the VPC, and its volumes come and go by the
 kernel's management console (Documentation/virt/uml in the kernel's source). The driver's other way to an interface, a
 tap, ends a kernel with several processors: it takes locks of queues that a tap has none of (vector_reset_stats, 7.2).
 """
@@ -19,7 +19,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.machines import firewall, keeper, machine
+from sandbox.machines import firewall, keeper, machine, packets
 from sandbox.machines.disks import Disks
 from sandbox.machines.keeper import Failed, Keeper
 from sandbox.machines.machine import REBOOTED, Machine
@@ -77,6 +77,7 @@ class Uml(Machine):
         super().__init__(keeper, folder, instance)
         self._kind = kind
         self._pid = 0
+        self._mended: frozenset[int] = frozenset()  # inodes: see packets.py
         self._shown: dict[str, int] = {}  # volume -> number of its device, since the last boot
         root = instance.root
         if root is None:
@@ -112,15 +113,19 @@ class Uml(Machine):
         )
 
     def _network(self) -> dict[str, object]:
-        """All that EC2's has, for its interface has a hardware address of its own."""
+        """All that EC2's has, for its interface has a hardware address of its own.
+
+        DHCP's MTU is not taken: the driver has it already, and says that 1500 is its most, which networkd obeys.
+        """
         assert self.instance.interface is not None
-        return {**machine.NETWORK, "match": {"macaddress": self.instance.interface.mac}, "set-name": "ens5"}
+        matched = {"match": {"macaddress": self.instance.interface.mac}, "set-name": "ens5"}
+        return {**machine.NETWORK, **matched, "dhcp4-overrides": {**machine.OVERRIDES, "use-mtu": False}}
 
     # --- its process ---
 
     def boot(self) -> None:
         """Start it in the namespace that has its end of the line to the VPC."""
-        self._shown, self._pid, self.kill_at = {}, 0, float("inf")
+        self._shown, self._pid, self._mended, self.kill_at = {}, 0, frozenset(), float("inf")
         shutil.rmtree(self._console_folder, ignore_errors=True)  # of one that was killed
         command = ["sh", "-c", START, "sh", str(MEMORY), str(CONSOLES), self.instance.id]
         command += [str(self.folder / "again"), str(self._kind.kernel / "linux"), *self._arguments()]
@@ -182,6 +187,16 @@ class Uml(Machine):
             with contextlib.suppress(OSError):
                 for thread in os.listdir(f"/proc/{main}/task"):
                     ctypes.CDLL(None).syscall(TGKILL, main, int(thread), signal.SIGALRM)
+
+    def tend(self) -> None:
+        """The socket that it reads put right, as soon as that is there: see packets.py."""
+        if main := self._main():
+            try:
+                self._mended = packets.mend(main, self._mended)
+            except (FileNotFoundError, ProcessLookupError):
+                return  # it ends just now
+            except OSError as error:
+                raise Failed(f"{self.instance.id}: what it reads from its network is not put right: {error}") from error
 
     def kill_when_due(self) -> None:
         """The plug, for a machine that did not end in time; the clock, for one that runs."""

@@ -35,7 +35,7 @@ def passes(stage: Stage, results: Path, *, most: int, processes: int, limit: str
     Raises AssertionError unless all have passed in the end.
     """
     to = build.place()
-    tests = part.chosen(to.lines("tests"), part.recorded(part.SECONDS.read_text(encoding="utf-8")), most)
+    tests = part.of(to.lines("tests"), most)
     suite = Suite(to.bin, to.kubectl, stage.environ["KUBECONFIG"], results)
     first = suite.run("parallel", tests, processes=processes, say=print, limit=limit)
     bad = [name for name, outcome in first.items() if not outcome.passed]

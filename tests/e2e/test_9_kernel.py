@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -102,6 +102,22 @@ def test_kubeadm_has_looked_at_the_kernel_and_the_bootstrap_lacks_no_module(own:
     assert own.on_master("cat /sys/module/apparmor/parameters/enabled") == "Y"
 
 
+def test_its_interface_has_ec2s_size_of_a_packet_and_nothing_that_it_sends_comes_back(own: Stage) -> None:
+    assert own.on_master("cat /sys/class/net/ens5/mtu") == "9001"
+    inside = own.on_master("cat /proc/net/dev")
+    processes = _kernels(list(own.instances(role="master")))
+    (process,) = [folder for folder in processes if os.readlink(folder / "exe") == str(KERNEL / "linux")]
+    came = _packets(inside)[0]
+    comes, goes = _packets((process / "net/dev").read_text())  # of its end of the line, a moment later
+    assert came < comes + goes / 4  # not until it was seen, after a tenth of a second
+
+
+def _packets(devices: str) -> tuple[int, int]:
+    """Received and sent ones of ens5, of what /proc/net/dev says."""
+    (words,) = [line.split() for line in devices.splitlines() if line.strip().startswith("ens5:")]
+    return int(words[2]), int(words[10])
+
+
 def test_pods_reach_each_other_across_machines_and_through_a_service(own: Stage) -> None:
     own.kubectl("apply", f"--filename={WEB}")
     own.kubectl("rollout", "status", "deployment/web", f"--timeout={PATIENCE:.0f}s", "--request-timeout=0")
@@ -157,13 +173,11 @@ def test_down_leaves_nothing(own: Stage) -> None:
     assert not own.networks()
 
 
-def _kernels(instances: list[str]) -> list[Any]:
-    """The processes of these machines' kernels."""
+def _kernels(instances: list[str]) -> list[Path]:
+    """The folders in /proc of what has to do with these machines' kernels."""
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_text().split("\0")
-        except OSError:
-            continue
-        found += [word for word in words if word in [f"umid={name}" for name in instances]]
+        with contextlib.suppress(OSError):
+            if {f"umid={name}" for name in instances} & set(file.read_text().split("\0")):
+                found.append(file.parent)
     return found
