@@ -131,10 +131,7 @@ def _run(made: build.Place, tests: Sequence[str], environ: Mapping[str, str], mo
     """In two parts, then again what failed, each alone."""
     suite = Suite(made.bin, made.kubectl, environ["KUBECONFIG"], ROOT / RESULTS)
     first, parts = in_parts(suite, tests, most)
-    bad = [name for name, outcome in first.items() if not outcome.passed and outcome.state != "skipped"]
-    if bad:
-        print(f"conformance: {len(bad)} that failed, alone", flush=True)
-    again = suite.run("again", bad, processes=1, say=_say)
+    again = suite.again(first, say=_say)
     made_tags = [tag for file in made.images.glob("*.tar") for tag in build.tags(made.lines("asked"), file.stem)]
     return Run(tests, first, again, [each for each in made.lines("asked") if each not in made_tags]), parts
 

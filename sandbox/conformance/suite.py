@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ class Suite:
     ) -> dict[str, Outcome]:
         """Run these tests; what became of each that was run or that skipped itself, by its name.
 
-        The part's name begins the names of the reports: .json is ginkgo's, .xml junit's, .out what it said.
+        The part's name begins the names of the reports: .json is ginkgo's, .xml junit's, .out what it said. Raises
+        NoReport.
         """
         if not tests:
             return {}
@@ -78,6 +79,17 @@ class Suite:
         if not report.exists():
             raise NoReport(f"ginkgo ended with {running.returncode} and no report: see {said}")
         return {name: each for name, each in outcomes(report.read_text(encoding="utf-8")).items() if name in tests}
+
+    def again(self, first: Mapping[str, Outcome], *, say: Say, limit: str = LIMIT) -> dict[str, Outcome]:
+        """What becomes of those that failed when each is run alone; nothing where that ends without a report."""
+        bad = [name for name, outcome in first.items() if not outcome.passed and outcome.state != "skipped"]
+        if bad:
+            say(f"{len(bad)} that failed, alone")
+        try:
+            return self.run("again", bad, processes=1, say=say, limit=limit)
+        except NoReport as error:
+            say(str(error))
+            return {}
 
 
 class NoReport(Exception):

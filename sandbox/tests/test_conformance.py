@@ -204,6 +204,13 @@ def test_a_second_part_without_a_report_takes_nothing_from_the_first(
     assert {name: each.state for name, each in found.items()} == {ONE: "passed", TWO: "failed"}
     assert said == ["3 parallel in 0 minutes", "1 serial without a report"]
     assert "no report: see" in capsys.readouterr().err
+    assert ran.again({ONE: PASSED, FOUR: Outcome(FOUR, "skipped", 0)}, say=print) == {}
+    assert capsys.readouterr().out == ""
+    assert ran.again(found, say=print).keys() == {TWO}
+    program.write_text(program.read_text().replace("serial.json", "again.json"))
+    (tmp_path / "results" / "again.json").unlink()
+    assert ran.again(found, say=print) == {}
+    assert "ginkgo ended with 1 and no report: see" in capsys.readouterr().out
     assert Run(TESTS, found, {}).why(THREE) == "it was not run"
 
 

@@ -38,9 +38,7 @@ def passes(stage: Stage, results: Path, *, most: int, processes: int, limit: str
     tests = part.of(to.lines("tests"), most)
     suite = Suite(to.bin, to.kubectl, stage.environ["KUBECONFIG"], results)
     first = suite.run("parallel", tests, processes=processes, say=print, limit=limit)
-    bad = [name for name, outcome in first.items() if not outcome.passed]
-    again = suite.run("again", bad, processes=1, say=print, limit=AGAIN)
-    run = report.Run(tests, first, again)
+    run = report.Run(tests, first, suite.again(first, say=print, limit=AGAIN))
     stage.counts[f"conformance tests passed{where}"] = run.count("passed")
     stage.counts[f"conformance tests that passed when they were repeated alone{where}"] = run.count("alone")
     assert run.is_good, report.page(run, [])
