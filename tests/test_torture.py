@@ -55,11 +55,16 @@ SPREAD = {
 }
 # One each of what `make test` plays no case of, with -m torture. Processes that are killed take longest.
 RARER = ("roll", "resize", "replace", "killed")
+ALARMS = ("tag-lost", 16, 17)  # the last: what a rerun does not compare
 CASES = [
-    pytest.param(fault, place, count, id=f"{fault}-{place}")
-    for fault, count in SPREAD.items()
-    for place in range(count)
-] + [pytest.param(fault, 0, 1, id=f"{fault}-0", marks=pytest.mark.torture) for fault in RARER]
+    *(
+        pytest.param(fault, place, count, id=f"{fault}-{place}")
+        for fault, count in SPREAD.items()
+        for place in range(count)
+    ),
+    *(pytest.param(fault, 0, 1, id=f"{fault}-0", marks=pytest.mark.torture) for fault in RARER),
+    pytest.param(*ALARMS, id="tag-lost-of-an-alarm", marks=pytest.mark.torture),
+]
 
 
 @pytest.fixture(scope="session")
