@@ -73,7 +73,8 @@ class Stage:
         self.whole = portrait(self.box)
         self.rerun_calls = len(must(self.box.up()).calls)
         self.empty(1)
-        must(self.box.up())
+        calls = must(self.box.up()).calls
+        assert len(calls) == len(self.up_calls), "a case's up makes other calls than the one that they are counted by"
         same(portrait(self.box), self.whole, "a second undisturbed up")
         random.seed(1)
         self.down_calls = must(self.box.down()).calls
@@ -81,7 +82,7 @@ class Stage:
         self.bare = kubeconfig(self.box).read_text()
 
     def empty(self, seed: int = 0) -> None:
-        """A new account, and dice that fall the same way each time."""
+        """A new account, dice that fall the same way each time, and no prices from before: they are asked for again."""
         self.box.aws.reset()
         self.box.aws.hooks.before.clear()
         self.box.aws.hooks.after.clear()
@@ -91,6 +92,7 @@ class Stage:
         for left in kubeconfig(self.box).parent.iterdir():
             if left != kubeconfig(self.box):
                 left.unlink()
+        (self.box.home / "cache" / "kube-up" / "prices.json").unlink(missing_ok=True)
 
     def whole_cluster(self) -> None:
         """A new account with a finished cluster."""
