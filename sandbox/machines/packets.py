@@ -13,7 +13,6 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 PIDFD_OPEN, PIDFD_GETFD = 434, 438  # their numbers on every processor; the second is in Linux since 5.6
@@ -32,18 +31,20 @@ def mend(process: int, done: frozenset[int]) -> frozenset[int]:
     there = frozenset(_inodes(process))
     done &= there
     for inode, number in _files(process, there - done).items():
-        with _borrowed(process, number, inode) as one:
-            if one is not None and _mend(one):
-                done |= {inode}
+        if one := _borrowed(process, number, inode):
+            with one:
+                if _mend(one):
+                    done |= {inode}
     return done
 
 
 def is_possible() -> bool:
     """Whether this computer's kernel lets a process have another one's files: asked for one of this process."""
-    try:
-        os.close(_file(os.getpid(), 0))
-    except OSError:
-        return False
+    with socket.socket() as own:
+        try:
+            os.close(_file(os.getpid(), own.fileno()))
+        except OSError:
+            return False
     return True
 
 
@@ -63,22 +64,18 @@ def _files(process: int, inodes: frozenset[int]) -> dict[int, int]:
     return found
 
 
-@contextlib.contextmanager
-def _borrowed(process: int, number: int, inode: int) -> Iterator[socket.socket | None]:
+def _borrowed(process: int, number: int, inode: int) -> socket.socket | None:
     """The same socket, as one of this process; None where that number is another file's by now."""
     try:
         file = _file(process, number)
     except OSError as error:
-        if error.errno != errno.EBADF:
-            raise
-        yield None
-        return
-    if os.fstat(file).st_ino != inode:
-        os.close(file)
-        yield None
-        return
-    with socket.socket(fileno=file) as one:
-        yield one
+        if error.errno == errno.EBADF:
+            return None
+        raise
+    if os.fstat(file).st_ino == inode:
+        return socket.socket(fileno=file)
+    os.close(file)
+    return None
 
 
 def _file(process: int, number: int) -> int:
