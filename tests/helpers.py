@@ -214,6 +214,11 @@ def kubeconfig(box: Box) -> Path:
     return Path(box.environ["KUBECONFIG"])
 
 
+def prices(box: Box) -> Path:
+    """Where the prices are that a run has asked for."""
+    return box.home / "cache" / "kube-up" / "prices.json"
+
+
 def shape(box: Box) -> str:
     """The inventory without what AWS or chance chose: two accounts that hold the same things have the same shape."""
     return json.dumps(_shape(box.inventory()), indent=1, sort_keys=True)

@@ -13,7 +13,7 @@ import botocore.session
 import direct
 import pytest
 from conftest import REGION, Box, Result
-from helpers import answer_with, must, refused_untouched
+from helpers import answer_with, must, prices, refused_untouched
 from spread import spread
 
 from lib.checks.quotas import QUOTAS, quota_of
@@ -93,9 +93,8 @@ def test_a_price_is_asked_once_a_day(sandbox: Box) -> None:
     assert len(asked) == 4
     would(sandbox.up("--dry-run", NODE_SIZE="t3.medium"))
     assert len(asked) == 4
-    file = sandbox.home / "cache" / "kube-up" / "prices.json"
     old = time.time() - 24 * 3600 - 1
-    os.utime(file, (old, old))
+    os.utime(prices(sandbox), (old, old))
     would(sandbox.up("--dry-run"))
     assert len(asked) == 8
 

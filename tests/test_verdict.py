@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from conftest import Box, Result
-from helpers import master_of, must, named, refused, remembered, shape, watched
+from helpers import master_of, must, named, prices, refused, remembered, shape, watched
 from spread import spread
 from test_snapshots import DISK, take_snapshot
 
@@ -171,6 +171,6 @@ def test_a_rerun_says_what_the_cluster_costs_as_it_is_then(sandbox: Box) -> None
 
 def test_a_rerun_that_changes_nothing_asks_for_no_price(sandbox: Box) -> None:
     sandbox.cluster()
-    (sandbox.home / "cache" / "kube-up" / "prices.json").unlink(missing_ok=True)
+    prices(sandbox).unlink(missing_ok=True)
     again = must(sandbox.up())
     assert (PRICE.findall(again.out), "pricing:GetProducts" in again.operations) == ([], False)

@@ -24,6 +24,7 @@ from helpers import (
     minion_settings,
     must,
     only,
+    prices,
     remembered,
     settle,
     shared_box,
@@ -92,7 +93,7 @@ class Stage:
         for left in kubeconfig(self.box).parent.iterdir():
             if left != kubeconfig(self.box):
                 left.unlink()
-        (self.box.home / "cache" / "kube-up" / "prices.json").unlink(missing_ok=True)
+        prices(self.box).unlink(missing_ok=True)
 
     def whole_cluster(self) -> None:
         """A new account with a finished cluster."""
