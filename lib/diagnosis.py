@@ -104,8 +104,11 @@ def _watched(aws: Aws, config: Config, there: Sequence[Node]) -> list[InstanceTy
         ours = own_instances(aws, config)
     except FAILURES:
         return []
-    masters = [instance for instance in ours if tags_of(instance).get("Role") == config.master_name]
-    return [*masters, *_late(ours, config, there)[:_FEW]]
+    return [*_masters(ours, config), *_late(ours, config, there)[:_FEW]]
+
+
+def _masters(ours: Sequence[InstanceTypeDef], config: Config) -> list[InstanceTypeDef]:
+    return [instance for instance in ours if tags_of(instance).get("Role") == config.master_name]
 
 
 def ssh_file(config: Config) -> str:
@@ -140,8 +143,16 @@ def of_master(aws: Aws, config: Config, instance_id: str, *, host: str, key: str
 
 
 def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
-    """What is known of the minions that have not joined, or are not Ready."""
-    late = _not_joined(aws, config, there)
+    """What is known of the minions that have not joined, or are not Ready.
+
+    Of the master, where all have joined and some wait for what it applies.
+    """
+    ours = own_instances(aws, config)
+    late = _late(ours, config, there)
+    if not late and any(node.unseen for node in there):
+        for master in _masters(ours, config):
+            host = master.get("PublicIpAddress") or master.get("PrivateIpAddress", "")
+            return of_master(aws, config, master["InstanceId"], host=host, key=master.get("KeyName", ""))
     if not late:
         name = next((node.name for node in there if not node.ready), "")
         return Known(f"next: kubectl describe node {name}" if name else "next: kubectl get nodes -o wide")
@@ -153,10 +164,6 @@ def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
     others = [f"minion {each['InstanceId']}: {_bootstrap(aws, each['InstanceId'])}" for each in late[1:_FEW]]
     more = [f"and {len(late) - _FEW} minions more have not joined"] if len(late) > _FEW else []
     return Known("\n".join([*others, *more, known.hint]), known.seen)
-
-
-def _not_joined(aws: Aws, config: Config, there: Sequence[Node]) -> list[InstanceTypeDef]:
-    return _late(own_instances(aws, config), config, there)
 
 
 def _late(ours: Sequence[InstanceTypeDef], config: Config, there: Sequence[Node]) -> list[InstanceTypeDef]:

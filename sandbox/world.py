@@ -53,8 +53,9 @@ class Kube:
     """What the stand-in API server keeps: changes to nodes, pods that were put there, and who holds them.
 
     `nodes` is by instance: annotations and unschedulable; `held` the PodDisruptionBudget of "namespace/pod";
-    `log` what was changed, in order; `deleted` the instances whose Node somebody deleted; `ghosts` Nodes of instances
-    that are gone, which a restored etcd still lists; `etcd_bytes` how large etcd's file is.
+    `log` what was changed, in order; `deleted` the instances whose Node somebody deleted; `initialized` those whose
+    Node the cloud controller manager has looked at; `ghosts` Nodes of instances that are gone, which a restored etcd
+    still lists; `etcd_bytes` how large etcd's file is.
     """
 
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class Kube:
     log: list[str] = field(default_factory=list)
     ghosts: list[dict[str, Any]] = field(default_factory=list)
     deleted: set[str] = field(default_factory=set)
+    initialized: set[str] = field(default_factory=set)
     etcd_bytes: int = 20 * 2**20
 
 

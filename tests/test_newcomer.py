@@ -11,7 +11,7 @@ import documents
 import pytest
 from conftest import REGION, Box
 from documents import Shell
-from helpers import ID, master_of, must, part, speaking
+from helpers import ID, bucket_of, master_of, must, part, speaking
 from test_terminal import TERMINAL, on_terminal, plain
 
 from lib.diagnosis import failing
@@ -267,6 +267,26 @@ def test_a_minion_that_does_not_join_is_the_one_that_is_told_of(sandbox: Box) ->
     assert re.search(r"minion i-\w+ is running .* its bootstrap: step 4/6 downloads: failed: no route", said)
     assert re.search(r"minion i-\w+'s console ends:\n> kube-bootstrap: step 4/6", shown)
     assert "next: ssh -i" in said
+
+
+def test_a_cluster_without_its_addons_is_not_up(sandbox: Box) -> None:
+    """Until the cloud controller manager, an addon, has looked at a node, no pods may run there."""
+
+    def garble(call: Call) -> None:
+        if call.operation == "RunInstances":
+            for key in sandbox.inventory()["s3"][bucket_of(sandbox)]["objects"]:
+                if "/addons/" in key:
+                    sandbox.client("s3").put_object(Bucket=bucket_of(sandbox), Key=key, Body=b"garbled")
+
+    sandbox.aws.hooks.before.append(garble)
+    shown = run(sandbox, "up", code=1, NUM_NODES=1, KUBE_WAIT_NODES_SECONDS=4)
+    said = " ".join(shown.partition("\nerror: ")[2].split())
+    assert "waited 4 s for 2 nodes to be Ready, and it did not come 0 of 2 Ready; not Ready: ip-172-20-0-" in said
+    assert "(the cloud controller manager, an addon, has not seen it yet)" in said
+    assert re.search(rf"master {master_of(sandbox)} is running .* step 8/8 addons: failed: s3://\S+ has another", said)
+    assert "next: ssh -i" in said
+    sandbox.aws.hooks.before.clear()
+    assert "Cluster kubernetes is up after" in must(sandbox.up(NUM_NODES=1)).out
 
 
 def test_with_the_permission_the_same_command_goes_on(sandbox: Box) -> None:

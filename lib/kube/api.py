@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 5.0  # seconds for one answer
 _INTERVAL = 1.0  # seconds between two looks at a cluster that comes up
+# The taint that a kubelet gives its Node, and the cloud controller manager takes off.
+# (k8s.io/cloud-provider/api, TaintExternalCloudProvider)
+_UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
+_UNSEEN = "the cloud controller manager, an addon, has not seen it yet"
 # A master without a public address may be out of this computer's reach for good; that shows soon.
 _PRIVATE_SECONDS = 60
 
@@ -70,13 +74,15 @@ class WrongCertificate(Unreachable):
 class Node:
     """One node as the API reports it.
 
-    `routed` is whether the cloud controller manager has made the route to its pods, which may be after it is Ready.
+    `unseen` is whether the cloud controller manager has yet to look at it: until then it is not `ready`, since no pods
+    may run there. `routed` is whether that has made the route to its pods, which may be later still.
     """
 
     name: str
     ready: bool
     version: str
     routed: bool = False
+    unseen: bool = False
     reason: str = ""
     instance_id: str = ""
     uid: str = ""
@@ -255,16 +261,20 @@ def _node(item: dict[str, Any]) -> Node:
     status = item.get("status", {})
     conditions: dict[str, dict[str, Any]] = {c["type"]: c for c in status.get("conditions", [])}
     ready = conditions.get("Ready", {})
+    spec = item.get("spec", {})
+    says_ready = ready.get("status") == "True"
+    unseen = any(taint["key"] == _UNINITIALIZED for taint in spec.get("taints", []))
     return Node(
         name=item["metadata"]["name"],
-        ready=ready.get("status") == "True",
+        ready=says_ready and not unseen,
         version=status.get("nodeInfo", {}).get("kubeletVersion", "?"),
         routed=conditions.get("NetworkUnavailable", {}).get("status") == "False",
-        reason=" ".join(ready.get("message", "").split()),
-        instance_id=item.get("spec", {}).get("providerID", "").rpartition("/")[2],
+        unseen=unseen,
+        reason=_UNSEEN if says_ready and unseen else " ".join(ready.get("message", "").split()),
+        instance_id=spec.get("providerID", "").rpartition("/")[2],
         uid=item["metadata"].get("uid", ""),
         created=item["metadata"].get("creationTimestamp", ""),
-        unschedulable=bool(item.get("spec", {}).get("unschedulable")),
+        unschedulable=bool(spec.get("unschedulable")),
         annotations=item["metadata"].get("annotations", {}),
     )
 
@@ -388,8 +398,12 @@ def _ready(nodes: Sequence[Node]) -> int:
 
 
 def _not_ready(nodes: Sequence[Node]) -> str:
-    late = [f"{node.name} ({node.reason or 'no word from its kubelet'})" for node in nodes if not node.ready]
-    return f"not Ready: {', '.join(late)}" if late else "the others have not joined"
+    late: dict[str, list[str]] = {}
+    for node in nodes:
+        if not node.ready:
+            late.setdefault(node.reason or "no word from its kubelet", []).append(node.name)
+    words = [f"{', '.join(names)} ({why})" for why, names in late.items()]
+    return f"not Ready: {', '.join(words)}" if words else "the others have not joined"
 
 
 def validate(aws: Aws, config: Config, api: Api) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from sandbox.backend import cloud
 from sandbox.world import Kube
 
+# The kubelet's, until the cloud controller manager takes it off. (pkg/kubelet/kubelet_node_status.go)
+UNINITIALIZED = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}
 ROUTED = {"type": "NetworkUnavailable", "status": "False", "reason": "RouteCreated"}
 KERNEL, RUNTIME = "6.12.48+deb13-cloud", "containerd://2.1.4"
 
@@ -191,6 +193,7 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
     created = _time(instance.launch_time)
     changed = cluster.kube.nodes.get(instance.id, {})
     cordoned = {"unschedulable": True} if changed.get("unschedulable") else {}
+    seen = instance.id in cluster.kube.initialized
     return {
         "kind": "Node",
         "apiVersion": "v1",
@@ -202,11 +205,11 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
             "labels": _labels(member),
             "annotations": dict(changed.get("annotations", {})),
         },
-        "spec": {"providerID": f"aws:///{instance.placement.zone}/{instance.id}", **_taints(member), **cordoned},
+        "spec": {"providerID": f"aws:///{instance.placement.zone}/{instance.id}", **_taints(member, seen), **cordoned},
         "status": {
             "capacity": _capacity(instance),
             "allocatable": _capacity(instance),
-            "conditions": [_ready(created), ROUTED],
+            "conditions": [_ready(created), *([ROUTED] if seen else [])],
             "addresses": _addresses(instance),
             "nodeInfo": _info(member),
         },
@@ -236,9 +239,10 @@ def _labels(member: Member) -> dict[str, str]:
     return labels
 
 
-def _taints(member: Member) -> dict[str, Any]:
-    taint = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
-    return {"taints": [taint]} if member.is_master else {}
+def _taints(member: Member, seen: bool) -> dict[str, Any]:
+    own = [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}] if member.is_master else []
+    taints = [*own, *([] if seen else [UNINITIALIZED])]
+    return {"taints": taints} if taints else {}
 
 
 def _arch(instance: Any) -> str:

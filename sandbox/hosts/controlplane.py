@@ -49,6 +49,7 @@ class Host:
     server: apiserver.Server | None = None
     said: str = ""
     authority: bytes = field(default=b"", repr=False)
+    applied: bool = False
 
     @property
     def role(self) -> str:
@@ -107,7 +108,9 @@ class Hosts:
             self._boot(host)
         if host.authority and host.server is None and wanted is not None:
             self._serve(host, wanted)
-        if host.authority:
+        if host.authority and not host.applied:
+            self._apply(host)
+        if host.applied:
             nodes.make_routes(host.region, host.instance, self._minions(host), host.settings)
 
     def _boot(self, host: Host) -> None:
@@ -121,7 +124,17 @@ class Hosts:
         except NotYet as reason:
             host.authority = b""
             self._say(host, MASTER_STEPS, failed=(reason.step, str(reason)))
+
+    def _apply(self, host: Host) -> None:
+        """The addons, from the bucket, each once; until then the cloud controller manager does not run."""
+        fetched = host.id in self._world.state.kube.initialized
+        try:
+            for entry in [] if fetched else host.settings.get("ADDONS", "").split():
+                _manifest(host.settings, entry.partition(":")[2])
+        except NotYet as reason:
+            self._say(host, MASTER_STEPS, failed=(reason.step, str(reason)))
         else:
+            host.applied = True
             self._say(host, MASTER_STEPS)
 
     def _serve(self, host: Host, address: tuple[str, int]) -> None:
@@ -145,6 +158,8 @@ class Hosts:
     def _cluster(self, master: Host) -> nodes.Cluster:
         kube = self._world.state.kube
         hosts = [host for host in (master, *self._minions(master)) if host.id not in kube.deleted]
+        if master.applied:
+            kube.initialized.update(host.id for host in hosts)
         members = [nodes.Member(host.instance, host.region, host.settings) for host in hosts]
         return nodes.Cluster(members, master.settings, kube)
 
@@ -234,6 +249,18 @@ def _read(settings: dict[str, str], name: str) -> bytes:
     if found is None:
         raise NotYet(f"s3://{settings.get('KUBE_BUCKET')}/{key}: 404")
     return found
+
+
+def _manifest(settings: dict[str, str], sha256: str) -> None:
+    """An addon's, as the bootstrap takes it (bootstrap-master.sh, addon). Raises NotYet."""
+    name = f"addons/{sha256}"
+    try:
+        content = _read(settings, name)
+    except NotYet as missing:
+        raise NotYet(str(missing), "addons") from missing
+    if hashlib.sha256(content).hexdigest() != sha256:
+        place = f"s3://{settings.get('KUBE_BUCKET')}/{settings.get('KUBE_BUCKET_PREFIX', '')}{name}"
+        raise NotYet(f"{place} has another content", "addons")
 
 
 def _upgrade(disks: dict[str, str], disk: str, wanted: str) -> None:

@@ -11,10 +11,11 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.machines import image, keeper, machine
+from sandbox.machines import image, keeper, machine, requirements
 from sandbox.machines.image import Image
 from sandbox.machines.keeper import Keeper
 from sandbox.machines.machine import Machine
@@ -45,12 +46,15 @@ exec "$@"
 
 @dataclass(frozen=True, slots=True)
 class Containers:
-    """Machines that are containers, of this image."""
+    """Machines that are containers, of this image; `say` is told of one that has not enough to boot."""
 
     image: Image
+    say: Callable[[str], None]
 
     def machine(self, keeper: Keeper, folder: Path, group: str, instance: Instance, device: Path) -> Machine:
         """See machine.Kind."""
+        if words := requirements.too_few(instance.id):
+            self.say(words)
         return Container(keeper, self.image, folder, group, instance, device)
 
 

@@ -90,6 +90,12 @@ def inotify_words(free: int) -> str:
     )
 
 
+def too_few(machine: str) -> str:
+    """What to type before one machine more has the inotify instances that it takes; '' where there are enough."""
+    free = free_inotify(INOTIFY_A_MACHINE)
+    return "" if free == INOTIFY_A_MACHINE else f"{machine} may not come up: {inotify_words(free)}"
+
+
 def choose(cache: Cache, wanted: Official) -> Choice:
     """Upstream's release, kept or to be downloaded; else the one that was built; else nothing, and why."""
     if official.is_complete(wanted):

@@ -74,7 +74,7 @@ class Prepared:
             self._say(few)
         if image.is_v1():
             self._say(V1)
-        return Containers(made)
+        return Containers(made, self._say)
 
     def _kernels(self, kernel: Path, made: Image) -> Kind:
         self._say(OWN_KERNEL)

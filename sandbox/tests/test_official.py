@@ -310,6 +310,14 @@ def test_inotify_instances_are_counted_by_the_kernel_and_given_back() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_machine_for_which_too_few_are_left_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 19
+    monkeypatch.setattr(requirements, "free_inotify", lambda asked: min(asked, most))
+    assert requirements.too_few("i-1").startswith("i-1 may not come up: sysctl fs.inotify.max_user_instances=1024 (")
+    most = 128
+    assert requirements.too_few("i-1") == ""
+
+
 def test_a_computer_without_enough_for_two_machines_is_refused(
     wanted: Official, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,18 @@ class Stage:
         assert result.code == 0, result.out
         return result
 
+    @contextlib.contextmanager
+    def removing(self, **settings: str) -> Iterator[dict[str, str]]:
+        """These settings, for one cluster more; whatever is made of it goes in the end, also after a failure.
+
+        All tests share an account, which may have five VPCs, and a computer. AssertionError where it does not go.
+        """
+        try:
+            yield settings
+        finally:
+            down = self.run("kube_down.py", **settings)
+        assert down.code == 0, down.out
+
     def inventory(self) -> dict[str, Any]:
         """All that the account holds."""
         return dict(json.loads(self._python("-m", "sandbox.inventory")))
@@ -246,10 +258,13 @@ def _line(status: str, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in status.splitlines() if line.startswith(f"{name}:")), "")
 
 
-def wait(what: str, true: Callable[[], Any], *, seconds: float = PATIENCE) -> float:
-    """Wait until it is true; returns the seconds that took. AssertionError after `seconds`."""
+def wait(what: str, true: Callable[[], Any], *, seconds: float = PATIENCE, every: float = 0.5) -> float:
+    """Wait until it is true, asked again `every` so many seconds; returns how long that took, in seconds.
+
+    AssertionError after `seconds`.
+    """
     started = time.monotonic()
     while not true():
         assert time.monotonic() - started < seconds, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.5)
+        time.sleep(every)
     return time.monotonic() - started

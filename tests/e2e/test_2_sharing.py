@@ -21,7 +21,8 @@ def test_who_gets_a_service_account_has_the_rights_of_one_namespace(stage: Stage
     assert done.returncode == 0, done.stderr
     theirs = f"--kubeconfig={tmp_path / 'alice.conf'}"
     try:
-        assert stage.kubectl(theirs, "auth", "can-i", "create", "deployments.apps") == "yes"
+        may = ("auth", "can-i", "create", "deployments.apps")
+        wait("the API server to know of the rights", lambda: stage.try_kubectl(theirs, *may).stdout.strip() == "yes")
         for refused in (("get", "nodes"), ("get", "secrets", "--namespace=kube-system"), ("create", "namespaces")):
             assert stage.try_kubectl(theirs, "auth", "can-i", *refused).stdout.strip() == "no"
         stage.kubectl("delete", "serviceaccount", "alice", "--namespace=team")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 import time
+
+import pytest
 
 from e2e.stage import REGION, ROOT, Stage, wait
 
@@ -98,13 +101,31 @@ def test_a_lost_disk_is_made_again_from_a_snapshot(stage: Stage) -> None:
     assert stage.run("kube_up.py").out.count("nothing to do") == 1
 
 
-def test_a_master_cut_short_in_kubeadm_init_is_finished_by_a_rerun(stage: Stage) -> None:
+@pytest.mark.parametrize("until", ["its API server answers", "kubeadm init is done"])
+def test_a_master_cut_short_in_its_making_is_finished_by_a_rerun(stage: Stage, until: str) -> None:
+    """Later, it is a control plane from the moment that it boots again, and has applied no addons yet."""
     settings = {
         "KUBE_AWS_INSTANCE_PREFIX": "cut",
         "NUM_NODES": "1",
         "KUBE_OS_DISTRIBUTION": "ubuntu",
         "KUBE_ENABLE_CLUSTER_AUTOSCALER": "true",
     }
+    with stage.removing(**settings):
+        _cut_short(stage, settings, until)
+        said = stage.up(**settings).out
+        assert sum(stage.nodes().values()) == 2
+        taints = [taint["key"] for node in stage.get("nodes")["items"] for taint in node["spec"].get("taints", [])]
+        assert taints == ["node-role.kubernetes.io/control-plane"], said
+        addon = ("get", "deployment", "cluster-autoscaler", "--namespace=kube-system")
+        wait("the last addon", lambda: stage.try_kubectl(*addon).returncode == 0)
+        way_in = next(line.split() for line in said.splitlines() if line.strip().startswith("ssh "))
+        options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+        done = subprocess.run([*way_in, *options, "whoami"], capture_output=True, text=True, timeout=30, check=False)
+        assert done.stdout.strip() == "ubuntu", done.stderr
+
+
+def _cut_short(stage: Stage, settings: dict[str, str], until: str) -> None:
+    """A run that ends, and its master's plug pulled."""
     with subprocess.Popen(
         [sys.executable, "kube_up.py"],
         cwd=ROOT,
@@ -114,24 +135,32 @@ def test_a_master_cut_short_in_kubeadm_init_is_finished_by_a_rerun(stage: Stage)
     ) as first:
         wait("the master", lambda: stage.instances("cut", role="master"))
         (master,) = stage.instances("cut", role="master")
-        wait("kubeadm init to begin", lambda: "secrets: ok" in stage.console(master))
-        time.sleep(3)
-        assert "control plane: ok" not in stage.console(master)
+        wait(until, lambda: _answers(stage, master))
+        if until == "kubeadm init is done":
+            wait(until, lambda: "control plane: ok" in stage.console(master), every=0.05)
+        assert "addons: ok" not in stage.console(master)
         stage.pull_plug(master)
         first.terminate()
-    said = stage.up(**settings).out
-    assert sum(stage.nodes().values()) == 2
-    assert stage.get("deployment", "cluster-autoscaler", "--namespace=kube-system")["spec"]["replicas"] == 1
-    ssh = next(line.split() for line in said.splitlines() if line.strip().startswith("ssh "))
-    options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
-    done = subprocess.run([*ssh, *options, "whoami"], capture_output=True, text=True, timeout=30, check=False)
-    assert done.stdout.strip() == "ubuntu", done.stderr
-    assert stage.run("kube_down.py", **settings).code == 0
+
+
+def _answers(stage: Stage, master: str) -> bool:
+    """Whether its API server does; the port is open before."""
+    (found,) = stage.client("ec2").describe_instances(InstanceIds=[master])["Reservations"]
+    try:
+        ssl.get_server_certificate((found["Instances"][0]["PublicIpAddress"], 443), timeout=1)
+    except (OSError, KeyError):
+        return False
+    return True
 
 
 def test_a_terminated_master_comes_back_by_itself(stage: Stage) -> None:
     settings = {"KUBE_AWS_INSTANCE_PREFIX": "heals", "NUM_NODES": "1", "KUBE_MASTER_SELF_HEAL": "true"}
-    stage.up(**settings)
+    with stage.removing(**settings):
+        stage.up(**settings)
+        _loses_its_master(stage)
+
+
+def _loses_its_master(stage: Stage) -> None:
     ((old, address),) = stage.instances("heals", role="master").items()
     minions = stage.instances("heals", role="minion")
     stage.kubectl("create", "configmap", "kept", "--from-literal=word=kept")
@@ -152,4 +181,3 @@ def test_a_terminated_master_comes_back_by_itself(stage: Stage) -> None:
     said = stage.up(KUBE_AWS_INSTANCE_PREFIX="heals", NUM_NODES="1").out  # the rest is remembered
     assert "alarm heals-master-recover" in said, said
     assert "nothing to do" in said, said  # its alarms, too, it has made by itself
-    assert stage.run("kube_down.py", **settings).code == 0

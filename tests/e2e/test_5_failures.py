@@ -48,10 +48,8 @@ def _settings(stage: Stage, cluster: str) -> dict[str, str]:
 
 
 def _up_and_down(stage: Stage, settings: dict[str, str]) -> Result:
-    result = stage.run("kube_up.py", **settings)
-    down = stage.run("kube_down.py", **settings)
-    assert down.code == 0, down.out
-    return result
+    with stage.removing(**settings):
+        return stage.run("kube_up.py", **settings)
 
 
 def _wrong_sum(stage: Stage) -> Result:

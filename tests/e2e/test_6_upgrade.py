@@ -81,13 +81,13 @@ def old(stage: Stage) -> Iterator[Stage]:
         urllib.request.urlopen(sums).close()
     except urllib.error.HTTPError:
         pytest.skip(f"the sandbox's release has no Kubernetes {BEFORE}: make release builds one that has")
-    stage.up(**CLUSTER, KUBERNETES_VERSION=BEFORE)
-    stage.up(**ASKING)
-    stage.kubectl("apply", f"--filename={WORK}")
-    stage.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
-    wait("the service to answer", lambda: stage.try_kubectl("logs", "asks", "--tail=20").stdout.count(" ok") == 20)
-    yield stage
-    assert stage.run("kube_down.py", **CLUSTER).code == 0
+    with stage.removing(**CLUSTER):
+        stage.up(**CLUSTER, KUBERNETES_VERSION=BEFORE)
+        stage.up(**ASKING)
+        stage.kubectl("apply", f"--filename={WORK}")
+        stage.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+        wait("the service to answer", lambda: stage.try_kubectl("logs", "asks", "--tail=20").stdout.count(" ok") == 20)
+        yield stage
 
 
 def versions(stage: Stage) -> dict[str, str]:

@@ -56,16 +56,15 @@ def pause(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         "NODE_SPOT_PRICE": "0.05",
         "KUBELET_TEST_ARGS": f"--system-reserved=memory={max(0, spare)}Mi",
     }
-    stage.up(**settings)
-    yield next(
-        name
-        for node in stage.get("nodes")["items"]
-        for each in node["status"]["images"]
-        for name in each["names"]
-        if name.startswith("registry.k8s.io/pause:")
-    )
-    down = stage.run("kube_down.py", **settings)
-    assert down.code == 0, down.out
+    with stage.removing(**settings):
+        stage.up(**settings)
+        yield next(
+            name
+            for node in stage.get("nodes")["items"]
+            for each in node["status"]["images"]
+            for name in each["names"]
+            if name.startswith("registry.k8s.io/pause:")
+        )
 
 
 def test_nfs_common_is_there_when_a_node_joins(stage: Stage, pause: str) -> None:

@@ -18,11 +18,9 @@ ID = "conformance"
 @pytest.fixture
 def cluster(stage: Stage) -> Iterator[Stage]:
     """A cluster whose pods of kube-system all become Ready, as the suite wants them."""
-    settings = {"KUBE_AWS_INSTANCE_PREFIX": ID, "KUBE_ENABLE_EBS_CSI_DRIVER": "false"}
-    stage.up(**settings)
-    yield stage
-    down = stage.run("kube_down.py", **settings)
-    assert down.code == 0, down.out
+    with stage.removing(KUBE_AWS_INSTANCE_PREFIX=ID, KUBE_ENABLE_EBS_CSI_DRIVER="false") as settings:
+        stage.up(**settings)
+        yield stage
 
 
 @conformance.built

@@ -65,15 +65,14 @@ def asked(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         "KUBE_WAIT_API_SECONDS": "600",
     }
     try:
-        stage.up(**settings)
-        cutting.join()
-        yield log
+        with stage.removing(**settings):
+            stage.up(**settings)
+            cutting.join()
+            yield log
     finally:
-        down = stage.run("kube_down.py", **settings)
         for each in serving:
             each.terminate()
             each.wait()
-    assert down.code == 0, down.out
 
 
 def test_nodes_are_ready_by_the_proxy_alone(stage: Stage, asked: Path) -> None:
