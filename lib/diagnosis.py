@@ -55,8 +55,8 @@ class Watch:
         self._next = aws.clock.monotonic() + _LOOK_SECONDS
         self._before: dict[str, Counter[str]] | None = None  # of each machine, at the first look
 
-    def look(self, there: Sequence[Node] = ()) -> None:
-        """Read the consoles of the master and of three minions that are not `there`, every 20 s at most.
+    def look(self, there: Sequence[Node] = (), minions: bool = True) -> None:
+        """Read the consoles of the master and of three `minions` that are not `there`, every 20 s at most.
 
         Raises KubeError when a bootstrap has failed three times since the first look in the same words: what an
         earlier run has seen may be mended by now.
@@ -65,7 +65,7 @@ class Watch:
         if now < self._next:
             return
         self._next = now + _LOOK_SECONDS
-        watched = _watched(self._aws, self._config, there)
+        watched = _watched(self._aws, self._config, there, few=_FEW if minions else 0)
         consoles = {each["InstanceId"]: _readable_console(self._aws, each["InstanceId"]) for each in watched}
         if self._before is None:
             # A machine of this run has failed once by now, if at all.
@@ -98,13 +98,13 @@ def _stuck(config: Config, instance: InstanceTypeDef, *, step: str, said: str) -
     )
 
 
-def _watched(aws: Aws, config: Config, there: Sequence[Node]) -> list[InstanceTypeDef]:
-    """The master, and the first three minions that have not joined; none where AWS does not tell."""
+def _watched(aws: Aws, config: Config, there: Sequence[Node], *, few: int) -> list[InstanceTypeDef]:
+    """The master, and the first `few` minions that have not joined; none where AWS does not tell."""
     try:
         ours = own_instances(aws, config)
     except FAILURES:
         return []
-    return [*_masters(ours, config), *_late(ours, config, there)[:_FEW]]
+    return [*_masters(ours, config), *_late(ours, config, there)[:few]]
 
 
 def _masters(ours: Sequence[InstanceTypeDef], config: Config) -> list[InstanceTypeDef]:
@@ -138,21 +138,23 @@ def _look(config: Config, host: str, key: str) -> str:
 
 
 def of_master(aws: Aws, config: Config, instance_id: str, *, host: str, key: str = "") -> Known:
-    """What is known of a master whose API does not answer; `key` is its key pair's name, where that is known."""
+    """What is known of a master that is waited for; `key` is its key pair's name, where that is known."""
     return _of(aws, config, f"master {instance_id}", instance_id, host=host, key=key)
 
 
 def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
     """What is known of the minions that have not joined, or are not Ready.
 
-    Of the master, where all have joined and some wait for what it applies.
+    Of the master, where all have joined and some wait for the cloud controller manager, which it applies.
     """
     ours = own_instances(aws, config)
     late = _late(ours, config, there)
-    if not late and any(node.unseen for node in there):
-        for master in _masters(ours, config):
-            host = master.get("PublicIpAddress") or master.get("PrivateIpAddress", "")
-            return of_master(aws, config, master["InstanceId"], host=host, key=master.get("KeyName", ""))
+    master = next(iter(_masters(ours, config)), None)
+    if not late and master and any(node.unseen for node in there):
+        if _bootstrap(aws, master["InstanceId"]).endswith("addons: ok"):
+            return Known("next: kubectl --namespace=kube-system logs deployment/cloud-controller-manager")
+        host = master.get("PublicIpAddress") or master.get("PrivateIpAddress", "")
+        return of_master(aws, config, master["InstanceId"], host=host, key=master.get("KeyName", ""))
     if not late:
         name = next((node.name for node in there if not node.ready), "")
         return Known(f"next: kubectl describe node {name}" if name else "next: kubectl get nodes -o wide")

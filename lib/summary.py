@@ -59,7 +59,7 @@ def show_cluster(aws: Aws, api: Api) -> None:
 
 def _say_nodes(aws: Aws, nodes: Sequence[Node]) -> None:
     for node in nodes:
-        aws.console.found(f"node {node.name} {'Ready' if node.ready else 'NotReady'} {node.version}")
+        aws.console.found(f"node {node.name} {node.word} {node.version}")
 
 
 def _warn_of_newer(aws: Aws, api: Api, nodes: Sequence[Node]) -> None:

@@ -54,7 +54,8 @@ class Kube:
 
     `nodes` is by instance: annotations and unschedulable; `held` the PodDisruptionBudget of "namespace/pod";
     `log` what was changed, in order; `deleted` the instances whose Node somebody deleted; `initialized` those whose
-    Node the cloud controller manager has looked at; `ghosts` Nodes of instances that are gone, which a restored etcd
+    Node the cloud controller manager has initialized; `applied` the instances that have the addons' manifests, and the
+    disks that have their objects; `ghosts` Nodes of instances that are gone, which a restored etcd
     still lists; `etcd_bytes` how large etcd's file is.
     """
 
@@ -65,6 +66,7 @@ class Kube:
     ghosts: list[dict[str, Any]] = field(default_factory=list)
     deleted: set[str] = field(default_factory=set)
     initialized: set[str] = field(default_factory=set)
+    applied: set[str] = field(default_factory=set)
     etcd_bytes: int = 20 * 2**20
 
 

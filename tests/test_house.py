@@ -93,13 +93,13 @@ def test_a_name_that_nothing_has_any_more_is_found(tmp_path: Path) -> None:
 
 def test_a_cluster_more_of_an_e2e_test_goes_also_after_a_failure() -> None:
     """What one test left filled the account's five VPCs and the computer's inotify instances: 15 others failed."""
-    of_their_own = {"test_4_down.py", "test_9_kernel.py"}  # removing is what they are about
+    of_their_own = {"test_4_down.py", "test_9_kernel.py"}  # each removes the cluster of its whole sandbox
     for path in sorted((house.ROOT / "tests" / "e2e").glob("test_*.py")):
         text = path.read_text(encoding="utf-8")
         if path.name not in of_their_own:
             assert "kube_down.py" not in text, f"{path.name}: Stage.removing runs it"
-        if "KUBE_AWS_INSTANCE_PREFIX" in text:
-            assert ".removing(" in text, f"{path.name}: with stage.removing(...): stage.up(...)"
+        named = text.count('"KUBE_AWS_INSTANCE_PREFIX": ') + text.count("removing(KUBE_AWS_INSTANCE_PREFIX=")
+        assert text.count(".removing(") == named, f"{path.name}: with stage.removing(...): stage.up(...)"
 
 
 def test_the_stories_are_short() -> None:

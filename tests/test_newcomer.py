@@ -16,6 +16,7 @@ from test_terminal import TERMINAL, on_terminal, plain
 
 from lib.diagnosis import failing
 from sandbox.backend import cloud
+from sandbox.backend.nodes import UNINITIALIZED, node_object
 from sandbox.backend.wire import result_answer
 from sandbox.calls import Answer, Call, Refusal, refusal_answer
 from sandbox.faults import put
@@ -269,24 +270,108 @@ def test_a_minion_that_does_not_join_is_the_one_that_is_told_of(sandbox: Box) ->
     assert "next: ssh -i" in said
 
 
-def test_a_cluster_without_its_addons_is_not_up(sandbox: Box) -> None:
-    """Until the cloud controller manager, an addon, has looked at a node, no pods may run there."""
+@contextlib.contextmanager
+def _no_addons(box: Box, content: bytes | None) -> Iterator[None]:
+    """From a master's launch on, its addons' manifests have this content, or are gone."""
 
-    def garble(call: Call) -> None:
-        if call.operation == "RunInstances":
-            for key in sandbox.inventory()["s3"][bucket_of(sandbox)]["objects"]:
-                if "/addons/" in key:
-                    sandbox.client("s3").put_object(Bucket=bucket_of(sandbox), Key=key, Body=b"garbled")
+    def spoil(call: Call) -> None:
+        if call.operation != "RunInstances":
+            return
+        for key in box.inventory()["s3"][bucket_of(box)]["objects"]:
+            if "/addons/" in key:
+                place = {"Bucket": bucket_of(box), "Key": key}
+                s3 = box.client("s3")
+                s3.delete_object(**place) if content is None else s3.put_object(**place, Body=content)
 
-    sandbox.aws.hooks.before.append(garble)
-    shown = run(sandbox, "up", code=1, NUM_NODES=1, KUBE_WAIT_NODES_SECONDS=4)
-    said = " ".join(shown.partition("\nerror: ")[2].split())
+    box.aws.hooks.before.append(spoil)
+    try:
+        yield
+    finally:
+        box.aws.hooks.before.remove(spoil)
+
+
+def told(shown: str) -> str:
+    """The error's words in one line, however many they are: a name in the bucket is long."""
+    return " ".join(shown.partition("\nerror: ")[2].split())
+
+
+@pytest.mark.parametrize(
+    ("content", "why", "allowed"),
+    [(b"garbled", "has another content", 0), (None, "404", 0), (None, "404", 1)],
+    ids=["garbled", "gone", "gone, and a node may be late"],
+)
+def test_a_cluster_without_its_addons_is_not_up(sandbox: Box, content: bytes | None, why: str, allowed: int) -> None:
+    """Until the cloud controller manager, one of them, has initialized a node, no pods may run there."""
+    with _no_addons(sandbox, content):
+        settings = {"NUM_NODES": 1, "KUBE_WAIT_NODES_SECONDS": 4, "ALLOWED_NOTREADY_NODES": allowed}
+        said = told(run(sandbox, "up", code=1, **settings))
     assert "waited 4 s for 2 nodes to be Ready, and it did not come 0 of 2 Ready; not Ready: ip-172-20-0-" in said
-    assert "(the cloud controller manager, an addon, has not seen it yet)" in said
-    assert re.search(rf"master {master_of(sandbox)} is running .* step 8/8 addons: failed: s3://\S+ has another", said)
+    assert "(each: the cloud controller manager has not initialized it)" in said
+    assert re.search(rf"master {master_of(sandbox)} is running .* step 8/8 addons: failed: s3://\S+ {why}", said)
     assert "next: ssh -i" in said
-    sandbox.aws.hooks.before.clear()
+    assert _pod_routes(sandbox) == []
     assert "Cluster kubernetes is up after" in must(sandbox.up(NUM_NODES=1)).out
+    assert len(_pod_routes(sandbox)) == 2
+
+
+def _pod_routes(box: Box) -> list[str]:
+    tables = box.client("ec2").describe_route_tables()["RouteTables"]
+    ranges = [route.get("DestinationCidrBlock", "") for table in tables for route in table["Routes"]]
+    return [each for each in ranges if each.startswith("10.244.")]
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_addons_that_fail_again_and_again_end_the_wait_for_the_nodes(sandbox: Box, allowed: int) -> None:
+    """The master's bootstrap repeats it every 15 s; the node that may be late is none of these."""
+    began, failed = sandbox.clock.now, "kube-bootstrap: step 8/8 addons: failed: s3://x 404"
+
+    def speak() -> None:
+        for instance in cloud.instances(REGION):
+            if instance.id in sandbox.aws.world.state.consoles:
+                sandbox.aws.world.state.consoles[instance.id] = [failed] * int((sandbox.clock.now - began) / 20)
+
+    sandbox.aws.on_tick.append(speak)
+    try:
+        with _no_addons(sandbox, None):
+            said = told(run(sandbox, "up", code=1, NUM_NODES=1, ALLOWED_NOTREADY_NODES=allowed))
+    finally:
+        sandbox.aws.on_tick.remove(speak)
+    assert sandbox.clock.now - began < 240
+    assert re.search(r"^master i-\w+ fails at the same step again and again: kube-bootstrap: step 8/8 addons: ", said)
+
+
+def test_a_later_master_needs_no_addons_anew_for_its_nodes(sandbox: Box) -> None:
+    """Those of before are in etcd: docs/reliability.md says that nobody waits for what it applies."""
+    must(sandbox.up(NUM_NODES=1))
+    with _no_addons(sandbox, None):
+        out = must(sandbox.up(NUM_NODES=1, KUBE_REPLACE_MASTER=master_of(sandbox))).out
+    assert "Cluster kubernetes is up after" in out
+
+
+@pytest.mark.parametrize(
+    ("alive", "words"),
+    [
+        (False, r"next: kubectl describe node ip-172-20-0-4\."),
+        (True, r"next: kubectl --namespace=kube-system logs deployment/cloud-controller-manager"),
+    ],
+)
+def test_a_node_that_stays_late_is_said_with_where_to_look(
+    sandbox: Box, monkeypatch: pytest.MonkeyPatch, alive: bool, words: str
+) -> None:
+    def late(cluster: Any, member: Any) -> dict[str, Any]:
+        node = node_object(cluster, member)
+        if not member.is_master and alive:
+            node["spec"]["taints"] = [UNINITIALIZED]
+        elif not member.is_master:
+            node["status"]["conditions"][0] |= {"status": "False", "message": "container runtime is down"}
+        return node
+
+    monkeypatch.setattr("sandbox.hosts.apiserver.node_object", late)
+    said = told(run(sandbox, "up", code=1, NUM_NODES=1, KUBE_WAIT_NODES_SECONDS=4))
+    why = "the cloud controller manager has not initialized it" if alive else "container runtime is down"
+    assert re.search(rf"1 of 2 Ready; not Ready: ip-172-20-0-4\.\S+ \({why}\) {words}", said)
+    shown = run(sandbox, "up", "--dry-run", code=0, NUM_NODES=1)
+    assert f"{'Ready, not initialized' if alive else 'NotReady'} v1." in " ".join(shown.split())
 
 
 def test_with_the_permission_the_same_command_goes_on(sandbox: Box) -> None:

@@ -29,7 +29,7 @@ _INTERVAL = 1.0  # seconds between two looks at a cluster that comes up
 # The taint that a kubelet gives its Node, and the cloud controller manager takes off.
 # (k8s.io/cloud-provider/api, TaintExternalCloudProvider)
 _UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
-_UNSEEN = "the cloud controller manager, an addon, has not seen it yet"
+_UNSEEN = "the cloud controller manager has not initialized it"
 # A master without a public address may be out of this computer's reach for good; that shows soon.
 _PRIVATE_SECONDS = 60
 
@@ -74,12 +74,12 @@ class WrongCertificate(Unreachable):
 class Node:
     """One node as the API reports it.
 
-    `unseen` is whether the cloud controller manager has yet to look at it: until then it is not `ready`, since no pods
-    may run there. `routed` is whether that has made the route to its pods, which may be later still.
+    `alive` is whether its kubelet says Ready, and `unseen` whether the cloud controller manager has yet to initialize
+    it: until then no pods may run there. `routed` is whether it has made the route to the node's pods, later still.
     """
 
     name: str
-    ready: bool
+    alive: bool
     version: str
     routed: bool = False
     unseen: bool = False
@@ -89,6 +89,16 @@ class Node:
     created: str = ""
     unschedulable: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether pods can run there."""
+        return self.alive and not self.unseen
+
+    @property
+    def word(self) -> str:
+        """How it is, for a person."""
+        return "NotReady" if not self.alive else "Ready, not initialized" if self.unseen else "Ready"
 
 
 class Api:
@@ -262,15 +272,15 @@ def _node(item: dict[str, Any]) -> Node:
     conditions: dict[str, dict[str, Any]] = {c["type"]: c for c in status.get("conditions", [])}
     ready = conditions.get("Ready", {})
     spec = item.get("spec", {})
-    says_ready = ready.get("status") == "True"
+    alive = ready.get("status") == "True"
     unseen = any(taint["key"] == _UNINITIALIZED for taint in spec.get("taints", []))
     return Node(
         name=item["metadata"]["name"],
-        ready=says_ready and not unseen,
+        alive=alive,
         version=status.get("nodeInfo", {}).get("kubeletVersion", "?"),
         routed=conditions.get("NetworkUnavailable", {}).get("status") == "False",
         unseen=unseen,
-        reason=_UNSEEN if says_ready and unseen else " ".join(ready.get("message", "").split()),
+        reason=_UNSEEN if alive and unseen else " ".join(ready.get("message", "").split()),
         instance_id=spec.get("providerID", "").rpartition("/")[2],
         uid=item["metadata"].get("uid", ""),
         created=item["metadata"].get("creationTimestamp", ""),
@@ -338,15 +348,15 @@ def wait_nodes(
     expected: int,
     alive: Callable[[], Container[str]],
     known: Callable[[Sequence[Node]], Known],
-    watch: Callable[[Sequence[Node]], None] = lambda _: None,
+    watch: Callable[[Sequence[Node], bool], None] = lambda _there, _minions: None,
 ) -> list[Node]:
     """The nodes, once `expected` of the `alive` instances, less ALLOWED_NOTREADY_NODES, are Ready ones.
 
     After a restored snapshot, or a replacement, the API lists nodes as Ready for a while whose instances are gone.
 
     Those allowed to be late get CLUSTER_READY_ADDITIONAL_TIME_SECONDS more. Raises WaitExpired,
-    and what `watch` raises, which is called with the nodes that are there whenever too few are Ready,
-    unless some are allowed to be late.
+    and what `watch` raises, which is called with the nodes that are there whenever too few are Ready, and with whether
+    minions count: not where some are allowed to be late.
     """
     seen: dict[str, Any] = {"nodes": [], "answer": ""}
 
@@ -363,8 +373,7 @@ def wait_nodes(
     def ready_or_watched(enough: int) -> bool | None:
         if ready(enough):
             return True
-        if not config.allowed_notready_nodes:  # else the one that fails may be one of those
-            watch(seen["nodes"])
+        watch(seen["nodes"], not config.allowed_notready_nodes)  # else the one that fails may be one of those
         return None
 
     aws.wait(
@@ -402,7 +411,7 @@ def _not_ready(nodes: Sequence[Node]) -> str:
     for node in nodes:
         if not node.ready:
             late.setdefault(node.reason or "no word from its kubelet", []).append(node.name)
-    words = [f"{', '.join(names)} ({why})" for why, names in late.items()]
+    words = [f"{', '.join(names)} ({'each: ' if names[1:] else ''}{why})" for why, names in late.items()]
     return f"not Ready: {', '.join(words)}" if words else "the others have not joined"
 
 

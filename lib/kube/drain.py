@@ -103,7 +103,7 @@ def _let_go(aws: Aws, api: Api, pod: Mapping[str, Any], node: Node, held: dict[s
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     shown = f"pod {namespace}/{name}"
     if pod["metadata"].get("deletionTimestamp"):
-        if node.ready:
+        if node.alive:
             held[shown] = "it is still ending"
         return
     if _controller(pod) == "" and shown not in told:

@@ -202,7 +202,7 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
             "uid": f"00000000-0000-4000-8000-{instance.id[-12:]}",
             "resourceVersion": "1",
             "creationTimestamp": created,
-            "labels": _labels(member),
+            "labels": _labels(member, seen),
             "annotations": dict(changed.get("annotations", {})),
         },
         "spec": {"providerID": f"aws:///{instance.placement.zone}/{instance.id}", **_taints(member, seen), **cordoned},
@@ -210,7 +210,7 @@ def node_object(cluster: Cluster, member: Member) -> dict[str, Any]:
             "capacity": _capacity(instance),
             "allocatable": _capacity(instance),
             "conditions": [_ready(created), *([ROUTED] if seen else [])],
-            "addresses": _addresses(instance),
+            "addresses": _addresses(instance, seen),
             "nodeInfo": _info(member),
         },
     }
@@ -221,16 +221,17 @@ def _time(moment: Any) -> str:
     return str(utc.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
-def _labels(member: Member) -> dict[str, str]:
+def _labels(member: Member, seen: bool) -> dict[str, str]:
     instance = member.instance
     labels = {
         "kubernetes.io/hostname": instance.private_dns_name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": _arch(instance),
-        "node.kubernetes.io/instance-type": instance.instance_type,
-        "topology.kubernetes.io/region": member.region,
-        "topology.kubernetes.io/zone": instance.placement.zone,
     }
+    if seen:
+        labels["node.kubernetes.io/instance-type"] = instance.instance_type
+        labels["topology.kubernetes.io/region"] = member.region
+        labels["topology.kubernetes.io/zone"] = instance.placement.zone
     if member.is_master:
         labels["node-role.kubernetes.io/control-plane"] = ""
     for pair in filter(None, member.settings.get("NODE_LABELS", "").split(",")):
@@ -269,11 +270,11 @@ def _ready(since: str) -> dict[str, str]:
     }
 
 
-def _addresses(instance: Any) -> list[dict[str, str]]:
+def _addresses(instance: Any, seen: bool) -> list[dict[str, str]]:
     found = [
         {"type": "InternalIP", "address": instance.private_ip},
-        {"type": "ExternalIP", "address": instance.public_ip},
-        {"type": "InternalDNS", "address": instance.private_dns_name},
+        {"type": "ExternalIP", "address": instance.public_ip if seen else ""},
+        {"type": "InternalDNS", "address": instance.private_dns_name if seen else ""},
         {"type": "Hostname", "address": instance.private_dns_name},
     ]
     return [address for address in found if address["address"]]

@@ -110,8 +110,23 @@ class Hosts:
             self._serve(host, wanted)
         if host.authority and not host.applied:
             self._apply(host)
-        if host.applied:
+        if self._has_controller(host):
+            self._initialize(host)
             nodes.make_routes(host.region, host.instance, self._minions(host), host.settings)
+
+    def _has_controller(self, host: Host) -> bool:
+        """Whether the cloud controller manager runs: an addon, which etcd on the master's disk has once it was applied.
+
+        Or which a snapshot has, that the disk was made from.
+        """
+        if not host.authority:
+            return False
+        has = host.settings.get("MASTER_DISK_ID", "") in self._world.state.kube.applied
+        return has or bool(host.settings.get("KUBE_RESTORE_VERSION"))
+
+    def _initialize(self, master: Host) -> None:
+        """Its part of each node that has joined."""
+        self._world.state.kube.initialized.update(host.id for host in (master, *self._minions(master)))
 
     def _boot(self, host: Host) -> None:
         try:
@@ -126,15 +141,16 @@ class Hosts:
             self._say(host, MASTER_STEPS, failed=(reason.step, str(reason)))
 
     def _apply(self, host: Host) -> None:
-        """The addons, from the bucket, each once; until then the cloud controller manager does not run."""
-        fetched = host.id in self._world.state.kube.initialized
+        """The addons, each fetched from the bucket once (bootstrap-master.sh, addons)."""
+        applied = self._world.state.kube.applied
         try:
-            for entry in [] if fetched else host.settings.get("ADDONS", "").split():
+            for entry in [] if host.id in applied else host.settings.get("ADDONS", "").split():
                 _manifest(host.settings, entry.partition(":")[2])
         except NotYet as reason:
             self._say(host, MASTER_STEPS, failed=(reason.step, str(reason)))
         else:
             host.applied = True
+            applied.update((host.id, host.settings.get("MASTER_DISK_ID", "")))
             self._say(host, MASTER_STEPS)
 
     def _serve(self, host: Host, address: tuple[str, int]) -> None:
@@ -158,8 +174,6 @@ class Hosts:
     def _cluster(self, master: Host) -> nodes.Cluster:
         kube = self._world.state.kube
         hosts = [host for host in (master, *self._minions(master)) if host.id not in kube.deleted]
-        if master.applied:
-            kube.initialized.update(host.id for host in hosts)
         members = [nodes.Member(host.instance, host.region, host.settings) for host in hosts]
         return nodes.Cluster(members, master.settings, kube)
 
@@ -185,6 +199,8 @@ class Hosts:
             host.said = ""
             self._say(host, MINION_STEPS)
             host.said = "joined"
+            if self._has_controller(master):
+                self._initialize(master)
 
     def _say(self, host: Host, steps: tuple[str, ...], failed: tuple[str, str] | None = None) -> None:
         """The bootstrap's lines on the console, once for each different outcome."""

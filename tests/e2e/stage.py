@@ -113,7 +113,8 @@ class Stage:
     def removing(self, **settings: str) -> Iterator[dict[str, str]]:
         """These settings, for one cluster more; whatever is made of it goes in the end, also after a failure.
 
-        All tests share an account, which may have five VPCs, and a computer. AssertionError where it does not go.
+        All tests share an account, which may have five VPCs, and a computer. AssertionError where it does not go and
+        nothing else has failed before.
         """
         try:
             yield settings
@@ -258,13 +259,10 @@ def _line(status: str, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in status.splitlines() if line.startswith(f"{name}:")), "")
 
 
-def wait(what: str, true: Callable[[], Any], *, seconds: float = PATIENCE, every: float = 0.5) -> float:
-    """Wait until it is true, asked again `every` so many seconds; returns how long that took, in seconds.
-
-    AssertionError after `seconds`.
-    """
+def wait(what: str, true: Callable[[], Any], *, seconds: float = PATIENCE) -> float:
+    """Wait until it is true; returns the seconds that took. AssertionError after `seconds`."""
     started = time.monotonic()
     while not true():
         assert time.monotonic() - started < seconds, f"waited {seconds:.0f} s for {what}"
-        time.sleep(every)
+        time.sleep(0.5)
     return time.monotonic() - started
