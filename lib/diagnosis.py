@@ -151,7 +151,8 @@ def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
     late = _late(ours, config, there)
     master = next(iter(_masters(ours, config)), None)
     if not late and master and any(node.unseen for node in there):
-        if _bootstrap(aws, master["InstanceId"]).endswith("addons: ok"):
+        said = _readable_console(aws, master["InstanceId"])
+        if "addons: ok" in said and not failing(said):
             return Known("next: kubectl --namespace=kube-system logs deployment/cloud-controller-manager")
         host = master.get("PublicIpAddress") or master.get("PrivateIpAddress", "")
         return of_master(aws, config, master["InstanceId"], host=host, key=master.get("KeyName", ""))

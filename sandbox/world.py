@@ -55,8 +55,8 @@ class Kube:
     `nodes` is by instance: annotations and unschedulable; `held` the PodDisruptionBudget of "namespace/pod";
     `log` what was changed, in order; `deleted` the instances whose Node somebody deleted; `initialized` those whose
     Node the cloud controller manager has initialized; `applied` the instances that have the addons' manifests, and the
-    disks that have their objects; `ghosts` Nodes of instances that are gone, which a restored etcd
-    still lists; `etcd_bytes` how large etcd's file is.
+    disks that have their objects; `ghosts` Nodes of instances that are gone, which a restored etcd still lists;
+    `etcd_bytes` how large etcd's file is.
     """
 
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
