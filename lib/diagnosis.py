@@ -90,10 +90,10 @@ def _alike(step: str) -> str:
 
 def _stuck(config: Config, instance: InstanceTypeDef, *, step: str, said: str) -> KubeError:
     role = "master" if tags_of(instance).get("Role") == config.master_name else "minion"
-    name, host = f"{role} {instance['InstanceId']}", instance.get("PublicIpAddress") or instance.get("PrivateIpAddress")
+    name = f"{role} {instance['InstanceId']}"
     return KubeError(
         f"{name} fails at the same step again and again: kube-bootstrap: {step}",
-        hint=f"next: {_look(config, str(host), instance.get('KeyName', ''))}",
+        hint=f"next: {_look(config, _host(instance), instance.get('KeyName', ''))}",
         seen=f"{name}'s console ends:\n{_marked(said)}",
     )
 
@@ -105,6 +105,11 @@ def _watched(aws: Aws, config: Config, there: Sequence[Node], *, few: int) -> li
     except FAILURES:
         return []
     return [*_masters(ours, config), *_late(ours, config, there)[:few]]
+
+
+def _host(instance: InstanceTypeDef) -> str:
+    """Where ssh reaches it."""
+    return instance.get("PublicIpAddress") or instance.get("PrivateIpAddress", "")
 
 
 def _masters(ours: Sequence[InstanceTypeDef], config: Config) -> list[InstanceTypeDef]:
@@ -154,16 +159,13 @@ def of_nodes(aws: Aws, config: Config, there: Sequence[Node]) -> Known:
         said = _readable_console(aws, master["InstanceId"])
         if "addons: ok" in said and not failing(said):
             return Known("next: kubectl --namespace=kube-system logs deployment/cloud-controller-manager")
-        host = master.get("PublicIpAddress") or master.get("PrivateIpAddress", "")
-        return of_master(aws, config, master["InstanceId"], host=host, key=master.get("KeyName", ""))
+        return of_master(aws, config, master["InstanceId"], host=_host(master), key=master.get("KeyName", ""))
     if not late:
         name = next((node.name for node in there if not node.ready), "")
         return Known(f"next: kubectl describe node {name}" if name else "next: kubectl get nodes -o wide")
     first = late[0]
-    host = first.get("PublicIpAddress") or first.get("PrivateIpAddress", "")
-    known = _of(
-        aws, config, f"minion {first['InstanceId']}", first["InstanceId"], host=host, key=first.get("KeyName", "")
-    )
+    name, key = f"minion {first['InstanceId']}", first.get("KeyName", "")
+    known = _of(aws, config, name, first["InstanceId"], host=_host(first), key=key)
     others = [f"minion {each['InstanceId']}: {_bootstrap(aws, each['InstanceId'])}" for each in late[1:_FEW]]
     more = [f"and {len(late) - _FEW} minions more have not joined"] if len(late) > _FEW else []
     return Known("\n".join([*others, *more, known.hint]), known.seen)

@@ -373,7 +373,7 @@ def wait_nodes(
     def ready_or_watched(enough: int) -> bool | None:
         if ready(enough):
             return True
-        watch(seen["nodes"], not config.allowed_notready_nodes)  # else the one that fails may be one of those
+        watch(seen["nodes"], not config.allowed_notready_nodes)  # one that fails may be one of those
         return None
 
     aws.wait(

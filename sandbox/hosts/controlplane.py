@@ -106,10 +106,10 @@ class Hosts:
             self._stop(host)
         if not host.authority:
             self._boot(host)
-        if host.authority and host.server is None and wanted is not None:
-            self._serve(host, wanted)
         if host.authority and not host.applied:
             self._apply(host)
+        if host.authority and host.server is None and wanted is not None:
+            self._serve(host, wanted)
         if self._has_controller(host):
             self._initialize(host)
             nodes.make_routes(host.region, host.instance, self._minions(host), host.settings)
